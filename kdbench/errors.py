@@ -1,0 +1,78 @@
+"""The errors a user can cause or mend; everything else keeps its traceback.
+
+KdbenchError            one sentence: what was expected, what came, the remedy
+├── SuiteError          a suite, a case, a field (carries FILE:LINE: key.path)
+├── UnknownName         no technique, model, task or provider of that name
+├── DataError           data that is missing, unreadable or too small
+├── StoreError          the stage store or a results folder cannot be read or written
+│   └── DamagedStage    a stored artefact is not what was published
+├── RecordError         records that are newer than this program, or not records
+├── TechniqueError      a technique that cannot work here, or that changed nothing
+├── TrainingError       a training that went to infinity, or cannot start
+├── ExportError         a model the exporter rejects, or whose file disagrees with it
+└── MeasureError        a runtime or provider that did not do what it was asked
+"""
+
+import difflib
+from typing import Iterable
+
+
+class KdbenchError(Exception):
+    """Shown as one line, without a traceback."""
+
+
+class SuiteError(KdbenchError):
+    """Something in a suite is wrong; the message starts with its place."""
+
+
+class UnknownName(KdbenchError):
+    """A name that nothing is registered under."""
+
+
+class DataError(KdbenchError):
+    """Data that is missing, unreadable or too small for what was asked."""
+
+
+class StoreError(KdbenchError):
+    """The store or a results folder cannot be read or written."""
+
+
+class DamagedStage(StoreError):
+    """A stored artefact differs from its manifest; `key` says which stage to rebuild."""
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(key, message)
+        self.key = key
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class RecordError(KdbenchError):
+    """Records that cannot be understood."""
+
+
+class TechniqueError(KdbenchError):
+    """A technique that cannot work here, or that changed nothing."""
+
+
+class TrainingError(KdbenchError):
+    """A training that diverged, or cannot start."""
+
+
+class ExportError(KdbenchError):
+    """A model that cannot be exported, or whose exported file disagrees with it."""
+
+
+class MeasureError(KdbenchError):
+    """A runtime or provider that did not do what it was asked."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The end of an 'unknown name' sentence: the nearest known name, else all of them."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    if close:
+        return f"Did you mean '{close[0]}'?"
+    return f"Known: {', '.join(names)}." if names else "None is known."

@@ -1,0 +1,192 @@
+"""What a technique, a model and a task are, and what a technique is given. Knows torch for type checking only."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from kdbench.parts import Part
+
+if TYPE_CHECKING:
+    import numpy
+    from torch import Tensor, nn
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Examples as a model takes them: `model(*batch.inputs)`.
+
+    inputs: tensors of shape (B, ...), preprocessed and augmented; targets: int64 (B,);
+    index: int64 (B,), the example's place in the training split; view: int64 (B,), which augmentation of it
+    (0 where the task has none). Stored teacher outputs and contrastive memories need both.
+    """
+
+    inputs: tuple[Tensor, ...]
+    targets: Tensor
+    index: Tensor
+    view: Tensor
+
+
+Loss = Callable[[Batch, "Tensor"], "dict[str, Tensor]"]
+"""(batch, logits) -> {name: weighted term}; the loop sums the terms and logs each."""
+
+
+class Preprocessing(BaseModel):
+    """From stored numbers to what a model takes: (x * scale - mean) / std, the last two per channel (axis 1)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    scale: float = 1.0
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+
+
+class TaskDescription(BaseModel):
+    """A task after decoding: everything later stages need to know without its code.
+
+    Shapes are without the batch axis. `notes` are sentences a reader of the report must see (files left out, say).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input_names: tuple[str, ...]
+    input_shapes: tuple[tuple[int, ...], ...]
+    class_names: tuple[str, ...]
+    metrics: tuple[str, ...] = ("accuracy",)
+    preprocessing: Preprocessing = Preprocessing()
+    example_counts: dict[str, int]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def class_count(self) -> int:
+        return len(self.class_names)
+
+
+class Task(Part):
+    """Data with labels, split once and for all. `decode` is run once; later stages map the arrays it wrote."""
+
+    def views(self) -> int:
+        """How many augmented views an example has; 1 means none but itself."""
+        return 1
+
+    def identity(self) -> dict[str, Any]:
+        """What the decoded data depends on, as JSON data; cheap, without reading the data itself.
+
+        Raises DataError when the data is not there.
+        """
+        return self.to_fields()
+
+    def decode(self, out: Path) -> TaskDescription:
+        """Write the arrays of each split into `out` (`kdbench.tasks._arrays.write_split`) and describe them."""
+        raise TypeError(f"{type(self).__name__} has no decode()")
+
+    def augment(self, inputs: tuple[Tensor, ...], views: Tensor) -> tuple[Tensor, ...]:
+        """View number `views[i]` (int64, 0 <= v < self.views()) of each stored example i, before preprocessing."""
+        return inputs
+
+
+class Model(Part):
+    """An architecture; `build` gives fresh weights from torch's current random state."""
+
+    form: ClassVar[Literal["torch", "estimator"]] = "torch"
+
+    def build(self, task: TaskDescription) -> nn.Module:
+        """The network for a task: its input shapes and class count decide the first and last layer.
+
+        Raises KdbenchError when the model cannot take such inputs.
+        """
+        raise TypeError(f"{type(self).__name__} has no build()")
+
+    def pretrained(self) -> Path | None:
+        """The weights file this model starts from, for techniques with start = "pretrained"."""
+        return None
+
+
+class Context(Protocol):
+    """What a technique is given beside the model. There is no way to test data."""
+
+    seed: int
+    task: TaskDescription
+    out: Path
+    """An empty folder of this stage's own; a technique on files writes its result there."""
+    log: logging.Logger
+
+    def fit(
+        self, model: nn.Module, loss: Loss | None = None, extra: nn.Module | None = None, recipe: str = "train"
+    ) -> nn.Module:
+        """Train `model` (and the modules in `extra`, which are dropped afterwards) under the recipe in that role.
+
+        loss: None means cross-entropy on the labels, {"ce": ...}.
+        """
+        ...
+
+    def teacher(self, batch: Batch) -> Tensor:
+        """The teacher's logits for a batch, (B, classes): stored where they were computed before, else live."""
+        ...
+
+    @property
+    def teacher_module(self) -> nn.Module:
+        """The teacher itself, in eval mode, without gradients; for features."""
+        ...
+
+    @property
+    def train(self) -> Iterable[Batch]:
+        """The training split once, in order, not augmented."""
+        ...
+
+    @property
+    def validation(self) -> Iterable[Batch]: ...
+
+    @property
+    def example(self) -> tuple[Tensor, ...]:
+        """Two preprocessed training inputs, for tracing."""
+        ...
+
+    def calibration(self, sample_count: int) -> Sequence[dict[str, numpy.ndarray]]:
+        """Preprocessed training inputs by input name, batch 1 each, drawn with this seed.
+
+        Raises DataError when the training split has fewer.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where a file will run; what a step whose fields are `auto` goes by."""
+
+    provider: str
+    machine: str
+    """platform.machine(): x86_64, AMD64, aarch64, arm64 ..."""
+
+
+class Technique(Part):
+    """One way to shrink or teach a model. Everything but `apply` has a default."""
+
+    form: ClassVar[Literal["torch", "onnx", "estimator"]] = "torch"
+    """What apply takes and gives: an nn.Module, or the path of an ONNX file."""
+    start: ClassVar[Literal["fresh", "trained", "pretrained"]] = "trained"
+    """The student it wants when first in a chain: new weights, trained on labels, or from its weights file."""
+    needs: ClassVar[frozenset[str]] = frozenset()
+    """Of {"teacher", "teacher_features", "calibration"}."""
+    roles: ClassVar[frozenset[str]] = frozenset({"train"})
+    """The recipes that `apply` asks `ctx.fit` for: "train" is the student's, others stand by name in the suite."""
+
+    def apply(self, model: Any, ctx: Context) -> Any:
+        """The model, shrunk or taught; of the same form as it came."""
+        raise TypeError(f"{type(self).__name__} has no apply()")
+
+    def problem(self, model: Any, ctx: Context) -> str | None:
+        """Why this technique makes no sense for this model, as a sentence; None when it does."""
+        return None
+
+    def settle(self, destination: Destination) -> Technique:
+        """Itself with every `auto` field decided for where the file will run."""
+        return self
+

@@ -1,0 +1,112 @@
+"""One table of strings, name -> "module:Class"; nothing is imported until it is named.
+
+Third parties add the same strings by entry points (groups `kdbench.techniques`, `kdbench.models`,
+`kdbench.tasks`); a suite may name a class of its own as `file.py:Class`, beside the suite file.
+"""
+
+import importlib
+import importlib.metadata
+import importlib.util
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from kdbench.errors import KdbenchError, UnknownName, nearest
+
+KINDS = ("technique", "model", "task")
+
+TABLE: dict[str, dict[str, str]] = {
+    "technique": {
+        "soft_distillation": "kdbench.techniques.soft_distillation:SoftDistillation",
+        "hard_distillation": "kdbench.techniques.hard_distillation:HardDistillation",
+        "mixed_distillation": "kdbench.techniques.mixed_distillation:MixedDistillation",
+        "unstructured_pruning": "kdbench.techniques.unstructured_pruning:UnstructuredPruning",
+        "structured_pruning": "kdbench.techniques.structured_pruning:StructuredPruning",
+        "dynamic_quantization": "kdbench.techniques.dynamic_quantization:DynamicQuantization",
+        "static_quantization": "kdbench.techniques.static_quantization:StaticQuantization",
+    },
+    "model": {
+        "mlp": "kdbench.models.mlp:MLP",
+        "cnn": "kdbench.models.cnn:CNN",
+        "resnet20": "kdbench.models.resnet:ResNet20",
+        "resnet56": "kdbench.models.resnet:ResNet56",
+        "resnet8x4": "kdbench.models.resnet:ResNet8x4",
+        "resnet32x4": "kdbench.models.resnet:ResNet32x4",
+        "torchvision": "kdbench.models.torchvision:Torchvision",
+    },
+    "task": {
+        "digits": "kdbench.tasks.digits:Digits",
+        "image_folder": "kdbench.tasks.image_folder:ImageFolder",
+        "mnist": "kdbench.tasks.torchvision:MNIST",
+        "fashion_mnist": "kdbench.tasks.torchvision:FashionMNIST",
+        "cifar10": "kdbench.tasks.torchvision:CIFAR10",
+        "cifar100": "kdbench.tasks.torchvision:CIFAR100",
+    },
+}
+
+
+@cache
+def names(kind: str) -> dict[str, str]:
+    """Every registered name of a kind -> "module:Class", entry points included.
+
+    Raises KdbenchError when a name is registered twice.
+    """
+    table = dict(TABLE[kind])
+    for point in importlib.metadata.entry_points(group=f"kdbench.{kind}s"):
+        if table.get(point.name, point.value) != point.value:
+            raise KdbenchError(
+                f"{kind} '{point.name}' is registered twice: as {table[point.name]} and as {point.value}; "
+                "uninstall one of the two packages."
+            )
+        table[point.name] = point.value
+    return table
+
+
+def is_file(name: str) -> bool:
+    """Whether a name is a user's own `file.py:Class`."""
+    return ".py:" in name
+
+
+def resolve(kind: str, name: str, folder: Path | None = None) -> type[Any]:
+    """The class behind a name; `file.py:Class` is looked up in `folder`.
+
+    Raises UnknownName, or KdbenchError where the file has no such class.
+    """
+    if is_file(name):
+        path, _, attribute = name.rpartition(":")
+        return from_source(name, read_source(path, folder), attribute)
+    table = names(kind)
+    if name not in table:
+        raise UnknownName(f"there is no {kind} '{name}'. {nearest(name, table)}")
+    module, _, attribute = table[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def read_source(path: str, folder: Path | None) -> str:
+    """The text of a user's file, looked up in `folder` (the suite's). Raises UnknownName where there is none."""
+    place = (folder or Path()) / path
+    try:
+        return place.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UnknownName(f"cannot read '{place}' ({error.strerror}); it is looked up beside the suite file.") from None
+
+
+@cache
+def from_source(name: str, source: str, attribute: str) -> type[Any]:
+    """The class `attribute` of a module made from `source`; the same text gives the same class."""
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(_module_name(name, source), loader=None))  # type: ignore[arg-type]
+    sys.modules[module.__name__] = module
+    try:
+        exec(compile(source, name.rpartition(":")[0], "exec"), module.__dict__)
+    except SyntaxError as error:
+        raise UnknownName(f"{name}: line {error.lineno}: {error.msg}.") from None
+    found = getattr(module, attribute, None)
+    if not isinstance(found, type):
+        raise UnknownName(f"{name}: the file has no class '{attribute}'.")
+    return found
+
+
+def _module_name(name: str, source: str) -> str:
+    stem = Path(name.rpartition(":")[0]).stem
+    return f"kdbench_user_{stem}_{abs(hash(source)):x}"
