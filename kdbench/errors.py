@@ -7,6 +7,7 @@ KdbenchError            one sentence: what was expected, what came, the remedy
 ├── StoreError          the stage store or a results folder cannot be read or written
 │   └── DamagedStage    a stored artefact is not what was published
 ├── RecordError         records that are newer than this program, or not records
+├── ModelError          a model that cannot take a task's inputs, or whose weights file does not fit
 ├── TechniqueError      a technique that cannot work here, or that changed nothing
 ├── TrainingError       a training that went to infinity, or cannot start
 ├── ExportError         a model the exporter rejects, or whose file disagrees with it
@@ -51,6 +52,10 @@ class DamagedStage(StoreError):
 
 class RecordError(KdbenchError):
     """Records that cannot be understood."""
+
+
+class ModelError(KdbenchError):
+    """A model that cannot take a task's inputs, or whose weights file does not fit."""
 
 
 class TechniqueError(KdbenchError):

@@ -1,0 +1,52 @@
+"""The examples a job runs on, cut into batches; it knows no model."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+from kdbench.errors import MeasureError
+from kdbench.measure.sessions import Feed
+
+MOST_FEEDS = 8
+"""So many distinct batches are rotated: none is answered from a cache (MLPerf's TEST04), and few enough to hold."""
+
+
+class Inputs:
+    """Arrays by input name, each of shape (N, ...)."""
+
+    def __init__(self, arrays: dict[str, Any]) -> None:
+        self._arrays = arrays
+        self.example_count = len(next(iter(arrays.values())))
+
+    def feeds(self, batch_size: int, most: int = MOST_FEEDS) -> list[Feed]:
+        """Up to `most` batches that share no example, in the file's order; fewer examples than a batch repeat in it."""
+        import numpy
+
+        count = min(most, max(1, self.example_count // batch_size))
+        rows = numpy.arange(count * batch_size).reshape(count, batch_size) % self.example_count
+        return [{name: numpy.ascontiguousarray(array[row]) for name, array in self._arrays.items()} for row in rows]
+
+    def in_order(self, batch_size: int) -> Iterator[Feed]:
+        """Every example once, in the file's order; the last batch may be smaller."""
+        for begin in range(0, self.example_count, batch_size):
+            yield {name: array[begin : begin + batch_size] for name, array in self._arrays.items()}
+
+
+def load_inputs(path: str) -> Inputs:
+    """The arrays of an .npz. Raises MeasureError where it is none, is empty, or its arrays differ in length."""
+    import numpy
+
+    if not zipfile.is_zipfile(path):
+        raise MeasureError(f"cannot read the inputs {path}: there is no .npz.")
+    try:
+        with numpy.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise MeasureError(f"the inputs {path} are not an .npz of plain arrays: {error}.") from None
+    lengths = {len(array) if array.ndim else 0 for array in arrays.values()}
+    if len(lengths) != 1 or 0 in lengths:
+        raise MeasureError(f"the arrays of {path} must have one common length of at least 1 along their first axis.")
+    return Inputs(arrays)

@@ -1,0 +1,90 @@
+"""The action `time`: every file of a job loaded, run a first time, then timed in shared rounds at each batch size."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from kdbench.errors import MeasureError
+from kdbench.measure import host
+from kdbench.measure.clock import Timing, time_rounds
+from kdbench.measure.inputs import load_inputs
+from kdbench.measure.jobs import File, Job
+from kdbench.measure.sessions import BoundSession, Feed, OnnxruntimeSession, SessionSpec
+
+
+def time_files(job: Job) -> dict[str, Any]:
+    """Raw times of every file at every batch size; a file that fails says why and the others go on."""
+    inputs = load_inputs(job.inputs)
+    files = [_TimedFile(file, job.session) for file in job.files]
+    gauge = host.Gauge()
+    for batch_size in job.batch_sizes:
+        _time_batch_size(job, inputs.feeds(batch_size), files)
+    return {"process": job.process, **gauge.read(), "files": [timed.result for timed in files]}
+
+
+def _time_batch_size(job: Job, feeds: list[Feed], files: list[_TimedFile]) -> None:
+    one_thread = job.session.provider == "cpu" and job.session.threads_intra == 1
+    ready = [(timed, bound) for timed in files if (bound := timed.prepare(feeds)) is not None]
+    timings = time_rounds(
+        [bound for _, bound in ready],
+        job.rule,
+        process=job.process,
+        cpu_clock=time.thread_time_ns if one_thread else None,
+    )
+    for (timed, _), timing in zip(ready, timings):
+        timed.keep(len(next(iter(feeds[0].values()))), timing)
+
+
+class _TimedFile:
+    """One file's session, for as long as it works, and its part of the result."""
+
+    def __init__(self, file: File, spec: SessionSpec) -> None:
+        self.result: dict[str, Any] = {"digest": file.digest}
+        self._session: OnnxruntimeSession | None = None
+        self._first: dict[str, Any] = {}
+        with self._failing():
+            path = file.verified_path()
+            begin = time.perf_counter_ns()
+            self._session = OnnxruntimeSession(path, spec)
+            load_ns = time.perf_counter_ns() - begin
+            got = {"provider_asked": spec.provider_asked, "providers_got": self._session.providers_got}
+            self.result.update({**got, "load_ns": load_ns, "by_batch": {}})
+
+    def prepare(self, feeds: list[Feed]) -> BoundSession | None:
+        """Run once, timed apart, and bind; None for a file that has failed."""
+        if self._session is None:
+            return None
+        with self._failing():
+            feed = self._session.own(feeds[0])
+            begin = time.perf_counter_ns()
+            self._session.run(feed)
+            first_ns = time.perf_counter_ns() - begin
+            shapes = [list(array.shape) for array in feed.values()]
+            self._first = {"input_shapes": shapes, "first_inference_ns": first_ns}
+            return self._session.bind(feeds)
+        return None
+
+    def keep(self, batch_size: int, timing: Timing) -> None:
+        """Put a batch size's raw times into the result."""
+        with self._failing():
+            if timing.error is not None:
+                raise MeasureError(timing.error)
+            self.result["by_batch"][str(batch_size)] = {
+                **self._first,
+                "warmup_ns": timing.warmup_ns,
+                "samples_ns": timing.samples_ns,
+                "thread_cpu_ns": timing.thread_cpu_ns or None,
+                "warnings": timing.warnings,
+            }
+
+    @contextlib.contextmanager
+    def _failing(self) -> Iterator[None]:
+        """A failure ends this file's part: its sentence is all that is left of it."""
+        try:
+            yield
+        except MeasureError as error:
+            self._session = None
+            self.result = {"digest": self.result["digest"], "error": str(error)}

@@ -1,0 +1,117 @@
+"""What raw samples say: quantiles with enough behind them, one number of several processes, words for instability."""
+
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+
+Samples = Sequence[Sequence[int]]
+"""[process][i]: nanoseconds of one call each, in the order they were made."""
+
+CONFIDENCE = 0.99
+"""Of a percentile that is reported: MLPerf inference rules, "Early Stopping Criterion" (c = 0.99, d = 0)."""
+
+MIN_PROCESSES = 3
+MIN_SAMPLES = 64
+"""Per process: what a p90 needs by the rule above."""
+
+MAX_DISAGREEMENT = 1.10
+"""Largest process median over the smallest. Quiet processes differ by 2-3 % (shared measurements, 5a), so by 6 % among
+five; beyond 10 % the machine changed between them."""
+
+MAX_OTHER_FRACTION = 0.15
+"""Of the machine's processor time: 0.3 cores of the two on which the threshold was found (measurements, 5, point 4)."""
+
+MIN_OWN_FRACTION = 0.95
+"""Of the calls' wall time, the least that their thread spends on a core when nobody takes it away (the same point)."""
+
+CALL_OVERHEAD_NS = 20_000
+"""Below it the 2.2 us that any pre-bound call costs are over a tenth of the time (measurements, 4, "Python floor")."""
+
+PROCESSES_DISAGREE = "processes disagree"
+CONTENDED = "contended"
+TOO_FEW = "too few samples"
+MOSTLY_OVERHEAD = "mostly call overhead"
+
+
+def percentile(samples: Sequence[int], fraction: float) -> float | None:
+    """The quantile at `fraction` (0.9 is p90), in the samples' unit; None where they are too few to say.
+
+    The median is always given: its spread over processes tells its worth.
+    """
+    if not samples or (fraction != 0.5 and len(samples) < needed_samples(fraction)):
+        return None
+    return float(np.quantile(samples, fraction))
+
+
+@cache
+def needed_samples(fraction: float) -> int:
+    """How many samples a percentile needs: 64 for p90, 130 for p95, 662 for p99.
+
+    The least n at which two or more of n samples lie beyond the percentile with the confidence above, so that the
+    largest can be set aside: P(Binomial(n, tail) <= 1) <= 1 - c. Raises ValueError for a fraction outside (0, 1).
+    """
+    if not 0 < fraction < 1:
+        raise ValueError(f"a percentile's fraction lies between 0 and 1, got {fraction}")
+    tail = round(min(fraction, 1 - fraction), 12)
+    n = 2
+    while (1 - tail) ** (n - 1) * (1 - tail + n * tail) > 1 - CONFIDENCE:
+        n += 1
+    return n
+
+
+def median_of_process_medians(samples: Samples) -> float:
+    """One latency of several processes: each counts once, however many calls it made."""
+    return float(np.median([np.median(process) for process in samples]))
+
+
+def paired_round_ratios(samples: Samples, reference_samples: Samples, round_call_count: int) -> list[float]:
+    """Per process, the natural logarithm of how much slower a file is than its reference (0 is equal).
+
+    Both went round together: round r of one ran beside round r of the other, so the machine's drift cancels. The
+    value is the median over rounds of log(p25 of the file's round / p25 of the reference's); p25, because neighbours
+    on the machine only ever make calls longer. Raises ValueError where the two did not take the same rounds.
+    """
+    pairs = zip(samples, reference_samples, strict=True)
+    return [_median_log_ratio(_rounds(mine, round_call_count), _rounds(its, round_call_count)) for mine, its in pairs]
+
+
+def instability(
+    samples: Samples,
+    other_cpu_fraction: Sequence[float] = (),
+    thread_cpu_ns: Samples = (),
+) -> list[str]:
+    """Words for what is wrong with these samples; none when they can be trusted.
+
+    `other_cpu_fraction` is one a process; `thread_cpu_ns` is [process][round], for one-thread CPU targets.
+    """
+    words = []
+    if len(samples) < MIN_PROCESSES or min(map(len, samples)) < MIN_SAMPLES:
+        words.append(TOO_FEW)
+    medians = [float(np.median(process)) for process in samples if process]
+    if medians and max(medians) > MAX_DISAGREEMENT * min(medians):
+        words.append(PROCESSES_DISAGREE)
+    if (
+        max(other_cpu_fraction, default=0.0) > MAX_OTHER_FRACTION
+        or _own_fraction(samples, thread_cpu_ns) < MIN_OWN_FRACTION
+    ):
+        words.append(CONTENDED)
+    if medians and float(np.median(medians)) < CALL_OVERHEAD_NS:
+        words.append(MOSTLY_OVERHEAD)
+    return words
+
+
+def _own_fraction(samples: Samples, thread_cpu_ns: Samples) -> float:
+    """The least share of a process's calls that its thread spent on a core; 1 where nobody recorded it."""
+    pairs = zip(samples, thread_cpu_ns, strict=True) if thread_cpu_ns else ()
+    return min((sum(cpu) / sum(wall) for wall, cpu in pairs if wall), default=1.0)
+
+
+def _rounds(samples: Sequence[int], round_call_count: int) -> np.ndarray:
+    return np.asarray(samples, dtype=float).reshape(-1, round_call_count)
+
+
+def _median_log_ratio(mine: np.ndarray, reference: np.ndarray) -> float:
+    if mine.shape != reference.shape:
+        raise ValueError(f"not the same rounds: {mine.shape[0]} of the file, {reference.shape[0]} of its reference")
+    return float(np.median(np.log(np.quantile(mine, 0.25, axis=1) / np.quantile(reference, 0.25, axis=1))))
