@@ -15,7 +15,7 @@ KdbenchError            one sentence: what was expected, what came, the remedy
 """
 
 import difflib
-from typing import Iterable
+from collections.abc import Iterable
 
 
 class KdbenchError(Exception):

@@ -24,8 +24,8 @@ class Batch:
     """Examples as a model takes them: `model(*batch.inputs)`.
 
     inputs: tensors of shape (B, ...), preprocessed and augmented; targets: int64 (B,);
-    index: int64 (B,), the example's place in the training split; view: int64 (B,), which augmentation of it
-    (0 where the task has none). Stored teacher outputs and contrastive memories need both.
+    index: int64 (B,), the example's place in the training split, negative for an example of another; view: int64
+    (B,), which augmentation of it (0: none). Stored teacher outputs and contrastive memories need both.
     """
 
     inputs: tuple[Tensor, ...]
@@ -73,7 +73,7 @@ class Task(Part):
     """Data with labels, split once and for all. `decode` is run once; later stages map the arrays it wrote."""
 
     def views(self) -> int:
-        """How many augmented views an example has; 1 means none but itself."""
+        """How many views an example has. View 0 is always the example as it is stored; 1 means no other."""
         return 1
 
     def identity(self) -> dict[str, Any]:
@@ -87,7 +87,7 @@ class Task(Part):
         """Write the arrays of each split into `out` (`kdbench.tasks._arrays.write_split`) and describe them."""
         raise TypeError(f"{type(self).__name__} has no decode()")
 
-    def augment(self, inputs: tuple[Tensor, ...], views: Tensor) -> tuple[Tensor, ...]:
+    def augmented(self, inputs: tuple[Tensor, ...], views: Tensor) -> tuple[Tensor, ...]:
         """View number `views[i]` (int64, 0 <= v < self.views()) of each stored example i, before preprocessing."""
         return inputs
 
@@ -105,18 +105,29 @@ class Model(Part):
         raise TypeError(f"{type(self).__name__} has no build()")
 
     def pretrained(self) -> Path | None:
-        """The weights file this model starts from, for techniques with start = "pretrained"."""
+        """The weights file this model starts from, where it has one."""
         return None
+
+    def load_pretrained(self, network: nn.Module) -> None:
+        """Load that file into a network that `build` gave. Raises KdbenchError where it does not fit."""
 
 
 class Context(Protocol):
     """What a technique is given beside the model. There is no way to test data."""
 
-    seed: int
-    task: TaskDescription
-    out: Path
-    """An empty folder of this stage's own; a technique on files writes its result there."""
-    log: logging.Logger
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def task(self) -> TaskDescription: ...
+
+    @property
+    def out(self) -> Path:
+        """A folder of this stage's own; a technique on files writes its result there."""
+        ...
+
+    @property
+    def log(self) -> logging.Logger: ...
 
     def fit(
         self, model: nn.Module, loss: Loss | None = None, extra: nn.Module | None = None, recipe: str = "train"
@@ -178,6 +189,9 @@ class Technique(Part):
     roles: ClassVar[frozenset[str]] = frozenset({"train"})
     """The recipes that `apply` asks `ctx.fit` for: "train" is the student's, others stand by name in the suite."""
 
+    packages: ClassVar[frozenset[str]] = frozenset()
+    """Distributions (beside torch) whose version changes what `apply` gives."""
+
     def apply(self, model: Any, ctx: Context) -> Any:
         """The model, shrunk or taught; of the same form as it came."""
         raise TypeError(f"{type(self).__name__} has no apply()")
@@ -189,4 +203,3 @@ class Technique(Part):
     def settle(self, destination: Destination) -> Technique:
         """Itself with every `auto` field decided for where the file will run."""
         return self
-

@@ -20,13 +20,13 @@ class Recipe(Part):
     weight_decay: float = Field(5e-4, ge=0)
     """On every parameter, biases and BatchNorm included, as the field's CIFAR protocols have it."""
     schedule: Literal["steps", "cosine"] = "steps"
-    """`steps`: the rate is multiplied by `step_factor` after each epoch in `steps_down`; `cosine`: it falls to zero along half a cosine."""
+    """`steps`: the rate is multiplied by `step_factor` after each epoch in `steps_down`; `cosine`: it falls to zero."""
     steps_down: tuple[int, ...] = ()
     step_factor: float = Field(0.1, gt=0, lt=1)
     warmup_epochs: float = Field(0.0, ge=0)
     """Epochs over which the rate rises linearly from zero."""
     select: Literal["last", "validation"] = "last"
-    """Which weights leave the training: the last epoch's, or those of the epoch best on validation (first among equals)."""
+    """Which weights leave the training: the last epoch's, or those of the (first) epoch best on validation."""
     stop_at: float | None = Field(None, gt=0, le=1)
     """Stop once validation accuracy (0-1) reaches this."""
     patience: int | None = Field(None, gt=0)

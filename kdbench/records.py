@@ -115,7 +115,15 @@ class Latency(Record):
     """Raw timings of one file on one target at one batch size, with its references' of the same rounds."""
 
     KIND = "latency"
-    REQUIRED = ("provider_asked", "providers_got", "batch_size", "samples_ns", "runtime", "runtime_version", "precision")
+    REQUIRED = (
+        "provider_asked",
+        "providers_got",
+        "batch_size",
+        "samples_ns",
+        "runtime",
+        "runtime_version",
+        "precision",
+    )
 
     provider_asked: str | None = None
     providers_got: tuple[str, ...] | None = None
@@ -208,12 +216,27 @@ class Compression(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Teaching(Record):
+    """What storing a teacher's outputs cost, once for all that learn from them."""
+
+    KIND = "teaching"
+    REQUIRED = ("wall_ns", "cpu_ns", "teacher_forward_count")
+
+    wall_ns: int | None = None
+    cpu_ns: int | None = None
+    teacher_forward_count: int | None = None
+    """Examples (one view each) that went through the teacher."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Environment(Record):
-    """The machine behind a fingerprint, once each."""
+    """The machine behind a fingerprint, once each; it belongs to no case."""
 
     KIND = "environment"
     REQUIRED = ("fingerprint", "facts")
 
+    case: str = ""
+    seed: int = 0
     facts: dict[str, Any] | None = None
     """What must agree before numbers are pooled: processor, runtime, versions, flags."""
     also: dict[str, Any] | None = None
@@ -221,7 +244,7 @@ class Environment(Record):
 
 
 TYPES: dict[str, type[Record]] = {
-    cls.KIND: cls for cls in (Accuracy, Size, Latency, Memory, Training, Compression, Environment)
+    cls.KIND: cls for cls in (Accuracy, Size, Latency, Memory, Training, Compression, Teaching, Environment)
 }
 
 
@@ -254,7 +277,9 @@ def _refuse_constant(name: str) -> float:
 def _migrate(data: dict[str, Any]) -> dict[str, Any]:
     schema = data["schema"]
     if schema > SCHEMA:
-        raise RecordError(f"these records have schema {schema}, this kdbench reads up to {SCHEMA}; use a newer kdbench.")
+        raise RecordError(
+            f"these records have schema {schema}, this kdbench reads up to {SCHEMA}; use a newer kdbench."
+        )
     for version in range(schema, SCHEMA):
         data = MIGRATIONS[version](data)
     return data

@@ -80,7 +80,8 @@ def resolve(kind: str, name: str, folder: Path | None = None) -> type[Any]:
     if name not in table:
         raise UnknownName(f"there is no {kind} '{name}'. {nearest(name, table)}")
     module, _, attribute = table[name].partition(":")
-    return getattr(importlib.import_module(module), attribute)
+    found: type[Any] = getattr(importlib.import_module(module), attribute)
+    return found
 
 
 def read_source(path: str, folder: Path | None) -> str:

@@ -68,8 +68,8 @@ def time_rounds(
     """Warm every session up, then go round all of them in short rounds whose direction alternates (ABBA).
 
     All sessions take part in every round, so that any two have samples of the same moments: rounds go on while one of
-    them has too few calls or all together too little time, and end when the slowest reached `rule.max_ns`. Processes of odd number
-    begin backward. `cpu_clock` reads the calling thread's processor time, once a round.
+    them has too few calls or all together too little time, and end when the slowest reached `rule.max_ns`. Processes
+    of odd number begin backward. `cpu_clock` reads the calling thread's processor time, once a round.
     """
     timings = [Timing() for _ in sessions]
     pairs = list(zip(sessions, timings))
@@ -88,7 +88,7 @@ def time_rounds(
     return timings
 
 
-def _warm_up(pairs: Sequence[Tuple[Runnable, Timing]], rule: Rule, clock: Clock) -> None:
+def _warm_up(pairs: Sequence[tuple[Runnable, Timing]], rule: Rule, clock: Clock) -> None:
     """Go round the files, `warmup_min_calls` each, until they took `warmup_min_ns` together."""
     total = 0
     while True:

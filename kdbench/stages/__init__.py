@@ -1,0 +1,37 @@
+"""The kinds of stage, as strings: what runs each, and the version of its code. Imports nothing until asked."""
+
+import importlib
+from typing import Any
+
+TABLE = {
+    "decode": "kdbench.stages.decode:decode",
+    "train": "kdbench.stages.train:train",
+    "teach": "kdbench.stages.teach:teach",
+    "compress": "kdbench.stages.compress:compress",
+    "export": "kdbench.stages.export:export",
+    "evaluate": "kdbench.stages.evaluate:evaluate",
+    "measure": "kdbench.stages.measure:measure",
+}
+
+LATE_IMPORTS = ("torch.onnx._internal.exporter._core", "onnxscript", "torch.export", "torch._dynamo")
+"""What torch imports only when it first exports; a pool of workers imports it once, ahead."""
+
+LOOP_VERSION = 1
+"""Of kdbench.training and of how batches are made; part of the version of every stage that trains."""
+
+VERSIONS = {
+    "decode": 1,
+    "train": 1,
+    "teach": 1,
+    "compress": 1,
+    "export": 1,
+    "evaluate": 1,
+    "measure": 1,
+}
+"""Raised whenever the numbers that a kind of stage produces change."""
+
+
+def function(kind: str) -> Any:
+    """What runs stages of a kind: Work -> its facts, or for measure, list of Work -> {key: its facts}."""
+    module, _, name = TABLE[kind].partition(":")
+    return getattr(importlib.import_module(module), name)

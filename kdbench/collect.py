@@ -1,0 +1,205 @@
+"""From finished stages to a results folder: labelled records, the files they name, what was asked. Runs nothing."""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from kdbench import __version__, records
+from kdbench.errors import StoreError
+from kdbench.plan import Label, Plan
+from kdbench.records import TEACHER, Environment, Record, Size
+from kdbench.specs import digest
+from kdbench.stages.names import DESCRIPTION, ONNX_FILE, PREDICTIONS, RECORDS, STAGE
+from kdbench.store import Store
+from kdbench.suite import Case
+
+RECORDS_FILE = "records.jsonl"
+KIND_OF_STAGE = {"train": "training", "compress": "compression", "evaluate": "accuracy", "measure": "latency"}
+"""What kind of record says that a stage failed."""
+PACKAGES = ("torch", "torchvision", "onnx", "onnxruntime", "numpy")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a stage has no result: it failed itself, or ("skipped") a stage before it did."""
+
+    status: str
+    reason: str
+
+
+class Results:
+    """One results folder, being written."""
+
+    def __init__(self, folder: Path, plan: Plan, store: Store) -> None:
+        """Make the folder. Raises StoreError where it cannot be written."""
+        self.folder, self.plan, self.store = folder, plan, store
+        self.written: list[Record] = []
+        with _writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "suite.yaml").write_text(plan.suite.document.text)
+
+    def write_plan(self, command: str, warnings: Iterable[str]) -> None:
+        """plan.json: the labels of this run, for whoever reads the records later."""
+        with _writing(self.folder):
+            _replace(self.folder / "plan.json", json.dumps(_about(self.plan, command, list(warnings)), indent=1))
+
+    def begin(self) -> None:
+        """Records of everything the store has already, in place of what the folder said before."""
+        with _writing(self.folder):
+            _replace(self.folder / RECORDS_FILE, "")
+            records.append(self.folder / RECORDS_FILE, self._environments())
+        self.add(label for label in self.plan.labels if self.store.has(label.key))
+
+    def add(self, labels: Iterable[Label]) -> None:
+        """Append the records of finished stages."""
+        lines = [record for label in labels for record in self._records(label)]
+        with _writing(self.folder):
+            records.append(self.folder / RECORDS_FILE, lines)
+        self.written += lines
+
+    def add_failures(self, labels: Iterable[Label], failures: dict[str, Failure]) -> None:
+        """Append a record of its kind for every label without a result."""
+        lines = []
+        for label in labels:
+            failure = failures[label.key]
+            kind = records.TYPES[KIND_OF_STAGE[self.plan.stages[label.key].kind]]
+            lines.append(kind(**self._labels(label), status=failure.status, reason=failure.reason))
+        with _writing(self.folder):
+            records.append(self.folder / RECORDS_FILE, lines)
+
+    def warnings(self) -> list[str]:
+        """What a reader of the whole must know: what decoding left out, students larger than their teacher."""
+        return [*self._decoding_notes(), *self._larger_than_teacher()]
+
+    def _decoding_notes(self) -> list[str]:
+        decoded = (key for key, spec in self.plan.stages.items() if spec.kind == "decode" and self.store.has(key))
+        return [note for key in decoded for note in self.store.read_json(key, DESCRIPTION)["notes"]]
+
+    def _larger_than_teacher(self) -> list[str]:
+        counts = {r.case: r.parameter_count for r in self.written if isinstance(r, Size) and r.parameter_count}
+        teacher = counts.get(TEACHER)
+        return [
+            f"{case} has {count:,} parameters, more than its teacher ({teacher:,})."
+            for case, count in counts.items()
+            if teacher is not None and count > teacher
+        ]
+
+    def keep_log(self, name: str, text: str) -> Path:
+        """A failed stage's log, named where it failed."""
+        path = self.folder / "logs" / f"{slug(name)}.txt"
+        with _writing(self.folder):
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+        return path
+
+    def _records(self, label: Label) -> list[Record]:
+        stage = self.store.read_json(label.key, STAGE)
+        numerics = self.plan.stages[label.key].numerics
+        shared = {
+            **self._labels(label),
+            "created_utc": stage["created_utc"],
+            **({"fingerprint": numerics["fingerprint"]} if "fingerprint" in numerics else {}),
+        }
+        facts = self.store.read_json(label.key, RECORDS)
+        return [self._record(fact, label, shared) for fact in facts]
+
+    def _record(self, fact: dict[str, Any], label: Label, shared: dict[str, Any]) -> Record:
+        own = {name: value for name, value in fact.items() if name != "kind"}
+        with _writing(self.folder):
+            if fact["kind"] == "accuracy":
+                own["predictions_path"] = self._keep(label, PREDICTIONS, label.key, "predictions", ".npz")
+            if fact["kind"] == "size":
+                model = self.plan.stages[label.key].inputs["model"]
+                own["onnx_path"] = self._keep(label, ONNX_FILE, model, "models", ".onnx")
+        line = {"schema": records.SCHEMA, "kind": fact["kind"], **shared, **own}
+        return records.from_line(json.dumps(line))
+
+    def _keep(self, label: Label, name: str, key: str, folder: str, ending: str) -> str:
+        """A copy of a stage's file in the results folder; its path there."""
+        path = Path(folder) / slug(label.case) / f"seed{label.seed}-{key[:8]}{ending}"
+        place = self.folder / path
+        if not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            partial = place.with_suffix(f".{os.getpid()}")
+            shutil.copyfile(self.store.folder(key) / name, partial)
+            partial.replace(place)
+        return path.as_posix()
+
+    def _labels(self, label: Label) -> dict[str, Any]:
+        case = self.plan.cases.get(label.case)
+        steps = [{step.spec.name: step.spec.fields} for step in case.steps] if case else []
+        return {
+            "suite": self.plan.suite.name,
+            "case": label.case,
+            "seed": label.seed,
+            "key": label.key,
+            **({"target": label.target} if label.target else {}),
+            "lineage": self.plan.lineage(label.key),
+            "steps": tuple(steps),
+        }
+
+    def _environments(self) -> Iterator[Record]:
+        for found in self.plan.machine.runtimes.values():
+            name = found["fingerprint"]
+            yield Environment(
+                suite=self.plan.suite.name, key=name, fingerprint=name, facts=found["facts"], also=found["also"]
+            )
+
+
+def slug(name: str) -> str:
+    """A case's name as a path: itself where it is plain, else with a digest, so that no two share one."""
+    plain = re.sub(r"[^\w.+-]+", "-", name)
+    return plain if plain == name and name not in (".", "..") else f"{plain}-{digest(name)[:6]}"
+
+
+def _about(plan: Plan, command: str, warnings: list[str]) -> dict[str, Any]:
+    suite = plan.suite
+    return {
+        "suite": suite.name,
+        "about": suite.about,
+        "baseline": suite.baseline,
+        "cases": {name: _case(case, plan.references[name]) for name, case in plan.cases.items()},
+        "seeds": list(suite.seeds),
+        "targets": [target.id for target in plan.targets],
+        "command": command,
+        "versions": {"kdbench": __version__, **{name: version(name) for name in PACKAGES}},
+        "warnings": warnings,
+    }
+
+
+def _case(case: Case, reference: str) -> dict[str, Any]:
+    return {
+        "steps": [step.spec.name for step in case.steps],
+        "student": case.student.model.name,
+        "teacher": case.teacher.model.name if case.teacher else "",
+        "baseline": reference,
+    }
+
+
+def _replace(path: Path, text: str) -> None:
+    partial = path.with_suffix(f".{os.getpid()}")
+    partial.write_text(text)
+    partial.replace(path)
+
+
+class _writing:
+    """Turns an OSError of a results folder into a sentence."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError):
+            raise StoreError(
+                f"cannot write '{self.folder}' ({error.strerror}); make room or name another folder with -o, "
+                "then run the same command again: what was computed is kept."
+            ) from None

@@ -1,0 +1,198 @@
+"""YAML text to plain data in which every key path knows its line. Knows nothing of suites; YAML is read nowhere else.
+
+YAML 1.2's core schema, less what makes a file hard to follow: no anchors, aliases, merge keys or tags, one document,
+keys are text. `5e-4` is a number; `on`, `yes`, `no` and dates are text. In a value, `~` at the start and `${VARIABLE}`
+are expanded; a relative path stays as it is, relative to the current folder, as in a shell.
+"""
+
+import math
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import AliasEvent, DocumentEndEvent, MappingStartEvent, SequenceStartEvent
+from ruamel.yaml.reader import ReaderError
+
+from kdbench.errors import SuiteError
+
+Place = tuple[str | int, ...]
+"""A key path: ("cases", "soft", 0)."""
+
+DEPTH_LIMIT = 50
+DIGIT_LIMIT = 18  # a longer integer does not fit a signed 64-bit number
+WORDS: dict[str, bool | None] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+INTEGER = re.compile(r"[-+]?[0-9]+")
+FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+NOT_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+VARIABLE = re.compile(r"\$\{([^}]*)\}")
+
+
+@dataclass(frozen=True)
+class Document:
+    """A file as read: its text, its data, and the line (from 1) of every key path in it."""
+
+    path: Path
+    text: str
+    data: Any
+    lines: dict[Place, int]
+
+    def line_of(self, place: Place) -> int:
+        """The line of a key or list item; of the nearest one above it where the file does not write it out."""
+        while place and place not in self.lines:
+            place = place[:-1]
+        return self.lines.get(place, 1)
+
+    def fail(self, place: Place, message: str) -> SuiteError:
+        """An error at a key path, to be raised: `FILE:LINE: key.path: message`."""
+        return _error(self.path, self.line_of(place), place, message)
+
+
+def _error(path: Path, line: int, place: Place, message: str) -> SuiteError:
+    where = "".join(f"{key}." for key in place)[:-1] + ": " if place else ""
+    return SuiteError(f"{path}:{line}: {where}{message}".replace("\n", "\\n"))
+
+
+def read(path: Path) -> Document:
+    """The one YAML document in a file.
+
+    Raises SuiteError where the file cannot be read, is not YAML, or uses what is not allowed here.
+    """
+    text = _text(path)
+    reading = _Reading(path, text)
+    try:
+        data = reading.document()
+    except MarkedYAMLError as error:
+        raise _syntax_error(path, text, error) from None
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise SuiteError(f"{path}:{line}: the character U+{error.character:04X} is not allowed in YAML.") from None
+    except (YAMLError, ValueError, OverflowError) as error:  # the last two: an escape such as "\UFFFFFFFF"
+        raise SuiteError(f"{path}:1: this is not YAML ({error}).") from None
+    return Document(path, text, data, reading.lines)
+
+
+def _text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SuiteError(f"{path}: cannot be read ({reason}).") from None
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise SuiteError(f"{path}:{line}: this is not UTF-8 text; save the file as UTF-8.") from None
+
+
+def _syntax_error(path: Path, text: str, error: MarkedYAMLError) -> SuiteError:
+    mark = error.problem_mark or error.context_mark
+    index = mark.line if mark else 0
+    problem = error.problem or error.context or "it cannot be understood"
+    if "'\\t'" in problem:
+        return SuiteError(f"{path}:{index + 1}: a tab stands where YAML takes only spaces; indent with spaces.")
+    braces = "${" in "".join(text.splitlines()[index : index + 1])
+    hint = "; inside {...} and [...], put text with ${VARIABLE} in quotes" if braces else ""
+    return SuiteError(f"{path}:{index + 1}: this is not YAML: {problem}{hint}.")
+
+
+class _Reading:
+    """One pass over the parser's events; raises SuiteError at the first thing that is not allowed."""
+
+    def __init__(self, path: Path, text: str) -> None:
+        self.path = path
+        self.lines: dict[Place, int] = {}
+        self.events: Iterator[Any] = YAML(typ="safe", pure=True).parse(text)
+
+    def document(self) -> Any:
+        next(self.events)  # the stream's start
+        if not hasattr(next(self.events), "version"):
+            raise SuiteError(f"{self.path}: the file is empty.")
+        data = self.node(next(self.events), ())
+        after = [event for event in self.events if not isinstance(event, DocumentEndEvent)]
+        if len(after) > 1:
+            line = after[0].start_mark.line + 1
+            raise SuiteError(f"{self.path}:{line}: a second document starts here; a file holds one.")
+        if data is None:
+            raise SuiteError(f"{self.path}: the file is empty.")
+        return data
+
+    def fail(self, place: Place, message: str) -> SuiteError:
+        return Document(self.path, "", None, self.lines).fail(place, message)
+
+    def node(self, event: Any, place: Place) -> Any:
+        self.lines.setdefault(place, event.start_mark.line + 1)
+        if isinstance(event, AliasEvent) or event.anchor:
+            raise self.fail(place, "anchors and aliases (& and *) are not used here; write the value out.")
+        if event.tag:
+            raise self.fail(place, f"tags ({event.tag}) are not used here; write the plain value.")
+        if len(place) > DEPTH_LIMIT:
+            raise self.fail(place[:3], f"this is nested more than {DEPTH_LIMIT} deep.")
+        if isinstance(event, MappingStartEvent):
+            return self.mapping(place)
+        if isinstance(event, SequenceStartEvent):
+            return [self.node(item, (*place, index)) for index, item in enumerate(self.until_end())]
+        return self.value(event, place)
+
+    def until_end(self) -> Iterator[Any]:
+        """The events that start the children of the collection just begun."""
+        while not type(event := next(self.events)).__name__.endswith("EndEvent"):
+            yield event
+
+    def mapping(self, place: Place) -> dict[str, Any]:
+        data: dict[str, Any] = {}
+        for event in self.until_end():
+            key, line = self.key(event, place), event.start_mark.line + 1
+            here = (*place, key)
+            if key in data:
+                where = ".".join(map(str, here))
+                raise _error(self.path, line, (), f"{where} is given twice (first at line {self.lines[here]}).")
+            self.lines[here] = line
+            data[key] = self.node(next(self.events), here)
+        return data
+
+    def key(self, event: Any, place: Place) -> str:
+        """The text of a key; `place` is its mapping's."""
+        line, text = event.start_mark.line + 1, getattr(event, "value", None)
+        if text is None or event.anchor or event.tag:
+            raise _error(self.path, line, place, "a key is plain text here, without anchors and tags.")
+        if event.style is None and text == "<<":
+            raise _error(self.path, line, place, "merge keys (<<) are not used here; write the fields out.")
+        if not isinstance(self.scalar(event, place), str):
+            raise _error(self.path, line, place, f"a key is text; write '{text}' in quotes.")
+        return str(text)
+
+    def value(self, event: Any, place: Place) -> Any:
+        value = self.scalar(event, place)
+        return self.expanded(value, place) if isinstance(value, str) else value
+
+    def scalar(self, event: Any, place: Place) -> str | int | float | bool | None:
+        text = str(event.value)
+        if NOT_TEXT.search(text):
+            raise self.fail(place, "this holds a control character, which text does not have.")
+        if event.style is not None:
+            return text
+        if text in WORDS:
+            return WORDS[text]
+        if not FLOAT.fullmatch(text):
+            return text
+        whole = INTEGER.fullmatch(text) is not None
+        if (whole and len(text) > DIGIT_LIMIT) or not math.isfinite(float(text)):
+            raise self.fail(place, "this number is too large.")
+        return int(text) if whole else float(text)
+
+    def expanded(self, text: str, place: Place) -> str:
+        def variable(match: re.Match[str]) -> str:
+            if match[1] not in os.environ:
+                raise self.fail(place, f"the environment variable {match[1]} is not set; export {match[1]}=... first.")
+            return os.environ[match[1]]
+
+        return os.path.expanduser(VARIABLE.sub(variable, text))

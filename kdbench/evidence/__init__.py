@@ -1,0 +1,22 @@
+"""What the records of a folder show: intervals, paired differences, adjustment, groups. Knows no text and no picture.
+
+`evidence(folder)` is the door; `choose` and `render` read what it returns.
+"""
+
+from kdbench.evidence.accuracy import AccuracyView
+from kdbench.evidence.latency import LatencyView
+from kdbench.evidence.results import Plan, Results, read_results
+from kdbench.evidence.views import CaseView, Evidence, Setting, SizeView, evidence
+
+__all__ = [
+    "AccuracyView",
+    "CaseView",
+    "Evidence",
+    "LatencyView",
+    "Plan",
+    "Results",
+    "Setting",
+    "SizeView",
+    "evidence",
+    "read_results",
+]

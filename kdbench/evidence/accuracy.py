@@ -1,0 +1,142 @@
+"""Accuracy of the cases on one target: means, paired differences to the baseline, and who cannot be told from whom."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kdbench.evidence.groups import letters
+from kdbench.evidence.intervals import (
+    LEVEL,
+    Difference,
+    Estimate,
+    holm,
+    mean_interval,
+    paired_difference,
+    seed_difference,
+)
+from kdbench.evidence.results import Results, baseline_of
+from kdbench.records import TEACHER, Accuracy
+
+SPLIT = "test"
+"""The split that is reported; validation is for choosing."""
+
+
+@dataclass(frozen=True)
+class AccuracyView:
+    """One case on one target."""
+
+    estimate: Estimate
+    """Over seeds; rates."""
+    difference: Difference | None
+    """To the baseline of its student, in rates."""
+    letters: str
+    """Cases that share a letter cannot be told apart; empty for the teacher and where there is no interval."""
+    agreement: float | None
+    """Mean share of test examples on which it and the teacher give the same class."""
+    example_count: int
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What one file answered on the reported split."""
+
+    record: Accuracy
+    correct: NDArray[np.bool_] | None
+    """Example by example; None where no predictions are stored."""
+
+    @property
+    def value(self) -> float:
+        return self.record.value if self.record.value is not None else 0.0
+
+
+BySeed = Mapping[int, Answers]
+
+
+def accuracy_views(results: Results, target: str) -> dict[str, AccuracyView]:
+    """Every case with accuracy on the target, in the results' order."""
+    by_case = _by_case(results, target)
+    differences = _to_baseline(results, by_case)
+    groups = _groups(by_case)
+    return {case: _view(found, differences.get(case), groups.get(case, "")) for case, found in by_case.items()}
+
+
+def _by_case(results: Results, target: str) -> dict[str, dict[int, Answers]]:
+    found: dict[str, dict[int, Answers]] = {name: {} for name in results.case_names}
+    for record in results.of(Accuracy):
+        if record.target == target and record.split == SPLIT:
+            found[record.case][record.seed] = Answers(record, results.correct(record))
+    return {case: dict(sorted(seeds.items())) for case, seeds in found.items() if seeds}
+
+
+def _view(found: BySeed, difference: Difference | None, group: str) -> AccuracyView:
+    agreements = [answers.record.teacher_agreement_fraction for answers in found.values()]
+    known = [value for value in agreements if value is not None]
+    return AccuracyView(
+        estimate=mean_interval([answers.value for answers in found.values()]),
+        difference=difference,
+        letters=group,
+        agreement=float(np.mean(known)) if known else None,
+        example_count=max(answers.record.example_count or 0 for answers in found.values()),
+        seeds=tuple(found),
+    )
+
+
+def _to_baseline(results: Results, by_case: Mapping[str, BySeed]) -> dict[str, Difference]:
+    """Each case's difference to its baseline; adjusted within the comparisons with that baseline."""
+    found: dict[str, dict[str, Difference]] = {}
+    for name, case in results.plan.cases.items():
+        baseline = baseline_of(results.plan, case)
+        if baseline is not None and baseline in by_case and name in by_case and baseline != name:
+            difference = compare(by_case[name], by_case[baseline])
+            if difference is not None:
+                found.setdefault(baseline, {})[name] = difference
+    return {name: difference for family in found.values() for name, difference in _adjusted(family).items()}
+
+
+def _adjusted(family: dict[str, Difference]) -> dict[str, Difference]:
+    p_values = holm([difference.p for difference in family.values()])
+    return {
+        name: replace(difference, adjusted_p=p) for (name, difference), p in zip(family.items(), p_values, strict=True)
+    }
+
+
+def _groups(by_case: Mapping[str, BySeed]) -> dict[str, str]:
+    """Letters over all pairs of cases, adjusted in a family of their own; best mean first."""
+    names = [name for name in by_case if name != TEACHER]
+    names.sort(key=lambda name: -float(np.mean([answers.value for answers in by_case[name].values()])))
+    pairs = [frozenset(pair) for pair in combinations(names, 2)]
+    p_values = [_pair_p(by_case, pair) for pair in pairs]
+    if all(p is None for p in p_values):
+        return {}
+    apart = {pair for pair, p in zip(pairs, holm(p_values), strict=True) if p is not None and p < 1 - LEVEL}
+    return letters(names, apart)
+
+
+def _pair_p(by_case: Mapping[str, BySeed], pair: frozenset[str]) -> float | None:
+    one, other = sorted(pair)
+    difference = compare(by_case[one], by_case[other])
+    return None if difference is None else difference.p
+
+
+def compare(one: BySeed, other: BySeed) -> Difference | None:
+    """one - other over the seeds they share; None without such a seed.
+
+    Paired on examples too where predictions of the same examples are stored for every seed.
+    """
+    seeds = [seed for seed in one if seed in other]
+    if not seeds:
+        return None
+    rows = [row for seed in seeds if (row := _row(one[seed], other[seed])) is not None]
+    if len(rows) < len(seeds) or len({len(row) for row in rows}) > 1:
+        return seed_difference([one[seed].value - other[seed].value for seed in seeds])
+    return paired_difference(np.stack(rows))
+
+
+def _row(one: Answers, other: Answers) -> NDArray[np.float64] | None:
+    if one.correct is None or other.correct is None or one.correct.shape != other.correct.shape:
+        return None
+    return one.correct.astype(np.float64) - other.correct

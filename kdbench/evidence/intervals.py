@@ -1,0 +1,160 @@
+"""Intervals, paired differences and their adjustment, as plain functions of numbers. Knows no records.
+
+Sources
+Obuchowski, Rockette 1995: both readers and cases random and crossed; here they are training seeds and test examples.
+Hillis 2007, section 3: the degrees of freedom of that model.
+Gallas, Bandos, Samuelson, Wagner 2009: the variance of a mean over two crossed random factors.
+Holm 1979: the step-down adjustment.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtr, stdtrit
+
+LEVEL = 0.95
+"""Of every interval."""
+FEWEST = 3
+"""Seeds (or processes) below which there is no interval; the values themselves are shown."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its interval where there are enough values for one, and the values."""
+
+    value: float
+    low: float | None
+    high: float | None
+    values: tuple[float, ...]
+
+    @property
+    def n(self) -> int:
+        return len(self.values)
+
+    @property
+    def sd(self) -> float | None:
+        """Standard deviation of the values (n - 1), from two on."""
+        return float(np.std(self.values, ddof=1)) if self.n > 1 else None
+
+    @property
+    def half(self) -> float | None:
+        """Half the width of a symmetric interval."""
+        return None if self.low is None or self.high is None else (self.high - self.low) / 2
+
+    def overlaps(self, other: "Estimate") -> bool:
+        """Whether the two intervals share a point; unknown intervals overlap with everything."""
+        if self.low is None or self.high is None or other.low is None or other.high is None:
+            return True
+        return self.low <= other.high and other.low <= self.high
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Of two cases' accuracy (rates, case minus other), paired; `p` is two-sided and None without an interval."""
+
+    value: float
+    low: float | None
+    high: float | None
+    p: float | None
+    values: tuple[float, ...]
+    """One a seed."""
+    example_count: int
+    """Examples it is paired on; 0 where predictions are missing and seeds alone are paired."""
+    adjusted_p: float | None = None
+    """Holm's, within the family it was adjusted in."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether the adjusted p is below 1 - LEVEL."""
+        return self.adjusted_p is not None and self.adjusted_p < 1 - LEVEL
+
+
+def quantile(df: float) -> float:
+    """Student's t at the upper end of a two-sided interval of LEVEL."""
+    return float(stdtrit(df, (1 + LEVEL) / 2))
+
+
+def two_sided_p(t: float, df: float) -> float:
+    """Of Student's t."""
+    return float(2 * stdtr(df, -abs(t)))
+
+
+def mean_interval(values: Sequence[float]) -> Estimate:
+    """Mean and t interval; no interval below FEWEST values. `values` is not empty."""
+    mean = float(np.mean(values))
+    if len(values) < FEWEST:
+        return Estimate(mean, None, None, tuple(values))
+    half = quantile(len(values) - 1) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    return Estimate(mean, mean - half, mean + half, tuple(values))
+
+
+def example_half(rate: float, example_count: int) -> float:
+    """Half the normal interval of a rate over another draw of as many test examples: sqrt(p (1 - p) / m) times 1.96."""
+    return quantile(math.inf) * math.sqrt(rate * (1 - rate) / example_count)
+
+
+def from_logs(logs: Estimate) -> Estimate:
+    """An estimate of logarithms, as the numbers themselves (a geometric mean and its interval)."""
+    low = None if logs.low is None else math.exp(logs.low)
+    high = None if logs.high is None else math.exp(logs.high)
+    return Estimate(math.exp(logs.value), low, high, tuple(math.exp(value) for value in logs.values))
+
+
+def wider(first: Estimate, second: Estimate) -> Estimate:
+    """Of two estimates of the same mean, the one with the wider interval; the one that has any, where one has none."""
+    return first if (first.half or 0.0) >= (second.half or 0.0) else second
+
+
+def paired_difference(differences: NDArray[np.float64]) -> Difference:
+    """From d[seed, example], the differences in correctness (-1, 0, 1): mean, interval and p over both, crossed.
+
+    The variance of the mean is s2_seed/n + s2_example/m - s2_residual/(nm), the part of the examples not below zero;
+    the degrees of freedom are Hillis's. Never narrower than the t interval over seeds alone.
+    """
+    n, m = differences.shape
+    by_seed = differences.mean(axis=1)
+    mean = float(by_seed.mean())
+    if n < FEWEST:
+        return Difference(mean, None, None, None, tuple(by_seed.tolist()), m)
+    seed_error = float(by_seed.std(ddof=1)) / math.sqrt(n)
+    spreads = [(seed_error, float(n - 1)), _crossed(differences)] if m > 1 else [(seed_error, float(n - 1))]
+    half = max(quantile(df) * error for error, df in spreads)
+    p = max(_p_of(mean, error, df) for error, df in spreads)
+    return Difference(mean, mean - half, mean + half, p, tuple(by_seed.tolist()), m)
+
+
+def seed_difference(values: Sequence[float]) -> Difference:
+    """Paired on seeds alone, where there are no predictions to pair examples by."""
+    return replace(paired_difference(np.asarray(values, dtype=np.float64)[:, None]), example_count=0)
+
+
+def _crossed(d: NDArray[np.float64]) -> tuple[float, float]:
+    """Standard error of the mean and degrees of freedom, from the mean squares of a two-way layout without repeats."""
+    n, m = d.shape
+    rows, columns = d.mean(axis=1, keepdims=True), d.mean(axis=0, keepdims=True)
+    seed_square = m * float(rows.var(ddof=1))
+    example_square = n * float(columns.var(ddof=1))
+    residual_square = float(np.square(d - rows - columns + d.mean()).sum()) / ((n - 1) * (m - 1))
+    total = seed_square + max(example_square - residual_square, 0.0)
+    df = (n - 1) * (total / seed_square) ** 2 if seed_square > 0 else math.inf
+    return math.sqrt(total / (n * m)), min(df, float(m - 1))
+
+
+def _p_of(mean: float, error: float, df: float) -> float:
+    if error == 0:
+        return 1.0 if mean == 0 else 0.0
+    return two_sided_p(mean / error, df)
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Holm's adjusted p of one family; comparisons without a p are not part of it."""
+    known = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
+    adjusted: list[float | None] = [None] * len(p_values)
+    highest = 0.0
+    for rank, (p, place) in enumerate(known):
+        highest = max(highest, min(1.0, (len(known) - rank) * p))
+        adjusted[place] = highest
+    return adjusted

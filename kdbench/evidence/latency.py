@@ -1,0 +1,114 @@
+"""From raw samples to a latency, and from interleaved rounds to a speed-up. Knows one case at a time."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kdbench import stats
+from kdbench.evidence.intervals import Estimate, from_logs, mean_interval, wider
+from kdbench.records import Latency
+
+BASELINE, TEACHER = "baseline", "teacher"
+
+
+@dataclass(frozen=True)
+class LatencyView:
+    """One case on one target at one batch size."""
+
+    p50_ns: Estimate
+    """Geometric mean of the processes' medians; the interval is over processes or seeds, whichever is wider."""
+    p90_ns: float | None
+    """Of all samples; None where they are too few."""
+    speedup: dict[str, Estimate]
+    """Over "baseline" and "teacher": reference/this, from rounds that stood side by side."""
+    placed_ns: Estimate
+    """For figures: the baseline's pooled latency divided by the speed-up, so free of drift; else `p50_ns`."""
+    processes: tuple[tuple[int, ...], ...]
+    """Samples of each process, seeds pooled."""
+    warnings: tuple[str, ...]
+    runtime: str
+
+
+def latency_view(records: Sequence[Latency], pooled_baseline_ns: float | None) -> LatencyView:
+    """From the records of a case's seeds; `pooled_baseline_ns`: of all cases with its baseline."""
+    medians = [[math.log(_median(process)) for process in record.samples_ns or () if process] for record in records]
+    p50 = from_logs(_over_processes_and_seeds(medians))
+    speedup = {role: found for role in (BASELINE, TEACHER) if (found := _speedup(records, role)) is not None}
+    processes = _pooled(records)
+    return LatencyView(
+        p50_ns=p50,
+        p90_ns=stats.percentile([sample for process in processes for sample in process], 0.9),
+        speedup=speedup,
+        placed_ns=_placed(p50, speedup.get(BASELINE), pooled_baseline_ns),
+        processes=processes,
+        warnings=_warnings(records),
+        runtime=f"{records[0].runtime} {records[0].runtime_version}",
+    )
+
+
+def pooled_reference_ns(records: Sequence[Latency]) -> float | None:
+    """The baseline file's latency over every process that timed it beside another file (geometric mean of medians)."""
+    logs = [
+        math.log(_median(process)) for record in records for process in _reference(record, BASELINE) or () if process
+    ]
+    return math.exp(float(np.mean(logs))) if logs else None
+
+
+def _median(samples: Sequence[int]) -> float:
+    return float(np.median(samples))
+
+
+def _over_processes_and_seeds(logs: Sequence[Sequence[float]]) -> Estimate:
+    """Mean of logs[seed][process] and the wider of its two t intervals, for neither factor may be forgotten."""
+    shortest = min(len(processes) for processes in logs)
+    by_process = [float(np.mean([processes[place] for processes in logs])) for place in range(shortest)]
+    return wider(mean_interval(by_process), mean_interval([float(np.mean(processes)) for processes in logs]))
+
+
+def _reference(record: Latency, role: str) -> tuple[tuple[int, ...], ...] | None:
+    digest = (record.references or {}).get(role)
+    return None if digest is None else (record.reference_samples_ns or {}).get(digest)
+
+
+def _speedup(records: Sequence[Latency], role: str) -> Estimate | None:
+    """Reference over file in each process's rounds; None where a record lacks the reference's samples."""
+    logs = []
+    for record in records:
+        reference = _reference(record, role)
+        if reference is None or record.samples_ns is None:
+            return None
+        ratios = stats.paired_round_ratios(record.samples_ns, reference, record.round_call_count or 1)
+        logs.append([-ratio for ratio in ratios])
+    return from_logs(_over_processes_and_seeds(logs)) if all(logs) else None
+
+
+def _placed(p50: Estimate, speedup: Estimate | None, pooled_ns: float | None) -> Estimate:
+    if speedup is None or pooled_ns is None:
+        return p50
+    low = None if speedup.high is None else pooled_ns / speedup.high
+    high = None if speedup.low is None else pooled_ns / speedup.low
+    return Estimate(pooled_ns / speedup.value, low, high, tuple(pooled_ns / value for value in speedup.values))
+
+
+def _pooled(records: Sequence[Latency]) -> tuple[tuple[int, ...], ...]:
+    by_seed = [record.samples_ns or () for record in records]
+    count = max(len(processes) for processes in by_seed)
+    return tuple(
+        _joined([processes[place] for processes in by_seed if place < len(processes)]) for place in range(count)
+    )
+
+
+def _joined(runs: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    return tuple(sample for run in runs for sample in run)
+
+
+def _warnings(records: Sequence[Latency]) -> tuple[str, ...]:
+    """What the measuring said, then what its samples say; one word or sentence each, once."""
+    said = [warning for record in records for warning in (*record.warnings, *_instability(record))]
+    return tuple(dict.fromkeys(said))
+
+
+def _instability(record: Latency) -> list[str]:
+    return stats.instability(record.samples_ns or (), record.other_cpu_fraction or (), record.thread_cpu_ns or ())

@@ -1,0 +1,209 @@
+"""A results folder as data: its plan, its current records, its stored predictions. Knows no statistics.
+
+The folder may be torn, old or merged from elsewhere: what is missing is derived from the records or left out.
+"""
+
+import json
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kdbench import records
+from kdbench.errors import StoreError
+from kdbench.records import TEACHER, Accuracy, Environment, Latency, Memory, Record
+
+FAMILIES = ("reference", "distillation", "pruning", "quantization", "chain", "other")
+REFERENCE = "reference"
+RecordType = TypeVar("RecordType", bound=Record)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a plan says of one case."""
+
+    name: str
+    steps: tuple[str, ...]
+    """Technique names in order."""
+    student: str
+    teacher: str
+    family: str
+    baseline: str | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """plan.json, or what the records say where there is none."""
+
+    suite: str
+    about: str
+    baseline: str
+    cases: dict[str, Case]
+    """In the suite's order, without the teacher."""
+    seeds: tuple[int, ...]
+    targets: tuple[str, ...]
+    command: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Results:
+    """One folder, read once."""
+
+    folder: Path
+    plan: Plan
+    records: tuple[Record, ...]
+    """Current ones only, in file order."""
+
+    def of(self, kind: type[RecordType], case: str | None = None, status: str = "ok") -> list[RecordType]:
+        """The records of a kind (and case) with a status."""
+        return [
+            record
+            for record in self.records
+            if isinstance(record, kind) and record.status == status and case in (None, record.case)
+        ]
+
+    @cached_property
+    def case_names(self) -> tuple[str, ...]:
+        """The teacher, the baseline, then the rest in the suite's order."""
+        facts = {record.case for record in self.records if not isinstance(record, Environment)}
+        known = facts | self.plan.cases.keys()
+        first = [name for name in (TEACHER, self.plan.baseline) if name in known]
+        return tuple(dict.fromkeys([*first, *self.plan.cases, *sorted(known)]))
+
+    @cached_property
+    def targets(self) -> tuple[str, ...]:
+        """Every target the plan or a record names."""
+        recorded = [record.target for record in self.records if record.target is not None]
+        return tuple(dict.fromkeys([*self.plan.targets, *recorded]))
+
+    @cached_property
+    def dates(self) -> tuple[str, str] | None:
+        """When the first and the last record was made, as they say it."""
+        known = sorted(record.created_utc for record in self.records if record.created_utc)
+        return (known[0], known[-1]) if known else None
+
+    def correct(self, record: Accuracy) -> NDArray[np.bool_] | None:
+        """Which examples of its split a record's file got right; None where no predictions are stored."""
+        path = self._inside(record.predictions_path)
+        if path is None or record.split is None:
+            return None
+        with np.load(path, allow_pickle=False) as arrays:
+            if record.split not in arrays or f"{record.split}_targets" not in arrays:
+                return None
+            right: NDArray[np.bool_] = arrays[record.split] == arrays[f"{record.split}_targets"]
+            return right
+
+    def file(self, path: str | None) -> Path | None:
+        """A file that a record names, where it exists within the folder."""
+        return self._inside(path)
+
+    def _inside(self, path: str | None) -> Path | None:
+        if not path:
+            return None
+        found = (self.folder / path).resolve()
+        return found if found.is_relative_to(self.folder.resolve()) and found.is_file() else None
+
+
+def read_results(folder: Path) -> Results:
+    """The folder's plan and current records.
+
+    Raises StoreError where the folder has no records, RecordError where they cannot be understood.
+    """
+    path = folder / "records.jsonl"
+    if not path.is_file():
+        raise StoreError(f"'{folder}' has no records.jsonl; give the folder that `kdbench run -o FOLDER` wrote.")
+    current = tuple(_current(records.read(path)))
+    return Results(folder, _plan(folder / "plan.json", current), current)
+
+
+def _label(record: Record) -> Hashable:
+    detail: Hashable = record.key
+    if isinstance(record, Accuracy):
+        detail = record.split
+    elif isinstance(record, Latency | Memory):
+        detail = record.batch_size
+    elif record.target is not None:
+        detail = None
+    return (record.KIND, record.case, record.seed, record.target, detail)
+
+
+def _current(everything: Iterable[Record]) -> list[Record]:
+    """The last record of each label; a failure counts only where nothing of its group went well after it."""
+    last: dict[Hashable, Record] = {}
+    mended: dict[Hashable, int] = {}
+    place: dict[Hashable, int] = {}
+    for number, record in enumerate(everything):
+        label = _label(record) if record.status == "ok" else (record.status, _group(record), record.key)
+        last.pop(label, None)
+        last[label] = record
+        place[label] = number
+        if record.status == "ok":
+            mended[_group(record)] = number
+    return [
+        record
+        for label, record in last.items()
+        if record.status == "ok" or place[label] > mended.get(_group(record), -1)
+    ]
+
+
+def _group(record: Record) -> Hashable:
+    return (record.KIND, record.case, record.seed, record.target)
+
+
+def _plan(path: Path, current: tuple[Record, ...]) -> Plan:
+    data = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    said = data.get("cases") or _derived_cases(current)
+    suite = data.get("suite") or next((record.suite for record in current), "")
+    return Plan(
+        suite=str(suite),
+        about=str(data.get("about") or ""),
+        baseline=str(data.get("baseline") or "from-scratch"),
+        cases={str(name): _case(str(name), entry) for name, entry in said.items() if name != TEACHER},
+        seeds=tuple(data.get("seeds") or sorted({record.seed for record in current if record.case != TEACHER})),
+        targets=tuple(data.get("targets") or ()),
+        command=str(data.get("command") or ""),
+        versions={str(name): str(version) for name, version in (data.get("versions") or {}).items()},
+        warnings=tuple(str(sentence) for sentence in data.get("warnings") or ()),
+    )
+
+
+def _derived_cases(current: tuple[Record, ...]) -> dict[str, dict[str, Any]]:
+    facts = [record for record in current if not isinstance(record, Environment)]
+    return {record.case: {"steps": record.steps} for record in facts if record.case != TEACHER}
+
+
+def _case(name: str, entry: dict[str, Any]) -> Case:
+    steps = tuple(step if isinstance(step, str) else next(iter(step), "") for step in entry.get("steps") or ())
+    return Case(
+        name=name,
+        steps=steps,
+        student=str(entry.get("student") or ""),
+        teacher=str(entry.get("teacher") or ""),
+        family=str(entry.get("family") or family_of(steps)),
+        baseline=entry.get("baseline"),
+    )
+
+
+def family_of(steps: tuple[str, ...]) -> str:
+    """The family of a chain, by the last word of its techniques' names; two steps or more are a chain."""
+    if len(steps) != 1:
+        return "chain" if steps else REFERENCE
+    last = steps[0].rpartition("_")[2]
+    return last if last in FAMILIES else "other"
+
+
+def baseline_of(plan: Plan, case: Case) -> str | None:
+    """The case that `case` is compared with: the suite's baseline for its student, else that student's own."""
+    if case.baseline:
+        return case.baseline
+    first = plan.cases.get(plan.baseline)
+    if first is None or first.student == case.student:
+        return plan.baseline
+    same = [other.name for other in plan.cases.values() if not other.steps and other.student == case.student]
+    return same[0] if same else None

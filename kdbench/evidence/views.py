@@ -1,0 +1,162 @@
+"""Every case of a results folder with its estimates: what tables, figures, sentences and choices are made from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kdbench.evidence.accuracy import AccuracyView, accuracy_views
+from kdbench.evidence.latency import LatencyView, latency_view, pooled_reference_ns
+from kdbench.evidence.results import REFERENCE, Results, baseline_of, read_results
+from kdbench.evidence.training import Cost, Curve, curves, training_cost
+from kdbench.records import TEACHER, Latency, Size
+
+Setting = tuple[str, int]
+"""A target and a batch size."""
+
+
+@dataclass(frozen=True)
+class SizeView:
+    """One case on one target: means over seeds."""
+
+    onnx_bytes: float
+    onnx_gzip_bytes: float
+    parameter_count: float
+    nonzero_parameter_count: float
+    mac_count: float
+    mac_rule: str
+    quantized_weight_fraction: float | None
+    compression_ratio: dict[str, float]
+    """Over "baseline" and "teacher": their bytes / its bytes."""
+    onnx_paths: tuple[str, ...]
+    """Within the results folder, one a seed."""
+
+
+@dataclass(frozen=True)
+class CaseView:
+    """Everything known of one case. What is missing in a mapping is explained in `problems`, or was not asked."""
+
+    name: str
+    family: str
+    baseline: str | None
+    accuracy: dict[str, AccuracyView]
+    size: dict[str, SizeView]
+    latency: dict[Setting, LatencyView]
+    cost: Cost | None
+    curves: tuple[Curve, ...]
+    problems: tuple[str, ...]
+    """Sentences: what failed or was skipped, and why."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The whole folder."""
+
+    results: Results
+    cases: tuple[CaseView, ...]
+    """The teacher, the baseline, then the rest in the suite's order."""
+    targets: tuple[str, ...]
+    settings: tuple[Setting, ...]
+    """Every (target, batch size) that was timed or asked for."""
+
+    def case(self, name: str) -> CaseView | None:
+        return next((case for case in self.cases if case.name == name), None)
+
+
+def evidence(folder: Path) -> Evidence:
+    """Read a results folder and estimate everything in it. Raises StoreError and RecordError as `read_results` does."""
+    results = read_results(folder)
+    accuracy = {target: accuracy_views(results, target) for target in results.targets}
+    size = {target: size_views(results, target) for target in results.targets}
+    settings = _settings(results)
+    latency = {setting: latency_views(results, setting) for setting in settings}
+    cases = tuple(
+        CaseView(
+            name=name,
+            family=results.plan.cases[name].family if name in results.plan.cases else REFERENCE,
+            baseline=baseline_of(results.plan, results.plan.cases[name]) if name in results.plan.cases else None,
+            accuracy={target: views[name] for target, views in accuracy.items() if name in views},
+            size={target: views[name] for target, views in size.items() if name in views},
+            latency={setting: views[name] for setting, views in latency.items() if name in views},
+            cost=training_cost(results, name),
+            curves=tuple(curves(results, name)),
+            problems=_problems(results, name),
+        )
+        for name in results.case_names
+    )
+    return Evidence(results, cases, results.targets, settings)
+
+
+def _settings(results: Results) -> tuple[Setting, ...]:
+    found = {(record.target or "", record.batch_size or 1) for record in results.of(Latency)}
+    return tuple(sorted(found, key=lambda setting: (results.targets.index(setting[0]), setting[1])))
+
+
+def latency_views(results: Results, setting: Setting) -> dict[str, LatencyView]:
+    """Every case that was timed at a setting."""
+    timed = [record for record in results.of(Latency) if (record.target, record.batch_size) == setting]
+    by_case = {name: [record for record in timed if record.case == name] for name in results.case_names}
+    pooled = {
+        baseline: pooled_reference_ns([r for name in names for r in by_case[name]])
+        for baseline, names in _compared(results).items()
+    }
+    of = {name: baseline for baseline, names in _compared(results).items() for name in names}
+    return {name: latency_view(found, pooled[of[name]]) for name, found in by_case.items() if found}
+
+
+def _compared(results: Results) -> dict[str | None, list[str]]:
+    """Cases by the baseline they are compared with; the teacher goes with the suite's."""
+    found: dict[str | None, list[str]] = {}
+    for name in results.case_names:
+        case = results.plan.cases.get(name)
+        found.setdefault(results.plan.baseline if case is None else baseline_of(results.plan, case), []).append(name)
+    return found
+
+
+def size_views(results: Results, target: str) -> dict[str, SizeView]:
+    """Every case with a size on a target."""
+    by_case: dict[str, list[Size]] = {name: [] for name in results.case_names}
+    for record in results.of(Size):
+        if record.target in (target, None):
+            by_case[record.case].append(record)
+    sizes = {name: _mean(found, "onnx_bytes") for name, found in by_case.items() if found}
+    against = {name: baseline for baseline, names in _compared(results).items() for name in names}
+    return {name: _size_view(by_case[name], _ratios(sizes, name, against[name])) for name in by_case if by_case[name]}
+
+
+def _ratios(sizes: dict[str, float], name: str, baseline: str | None) -> dict[str, float]:
+    roles = {"baseline": baseline, "teacher": TEACHER}
+    return {role: sizes[other] / sizes[name] for role, other in roles.items() if other in sizes and sizes[name] > 0}
+
+
+def _size_view(found: Sequence[Size], ratios: dict[str, float]) -> SizeView:
+    quantized = [r.quantized_weight_fraction for r in found if r.quantized_weight_fraction is not None]
+    return SizeView(
+        onnx_bytes=_mean(found, "onnx_bytes"),
+        onnx_gzip_bytes=_mean(found, "onnx_gzip_bytes"),
+        parameter_count=_mean(found, "parameter_count"),
+        nonzero_parameter_count=_mean(found, "nonzero_parameter_count"),
+        mac_count=_mean(found, "mac_count"),
+        mac_rule=found[0].mac_rule or "",
+        quantized_weight_fraction=float(np.mean(quantized)) if quantized else None,
+        compression_ratio=ratios,
+        onnx_paths=tuple(record.onnx_path for record in found if record.onnx_path),
+    )
+
+
+def _mean(found: Sequence[Size], name: str) -> float:
+    return float(np.mean([getattr(record, name) for record in found]))
+
+
+def _problems(results: Results, case: str) -> tuple[str, ...]:
+    troubled = [record for record in results.records if record.case == case and record.status != "ok"]
+    by_reason: dict[tuple[str, str], list[int]] = {}
+    for record in troubled:
+        by_reason.setdefault((record.status, record.reason or ""), []).append(record.seed)
+    return tuple(_sentence(status, reason, seeds) for (status, reason), seeds in by_reason.items())
+
+
+def _sentence(status: str, reason: str, seeds: Sequence[int]) -> str:
+    named = ", ".join(str(seed) for seed in sorted(set(seeds)))
+    return f"{status} (seed{'s' if len(set(seeds)) > 1 else ''} {named}): {reason}"

@@ -1,0 +1,106 @@
+"""What `list` and `describe` print: the registry as text. Imports what it names and nothing else; never torch."""
+
+import inspect
+import textwrap
+from typing import Any
+
+from kdbench import registry
+from kdbench.errors import UnknownName, nearest
+from kdbench.measure.sessions import PROVIDERS
+from kdbench.parts import Part, about
+from kdbench.protocols import Technique
+from kdbench.recipe import Recipe
+
+WIDTH = 96
+
+
+def list_text(kind: str) -> str:
+    """One line a name; `kind` is plural."""
+    if kind == "providers":
+        return _columns([(name, known) for name, known in PROVIDERS.items()])
+    single = kind.removesuffix("s")
+    return _columns([(name, about(registry.resolve(single, name))) for name in sorted(registry.names(single))])
+
+
+def describe_text(name: str) -> str:
+    """Docstring, paper, what it needs and gives, and every field. Raises UnknownName."""
+    kind, cls = _find(name)
+    lines = [f"{name}  ({kind}, version {cls.version})", "", inspect.getdoc(cls) or ""]
+    if cls.paper:
+        lines += ["", f"Paper: {cls.paper}"]
+    if issubclass(cls, Technique):
+        lines += ["", *_capabilities(cls)]
+    lines += ["", "Fields:", *(_fields(cls) or ["  none"])]
+    return "\n".join(lines)
+
+
+def _find(name: str) -> tuple[str, type[Part]]:
+    if name == "recipe":
+        return "recipe", Recipe
+    for kind in registry.KINDS:
+        if registry.is_file(name) or name in registry.names(kind):
+            cls = registry.resolve(kind, name)
+            return (_kind_of(cls), cls) if registry.is_file(name) else (kind, cls)
+    known = ["recipe", *(known for kind in registry.KINDS for known in registry.names(kind))]
+    raise UnknownName(f"there is no technique, model or task '{name}'. {nearest(name, known)}")
+
+
+def _kind_of(cls: type[Part]) -> str:
+    bases = {base.__name__ for base in cls.__mro__}
+    return next((kind for kind in registry.KINDS if kind.capitalize() in bases), "part")
+
+
+def _capabilities(cls: type[Technique]) -> list[str]:
+    starts = {
+        "fresh": "a student with new weights",
+        "trained": "a student trained on labels",
+        "pretrained": "a student from its weights file",
+    }
+    lines = [f"Works on: {'an ONNX file' if cls.form == 'onnx' else 'a torch model'}"]
+    if cls.form == "torch":
+        lines.append(f"First in a chain it takes: {starts[cls.start]}")
+    if cls.needs:
+        lines.append(f"Needs: {', '.join(sorted(cls.needs)).replace('_', ' ')}")
+    if cls.form == "torch" and cls.roles:
+        lines.append(f"Trains under recipe: {', '.join(sorted(cls.roles))}")
+    return lines
+
+
+def _fields(cls: type[Part]) -> list[str]:
+    properties = cls.model_json_schema().get("properties", {})
+    lines = []
+    for name, field in cls.model_fields.items():
+        said = _bounds(properties.get(name, {}))
+        default = "required" if field.is_required() else f"default {_plain(field.default)}"
+        lines.append(f"  {name}: {', '.join([*said, default])}")
+        if field.description:
+            text = " ".join(field.description.split())
+            lines += textwrap.wrap(text, WIDTH, initial_indent="      ", subsequent_indent="      ")
+    return lines
+
+
+def _plain(value: Any) -> str:
+    return "none" if value is None else str(list(value) if isinstance(value, tuple) else value)
+
+
+def _bounds(schema: dict[str, Any]) -> list[str]:
+    """Type, legal values and limits of a field, in words."""
+    options = [option for option in schema.get("anyOf", [schema]) if option.get("type") != "null"]
+    schema = {**schema, **options[0]} if options else schema
+    words = {
+        "integer": "whole number",
+        "number": "number",
+        "string": "text",
+        "boolean": "true or false",
+        "array": "list",
+    }
+    said = [" | ".join(map(str, schema["enum"]))] if "enum" in schema else [words.get(schema.get("type", ""), "value")]
+    signs = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "maximum": "<="}
+    return said + [f"{sign} {schema[key]:g}" for key, sign in signs.items() if key in schema]
+
+
+def _columns(rows: list[tuple[str, str]]) -> str:
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(
+        f"{name:<{width}}  {textwrap.shorten(text, WIDTH - width, placeholder=' ...')}" for name, text in rows
+    )

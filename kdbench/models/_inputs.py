@@ -1,0 +1,30 @@
+"""What a model may ask about a task's inputs before it is built; knows no torch."""
+
+from math import prod
+
+from kdbench.errors import ModelError
+from kdbench.protocols import TaskDescription
+
+
+def feature_count(model: str, task: TaskDescription) -> int:
+    """How many numbers the task's single input holds. Raises ModelError when the task has several inputs."""
+    return prod(_single_shape(model, task))
+
+
+def image_shape(model: str, task: TaskDescription) -> tuple[int, int, int]:
+    """(channels, height, width) of the task's single image input. Raises ModelError when it is no image."""
+    shape = _single_shape(model, task)
+    if len(shape) != 3:
+        text = "x".join(str(size) for size in shape)
+        raise ModelError(f"{model} takes images (channels, height, width), got inputs of shape {text}; use mlp.")
+    channels, height, width = shape
+    return channels, height, width
+
+
+def _single_shape(model: str, task: TaskDescription) -> tuple[int, ...]:
+    if len(task.input_shapes) != 1:
+        names = ", ".join(task.input_names)
+        raise ModelError(
+            f"{model} takes one input, the task has {len(task.input_shapes)} ({names}); use another model."
+        )
+    return task.input_shapes[0]

@@ -1,0 +1,61 @@
+"""The networks of the CIFAR ResNets."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut: the identity, or 1x1 convolution and BatchNorm where the shape changes."""
+
+    def __init__(self, before: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(before, width, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        same = stride == 1 and before == width
+        self.shortcut = nn.Identity() if same else _projection(before, width, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = functional.relu(self.bn1(self.conv1(x)))
+        return functional.relu(self.bn2(self.conv2(inner)) + self.shortcut(x))
+
+
+class CifarResNet(nn.Module):
+    """(B, C, H, W) -> (B, classes); 6n + 2 layers in three stages of n blocks; the last two halve height and width."""
+
+    def __init__(self, input_channels: int, depth: int, widths: Sequence[int], class_count: int) -> None:
+        super().__init__()
+        stem, *stages = widths
+        block_count = (depth - 2) // 6
+        self.conv1 = nn.Conv2d(input_channels, stem, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(stem)
+        self.layer1 = _stage(stem, stages[0], 1, block_count)
+        self.layer2 = _stage(stages[0], stages[1], 2, block_count)
+        self.layer3 = _stage(stages[1], stages[2], 2, block_count)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(stages[2], class_count)
+        self.apply(_initialize)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.relu(self.bn1(self.conv1(x)))
+        x = self.layer3(self.layer2(self.layer1(x)))
+        logits: Tensor = self.fc(self.pool(x).flatten(1))
+        return logits
+
+
+def _stage(before: int, width: int, stride: int, block_count: int) -> nn.Sequential:
+    later = (BasicBlock(width, width, 1) for _ in range(block_count - 1))
+    return nn.Sequential(BasicBlock(before, width, stride), *later)
+
+
+def _projection(before: int, width: int, stride: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(before, width, 1, stride, bias=False), nn.BatchNorm2d(width))
+
+
+def _initialize(module: nn.Module) -> None:
+    """He et al. 2015, fan-out mode for convolutions; the rest keeps torch's own."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -1,0 +1,82 @@
+"""What a table is made of: cells, columns, footnotes. Knows no statistics."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from kdbench import units
+from kdbench.evidence import CaseView
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Text, and what hangs on it: a group's letters, footnote signs."""
+
+    text: str
+    letters: str = ""
+    notes: tuple[int, ...] = ()
+
+    @property
+    def marks(self) -> str:
+        return " ".join(units.mark(place) for place in self.notes)
+
+    @property
+    def unmarked(self) -> str:
+        """Text and letters."""
+        return f"{self.text} {self.letters}" if self.letters else self.text
+
+
+@dataclass(frozen=True)
+class Column:
+    """`rank`: 0 is never dropped, the highest first; `group` is what its neighbours share."""
+
+    key: str
+    title: str
+    unit: str
+    group: str
+    rank: int
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns in reading order over the same rows."""
+
+    rows: tuple[CaseView, ...]
+    columns: tuple[Column, ...]
+    footnotes: tuple[str, ...]
+    legend: tuple[str, ...]
+    """How to read it."""
+
+    def best_ranked(self, count: int) -> tuple[Column, ...]:
+        """The `count` columns that matter most, in reading order."""
+        kept = sorted(self.columns, key=lambda column: column.rank)[:count]
+        return tuple(column for column in self.columns if column in kept)
+
+    def only(self, columns: Sequence[Column]) -> "Table":
+        """These columns alone, with the footnotes they use, numbered anew."""
+        used = sorted({note for column in columns for cell in column.cells for note in cell.notes})
+        numbers = {note: place for place, note in enumerate(used, start=1)}
+        kept = tuple(
+            replace(
+                column, cells=tuple(replace(c, notes=tuple(numbers[note] for note in c.notes)) for c in column.cells)
+            )
+            for column in columns
+        )
+        return replace(self, columns=kept, footnotes=tuple(self.footnotes[note - 1] for note in used))
+
+
+@dataclass
+class Footnotes:
+    """Sentences numbered in the order they are first needed."""
+
+    sentences: list[str] = field(default_factory=list)
+
+    def place(self, sentence: str) -> int:
+        if sentence not in self.sentences:
+            self.sentences.append(sentence)
+        return self.sentences.index(sentence) + 1
+
+    def missing(self, case: CaseView, otherwise: str) -> Cell:
+        """A dash with the reason that the case's problems give."""
+        reason = f"{case.name}: {'; '.join(case.problems)}" if case.problems else otherwise
+        return Cell(units.MISSING, notes=(self.place(reason),))

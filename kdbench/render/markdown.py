@@ -1,0 +1,55 @@
+"""The decision table as GitHub's Markdown, at most eight columns, so that a README or a pull request can hold it."""
+
+import re
+
+from kdbench.evidence import Evidence
+from kdbench.render.cells import Column, Table
+from kdbench.render.table import build_table
+from kdbench.units import mark
+
+MOST_COLUMNS = 8
+
+
+def markdown(evidence: Evidence) -> str:
+    """Heading, table, footnotes; details that few ask for are folded."""
+    table = build_table(evidence)
+    table = table.only(table.best_ranked(MOST_COLUMNS))
+    plan = evidence.results.plan
+    parts = [f"# {escaped(plan.suite)}", escaped(plan.about), _rows(table), _notes(table), _legend(table)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _rows(table: Table) -> str:
+    heading = "| " + " | ".join(escaped(_heading(column)) for column in table.columns) + " |"
+    rule = "|" + "|".join(":---" if column.key == "case" else "---:" for column in table.columns) + "|"
+    rows = [
+        "| " + " | ".join(_cell(column, place) for column in table.columns) + " |" for place in range(len(table.rows))
+    ]
+    return "\n".join([heading, rule, *rows])
+
+
+def _heading(column: Column) -> str:
+    group = column.group if column.key in ("p50", "speedup") else ""
+    unit = f"({column.unit})" if column.unit else ""
+    return " ".join(part for part in (column.title, unit, group) if part)
+
+
+def _cell(column: Column, place: int) -> str:
+    cell = column.cells[place]
+    letters = f" <sup>{cell.letters.strip()}</sup>" if cell.letters.strip() else ""
+    return f"{escaped(cell.text.strip())}{letters}{' ' + cell.marks if cell.notes else ''}"
+
+
+def _notes(table: Table) -> str:
+    return "  \n".join(f"{mark(place)} {escaped(note)}" for place, note in enumerate(table.footnotes, start=1))
+
+
+def _legend(table: Table) -> str:
+    sentences = "\n".join(f"- {escaped(sentence)}" for sentence in table.legend)
+    return f"<details><summary>How to read it</summary>\n\n{sentences}\n\n</details>"
+
+
+def escaped(text: str) -> str:
+    """Text that Markdown and HTML take as text."""
+    safe = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]|~$])", r"\\\1", " ".join(safe.split()))

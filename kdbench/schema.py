@@ -1,0 +1,176 @@
+"""The form of a suite file: its keys, and the JSON Schema that editors complete from. Knows no file and no plan."""
+
+import json
+import re
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, Field, JsonValue, WithJsonSchema, field_validator
+
+from kdbench import registry
+from kdbench.errors import nearest
+from kdbench.parts import Part
+from kdbench.recipe import Recipe
+
+VERSION = 1
+"""Of the suite format; a file of another version is refused."""
+NAME = r"^\w[\w.+-]*$"
+"""What suites, cases and recipes may be called: names become parts of file names, and `/` sets off a grid's values."""
+NAMED: dict[str, JsonValue] = {"propertyNames": {"pattern": NAME}}
+OWN = r"\.py:\w+$"
+"""How the name of a class in a user's own file ends."""
+LINK = "x-ref"
+"""Stands for $ref until the schema is whole: pydantic refuses a $ref to a definition that is not its own."""
+Entry = TypeVar("Entry")
+
+
+def _distinct(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    for index, entry in enumerate(entries):
+        if entry in entries[:index]:
+            raise ValueError(f"{entry} is given twice")
+    return entries
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(NAME, text):
+        raise ValueError(f"'{text}' cannot be a name: letters, digits and . _ + - only, the first a letter or digit")
+    return text
+
+
+Distinct = AfterValidator(_distinct)
+Name = Annotated[str, AfterValidator(_name), WithJsonSchema({"type": "string", "pattern": NAME})]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Positive = Annotated[int, Field(gt=0)]
+
+
+def _checked_as(definition: str) -> WithJsonSchema:
+    """Data that is read on its own, piece by piece; editors see the definition of that name."""
+    return WithJsonSchema({LINK: f"#/$defs/{definition}"})
+
+
+class MeasureEntry(Part):
+    """One provider to measure on; every combination of threads and precision is a target of its own."""
+
+    provider: str
+    threads: Annotated[tuple[Positive, ...], Distinct] = Field((1,), min_length=1)
+    batch_sizes: Annotated[tuple[Positive, ...], Distinct] = Field((1,), min_length=1)
+    precisions: Annotated[tuple[Literal["fp32"], ...], Distinct] = Field(("fp32",), min_length=1)
+    python: str | None = None
+    """Another interpreter, which has numpy and onnxruntime; this one where it is left out."""
+    processes: int = Field(5, ge=3)
+    """Fresh processes that time each file; their spread is part of the result."""
+    calls: int = Field(1000, gt=0)
+    """Timed calls of each file and batch size in a process, at least."""
+    seconds: float = Field(1.0, ge=0)
+    """Timed seconds of each file and batch size in a process, at least."""
+    memory: bool = True
+    """Whether peak memory is measured too, in processes of its own."""
+
+    @field_validator("provider")
+    @classmethod
+    def _known(cls, provider: str) -> str:
+        from kdbench.measure.sessions import PROVIDERS
+
+        if provider not in PROVIDERS:
+            raise ValueError(f"there is no provider '{provider}'. {nearest(provider, PROVIDERS)}")
+        return provider
+
+
+class NetworkFields(Part):
+    """A model and the recipe that trains it."""
+
+    model: Annotated[Any, _checked_as("model")]
+    recipe: str = "train"
+    """One of the suite's recipes, by name."""
+
+
+class TeacherFields(NetworkFields):
+    """The network that others learn from."""
+
+    seed: Seed = 0
+    per_seed: bool = False
+    """One teacher for each seed of the suite, instead of one for all."""
+
+
+class CaseFields(Part):
+    """A chain of steps, with a teacher, student or recipe of its own where it has one."""
+
+    steps: tuple[Annotated[Any, _checked_as("step")], ...]
+    teacher: Annotated[Any, _checked_as("teacher")] = None
+    student: Annotated[Any, _checked_as("student")] = None
+    recipe: str | None = None
+    """The recipe of this case's student, in place of the student's own."""
+
+
+class SuiteFields(Part):
+    """A suite file, as it is written."""
+
+    kdbench: Annotated[int, WithJsonSchema({"const": VERSION})]
+    """The version of the suite format."""
+    name: Name
+    about: str = ""
+    """What is compared here, and why, in a sentence."""
+    task: Annotated[Any, _checked_as("task")]
+    seeds: Annotated[tuple[Seed, ...], Distinct] = Field(min_length=1)
+    recipes: dict[Name, Annotated[Any, _checked_as("recipe")]] = Field(min_length=1, json_schema_extra=NAMED)
+    teacher: Annotated[Any, _checked_as("teacher")] = None
+    student: Annotated[Any, _checked_as("student")]
+    baseline: str = "from-scratch"
+    """The case that ratios and paired differences refer to."""
+    cases: dict[Name, Annotated[Any, _checked_as("case")]] = Field(min_length=1, json_schema_extra=NAMED)
+    measure: tuple[Annotated[Any, _checked_as("measure")], ...] = Field(min_length=1)
+
+    @field_validator("kdbench")
+    @classmethod
+    def _readable(cls, version: int) -> int:
+        if version != VERSION:
+            raise ValueError(f"this kdbench reads suites of version {VERSION}, got {version}")
+        return version
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a whole suite file, with the fields of every registered technique, model and task."""
+    definitions: dict[str, Any] = {
+        "recipe": Recipe.model_json_schema(),
+        "teacher": TeacherFields.model_json_schema(),
+        "student": NetworkFields.model_json_schema(),
+        "measure": MeasureEntry.model_json_schema(),
+        "case": {"anyOf": [{"type": "array", "items": {LINK: "#/$defs/step"}}, CaseFields.model_json_schema()]},
+        "model": _any_part("model"),
+        "task": _any_part("task"),
+        "step": _any_part("technique"),
+    }
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "A kdbench suite"}
+    unlinked = {**SuiteFields.model_json_schema(), **head, "$defs": definitions}
+    linked: dict[str, Any] = json.loads(json.dumps(unlinked).replace(f'"{LINK}"', '"$ref"'))
+    return linked
+
+
+def _any_part(kind: str) -> dict[str, Any]:
+    """A registered name, one {name: {fields}}, or the user's own `file.py:Class` in the same two forms."""
+    parts = {name: _part(kind, registry.resolve(kind, name)) for name in registry.names(kind)}
+    bare = [name for name, part in parts.items() if not part.get("required")]
+    fields = {
+        "type": "object",
+        "properties": parts,
+        "patternProperties": {OWN: {"type": "object"}},
+        "additionalProperties": False,
+        "minProperties": 1,
+        "maxProperties": 1,
+    }
+    return {"anyOf": [{"enum": bare}, {"type": "string", "pattern": OWN}, fields]}
+
+
+def _part(kind: str, cls: type[Any]) -> dict[str, Any]:
+    part: dict[str, Any] = cls.model_json_schema()
+    if kind == "technique":
+        part["properties"] = {name: _or_grid(field) for name, field in part.get("properties", {}).items()}
+        if cls.form != "onnx" and cls.roles:
+            part["properties"].setdefault("recipe", _or_grid({"type": "string"}))
+    return part
+
+
+def _or_grid(field: dict[str, Any]) -> dict[str, Any]:
+    grid = {"grid": {"type": "array", "items": field, "minItems": 1}}
+    return {
+        "anyOf": [field, {"type": "object", "properties": grid, "required": ["grid"], "additionalProperties": False}]
+    }

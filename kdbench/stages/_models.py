@@ -1,0 +1,46 @@
+"""A torch model as files: its declaration, and its tensors, from whose shapes a pruned network is rebuilt."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from kdbench.parts import PartSpec
+from kdbench.protocols import Model, TaskDescription
+from kdbench.techniques._surgery import fit_shapes
+
+DECLARATION = "model.json"
+WEIGHTS = "model.safetensors"
+
+
+def fresh(part: PartSpec, task: TaskDescription, seed: int) -> nn.Module:
+    """A network with new weights that depend on the seed only, or with those of its weights file."""
+    torch.manual_seed(seed)
+    model: Model = part.build()
+    network = model.build(task)
+    model.load_pretrained(network)
+    return network
+
+
+def save(model: nn.Module, part: PartSpec, folder: Path) -> None:
+    """Write a model; `part` is the declaration it came from, whatever surgery it went through since."""
+    (folder / DECLARATION).write_text(json.dumps(dataclasses.asdict(part)))
+    save_file({name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}, folder / WEIGHTS)
+
+
+def declaration(folder: Path) -> PartSpec:
+    """The declaration that `save` wrote."""
+    return PartSpec(**json.loads((folder / DECLARATION).read_text()))
+
+
+def load(folder: Path, task: TaskDescription, device: torch.device) -> nn.Module:
+    """The model that `save` wrote, in eval mode; torch's random state is left as it was."""
+    state = load_file(folder / WEIGHTS)
+    with torch.random.fork_rng(devices=[]):
+        model: nn.Module = declaration(folder).build().build(task)
+    fit_shapes(model, state)
+    model.load_state_dict(state)
+    return model.to(device).eval()

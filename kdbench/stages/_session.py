@@ -1,0 +1,45 @@
+"""How stages ask the measuring program: in this process for predictions here, else in fresh processes."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from kdbench import measure
+from kdbench.errors import MeasureError
+from kdbench.measure import actions, jobs
+from kdbench.stages._work import Work
+
+PROGRAM = "measure.pyz"
+
+
+def pack(work: Work) -> None:
+    """Put the measuring program into the stage's folder; `PROGRAM` is not part of the result."""
+    measure.pack(work.out / PROGRAM)
+
+
+def ask(work: Work, action: str, folder: Path, **fields: Any) -> dict[str, Any]:
+    """Run one action of the program that `pack` wrote, in a fresh process on the stage's target; `folder` is its own.
+
+    Raises MeasureError with the program's sentence.
+    """
+    target = work.spec.settings["target"]
+    job = {"schema": jobs.SCHEMA, "action": action, **target["session"], **fields}
+    return measure.run_job(job, folder, work.out / PROGRAM, target["python"] or sys.executable)
+
+
+def predict(work: Work, **fields: Any) -> None:
+    """Write `DIGEST.npy` (float32 logits) of each file into the stage's folder, through the target's runtime.
+
+    Raises MeasureError.
+    """
+    target = work.spec.settings["target"]
+    if target["python"] is not None:
+        pack(work)
+        ask(work, "predict", work.out, **fields)
+        work.remove([PROGRAM, "job.json", "predict.json"])
+        return
+    # a fresh process would only cost time here: the arithmetic is the session's
+    job = {"schema": jobs.SCHEMA, "action": "predict", **target["session"], **fields}
+    for entry in actions.predict(jobs.make_job(job), work.out)["files"]:
+        if "error" in entry:
+            raise MeasureError(entry["error"])

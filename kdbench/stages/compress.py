@@ -1,0 +1,83 @@
+"""The compress stage: one technique works on one model, a torch network or an ONNX file."""
+
+import random
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from kdbench.errors import TechniqueError
+from kdbench.parts import PartSpec
+from kdbench.protocols import Technique
+from kdbench.stages import _models
+from kdbench.stages._context import StageContext
+from kdbench.stages._work import Fact, Work
+from kdbench.stages.names import ONNX_FILE
+
+
+def compress(work: Work) -> list[Fact]:
+    """Apply the technique part. Raises TechniqueError with the technique's own reason where it cannot work here."""
+    wall, cpu = time.perf_counter_ns(), time.process_time_ns()
+    technique: Technique = work.part("technique")
+    ctx = StageContext(work)
+    facts = _on_file(technique, work, ctx) if technique.form == "onnx" else _on_network(technique, work, ctx)
+    cost = {"wall_ns": time.perf_counter_ns() - wall, "cpu_ns": time.process_time_ns() - cpu}
+    ctx.clean()
+    return [
+        {"kind": "compression", "technique": work.spec.parts["technique"].name, **cost, **facts},
+        *ctx.training_facts(),
+    ]
+
+
+def _on_network(technique: Technique, work: Work, ctx: StageContext) -> Fact:
+    model, part = _start(work, ctx)
+    _refuse(technique, model, ctx)
+    before = channel_count(model)
+    reseed(ctx.seed)
+    model = technique.apply(model, ctx)
+    _models.save(model, part, work.out)
+    weights = [p for p in model.parameters() if p.dim() > 1]
+    zeros = sum(int((weight == 0).sum()) for weight in weights)
+    return {
+        "removed_channel_fraction": 1 - channel_count(model) / before,
+        "zero_weight_fraction": zeros / sum(weight.numel() for weight in weights),
+    }
+
+
+def _start(work: Work, ctx: StageContext) -> tuple[nn.Module, PartSpec]:
+    if "model" in work.spec.inputs:
+        folder = work.input("model")
+        return _models.load(folder, ctx.task, ctx.device), _models.declaration(folder)
+    part = work.spec.parts["model"]
+    return _models.fresh(part, ctx.task, ctx.seed), part
+
+
+def _on_file(technique: Technique, work: Work, ctx: StageContext) -> Fact:
+    source = work.input("model") / ONNX_FILE
+    _refuse(technique, source, ctx)
+    reseed(ctx.seed)
+    result = Path(technique.apply(source, ctx))
+    if result != work.out / ONNX_FILE:
+        result.replace(work.out / ONNX_FILE)
+    return {}
+
+
+def _refuse(technique: Technique, model: object, ctx: StageContext) -> None:
+    problem = technique.problem(model, ctx)
+    if problem is not None:
+        raise TechniqueError(problem)
+
+
+def reseed(seed: int) -> None:
+    """Set the random states that a technique may draw from; what ran in this process before must not matter."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def channel_count(model: nn.Module) -> int:
+    """Output channels of all convolutions and linear layers."""
+    kinds = (nn.Linear, nn.modules.conv._ConvNd)
+    return sum(module.weight.shape[0] for module in model.modules() if isinstance(module, kinds))

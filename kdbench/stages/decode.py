@@ -1,0 +1,13 @@
+"""The decode stage: a task's data becomes arrays that every later stage maps."""
+
+from kdbench.stages._work import Fact, Work
+from kdbench.stages.names import DESCRIPTION
+
+
+def decode(work: Work) -> list[Fact]:
+    """Write each split's arrays and the task's description. Raises DataError as the task does."""
+    description = work.part("task").decode(work.out)
+    (work.out / DESCRIPTION).write_text(description.model_dump_json(indent=1))
+    for note in description.notes:
+        work.log.warning(note)
+    return []

@@ -1,0 +1,104 @@
+"""The evaluate stage: what one ONNX file answers on one target, and how big it is. Needs no torch."""
+
+import gzip
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from kdbench.protocols import TaskDescription
+from kdbench.stages import _session
+from kdbench.stages._inputs import write_inputs
+from kdbench.stages._work import Fact, Work, read_description
+from kdbench.stages.names import EXPORT_FACTS, ONNX_FILE, PREDICTIONS
+from kdbench.store import sha256_of
+
+SPLITS = ("validation", "test")
+PREDICTION_BATCH = 64
+DIRECTIONS = {"accuracy": "higher"}
+
+
+def evaluate(work: Work) -> list[Fact]:
+    """Predict validation and test through the target's runtime; keep the classes, return accuracy and size."""
+    task = read_description(work.input("data"))
+    splits = [split for split in SPLITS if task.example_counts.get(split)]
+    model = work.input("model") / ONNX_FILE
+    predictions: dict[str, np.ndarray] = {}
+    facts = []
+    for split in splits:
+        logits = predict(work, task, model, split)
+        predictions[split] = logits.argmax(1).astype(np.int32)
+        predictions[f"{split}_targets"] = np.load(work.input("data") / f"{split}_targets.npy").astype(np.int32)
+        facts.append(_accuracy(work, split, logits, predictions))
+    np.savez_compressed(work.out / PREDICTIONS, **predictions)  # type: ignore[arg-type]  # numpy types only its flag
+    return [*facts, _size(work, model, task)]
+
+
+def predict(work: Work, task: TaskDescription, model: Path, split: str) -> np.ndarray:
+    """Logits (N, C) of a split as the target's runtime gives them."""
+    inputs = write_inputs(work.input("data"), task, split, work.out / "inputs.npz")
+    digest = sha256_of(model)
+    file = {"digest": digest, "path": str(model)}
+    _session.predict(work, files=[file], inputs=str(inputs), batch_size=PREDICTION_BATCH)
+    logits: np.ndarray = np.load(work.out / f"{digest}.npy")
+    work.remove([inputs.name, f"{digest}.npy"])
+    return logits
+
+
+def runtime_name(work: Work) -> str:
+    """What computed the predictions: runtime, its version, the provider."""
+    numerics, session = work.spec.numerics, work.spec.settings["target"]["session"]
+    return f"{numerics['runtime']} {numerics['runtime_version']} {session['provider']}"
+
+
+def _accuracy(work: Work, split: str, logits: np.ndarray, predictions: dict[str, np.ndarray]) -> Fact:
+    correct = int((predictions[split] == predictions[f"{split}_targets"]).sum())
+    reference = np.load(work.input("export") / f"{split}_logits.npy")
+    difference = float(np.abs(logits - reference).max())
+    fact = {
+        "kind": "accuracy",
+        "metric": "accuracy",
+        "direction": DIRECTIONS["accuracy"],
+        "value": correct / len(logits),
+        "correct_count": correct,
+        "example_count": len(logits),
+        "split": split,
+        "runtime": runtime_name(work),
+        **({"max_abs_logit_difference": difference} if math.isfinite(difference) else {}),
+    }
+    if "teacher" in work.spec.inputs:
+        teacher = np.load(work.input("teacher") / PREDICTIONS)[split]
+        fact["teacher_agreement_fraction"] = float((teacher == predictions[split]).mean())
+    return fact
+
+
+def _size(work: Work, path: Path, task: TaskDescription) -> Fact:
+    data = path.read_bytes()
+    counted: dict[str, Any] = json.loads((work.input("export") / EXPORT_FACTS).read_text())
+    counted.pop("parity_max_abs_difference")
+    return {
+        "kind": "size",
+        **counted,
+        **weights(onnx.load_from_string(data)),
+        "onnx_bytes": len(data),
+        "onnx_gzip_bytes": len(gzip.compress(data, compresslevel=6, mtime=0)),
+        "onnx_sha256": sha256_of(path),
+        "input_shapes": task.input_shapes,
+    }
+
+
+def weights(model: onnx.ModelProto) -> Fact:
+    """Bytes of the initializers by data type, and the share of weights (two axes or more) that are 8 bits or fewer."""
+    by_dtype: dict[str, int] = {}
+    small = total = 0
+    for tensor in model.graph.initializer:
+        name = onnx.TensorProto.DataType.Name(tensor.data_type).lower()
+        by_dtype[name] = by_dtype.get(name, 0) + onnx.numpy_helper.to_array(tensor).nbytes
+        if len(tensor.dims) > 1:
+            count = math.prod(tensor.dims)
+            total += count
+            small += count if "int8" in name or "int4" in name or "float8" in name else 0
+    return {"weight_bytes_by_dtype": by_dtype, "quantized_weight_fraction": small / total if total else 0.0}

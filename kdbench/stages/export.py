@@ -1,0 +1,129 @@
+"""The export stage: a torch model becomes one ONNX file that is checked against it; torch's counts are taken here."""
+
+import json
+import logging
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from kdbench.errors import ExportError
+from kdbench.measure.sessions import OnnxruntimeSession, SessionSpec
+from kdbench.protocols import TaskDescription
+from kdbench.stages import _models
+from kdbench.stages._data import TaskData
+from kdbench.stages._work import Fact, Work
+from kdbench.stages.names import EXPORT_FACTS, ONNX_FILE
+
+CPU = torch.device("cpu")
+MAC_RULE = "multiply-accumulates of convolutions and matrix products, half of torch.utils.flop_counter's FLOPs"
+TOLERANCE = 1e-3
+"""Largest logit difference allowed between torch and the float file, relative to the largest logit (at least 1)."""
+
+
+def export(work: Work) -> list[Fact]:
+    """Write `model.onnx`, the torch model's logits on validation and test, and what was counted."""
+    data = TaskData.open(work)
+    model = _models.load(work.input("model"), data.task, CPU)
+    inputs = next(data.in_order("train", CPU)).inputs
+    example = tuple(tensor[:2] for tensor in inputs)
+    to_onnx(model, example, data.task, work.out / ONNX_FILE, work.spec.settings["opset"])
+    difference = parity(model, work.out / ONNX_FILE, data.task, inputs)
+    for split in ("validation", "test"):
+        if data.has(split):
+            np.save(work.out / f"{split}_logits.npy", _logits(model, data, split))
+    facts = {**counts(model, example), "parity_max_abs_difference": difference}
+    (work.out / EXPORT_FACTS).write_text(json.dumps(facts))
+    work.log.info("exported; largest logit difference to torch %.2g", difference)
+    return []
+
+
+def to_onnx(model: nn.Module, example: tuple[torch.Tensor, ...], task: TaskDescription, path: Path, opset: int) -> None:
+    """Export with a dynamic batch axis into one file without the exporter's metadata (which holds source paths).
+
+    Raises ExportError with the exporter's own first line.
+    """
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                model,
+                example,
+                path,
+                dynamo=True,
+                opset_version=opset,
+                input_names=list(task.input_names),
+                output_names=["logits"],
+                dynamic_shapes=tuple({0: "batch"} for _ in example),
+                external_data=False,
+                verbose=False,
+            )
+    except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
+        line = str(error).strip().splitlines()[0]
+        raise ExportError(f"{type(model).__name__} cannot be exported to ONNX: {line}") from error
+    onnx.save(stripped(onnx.load(path)), path)
+    onnx.checker.check_model(path, full_check=True)
+
+
+def stripped(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model without metadata, doc strings and inner value infos: the same bytes wherever it is exported."""
+    for holder in (
+        model,
+        model.graph,
+        *model.graph.node,
+        *model.graph.initializer,
+        *model.graph.input,
+        *model.graph.output,
+    ):
+        del holder.metadata_props[:]
+        holder.doc_string = ""
+    for function in model.functions:
+        for holder in (function, *function.node):
+            del holder.metadata_props[:]
+            holder.doc_string = ""
+    del model.graph.value_info[:]
+    return model
+
+
+def parity(model: nn.Module, path: Path, task: TaskDescription, inputs: tuple[torch.Tensor, ...]) -> float:
+    """The largest logit difference between torch and the file, at batches of 1 and 5 (a frozen batch axis shows there).
+
+    Raises ExportError when it is above TOLERANCE.
+    """
+    session = OnnxruntimeSession(str(path), SessionSpec())
+    worst = 0.0
+    for batch in (1, 5):
+        some = tuple(tensor[:batch] for tensor in inputs)
+        with torch.inference_mode():
+            expected = model(*some).numpy()
+        got = session.run_checked({name: t.numpy() for name, t in zip(task.input_names, some, strict=True)})[0]
+        if got.shape != expected.shape:
+            raise ExportError(f"at batch {batch} the file gives shape {got.shape}, torch {expected.shape}.")
+        difference = float(np.abs(got - expected).max())
+        if not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
+            raise ExportError(f"at batch {batch} the file's logits differ from torch's by {difference:.3g}.")
+        worst = max(worst, difference)
+    return worst
+
+
+def counts(model: nn.Module, example: tuple[torch.Tensor, ...]) -> dict[str, int | str]:
+    """Parameters, those that are not zero, and multiply-accumulates of one example."""
+    parameters = list(model.parameters())
+    with FlopCounterMode(display=False) as counter, torch.inference_mode(False), torch.no_grad():
+        model(*(tensor[:1] for tensor in example))
+    return {
+        "parameter_count": sum(p.numel() for p in parameters),
+        "nonzero_parameter_count": sum(int(torch.count_nonzero(p)) for p in parameters),
+        "mac_count": counter.get_total_flops() // 2,
+        "mac_rule": MAC_RULE,
+    }
+
+
+@torch.inference_mode()
+def _logits(model: nn.Module, data: TaskData, split: str) -> np.ndarray:
+    return np.concatenate([model(*batch.inputs).numpy() for batch in data.in_order(split, CPU)])

@@ -1,0 +1,10 @@
+"""Names of the files that stages publish; whoever reads a stage's folder goes by them."""
+
+DESCRIPTION = "task.json"
+ONNX_FILE = "model.onnx"
+EXPORT_FACTS = "export.json"
+PREDICTIONS = "predictions.npz"
+RECORDS = "records.json"
+STAGE = "stage.json"
+LOG = "log.txt"
+PROGRESS = "progress"

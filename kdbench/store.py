@@ -1,0 +1,160 @@
+"""The stage store: one folder a finished stage, named by its key. A folder that exists is complete.
+
+Layout under the root:
+  stages/ab/KEY/     what a stage published, with manifest.json (size and SHA-256 of each file)
+  scratch/KEY/       a stage at work, or what a killed one left to resume from
+  locks/KEY.lock     held while a stage is worked on; the system frees it when its holder dies
+  failed/KEY.txt     log and traceback of the last failure of a stage; never a result
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from kdbench.errors import DamagedStage, StoreError
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A finished stage as `kdbench store` lists it."""
+
+    key: str
+    kind: str
+    byte_count: int
+    used_at: float
+    """Seconds since the epoch: when it was last published or reused."""
+
+
+class Store:
+    """Finished stages by key. Safe for several runs at once."""
+
+    def __init__(self, root: Path) -> None:
+        """Open or create a store. Raises StoreError where it cannot be written."""
+        self.root = root
+        try:
+            for part in ("stages", "scratch", "locks", "failed"):
+                (root / part).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"cannot write the store '{root}' ({error.strerror}); name another folder with --store."
+            ) from None
+
+    def folder(self, key: str) -> Path:
+        """Where a finished stage lies, or would."""
+        return self.root / "stages" / key[:2] / key
+
+    def has(self, key: str) -> bool:
+        """Whether a stage is finished and every file has the size its manifest says."""
+        try:
+            sizes = {name: size for name, (size, _) in self._manifest(key).items()}
+            return all((self.folder(key) / name).stat().st_size == size for name, size in sizes.items())
+        except (OSError, ValueError):
+            return False
+
+    def verify(self, key: str) -> None:
+        """Compare every file of a finished stage with its digest. Raises DamagedStage."""
+        try:
+            manifest = self._manifest(key)
+            for name, (_, sha256) in manifest.items():
+                if sha256_of(self.folder(key) / name) != sha256:
+                    raise DamagedStage(key, f"'{self.folder(key) / name}' is not what was stored.")
+        except (OSError, ValueError) as error:
+            raise DamagedStage(key, f"'{self.folder(key)}' is damaged ({error}).") from None
+
+    def touch(self, key: str) -> None:
+        """Note that a stage was used now, for `remove` by age."""
+        os.utime(self.folder(key) / MANIFEST)
+
+    @contextmanager
+    def claim(self, key: str) -> Iterator[None]:
+        """Hold a stage's lock; blocks while another worker has it."""
+        with FileLock(self.root / "locks" / f"{key}.lock"):
+            yield
+
+    def scratch(self, key: str) -> Path:
+        """The folder to work in; call it with the claim held. What a killed worker left in it is still there."""
+        folder = self.root / "scratch" / key
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def publish(self, key: str) -> Path:
+        """Make a stage's scratch folder its finished one, at once and whole."""
+        scratch, folder = self.scratch(key), self.folder(key)
+        files = sorted(path for path in scratch.rglob("*") if path.is_file())
+        manifest = {path.relative_to(scratch).as_posix(): [path.stat().st_size, sha256_of(path)] for path in files}
+        (scratch / MANIFEST).write_text(json.dumps(manifest, indent=1))
+        folder.parent.mkdir(exist_ok=True)
+        if folder.exists():
+            shutil.rmtree(folder)
+        scratch.rename(folder)
+        (self.root / "failed" / f"{key}.txt").unlink(missing_ok=True)
+        return folder
+
+    def fail(self, key: str, log: str) -> Path:
+        """Keep a failed stage's log and nothing else; returns where."""
+        place = self.root / "failed" / f"{key}.txt"
+        place.write_text(log)
+        shutil.rmtree(self.root / "scratch" / key, ignore_errors=True)
+        return place
+
+    def discard(self, key: str) -> None:
+        """Remove a finished stage, unless a worker has it."""
+        try:
+            with FileLock(self.root / "locks" / f"{key}.lock", timeout=0):
+                shutil.rmtree(self.folder(key), ignore_errors=True)
+        except Timeout:
+            return
+
+    def read_json(self, key: str, name: str) -> Any:
+        """A JSON file of a finished stage."""
+        return json.loads((self.folder(key) / name).read_text())
+
+    def entries(self) -> list[Entry]:
+        """Every finished stage, largest first."""
+        found = [self._entry(manifest.parent) for manifest in self.root.glob(f"stages/*/*/{MANIFEST}")]
+        return sorted(found, key=lambda entry: -entry.byte_count)
+
+    def remove_scratch(self) -> int:
+        """Clear what killed runs left behind, except what a worker has now; returns bytes freed."""
+        freed = 0
+        for folder in (self.root / "scratch").iterdir():
+            try:
+                with FileLock(self.root / "locks" / f"{folder.name}.lock", timeout=0):
+                    freed += sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+                    shutil.rmtree(folder)
+            except Timeout:
+                continue
+        return freed
+
+    def _manifest(self, key: str) -> dict[str, tuple[int, str]]:
+        manifest = json.loads((self.folder(key) / MANIFEST).read_text())
+        return {name: (size, sha256) for name, (size, sha256) in manifest.items()}
+
+    def _entry(self, folder: Path) -> Entry:
+        manifest = folder / MANIFEST
+        sizes = [size for size, _ in self._manifest(folder.name).values()]
+        kind = json.loads((folder / "stage.json").read_text())["spec"]["kind"]
+        return Entry(folder.name, kind, sum(sizes), manifest.stat().st_mtime)
+
+
+def older_than(entries: list[Entry], days: float) -> list[Entry]:
+    """The entries that nobody used for so many days."""
+    limit = time.time() - days * 86400
+    return [entry for entry in entries if entry.used_at < limit]
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

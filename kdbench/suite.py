@@ -1,0 +1,299 @@
+"""From a suite file to a Suite: what is compared, on what data, under which recipes, measured where. Knows no plan.
+
+Everything wrong with a file is reported at once, one sentence a line, each with its place.
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from kdbench import document as documents
+from kdbench.document import Document, Place
+from kdbench.errors import SuiteError, nearest
+from kdbench.faults import shown
+from kdbench.parts import PartSpec
+from kdbench.protocols import Technique
+from kdbench.reading import Named, Reading, is_grid
+from kdbench.recipe import Recipe
+from kdbench.records import TEACHER
+from kdbench.schema import CaseFields, MeasureEntry, NetworkFields, SuiteFields, TeacherFields
+
+
+@dataclass(frozen=True)
+class StudentChoice:
+    """A model and the name of the recipe that trains it."""
+
+    model: PartSpec
+    recipe: str
+
+
+@dataclass(frozen=True)
+class TeacherChoice(StudentChoice):
+    """A teacher: one for all of a suite's seeds, trained with `seed`, or (`per_seed`) one each."""
+
+    seed: int = 0
+    per_seed: bool = False
+
+
+@dataclass(frozen=True)
+class Step:
+    """One technique in a chain. `recipes`: role -> name of the suite's recipe; empty where nothing is trained."""
+
+    spec: PartSpec
+    technique: Technique = field(compare=False)
+    recipes: Mapping[str, str]
+    place: Place = field(compare=False)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A named chain; no step in it is a student trained on labels alone. `place` is where the file has it."""
+
+    name: str
+    steps: tuple[Step, ...]
+    student: StudentChoice
+    teacher: TeacherChoice | None
+    place: Place = field(compare=False)
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A suite file, read and checked. `document` is the file itself: its path, its text, the line of every key."""
+
+    document: Document = field(compare=False, repr=False)
+    name: str
+    about: str
+    task: PartSpec
+    seeds: tuple[int, ...]
+    recipes: Mapping[str, Recipe]
+    teacher: TeacherChoice | None
+    student: StudentChoice
+    baseline: str
+    cases: Mapping[str, Case]
+    measure: tuple[MeasureEntry, ...]
+
+    @property
+    def folder(self) -> Path:
+        """Where the user's own `file.py:Class` are looked up."""
+        return self.document.path.parent
+
+    def fail(self, place: Place, message: str) -> SuiteError:
+        """An error at a key path, to be raised: `FILE:LINE: key.path: message`."""
+        return self.document.fail(place, message)
+
+
+def load(path: Path | str) -> Suite:
+    """The suite in a file, grids expanded, every name resolved, every field checked; nothing heavy is imported.
+
+    Raises SuiteError, whose message has a line for each thing that is wrong.
+    """
+    document = documents.read(Path(path))
+    return _Reader(document).suite()
+
+
+def select(suite: Suite, cases: Sequence[str] = (), seeds: Sequence[str] = ()) -> Suite:
+    """The part of a suite that globs choose; no glob means all. A grid's name chooses each of its cases.
+
+    The baseline always stays: ratios refer to it. Raises SuiteError where a glob matches nothing.
+    """
+    kept = _matching("case", cases, list(suite.cases)) | {suite.baseline}
+    kept_seeds = _matching("seed", seeds, [str(seed) for seed in suite.seeds])
+    return replace(
+        suite,
+        cases={name: case for name, case in suite.cases.items() if name in kept},
+        seeds=tuple(seed for seed in suite.seeds if str(seed) in kept_seeds),
+    )
+
+
+def _matching(kind: str, globs: Sequence[str], names: Sequence[str]) -> set[str]:
+    kept = set() if globs else set(names)
+    for glob in globs:
+        found = {name for name in names if fnmatchcase(name, glob) or glob in (name, name.partition("/")[0])}
+        if not found:
+            raise SuiteError(f"no {kind} of this suite matches '{glob}'. {nearest(glob, names)}")
+        kept |= found
+    return kept
+
+
+class _Reader(Reading):
+    """Builds the suite of one document. Methods raise SuiteError; `kept` gathers what several of them raise."""
+
+    def __init__(self, document: Document) -> None:
+        super().__init__(document)
+        self.file = self.built(SuiteFields, document.data, (), "a suite")
+
+    def suite(self) -> Suite:
+        with self.kept():
+            task, _ = self.part("task", self.named("task", self.file.task, ("task",)))
+        with self.kept():
+            teacher = self.teacher(self.file.teacher, ("teacher",))
+        with self.kept():
+            student = self.student(self.file.student, ("student",))
+        recipes, cases, measure = self.recipes(), self.all_cases(), self.measure()
+        self.report()
+        suite = Suite(
+            document=self.document,
+            name=self.file.name,
+            about=self.file.about,
+            task=task,
+            seeds=self.file.seeds,
+            recipes=recipes,
+            teacher=teacher,
+            student=student,
+            baseline=self.file.baseline,
+            cases=cases,
+            measure=measure,
+        )
+        for check in (_check_baseline, _check_selection):
+            with self.kept():
+                check(suite)
+        self.report()
+        return suite
+
+    def recipes(self) -> dict[str, Recipe]:
+        recipes = {}
+        for name, fields in self.file.recipes.items():
+            with self.kept():
+                recipes[name] = self.built(Recipe, fields, ("recipes", name), "a recipe")
+        return recipes
+
+    def all_cases(self) -> dict[str, Case]:
+        cases: dict[str, Case] = {}
+        for name, entry in self.file.cases.items():
+            with self.kept():
+                cases |= self.cases(name, entry)
+        return cases
+
+    def measure(self) -> tuple[MeasureEntry, ...]:
+        entries = []
+        for index, fields in enumerate(self.file.measure):
+            with self.kept():
+                entries.append(self.built(MeasureEntry, fields, ("measure", index), "a measure entry"))
+        return tuple(entries)
+
+    def recipe(self, name: Any, place: Place) -> str:
+        """The name of one of the suite's recipes, checked."""
+        if not isinstance(name, str) or name not in self.file.recipes:
+            raise self.fail(place, f"there is no recipe {shown(name)}. {nearest(str(name), self.file.recipes)}")
+        return name
+
+    def student(self, fields: Any, place: Place) -> StudentChoice:
+        network = self.built(NetworkFields, fields, place, "a student")
+        model, _ = self.part("model", self.named("model", network.model, (*place, "model")))
+        return StudentChoice(model, self.recipe(network.recipe, (*place, "recipe")))
+
+    def teacher(self, fields: Any, place: Place) -> TeacherChoice | None:
+        if fields is None:
+            return None
+        network = self.built(TeacherFields, fields, place, "a teacher")
+        model, _ = self.part("model", self.named("model", network.model, (*place, "model")))
+        recipe = self.recipe(network.recipe, (*place, "recipe"))
+        return TeacherChoice(model, recipe, network.seed, network.per_seed)
+
+    def cases(self, name: str, entry: Any) -> dict[str, Case]:
+        """The case of an entry, or one for each combination of its grids' values."""
+        place: Place = ("cases", name)
+        if name == TEACHER:
+            raise self.fail(place, f"the name '{TEACHER}' is reserved for the teacher's own rows; choose another.")
+        if not isinstance(entry, list | dict):
+            raise self.fail(place, f"a case is a list of steps, or a mapping with 'steps'; got {shown(entry)}.")
+        written = {"steps": entry} if isinstance(entry, list) else entry
+        fields = self.built(CaseFields, written, place, "a case")
+        student, teacher = self.networks(fields, place)
+        above = place if isinstance(entry, list) else (*place, "steps")
+        chain = [self.named("technique", step, (*above, index)) for index, step in enumerate(fields.steps)]
+        cases: dict[str, Case] = {}
+        for full_name, steps in self.expanded(name, chain):
+            if full_name in cases:
+                raise self.fail(place, f"the grid gives '{full_name}' twice; write each value once.")
+            cases[full_name] = Case(full_name, self.chain(steps, student, teacher), student, teacher, place)
+        return cases
+
+    def networks(self, fields: CaseFields, place: Place) -> tuple[StudentChoice, TeacherChoice | None]:
+        """The student and the teacher of a case: its own, else the suite's."""
+        if fields.student is None:
+            student = self.student(self.file.student, ("student",))
+        else:
+            student = self.student(fields.student, (*place, "student"))
+        if fields.recipe is not None:
+            student = replace(student, recipe=self.recipe(fields.recipe, (*place, "recipe")))
+        if fields.teacher is None:
+            return student, self.teacher(self.file.teacher, ("teacher",))
+        return student, self.teacher(fields.teacher, (*place, "teacher"))
+
+    def expanded(self, name: str, chain: Sequence[Named]) -> Iterator[tuple[str, list[Named]]]:
+        """(name, chain) for every combination of the grids in a chain; the chain itself where there is none."""
+        axes = [(step, key) for step in chain for key, value in step.fields.items() if is_grid(value)]
+        for values in itertools.product(*(self.grid(step, key) for step, key in axes)):
+            chosen = [(step, key, value) for (step, key), value in zip(axes, values, strict=True)]
+            label = ",".join(f"{key}={value if isinstance(value, str) else shown(value)}" for _, key, value in chosen)
+            steps = [
+                replace(step, fields=step.fields | {key: value for owner, key, value in chosen if owner is step})
+                for step in chain
+            ]
+            yield f"{name}/{label}" if label else name, steps
+
+    def grid(self, step: Named, key: str) -> list[Any]:
+        written = step.fields[key]
+        values = written["grid"]
+        if len(written) > 1 or not isinstance(values, list) or not values:
+            place = (*step.inside, key)
+            raise self.fail(place, f"a grid is {{grid: [value, value, ...]}}; got {shown(written)}.")
+        return values
+
+    def chain(self, chain: Sequence[Named], student: StudentChoice, teacher: TeacherChoice | None) -> tuple[Step, ...]:
+        steps = tuple(self.step(named, student, teacher) for named in chain)
+        for before, step in itertools.pairwise(steps):
+            if before.technique.form == "onnx" and step.technique.form != "onnx":
+                raise self.fail(
+                    step.place,
+                    f"{step.spec.name} works on a torch model but {before.spec.name} before it gives ONNX; move it up.",
+                )
+        return steps
+
+    def step(self, named: Named, student: StudentChoice, teacher: TeacherChoice | None) -> Step:
+        own = named.fields.get("recipe")
+        fields = {name: value for name, value in named.fields.items() if name != "recipe"}
+        spec, technique = self.part("technique", replace(named, fields=fields))
+        if teacher is None and technique.needs & {"teacher", "teacher_features"}:
+            raise self.fail(named.place, f"{named.name} needs a teacher, and the suite has none; add 'teacher'.")
+        roles = frozenset() if technique.form == "onnx" else technique.roles
+        if own is not None and not roles:
+            raise self.fail((*named.inside, "recipe"), f"{named.name} trains nothing; leave 'recipe' out.")
+        recipes = {role: self.recipe_in(role, own, named, student) for role in sorted(roles)}
+        return Step(spec, technique, recipes, named.place)
+
+    def recipe_in(self, role: str, own: Any, named: Named, student: StudentChoice) -> str:
+        """The name of the recipe that a step trains under when it asks for `role`."""
+        if own is not None:
+            return self.recipe(own, (*named.inside, "recipe"))
+        if role == "train":
+            return student.recipe
+        if role not in self.file.recipes:
+            known = ", ".join(self.file.recipes)
+            raise self.fail(
+                named.place,
+                f"{named.name} trains under a recipe named '{role}', and the suite has only {known}; "
+                "add it to 'recipes', or name another with the step's field 'recipe'.",
+            )
+        return role
+
+
+def _check_baseline(suite: Suite) -> None:
+    if suite.baseline not in suite.cases:
+        known = nearest(suite.baseline, suite.cases)
+        raise suite.fail(("baseline",), f"there is no case '{suite.baseline}' to compare with. {known}")
+
+
+def _check_selection(suite: Suite) -> None:
+    """Without a validation split nothing can be chosen: choosing on the test split is never done."""
+    for name, recipe in suite.recipes.items():
+        if recipe.needs_validation and suite.task.fields.get("validation_fraction") == 0:
+            raise suite.fail(
+                ("recipes", name),
+                "with validation_fraction 0 nothing can be selected on validation; raise it, or leave out "
+                "select, stop_at and patience.",
+            )

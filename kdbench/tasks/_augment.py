@@ -1,0 +1,23 @@
+"""Augmentation on whole batches of stored images; a view number says everything, nothing is drawn here."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def crop_flip(images: Tensor, views: Tensor, padding: int) -> Tensor:
+    """Shift each image by up to `padding` pixels (zeros come in) and mirror it or not: RandomCrop and flip, by number.
+
+    images: (B, C, H, W), any dtype; views: int64 (B,), (dy * side + dx) * 2 + mirrored with side = 2 * padding + 1.
+    dy and dx count from the centre and wrap round, so that view 0 is the image itself.
+    """
+    count, channels, height, width = images.shape
+    side = 2 * padding + 1
+    top = (views // 2 // side + padding) % side
+    left = (views // 2 % side + padding) % side
+    rows = top[:, None] + torch.arange(height, device=images.device)
+    columns = left[:, None] + torch.arange(width, device=images.device)
+    columns = torch.where(views[:, None] % 2 == 1, columns.flip(1), columns)
+    places = (rows[:, :, None] * (width + 2 * padding) + columns[:, None, :]).reshape(count, 1, height * width)
+    padded = functional.pad(images, (padding,) * 4).flatten(2)
+    return padded.gather(2, places.expand(-1, channels, -1)).view(images.shape)

@@ -1,0 +1,37 @@
+"""What every image task that is read from disk declares: augmentation and the validation split."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from kdbench.protocols import Task
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Images(Task):
+    """Images with one label each; training and test images come apart, validation is taken from training."""
+
+    augment: Literal["none", "crop_flip"] = "none"
+    """`crop_flip`: training images are shifted by up to `padding` pixels each way and mirrored half of the time."""
+    padding: int = Field(4, gt=0)
+    """Of `crop_flip`, in pixels; zeros come in."""
+    validation_fraction: float = Field(0.1, ge=0, lt=1)
+    """Share of each class's training images that is set apart for validation; 0 for none."""
+    split_seed: int = Field(0, ge=0)
+    """Decides which images go into validation (and into a subset, where one is asked for)."""
+
+    def views(self) -> int:
+        """(2 * padding + 1)^2 shifts, mirrored or not: 162 for a padding of 4."""
+        return 2 * (2 * self.padding + 1) ** 2 if self.augment == "crop_flip" else 1
+
+    def augmented(self, inputs: tuple[Tensor, ...], views: Tensor) -> tuple[Tensor, ...]:
+        """Shifted and mirrored as `_augment.crop_flip` numbers the views."""
+        if self.augment == "none":
+            return inputs
+        from kdbench.tasks._augment import crop_flip
+
+        return tuple(crop_flip(images, views, self.padding) for images in inputs)

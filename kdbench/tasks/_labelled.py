@@ -1,0 +1,67 @@
+"""Decoded images with their labels: taking a validation split out of them, and writing them as a task's arrays."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kdbench.errors import DataError
+from kdbench.protocols import Preprocessing, TaskDescription
+from kdbench.tasks._arrays import Array, Index, stratified_split, write_split
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """images: uint8 (N, C, H, W); targets: (N,), places in the class names."""
+
+    images: NDArray[np.uint8]
+    targets: Array
+
+    def __getitem__(self, index: Index) -> "Labelled":
+        return Labelled(self.images[index], self.targets[index])
+
+
+def with_validation(train: Labelled, test: Labelled, fraction: float, seed: int) -> dict[str, Labelled]:
+    """train, validation (a stratified share of the training examples; none when `fraction` is 0) and test.
+
+    Raises DataError when the share is too small or too large to leave both parts what they need.
+    """
+    if fraction == 0:
+        return {"train": train, "test": test}
+    kept, taken = stratified_split(train.targets, (1 - fraction, fraction), seed)
+    share = f"validation_fraction {fraction} of {len(train.targets):,} training images"
+    if len(taken) == 0:
+        raise DataError(f"{share} leaves no validation image; raise it, or set it to 0.")
+    if len(np.unique(train.targets[kept])) < len(np.unique(train.targets)):
+        raise DataError(f"{share} leaves a class without training images; lower it.")
+    return {"train": train[kept], "validation": train[taken], "test": test}
+
+
+def write_images(
+    out: Path,
+    splits: dict[str, Labelled],
+    class_names: tuple[str, ...],
+    preprocessing: Preprocessing,
+    notes: tuple[str, ...] = (),
+) -> TaskDescription:
+    """Write every split, and describe them as a task of one input, `image`."""
+    for split, examples in splits.items():
+        write_split(out, split, (examples.images,), examples.targets)
+    return TaskDescription(
+        input_names=("image",),
+        input_shapes=(splits["train"].images.shape[1:],),
+        class_names=class_names,
+        preprocessing=preprocessing,
+        example_counts={split: len(examples.targets) for split, examples in splits.items()},
+        notes=notes,
+    )
+
+
+def channel_statistics(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel's pixels, as fractions of 255; a constant channel has deviation 1."""
+    levels = np.arange(256) / 255
+    counts = [np.bincount(images[:, channel].ravel(), minlength=256) for channel in range(images.shape[1])]
+    means = [float(np.average(levels, weights=count)) for count in counts]
+    variances = [float(np.average((levels - mean) ** 2, weights=n)) for mean, n in zip(means, counts, strict=True)]
+    return tuple(round(mean, 6) for mean in means), tuple(round(v**0.5, 6) or 1.0 for v in variances)

@@ -1,0 +1,126 @@
+"""Images of one's own in folders, a folder a class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, PositiveFloat, model_validator
+
+from kdbench.errors import DataError
+from kdbench.protocols import Preprocessing, TaskDescription
+from kdbench.tasks._images import Images
+from kdbench.tasks._listing import File, Listing, list_images
+
+if TYPE_CHECKING:
+    from kdbench.tasks._labelled import Labelled
+
+NAMED_FILES = 5
+"""Unreadable files that a note names before it only counts."""
+
+
+class ImageFolder(Images):
+    """Images under root/train/CLASS/ and root/test/CLASS/ (png, jpg, jpeg, webp, bmp), decoded once into arrays.
+
+    Pictures are turned upright as their EXIF data says, converted to RGB (or grey), and where they are not
+    image_size x image_size already, resized on the shorter side and cut to the centre. A file that cannot be read is
+    left out, and the report says so.
+    """
+
+    root: str
+    """The folder with `train` and `test` in it."""
+    image_size: int = Field(gt=0)
+    """Height and width of the decoded images, in pixels."""
+    grayscale: bool = False
+    """One channel instead of three."""
+    mean: tuple[float, ...] | None = None
+    """Of each channel, on the scale 0 to 1; computed on the training split unless given, together with `std`."""
+    std: tuple[PositiveFloat, ...] | None = None
+    """Standard deviation of each channel, like `mean`."""
+    examples_per_class: int | None = Field(None, gt=0)
+    """Use this many random images of each class of train (before validation is taken from them) and as many of test;
+    all where a class has fewer."""
+
+    @model_validator(mode="after")
+    def _one_number_a_channel(self) -> ImageFolder:
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std are given together, or neither")
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if values is not None and len(values) != self.channel_count:
+                raise ValueError(f"{name} needs one number a channel ({self.channel_count}), got {len(values)}")
+        return self
+
+    @property
+    def channel_count(self) -> int:
+        return 1 if self.grayscale else 3
+
+    def identity(self) -> dict[str, Any]:
+        """Every field but `root`, whose files stand for it by name, size and time. Raises DataError without them."""
+        return {**self.model_dump(mode="json", exclude={"root"}), "listing": self._listing().digest()}
+
+    def decode(self, out: Path) -> TaskDescription:
+        """All images are held in memory at once: N * channels * image_size^2 bytes, twice that for a moment.
+
+        Raises DataError when the folders are not there, or unreadable files leave a class without images.
+        """
+        from kdbench.tasks._labelled import with_validation, write_images
+
+        listing = self._listing()
+        train, test, notes = self._read(listing)
+        splits = with_validation(train, test, self.validation_fraction, self.split_seed)
+        return write_images(out, splits, listing.class_names, self._preprocessing(splits["train"]), notes)
+
+    def _listing(self) -> Listing:
+        return list_images(Path(self.root).expanduser())
+
+    def _read(self, listing: Listing) -> tuple[Labelled, Labelled, tuple[str, ...]]:
+        """Train, test, and what a reader must know about them."""
+        from kdbench.tasks._pictures import read_pictures
+
+        chosen = {split: self._chosen(listing, split) for split in listing.splits}
+        read = {s: read_pictures(listing.root, files, self.image_size, self.grayscale) for s, files in chosen.items()}
+        (train, train_unread), (test, test_unread) = read["train"], read["test"]
+        _check_classes(listing, train, test)
+        count = sum(len(files) for files in chosen.values())
+        return train, test, (*self._subset_note(), *_unreadable_note({**train_unread, **test_unread}, count))
+
+    def _chosen(self, listing: Listing, split: str) -> list[File]:
+        import numpy as np
+
+        from kdbench.tasks._arrays import per_class_subset
+
+        files = listing.splits[split]
+        if self.examples_per_class is None:
+            return files
+        labels = np.array([file.label for file in files])
+        return [files[place] for place in per_class_subset(labels, self.examples_per_class, self.split_seed)]
+
+    def _preprocessing(self, train: Labelled) -> Preprocessing:
+        from kdbench.tasks._labelled import channel_statistics
+
+        if self.mean is not None and self.std is not None:
+            return Preprocessing(scale=1 / 255, mean=self.mean, std=self.std)
+        mean, std = channel_statistics(train.images)
+        return Preprocessing(scale=1 / 255, mean=mean, std=std)
+
+    def _subset_note(self) -> tuple[str, ...]:
+        if self.examples_per_class is None:
+            return ()
+        return (f"At most {self.examples_per_class:,} images of each class were used, in training and in test.",)
+
+
+def _check_classes(listing: Listing, train: Labelled, test: Labelled) -> None:
+    for label, name in enumerate(listing.class_names):
+        if not (train.targets == label).any():
+            raise DataError(f"none of the images in '{listing.root / 'train' / name}' could be read; replace them.")
+    if len(test.targets) == 0:
+        raise DataError(f"none of the images in '{listing.root / 'test'}' could be read; replace them.")
+
+
+def _unreadable_note(reasons: dict[str, str], count: int) -> tuple[str, ...]:
+    if not reasons:
+        return ()
+    named = [f"{name} ({reason})" for name, reason in list(reasons.items())[:NAMED_FILES]]
+    more = [f"and {len(reasons) - NAMED_FILES:,} more"] if len(reasons) > NAMED_FILES else []
+    were = "was" if len(reasons) == 1 else "were"
+    return (f"{len(reasons):,} of {count:,} images could not be read and {were} left out: {', '.join(named + more)}.",)

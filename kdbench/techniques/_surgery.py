@@ -1,0 +1,71 @@
+"""Re-sizing a network to given weights: a pruned network is its declaration and a state dict. Knows no technique."""
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from kdbench.errors import TechniqueError
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+def fit_shapes(model: nn.Module, state: dict[str, Tensor]) -> None:
+    """Give the layers of `model` the channel counts that `state`, a state dict of the same architecture, has.
+
+    Convolutions (grouped and depthwise included), BatchNorm and linear layers are re-sized in place; their new
+    parameters hold no values yet: `model.load_state_dict(state)` follows. Layers that fit already are not touched.
+
+    Raises TechniqueError when the names differ, or a tensor of any other layer, or a kernel, has another shape.
+    """
+    _same_names(set(model.state_dict()), set(state))
+    for name, layer in model.named_modules():
+        prefix = f"{name}." if name else ""
+        own = {key: state[prefix + key] for key in _own_tensors(layer) if prefix + key in state}
+        changed = [key for key, tensor in own.items() if tensor.shape != getattr(layer, key).shape]
+        if changed:
+            _resize(layer, own, prefix + changed[0])
+
+
+def _same_names(model: set[str], state: set[str]) -> None:
+    if model != state:
+        raise TechniqueError(
+            f"these weights belong to another architecture: {', '.join(sorted(model ^ state)[:3])} "
+            "is in only one of the two; build the model that was pruned."
+        )
+
+
+def _own_tensors(layer: nn.Module) -> list[str]:
+    """Names of the parameters and buffers that are the layer's own, not its children's."""
+    own = [*layer.named_parameters(recurse=False), *layer.named_buffers(recurse=False)]
+    return [name for name, _ in own]
+
+
+def _resize(layer: nn.Module, own: dict[str, Tensor], changed: str) -> None:
+    if isinstance(layer, CONVOLUTIONS) and own["weight"].shape[2:] == layer.weight.shape[2:]:
+        _count_convolution(layer, own["weight"])
+    elif isinstance(layer, nn.Linear):
+        layer.out_features, layer.in_features = own["weight"].shape
+    elif isinstance(layer, _BatchNorm):
+        layer.num_features = max(tensor.numel() for tensor in own.values())
+    else:
+        raise TechniqueError(
+            f"'{changed}' ({type(layer).__name__}) has another shape in these weights; only the channels of "
+            "convolutions, BatchNorm and linear layers can be re-sized: keep the layers around it from being pruned."
+        )
+    for key, tensor in own.items():
+        _empty(layer, key, tensor)
+
+
+def _count_convolution(layer: nn.Conv1d | nn.Conv2d | nn.Conv3d, weight: Tensor) -> None:
+    """Channel counts from a weight (out, in / groups, ...); a depthwise convolution keeps one group a channel."""
+    if layer.groups == layer.out_channels:
+        layer.groups = weight.shape[0]
+    layer.out_channels, layer.in_channels = weight.shape[0], weight.shape[1] * layer.groups
+
+
+def _empty(layer: nn.Module, key: str, like: Tensor) -> None:
+    old = getattr(layer, key)
+    new = old.detach().new_empty(like.shape)
+    if isinstance(old, nn.Parameter):
+        setattr(layer, key, nn.Parameter(new, requires_grad=old.requires_grad))
+    else:
+        setattr(layer, key, new)

@@ -1,0 +1,233 @@
+"""What every technique, model and task must hold to: call these in the tests of your own package, too.
+
+Each `check_*` takes a part with its fields set and raises AssertionError with a sentence on the first promise broken.
+The bench is small and real: handwritten digits, a CNN teacher and a smaller CNN student, an epoch each.
+"""
+
+import inspect
+import json
+import logging
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from kdbench.measure.sessions import OnnxruntimeSession, SessionSpec
+from kdbench.parts import Part, PartSpec
+from kdbench.protocols import Destination, Model, Task, TaskDescription, Technique
+from kdbench.recipe import Recipe
+from kdbench.specs import StageSpec
+from kdbench.stages import _models, compress
+from kdbench.stages._context import StageContext
+from kdbench.stages._work import Work
+from kdbench.stages.export import parity, to_onnx
+from kdbench.stages.names import ONNX_FILE
+from kdbench.store import Store
+from kdbench.tasks._arrays import ArrayData
+from kdbench.worker import run_stages
+
+OPSET = 20
+TASK = PartSpec("task", "digits", 1, {})
+STUDENT = PartSpec("model", "cnn", 1, {"channels": [16, 32]})
+TEACHER = PartSpec("model", "cnn", 1, {"channels": [32, 64]})
+LONGER, SHORTER = Recipe(epochs=3), Recipe(epochs=1)
+
+
+def check_part(part: Part) -> None:
+    """Frozen, described, the same after JSON, strict about its fields, with a key that its fields decide."""
+    cls = type(part)
+    name = cls.__name__
+    assert inspect.getdoc(cls), f"{name} has no docstring; `kdbench describe` shows it."
+    fields = part.to_fields()
+    assert cls.from_fields(json.loads(json.dumps(fields))) == part, f"{name} is another one after JSON."
+    for field in cls.model_fields:
+        try:
+            setattr(part, field, None)
+        except ValidationError:
+            continue
+        raise AssertionError(f"{name}.{field} can be changed; a part is frozen.")
+    try:
+        cls.from_fields({**fields, "no_such_field": 1})
+    except ValidationError:
+        return
+    raise AssertionError(f"{name} takes a field that it does not have.")
+
+
+def check_technique(technique: Technique) -> None:
+    """The whole contract of a technique, on the bench. Takes a few seconds."""
+    check_part(technique)
+    name = type(technique).__name__
+    settled = technique.settle(Destination("cpu", "x86_64"))
+    assert type(settled) is type(technique), f"{name}.settle() gives a {type(settled).__name__}."
+    with bench() as place:
+        first = place.apply(settled, seed=0)
+        again = place.apply(settled, seed=0)
+        other = place.apply(settled, seed=1)
+        assert first == again, f"{name} gives different results for the same seed."
+        assert first != other, f"{name} gives the same result for different seeds."
+
+
+def check_model(model: Model, task: TaskDescription) -> None:
+    """A model builds for a task, gives (B, classes) at any batch, depends on the seed only, and exports."""
+    check_part(model)
+    name = type(model).__name__
+    inputs = _random_inputs(task, 5)
+    torch.manual_seed(0)
+    network = model.build(task).eval()
+    torch.manual_seed(0)
+    again = model.build(task).eval()
+    with torch.inference_mode():
+        logits = network(*inputs)
+        expected = (5, task.class_count)
+        assert logits.shape == expected, f"{name} gives {tuple(logits.shape)}, not {expected}."
+        assert torch.equal(logits, again(*inputs)), f"{name} has other weights for the same seed."
+        alone = network(*(tensor[:1] for tensor in inputs))
+        assert torch.allclose(alone, logits[:1], atol=1e-4), f"{name} answers an example differently in a batch."
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / ONNX_FILE
+        to_onnx(network, tuple(tensor[:2] for tensor in inputs), task, path, OPSET)
+        parity(network, path, task, inputs)
+
+
+def check_task(task: Task) -> None:
+    """A task decodes to what it describes, the same each time, and its augmentation keeps shapes."""
+    check_part(task)
+    name = type(task).__name__
+    json.dumps(task.identity())
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
+        description = task.decode(Path(one))
+        assert task.decode(Path(two)) == description, f"{name} describes itself differently the second time."
+        _check_arrays(name, Path(one), Path(two))
+        data = ArrayData.open(Path(one), description)
+        inputs = tuple(torch.from_numpy(np.array(array[:4])) for array in data.inputs("train"))
+        plain = task.augmented(inputs, torch.zeros(4, dtype=torch.int64))
+        assert all(map(torch.equal, plain, inputs)), f"view 0 of {name} is not the example as it is stored."
+        last = task.augmented(inputs, torch.full((4,), task.views() - 1))
+        assert [t.shape for t in last] == [t.shape for t in inputs], f"{name}'s augmentation changes the shape."
+
+
+def _check_arrays(name: str, one: Path, two: Path) -> None:
+    for path in sorted(one.glob("*.npy")):
+        same = path.read_bytes() == (two / path.name).read_bytes()
+        assert same, f"{name} decodes {path.name} differently the second time."
+
+
+def _random_inputs(task: TaskDescription, count: int) -> tuple[torch.Tensor, ...]:
+    generator = torch.Generator().manual_seed(0)
+    return tuple(torch.randn(count, *shape, generator=generator) for shape in task.input_shapes)
+
+
+@dataclass
+class Bench:
+    """A store with decoded data, a teacher, and a student for each seed, its export beside it."""
+
+    store: Store
+    data: str
+    teacher: str
+    students: dict[int, tuple[str, str]]
+
+    def apply(self, technique: Technique, seed: int) -> bytes:
+        """Let a technique work on this seed's student, check what it leaves behind; the resulting model as bytes."""
+        trained, exported = self.students[seed]
+        inputs = {"data": self.data, "teacher": self.teacher}
+        recipes = {f"recipe:{role}": _recipe(SHORTER) for role in technique.roles}
+        inputs["model"] = exported if technique.form == "onnx" else trained
+        spec = StageSpec("compress", 1, {"task": TASK, **recipes}, inputs, seed)
+        with tempfile.TemporaryDirectory() as folder:
+            work = Work(spec, self.store, Path(folder), logging.getLogger("kdbench.testing"))
+            if technique.form == "onnx":
+                return _apply_to_file(technique, work)
+            return _apply_to_network(technique, work)
+
+
+def _apply_to_network(technique: Technique, work: Work) -> bytes:
+    name = type(technique).__name__
+    ctx = StageContext(work)
+    teacher = ctx.teacher_module
+    before = _tensors(teacher)
+    if technique.start == "fresh":
+        model = _models.fresh(STUDENT, ctx.task, ctx.seed)
+    else:
+        model = _models.load(work.input("model"), ctx.task, torch.device("cpu"))
+    declared = set(model.state_dict())
+    _check_problem(name, technique.problem(model, ctx))
+    compress.reseed(ctx.seed)
+    result: nn.Module = technique.apply(model, ctx)
+    assert _tensors(teacher) == before, f"{name} changes the teacher."
+    assert not teacher.training, f"{name} leaves the teacher in training mode."
+    for whose, network in (("student", result), ("teacher", teacher)):
+        for module in network.modules():
+            hooks = [*module._forward_hooks, *module._forward_pre_hooks, *module._backward_hooks]
+            assert not hooks, f"{name} leaves a hook on the {whose}."
+    added = set(result.state_dict()) - declared
+    assert not added, f"{name} leaves tensors in the student that its architecture has not: {sorted(added)}."
+    path = work.out / ONNX_FILE
+    inputs = next(iter(ctx.train)).inputs
+    to_onnx(result.eval(), ctx.example, ctx.task, path, OPSET)
+    parity(result, path, ctx.task, inputs)
+    return path.read_bytes()
+
+
+def _apply_to_file(technique: Technique, work: Work) -> bytes:
+    name = type(technique).__name__
+    ctx = StageContext(work)
+    source = work.input("model") / ONNX_FILE
+    before = source.read_bytes()
+    _check_problem(name, technique.problem(source, ctx))
+    compress.reseed(ctx.seed)
+    result = Path(technique.apply(source, ctx))
+    assert source.read_bytes() == before, f"{name} changes the file it was given."
+    some = next(iter(ctx.train)).inputs
+    inputs = {key: tensor.numpy() for key, tensor in zip(ctx.task.input_names, some, strict=True)}
+    answers = [OnnxruntimeSession(str(path), SessionSpec()).run_checked(inputs)[0] for path in (source, result)]
+    agreement = float((answers[0].argmax(1) == answers[1].argmax(1)).mean())
+    assert agreement > 0.8, f"{name}'s file agrees with its source on {agreement:.0%} of the examples only."
+    return result.read_bytes()
+
+
+def _check_problem(name: str, problem: str | None) -> None:
+    sentence = problem is None or (problem.strip() == problem and problem.endswith("."))
+    assert sentence, f"{name}.problem() gives {problem!r}; a sentence or None was expected."
+    assert problem is None, f"{name} refuses the bench: {problem}"
+
+
+def _tensors(module: nn.Module) -> dict[str, bytes]:
+    return {name: tensor.numpy().tobytes() for name, tensor in module.state_dict().items()}
+
+
+@contextmanager
+def bench() -> Iterator[Bench]:
+    """A bench in a temporary folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder))
+        data = _run(store, StageSpec("decode", 1, {"task": TASK}))
+        teacher = _train(store, data, TEACHER, 0)
+        students = {seed: _student(store, data, seed) for seed in (0, 1)}
+        yield Bench(store, data, teacher, students)
+
+
+def _student(store: Store, data: str, seed: int) -> tuple[str, str]:
+    trained = _train(store, data, STUDENT, seed)
+    inputs = {"data": data, "model": trained}
+    return trained, _run(store, StageSpec("export", 1, {"task": TASK}, inputs, settings={"opset": OPSET}))
+
+
+def _train(store: Store, data: str, model: PartSpec, seed: int) -> str:
+    parts = {"task": TASK, "model": model, "recipe:train": _recipe(LONGER)}
+    return _run(store, StageSpec("train", 1, parts, {"data": data}, seed))
+
+
+def _recipe(recipe: Recipe) -> PartSpec:
+    return PartSpec("recipe", "recipe", Recipe.version, recipe.to_fields())
+
+
+def _run(store: Store, spec: StageSpec) -> str:
+    (outcome,) = run_stages([spec.to_json()], str(store.root))
+    assert outcome.status != "failed", outcome.reason
+    return spec.key

@@ -1,0 +1,206 @@
+"""The one training loop: every weight that kdbench trains is trained here. Knows losses only as named terms."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from kdbench.errors import TrainingError
+from kdbench.protocols import Batch, Loss
+from kdbench.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Where the loop gets its batches: a function of the epoch for training, one pass for validation (or none)."""
+
+    train: Callable[[int], Iterator[Batch]]
+    validation: Callable[[], Iterator[Batch]] | None
+    train_count: int
+
+
+@dataclass
+class History:
+    """What a training logs; the fields of a training record."""
+
+    terms_by_epoch: list[dict[str, float]] = field(default_factory=list)
+    validation_by_epoch: list[float] = field(default_factory=list)
+    selected_epoch: int = 0
+    """The epoch (from 1) whose weights leave the training."""
+    wall_ns: int = 0
+    cpu_ns: int = 0
+    """Of this process, all its threads."""
+
+    @property
+    def epoch_count(self) -> int:
+        return len(self.terms_by_epoch)
+
+
+def labels_loss(batch: Batch, logits: Tensor) -> dict[str, Tensor]:
+    """Cross-entropy on the labels: what from-scratch is trained with."""
+    return {"ce": functional.cross_entropy(logits, batch.targets)}
+
+
+class Training:
+    """One model under one recipe. All state is here, so that a checkpoint is all of it."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        recipe: Recipe,
+        examples: Examples,
+        loss: Loss | None = None,
+        extra: nn.Module | None = None,
+    ) -> None:
+        """model and extra are trained where they lie (device); extra is the technique's own and dropped by it."""
+        if recipe.needs_validation and examples.validation is None:
+            raise TrainingError("the recipe selects or stops on validation, but the task has no validation split.")
+        self.model = model
+        self.extra = extra if extra is not None else nn.Module()
+        self.recipe = recipe
+        self.examples = examples
+        self.loss = loss or labels_loss
+        self.steps_per_epoch = math.ceil(examples.train_count / recipe.batch_size)
+        parameters = [p for module in (self.model, self.extra) for p in module.parameters() if p.requires_grad]
+        self.optimizer = _optimizer(recipe, parameters)
+        self.history = History()
+        self.best: dict[str, Tensor] | None = None
+
+    def run(self, after_epoch: Callable[["Training"], None] = lambda training: None) -> History:
+        """Train to the recipe's end; the model is left in eval mode with the weights the recipe selects."""
+        while not self._finished():
+            wall, cpu = time.perf_counter_ns(), time.process_time_ns()
+            self._epoch()
+            self._validate()
+            self.history.wall_ns += time.perf_counter_ns() - wall
+            self.history.cpu_ns += time.process_time_ns() - cpu
+            after_epoch(self)
+        if self.recipe.select == "validation" and self.best is not None:
+            self.model.load_state_dict(self.best)
+        else:
+            self.history.selected_epoch = self.history.epoch_count
+        self.model.eval()
+        return self.history
+
+    def _finished(self) -> bool:
+        done, scores = self.history.epoch_count, self.history.validation_by_epoch
+        if done >= self.recipe.epochs:
+            return True
+        if self.recipe.stop_at is not None and scores and scores[-1] >= self.recipe.stop_at:
+            return True
+        patience = self.recipe.patience
+        return patience is not None and bool(scores) and done - _first_best(scores) >= patience
+
+    def _epoch(self) -> None:
+        """One pass over the training split. Raises TrainingError when the loss is not finite."""
+        self.model.train()
+        self.extra.train()
+        epoch = self.history.epoch_count
+        sums: dict[str, float] = {}
+        seen = 0
+        for step, batch in enumerate(self.examples.train(epoch)):
+            self._set_rate(epoch * self.steps_per_epoch + step)
+            values = self._step(batch)
+            if not math.isfinite(sum(values.values())):
+                terms = ", ".join(f"{name} = {value:g}" for name, value in values.items())
+                raise TrainingError(f"the loss is not finite in epoch {epoch + 1}, step {step + 1}: {terms}.")
+            count = len(batch.targets)
+            seen += count
+            sums = {name: sums.get(name, 0.0) + value * count for name, value in values.items()}
+        self.history.terms_by_epoch.append({name: total / seen for name, total in sums.items()})
+
+    def _step(self, batch: Batch) -> dict[str, float]:
+        with torch.autocast(batch.targets.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"):
+            logits = self.model(*batch.inputs)
+        terms = self.loss(batch, logits.float())
+        total = torch.stack(list(terms.values())).sum() if len(terms) > 1 else next(iter(terms.values()))
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(total)
+        self.optimizer.step()
+        return {name: float(value.detach()) for name, value in terms.items()}
+
+    def _set_rate(self, step: int) -> None:
+        rate = self.recipe.learning_rate * rate_factor(self.recipe, step / self.steps_per_epoch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+    def _validate(self) -> None:
+        if self.examples.validation is None:
+            return
+        scores = self.history.validation_by_epoch
+        scores.append(accuracy(self.model, self.examples.validation()))
+        if _first_best(scores) == len(scores):
+            self.history.selected_epoch = len(scores)
+            if self.recipe.select == "validation":
+                self.best = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+
+    def save(self, path: Path) -> None:
+        """Everything a later process needs to go on exactly here; written whole or not at all."""
+        state = {
+            "model": self.model.state_dict(),
+            "extra": self.extra.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "history": vars(self.history),
+            "best": self.best,
+            "random": torch.get_rng_state(),
+            "cuda_random": torch.cuda.get_rng_state_all() if next(self.model.parameters()).is_cuda else [],
+        }
+        partial = path.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.replace(path)
+
+    def load(self, path: Path) -> None:
+        """Go on where `save` left."""
+        state: dict[str, Any] = torch.load(path, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.extra.load_state_dict(state["extra"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.history = History(**state["history"])
+        self.best = state["best"]
+        torch.set_rng_state(state["random"])
+        if state["cuda_random"]:
+            torch.cuda.set_rng_state_all(state["cuda_random"])
+
+
+def rate_factor(recipe: Recipe, epochs: float) -> float:
+    """What the learning rate is multiplied by after so many epochs (a fraction of one included)."""
+    if epochs < recipe.warmup_epochs:
+        return epochs / recipe.warmup_epochs
+    if recipe.schedule == "cosine":
+        share = (epochs - recipe.warmup_epochs) / (recipe.epochs - recipe.warmup_epochs)
+        return 0.5 * (1 + math.cos(math.pi * share))
+    return recipe.step_factor ** sum(epochs >= epoch for epoch in recipe.steps_down)
+
+
+@torch.inference_mode()
+def accuracy(model: nn.Module, batches: Iterator[Batch]) -> float:
+    """Share of examples whose arg-max is the target; the model is put into eval mode."""
+    model.eval()
+    correct = seen = 0
+    for batch in batches:
+        correct += int((model(*batch.inputs).argmax(1) == batch.targets).sum())
+        seen += len(batch.targets)
+    return correct / seen
+
+
+def _optimizer(recipe: Recipe, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    return torch.optim.SGD(
+        parameters,
+        lr=recipe.learning_rate,
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov,
+        weight_decay=recipe.weight_decay,
+    )
+
+
+def _first_best(scores: list[float]) -> int:
+    """The epoch (from 1) of the best score, the first among equals."""
+    return scores.index(max(scores)) + 1

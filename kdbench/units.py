@@ -1,0 +1,182 @@
+"""The only place where a number becomes text. Knows no records: it is given plain numbers in base units (ns, bytes)."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+MISSING = "–"
+"""What stands where there is no number; its reason is shown beside."""
+MINUS = "\N{MINUS SIGN}"
+FIGURE_SPACE, PUNCTUATION_SPACE = "\N{FIGURE SPACE}", "\N{PUNCTUATION SPACE}"
+BLANKS = str.maketrans(
+    {
+        **dict.fromkeys("0123456789±", FIGURE_SPACE),
+        ".": PUNCTUATION_SPACE,
+        ",": PUNCTUATION_SPACE,
+        " ": "\N{NO-BREAK SPACE}",
+    }
+)
+SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A name and how many base units (ns, bytes) it holds."""
+
+    name: str
+    size: float
+
+
+NANOSECONDS = (Unit("ns", 1.0), Unit("µs", 1e3), Unit("ms", 1e6), Unit("s", 1e9))
+BYTES = (Unit("B", 1.0), Unit("KiB", 2.0**10), Unit("MiB", 2.0**20), Unit("GiB", 2.0**30))
+COUNTS = (Unit("", 1.0), Unit("k", 1e3), Unit("M", 1e6), Unit("G", 1e9))
+
+
+def common_unit(values: Sequence[float], units: Sequence[Unit]) -> Unit:
+    """The largest unit in which the smallest of `values` is at least 1: one heading for a whole column."""
+    smallest = min((value for value in values if value > 0), default=0.0)
+    return max((unit for unit in units if unit.size <= smallest), key=lambda unit: unit.size, default=units[0])
+
+
+def decimals_for(uncertainties: Sequence[float]) -> int:
+    """Decimals of a rate in per cent whose uncertainty is the middle one of these: its first digit's place, 1 or 2.
+
+    One answer for a column keeps its decimal points under each other.
+    """
+    known = sorted(value for value in uncertainties if value > 0)
+    if not known:
+        return 1
+    middle = known[len(known) // 2]
+    exponent = math.floor(math.log10(middle))
+    return min(2, max(1, -exponent))
+
+
+def number(value: float, decimals: int) -> str:
+    """A plain number with a real minus sign; never a negative zero."""
+    text = f"{value:,.{decimals}f}"
+    return f"{MINUS}{text[1:]}" if text.startswith("-") and text.strip("-0.,") else text.lstrip("-")
+
+
+def three_digits(value: float) -> str:
+    """Three significant digits, without an exponent: 0.0123, 1.23, 12.3, 1,230."""
+    if value == 0:
+        return "0"
+    exponent = math.floor(math.log10(abs(float(f"{value:.2e}"))))
+    return number(round(value, 2 - exponent), max(0, 2 - exponent))
+
+
+def in_unit(value: float, unit: Unit) -> str:
+    """Three digits of `value` (in base units) in `unit`, without its name: the heading has it."""
+    return three_digits(value / unit.size)
+
+
+def latency(nanoseconds: float) -> str:
+    """52.1 µs: three digits and the unit that fits."""
+    unit = common_unit([nanoseconds], NANOSECONDS)
+    return f"{in_unit(nanoseconds, unit)} {unit.name}"
+
+
+def size(count: float) -> str:
+    """48.2 KiB: three digits and the unit that fits."""
+    unit = common_unit([count], BYTES)
+    return f"{number(count, 0) if unit.size == 1 else in_unit(count, unit)} {unit.name}"
+
+
+def count(value: float) -> str:
+    """A count with three digits from a thousand on: 812, 12.3 k, 1.20 M."""
+    unit = common_unit([value], COUNTS)
+    return f"{in_unit(value, unit)} {unit.name}" if unit.name else number(value, 0)
+
+
+def duration(nanoseconds: float) -> str:
+    """How long something took: 0.4 s, 12 s, 3 min 05 s, 2 h 10 min."""
+    seconds = nanoseconds / 1e9
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    if seconds < 59.5:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def period(first: str, last: str) -> str:
+    """From one ISO 8601 moment to another, to the minute; text that is no moment stays as it is."""
+    try:
+        start, end = (datetime.fromisoformat(moment).astimezone(UTC) for moment in (first, last))
+    except ValueError:
+        return " to ".join(dict.fromkeys((first, last)))
+    begun, ended = f"{start:%Y-%m-%d %H:%M}", f"{end:%Y-%m-%d %H:%M}"
+    if begun == ended:
+        return f"{begun} UTC"
+    return f"{begun} to {ended[11:] if begun[:10] == ended[:10] else ended} UTC"
+
+
+def percent(rate: float, decimals: int = 1) -> str:
+    """A rate (0 to 1) in per cent, without the sign: the heading or sentence has it."""
+    return number(100 * rate, decimals)
+
+
+def percent_interval(rate: float, half: float | None, decimals: int) -> str:
+    """96.7 ± 0.9, both given as rates; without an interval the value alone."""
+    if half is None:
+        return percent(rate, decimals)
+    return f"{percent(rate, decimals)} ± {percent(half, decimals)}"
+
+
+def points(difference: float, decimals: int = 1) -> str:
+    """A difference of two rates in points, always with its sign; zero has none."""
+    text = percent(difference, decimals)
+    return f"+{text}" if difference > 0 and text.strip("0.") else text
+
+
+def points_interval(difference: float, low: float | None, high: float | None, decimals: int = 1) -> str:
+    """+0.4 (−0.1 to 0.9) points; without an interval the value alone."""
+    if low is None or high is None:
+        return points(difference, decimals)
+    return f"{points(difference, decimals)} ({percent(low, decimals)} to {percent(high, decimals)})"
+
+
+def ratio(value: float, low: float | None = None, high: float | None = None) -> str:
+    """3.1x (2.9 to 3.3): two digits, more where the interval is narrower than they show."""
+    decimals = 0 if value >= 99.5 else 1 if value >= 9.95 else 2
+    if low is None or high is None:
+        return f"{number(value, decimals)}x"
+    if decimals == 2 and high - low >= 0.15:
+        decimals = 1
+    return f"{number(value, decimals)}x ({number(low, decimals)} to {number(high, decimals)})"
+
+
+def p_value(value: float) -> str:
+    """p = 0.03, p < 0.001."""
+    if value < 0.001:
+        return "p < 0.001"
+    return f"p = {value:.3f}" if value < 0.0995 else f"p = {value:.2f}"
+
+
+def mark(place: int) -> str:
+    """The sign of footnote number `place` (from 1)."""
+    return str(place).translate(SUPERSCRIPTS)
+
+
+def aligned(texts: Sequence[str]) -> list[str]:
+    """The texts padded with blanks as wide as digits, so that right-aligned decimal points stand under each other."""
+    tails = [len(text.partition(".")[2]) if _is_number(text) else 0 for text in texts]
+    widest = max(tails, default=0)
+    return [
+        text + (PUNCTUATION_SPACE if tail == 0 and widest else "") + FIGURE_SPACE * (widest - tail)
+        if _is_number(text)
+        else text
+        for text, tail in zip(texts, tails, strict=True)
+    ]
+
+
+def padded(text: str, longest: str) -> str:
+    """The text, then blanks as wide as what `longest` has beyond it."""
+    return text + longest[len(text) :].translate(BLANKS)
+
+
+def _is_number(text: str) -> bool:
+    return text[:1].isdigit() or text.startswith(MINUS)

@@ -1,0 +1,27 @@
+"""The package of lazy names."""
+
+import subprocess
+import sys
+
+import pytest
+
+from kdbench import functional
+
+
+def test_every_public_name_is_a_function_with_a_source_in_its_docstring():
+    for name in functional.__all__:
+        assert "Source:" in getattr(functional, name).__doc__
+
+
+def test_names_are_listed_before_they_are_loaded():
+    assert set(functional.__all__) <= set(dir(functional))
+
+
+def test_an_unknown_name_is_an_attribute_error_that_says_it():
+    with pytest.raises(AttributeError, match="no attribute 'soft_destillation'"):
+        _ = functional.soft_destillation
+
+
+def test_importing_the_package_does_not_load_torch():
+    code = "import kdbench.functional, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,187 @@
+"""The page as a file: whole, escaped, self-contained, the same each time, and alive in a browser."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+from folders import STEPS, Folder
+from PIL import Image
+
+from kdbench import records
+from kdbench.errors import KdbenchError, StoreError
+from kdbench.records import Size, Training
+from kdbench.render import render
+
+Build = Callable[..., Folder]
+FEW = {name: STEPS[name] for name in ("from-scratch", "soft", "int8-static")}
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+VOID = {"meta", "br", "link", "img", "input", "hr"}
+
+
+class Balanced(HTMLParser):
+    """Fails on a tag that is closed without having been opened, and collects what tests ask for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def parsed(path: Path) -> Balanced:
+    reader = Balanced()
+    reader.feed((path / "index.html").read_text(encoding="utf-8"))
+    assert reader.open == []
+    return reader
+
+
+def page_of(folder: Folder) -> str:
+    path = folder.write()
+    render(path, path / "report", ("html",))
+    parsed(path / "report")
+    return (path / "report" / "index.html").read_text(encoding="utf-8")
+
+
+def test_a_report_is_a_page_a_table_two_csvs_and_figures(report: Path) -> None:
+    names = {path.relative_to(report).as_posix() for path in report.rglob("*") if path.is_file()}
+    figures = {f"figures/{n}.{k}" for n in ("accuracy-latency", "accuracy-size", "latency", "training")
+               for k in ("png", "svg")}  # fmt: skip
+    assert names == {"index.html", "table.md", "measurements.csv", "estimates.csv", *figures}
+
+
+def test_the_page_answers_in_the_readers_order_and_is_small(report: Path) -> None:
+    text = (report / "index.html").read_text()
+    places = [text.index(f'<h2 id="{name}"') for name in
+              ("answer", "table", "tradeoff", "latency", "training", "cost", "wrong", "again")]  # fmt: skip
+    assert places == sorted(places)
+    assert len(text) < 2_000_000
+
+
+def test_the_page_asks_nobody_for_anything(report: Path) -> None:
+    found = parsed(report)
+    assert not [tag for tag, _ in found.seen if tag in ("script", "link", "img", "iframe")]
+    policy = next(a["content"] for t, a in found.seen if t == "meta" and "http-equiv" in a)
+    assert policy is not None
+    assert "default-src 'none'" in policy
+
+
+def test_headings_captions_and_labels_serve_a_screen_reader(report: Path) -> None:
+    found = parsed(report).seen
+    assert all("scope" in attributes for tag, attributes in found if tag == "th")
+    count = len([tag for tag, _ in found if tag == "table"])
+    assert len([tag for tag, _ in found if tag == "caption"]) == count
+    pictures = [attributes for tag, attributes in found if attributes.get("role") == "img"]
+    assert len(pictures) == 4
+    assert all(len(attributes["aria-label"] or "") > 80 for attributes in pictures)
+    ids = [attributes["id"] for _, attributes in found if "id" in attributes]
+    assert len(ids) == len(set(ids))
+
+
+def test_every_link_leads_to_a_file_beside_it(report: Path) -> None:
+    links = [a["href"] or "" for tag, a in parsed(report).seen if tag == "a"]
+    outside = [link for link in links if not link.startswith("#")]
+    assert any(link.endswith(".onnx") for link in outside)
+    assert all((report / unquote(link)).is_file() for link in outside)
+
+
+def test_the_same_records_give_the_same_bytes(report: Path, quickstart: Path) -> None:
+    before = {path: path.read_bytes() for path in report.rglob("*") if path.is_file()}
+    render(quickstart, report)
+    assert before == {path: path.read_bytes() for path in report.rglob("*") if path.is_file()}
+
+
+def test_what_came_from_a_suite_or_a_record_is_text(folder: Build) -> None:
+    evil = "<script>alert(1)</script>"
+    text = page_of(folder(
+        steps={"from-scratch": [], evil: [], "broken": []}, seeds=(0,), batch_sizes=(1,), about=evil, warnings=(evil,),
+        failed={"broken": evil},
+    ))  # fmt: skip
+    assert "<script" not in text
+    assert text.count("&lt;script&gt;") > 4
+
+
+def test_a_path_in_a_record_cannot_lead_outside_the_folder(folder: Build) -> None:
+    builder = folder(steps=FEW, seeds=(0,), batch_sizes=(1,))
+    path = builder.write()
+    size = next(r for r in records.read(path / "records.jsonl") if isinstance(r, Size))
+    evil = {**json.loads(records.to_line(size)), "case": "from-scratch", "onnx_path": "javascript:alert(1)"}
+    with open(path / "records.jsonl", "a") as file:
+        file.write(json.dumps(evil) + "\n")
+    render(path, path / "report", ("html",))
+    assert "javascript:" not in (path / "report" / "index.html").read_text()
+
+
+def test_a_folder_where_everything_failed_is_still_a_page(folder: Build) -> None:
+    path = folder(steps=FEW).path
+    path.mkdir()
+    common = {"suite": "s", "seed": 0, "status": "failed", "reason": "no memory was left."}
+    failed = [Training(**common, case=name, key=name) for name in ("teacher", *FEW)]  # type: ignore[arg-type]
+    records.append(path / "records.jsonl", failed)
+    render(path, path / "report")
+    text = (path / "report" / "index.html").read_text()
+    assert text.count("no memory was left.") >= 4
+    assert "Nothing failed" not in text
+
+
+def test_a_folder_without_any_case_is_still_a_page(tmp_path: Path) -> None:
+    (tmp_path / "records.jsonl").touch()
+    render(tmp_path, tmp_path / "report")
+    assert "Nothing was measured." in (tmp_path / "report" / "index.html").read_text()
+
+
+def test_a_metric_that_half_the_cases_lack_leaves_the_rest(folder: Build) -> None:
+    text = page_of(folder(steps=FEW, without_latency=frozenset({"soft", "int8-static"}), batch_sizes=(1,)))
+    assert "no latency was recorded for soft" in text
+
+
+def test_warnings_stand_beside_their_number_and_in_their_section(report: Path) -> None:
+    text = (report / "index.html").read_text()
+    assert len(re.findall("the processes&#39; medians differ by 12 %", text)) >= 3
+
+
+def test_an_unknown_format_is_refused_with_the_nearest(quickstart: Path, tmp_path: Path) -> None:
+    with pytest.raises(KdbenchError, match=r"there is no format 'htm'\. Did you mean 'html'\?"):
+        render(quickstart, tmp_path, ("htm",))
+
+
+def test_a_place_that_cannot_be_written_is_named(quickstart: Path, tmp_path: Path) -> None:
+    (tmp_path / "taken").touch()
+    with pytest.raises(StoreError, match="cannot write the report to"):
+        render(quickstart, tmp_path / "taken", ("csv",))
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")
+def test_a_browser_shows_the_page_without_an_error_or_a_request(report: Path, tmp_path: Path) -> None:
+    picture, log = tmp_path / "page.png", tmp_path / "net.json"
+    done = subprocess.run(
+        [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+         "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
+         "--host-resolver-rules=MAP * ~NOTFOUND", "--hide-scrollbars", "--enable-logging=stderr",
+         f"--user-data-dir={tmp_path / 'profile'}",
+         f"--log-net-log={log}", f"--screenshot={picture}", "--window-size=1280,4200",
+         (report / "index.html").as_uri()],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert "CONSOLE" not in done.stderr
+    asked_by = set(re.findall(r'"initiator":"([^"]*)"', log.read_text(errors="replace")))
+    assert asked_by <= {"not an origin"}, "the browser's own calls have no origin; a page from disk has the origin null"
+    with Image.open(picture) as image:
+        assert len(set(image.convert("RGB").crop((0, 600, 1280, 1200)).get_flattened_data())) > 50, "the table"
+        colors = set(image.convert("RGB").get_flattened_data())
+    assert {(0, 114, 178), (230, 159, 0), (0, 158, 115)} <= colors, "the figures' families"

@@ -1,0 +1,204 @@
+"""The loop on problems whose answer is known: schedules, selection, stopping, resuming, divergence."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from kdbench.errors import TrainingError
+from kdbench.protocols import Batch
+from kdbench.recipe import Recipe
+from kdbench.training import Examples, Training, accuracy, rate_factor
+
+
+def batch(inputs: Tensor, targets: Tensor) -> Batch:
+    count = torch.arange(len(targets))
+    return Batch((inputs,), targets, count, torch.zeros_like(count))
+
+
+POINTS = torch.tensor([[-2.0, 0.0], [-1.0, 0.0], [1.0, 0.0], [2.0, 0.0]])
+LABELS = torch.tensor([0, 0, 1, 1])
+
+
+def separable(epoch: int) -> Iterator[Batch]:
+    """Four points on a line, in an order that depends on the epoch."""
+    order = torch.roll(torch.arange(4), epoch)
+    for part in order.split(2):
+        yield batch(POINTS[part], LABELS[part])
+
+
+def whole() -> Iterator[Batch]:
+    yield batch(POINTS, LABELS)
+
+
+EXAMPLES = Examples(separable, whole, train_count=4)
+
+
+def network(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.Dropout(0.2), nn.ReLU(), nn.Linear(8, 2))
+
+
+def recipe(**fields: object) -> Recipe:
+    return Recipe.from_fields({"epochs": 6, "batch_size": 2, "learning_rate": 0.1, **fields})  # type: ignore[return-value]
+
+
+def train(chosen: Recipe, model: nn.Module) -> Training:
+    torch.manual_seed(1)
+    training = Training(model, chosen, EXAMPLES)
+    training.run()
+    return training
+
+
+def weights(model: nn.Module) -> list[Tensor]:
+    return [tensor.clone() for tensor in model.state_dict().values()]
+
+
+def same(one: list[Tensor], two: list[Tensor]) -> bool:
+    return all(map(torch.equal, one, two))
+
+
+def test_it_learns_a_separable_problem_and_logs_every_epoch() -> None:
+    model = network()
+    history = train(recipe(epochs=30), model).history
+    assert accuracy(model, whole()) == 1.0
+    assert history.terms_by_epoch[-1]["ce"] < 0.5 * history.terms_by_epoch[0]["ce"]
+    assert len(history.terms_by_epoch) == len(history.validation_by_epoch) == history.selected_epoch == 30
+    assert not model.training
+
+
+def test_the_same_seed_gives_the_same_bits() -> None:
+    one, two = network(), network()
+    train(recipe(), one)
+    train(recipe(), two)
+    assert same(weights(one), weights(two))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_training_resumed_from_its_checkpoint_ends_in_the_same_bits(optimizer: str, tmp_path: Path) -> None:
+    chosen = recipe(optimizer=optimizer, schedule="cosine", select="validation")
+    straight = network()
+    train(chosen, straight)
+
+    def stop_after_three(training: Training) -> None:
+        if training.history.epoch_count == 3:
+            training.save(tmp_path / "checkpoint.pt")
+            raise KeyboardInterrupt
+
+    stopped = network()
+    torch.manual_seed(1)
+    with pytest.raises(KeyboardInterrupt):
+        Training(stopped, chosen, EXAMPLES).run(stop_after_three)
+    resumed = network(seed=99)
+    torch.manual_seed(7)
+    training = Training(resumed, chosen, EXAMPLES)
+    training.load(tmp_path / "checkpoint.pt")
+    assert training.run().epoch_count == 6
+    assert same(weights(resumed), weights(straight))
+
+
+def test_the_optimizer_is_torchs_own_sgd_with_momentum_and_decay() -> None:
+    ours, theirs = network(), network()
+    chosen = recipe(epochs=1, weight_decay=0.01, nesterov=True)
+    train(chosen, ours)
+    torch.manual_seed(1)
+    optimizer = torch.optim.SGD(theirs.parameters(), 0.1, 0.9, nesterov=True, weight_decay=0.01)
+    theirs.train()
+    for part in separable(0):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(theirs(*part.inputs), part.targets).backward()
+        optimizer.step()
+    assert same([p.data for p in ours.parameters()], [p.data for p in theirs.parameters()])
+
+
+def test_step_schedule_falls_after_the_epochs_it_names() -> None:
+    chosen = recipe(epochs=240, steps_down=[150, 180, 210])
+    factors = [rate_factor(chosen, epochs) for epochs in (0, 149.99, 150, 180, 239)]
+    assert factors == pytest.approx([1, 1, 0.1, 0.01, 0.001])
+
+
+def test_cosine_schedule_rises_linearly_then_falls_to_zero() -> None:
+    chosen = recipe(epochs=10, schedule="cosine", warmup_epochs=2.0)
+    assert rate_factor(chosen, 1) == 0.5
+    assert rate_factor(chosen, 2) == 1
+    assert rate_factor(chosen, 6) == pytest.approx(0.5)
+    assert rate_factor(chosen, 10) == pytest.approx(0, abs=1e-12)
+
+
+class Scripted(Training):
+    """A training whose validation accuracies are given."""
+
+    scores: tuple[float, ...] = ()
+
+    def _validate(self) -> None:
+        self.history.validation_by_epoch.append(self.scores[self.history.epoch_count - 1])
+
+
+def scripted(chosen: Recipe, *scores: float) -> int:
+    training = Scripted(network(), chosen, EXAMPLES)
+    training.scores = scores
+    return training.run().epoch_count
+
+
+def test_patience_counts_epochs_without_a_better_validation_accuracy() -> None:
+    assert scripted(recipe(patience=2), 0.5, 0.7, 0.6, 0.7, 0.9, 0.9) == 4
+
+
+def test_training_stops_at_the_validation_target() -> None:
+    assert scripted(recipe(stop_at=0.8), 0.5, 0.8, 0.9, 0.9, 0.9, 0.9) == 2
+
+
+def test_selection_takes_the_first_epoch_that_is_best_on_validation() -> None:
+    seen: dict[int, list[Tensor]] = {}
+    model = network()
+    torch.manual_seed(1)
+    training = Training(model, recipe(select="validation"), EXAMPLES)
+    history = training.run(lambda t: seen.update({t.history.epoch_count: weights(t.model)}))
+    best = history.validation_by_epoch.index(max(history.validation_by_epoch)) + 1
+    assert history.selected_epoch == best
+    assert same(weights(model), seen[best])
+
+
+def test_without_a_validation_split_nothing_can_be_selected() -> None:
+    without = Examples(separable, None, 4)
+    with pytest.raises(TrainingError, match="selects or stops on validation, but the task has no validation split"):
+        Training(network(), recipe(select="validation"), without)
+    assert Training(network(), recipe(), without).run().validation_by_epoch == []
+
+
+def test_a_loss_that_is_not_finite_stops_with_its_terms() -> None:
+    def loss(batch: Batch, logits: Tensor) -> dict[str, Tensor]:
+        return {"ce": logits.sum() * 0 + 2.5, "hint": logits.sum() * math.inf}
+
+    with pytest.raises(TrainingError, match=r"not finite in epoch 1, step 1: ce = 2\.5, hint = (nan|-?inf)\."):
+        Training(network(), recipe(), EXAMPLES, loss).run()
+
+
+def test_terms_are_logged_by_name_as_means_over_examples() -> None:
+    def loss(batch: Batch, logits: Tensor) -> dict[str, Tensor]:
+        zero = logits.sum() * 0
+        return {"first": zero + batch.inputs[0][:, 0].mean(), "second": zero + 3.0}
+
+    history = Training(network(), recipe(epochs=1), EXAMPLES, loss).run()
+    assert history.terms_by_epoch == [{"first": pytest.approx(0.0), "second": 3.0}]
+
+
+def test_extra_modules_are_trained_beside_the_student() -> None:
+    extra = nn.Linear(2, 1)
+    before = extra.weight.detach().clone()
+
+    def loss(batch: Batch, logits: Tensor) -> dict[str, Tensor]:
+        return {"hint": (extra(batch.inputs[0]) - 1).square().mean() + 0 * logits.sum()}
+
+    Training(network(), recipe(epochs=2), EXAMPLES, loss, extra).run()
+    assert not torch.equal(extra.weight, before)
+
+
+def test_bf16_keeps_fp32_weights_and_learns() -> None:
+    model = network()
+    train(recipe(epochs=30, precision="bf16"), model)
+    assert all(p.dtype == torch.float32 for p in model.parameters())
+    assert accuracy(model, whole()) == 1.0
