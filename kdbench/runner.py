@@ -60,7 +60,8 @@ class Run:
         self._known: dict[str, bool] = {}
         self.todo = {spec.key: spec for spec in plan.needed(labels, self._have)}
         self.names = _names(plan)
-        touched = {label.key for label in labels} | self.todo.keys()
+        inputs = {key for spec in self.todo.values() for key in spec.inputs.values()}
+        touched = {label.key for label in labels} | self.todo.keys() | inputs
         self.summary = Summary(len(touched), len(touched - self.todo.keys()))
 
     def _have(self, key: str) -> bool:

@@ -83,12 +83,6 @@ def size(count: float) -> str:
     return f"{number(count, 0) if unit.size == 1 else in_unit(count, unit)} {unit.name}"
 
 
-def count(value: float) -> str:
-    """A count with three digits from a thousand on: 812, 12.3 k, 1.20 M."""
-    unit = common_unit([value], COUNTS)
-    return f"{in_unit(value, unit)} {unit.name}" if unit.name else number(value, 0)
-
-
 def duration(nanoseconds: float) -> str:
     """How long something took: 0.4 s, 12 s, 3 min 05 s, 2 h 10 min."""
     seconds = nanoseconds / 1e9
@@ -150,10 +144,10 @@ def ratio(value: float, low: float | None = None, high: float | None = None) -> 
 
 
 def p_value(value: float) -> str:
-    """p = 0.03, p < 0.001."""
+    """0.031, 0.40, below a thousandth "< 0.001"."""
     if value < 0.001:
-        return "p < 0.001"
-    return f"p = {value:.3f}" if value < 0.0995 else f"p = {value:.2f}"
+        return "< 0.001"
+    return f"{value:.3f}" if value < 0.0995 else f"{value:.2f}"
 
 
 def mark(place: int) -> str:

@@ -156,15 +156,15 @@ def test_a_second_run_does_no_work_and_says_so(finished: Place) -> None:
 
 
 def test_a_damaged_artefact_is_noticed_and_rebuilt(finished: Place) -> None:
-    (weights,) = [path for path in finished.store.root.glob("stages/*/*/predictions.npz")][:1]
-    data = bytearray(weights.read_bytes())
+    damaged = next(finished.store.root.glob("stages/*/*/predictions.npz"))
+    data = bytearray(damaged.read_bytes())
     data[len(data) // 2] ^= 0xFF
-    weights.write_bytes(data)
+    damaged.write_bytes(data)
     again = finished.run()
     assert again.returncode == 0, again.stderr
     assert "is not what was stored. It is built again." in again.stderr
     assert "1 stages computed" in again.stderr
-    finished.store.verify(weights.parent.name)
+    finished.store.verify(damaged.parent.name)
 
 
 def test_a_part_of_a_suite_runs_alone(fresh: Place) -> None:
@@ -238,7 +238,7 @@ def test_a_killed_run_goes_on_where_it_was_and_leaves_nobody_behind(
     kept = {entry.key for entry in fresh.store.entries()}
     done = fresh.run()
     assert done.returncode == 0, done.stderr
-    assert f"{len(kept)} reused" in done.stderr or len(kept) > stage_count
+    assert f"{len(finished.store.entries()) - len(kept)} stages computed" in done.stderr
     assert fresh.accuracies() == finished.accuracies()
 
 

@@ -67,12 +67,8 @@ def test_a_period_names_its_day_once() -> None:
     assert units.period("<yesterday>", "<yesterday>") == "<yesterday>"
 
 
-def test_small_and_large_counts() -> None:
-    assert [units.count(value) for value in (812, 12_345, 1_200_000)] == ["812", "12.3 k", "1.20 M"]
-
-
 def test_p_values_say_less_than_when_they_are_tiny() -> None:
-    assert [units.p_value(p) for p in (0.0003, 0.0312, 0.4)] == ["p < 0.001", "p = 0.031", "p = 0.40"]
+    assert [units.p_value(p) for p in (0.0003, 0.0312, 0.4)] == ["< 0.001", "0.031", "0.40"]
 
 
 def test_aligned_texts_have_their_points_under_each_other() -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kdbench import stats
+from kdbench.errors import RecordError
 from kdbench.evidence.intervals import Estimate, from_logs, mean_interval, wider
 from kdbench.records import Latency
 
@@ -73,15 +74,25 @@ def _reference(record: Latency, role: str) -> tuple[tuple[int, ...], ...] | None
 
 
 def _speedup(records: Sequence[Latency], role: str) -> Estimate | None:
-    """Reference over file in each process's rounds; None where a record lacks the reference's samples."""
+    """Reference over file in each process's rounds; None where a record lacks the reference's samples.
+
+    Raises RecordError where the two were not timed in the same rounds.
+    """
     logs = []
     for record in records:
         reference = _reference(record, role)
         if reference is None or record.samples_ns is None:
             return None
-        ratios = stats.paired_round_ratios(record.samples_ns, reference, record.round_call_count or 1)
-        logs.append([-ratio for ratio in ratios])
+        logs.append([-ratio for ratio in _ratios(record, record.samples_ns, reference)])
     return from_logs(_over_processes_and_seeds(logs)) if all(logs) else None
+
+
+def _ratios(record: Latency, samples: stats.Samples, reference: stats.Samples) -> list[float]:
+    try:
+        return stats.paired_round_ratios(samples, reference, record.round_call_count or 1)
+    except ValueError as error:
+        place = f"{record.case}, seed {record.seed}, {record.target}, batch {record.batch_size}"
+        raise RecordError(f"the latency record of {place} does not fit its reference: {error}.") from None
 
 
 def _placed(p50: Estimate, speedup: Estimate | None, pooled_ns: float | None) -> Estimate:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,15 +90,21 @@ class Results:
         return (known[0], known[-1]) if known else None
 
     def correct(self, record: Accuracy) -> NDArray[np.bool_] | None:
-        """Which examples of its split a record's file got right; None where no predictions are stored."""
+        """Which examples of its split a record's file got right; None where no predictions are stored.
+
+        Raises StoreError where the stored file is damaged.
+        """
         path = self._inside(record.predictions_path)
         if path is None or record.split is None:
             return None
-        with np.load(path, allow_pickle=False) as arrays:
-            if record.split not in arrays or f"{record.split}_targets" not in arrays:
-                return None
-            right: NDArray[np.bool_] = arrays[record.split] == arrays[f"{record.split}_targets"]
-            return right
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                if record.split not in arrays or f"{record.split}_targets" not in arrays:
+                    return None
+                right: NDArray[np.bool_] = arrays[record.split] == arrays[f"{record.split}_targets"]
+                return right
+        except (OSError, ValueError, BadZipFile) as error:
+            raise StoreError(f"'{path}' holds no predictions ({error}); remove it and run the suite again.") from None
 
     def file(self, path: str | None) -> Path | None:
         """A file that a record names, where it exists within the folder."""
@@ -113,7 +120,7 @@ class Results:
 def read_results(folder: Path) -> Results:
     """The folder's plan and current records.
 
-    Raises StoreError where the folder has no records, RecordError where they cannot be understood.
+    Raises StoreError where the folder has no records or a damaged plan, RecordError where they cannot be understood.
     """
     path = folder / "records.jsonl"
     if not path.is_file():
@@ -156,8 +163,16 @@ def _group(record: Record) -> Hashable:
     return (record.KIND, record.case, record.seed, record.target)
 
 
+def _read_plan(path: Path) -> dict[str, Any]:
+    try:
+        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except ValueError as error:
+        raise StoreError(f"'{path}' is not JSON ({error}); remove it, then the records alone are read.") from None
+    return data
+
+
 def _plan(path: Path, current: tuple[Record, ...]) -> Plan:
-    data = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    data = _read_plan(path)
     said = data.get("cases") or _derived_cases(current)
     suite = data.get("suite") or next((record.suite for record in current), "")
     return Plan(

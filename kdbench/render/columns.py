@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from kdbench import units
-from kdbench.evidence import AccuracyView, CaseView, Evidence, Setting
+from kdbench.evidence import AccuracyView, CaseView, Evidence, Setting, SizeView
 from kdbench.evidence.accuracy import SPLIT
 from kdbench.evidence.intervals import FEWEST, Difference, Estimate
 from kdbench.records import TEACHER
@@ -12,9 +12,10 @@ from kdbench.render.words import counted, explained, setting_name
 
 COUNTS = "*"
 """Marks a difference whose adjusted p is small."""
+FEW_SEEDS = f"{FEWEST} seeds are needed to tell two cases apart"
 ALIKE = "same examples"
 """Instead of an interval, where the two are right and wrong on exactly the same examples for every seed."""
-NOT_TIMED = "no latency was recorded"
+NOT_TIMED, NO_SIZE = "no latency was recorded", "no size was recorded"
 
 
 def distinct(evidence: Evidence, key: Callable[[CaseView, str], object]) -> list[tuple[str, str]]:
@@ -34,6 +35,7 @@ def accuracy_columns(evidence: Evidence, notes: Footnotes) -> list[Column]:
             Column("accuracy", "Accuracy", "%", group, 1, _means(evidence, views, notes)),
             Column("difference", f"Against {evidence.results.plan.baseline}", "points", group, 2,
                    _differences(evidence, views, notes)),
+            Column("holm", "Holm p", "", group, 10, _adjusted(evidence, views, notes)),
             Column("agreement", "Agrees with teacher", "%", group, 15, _agreements(evidence, views, notes)),
         ]  # fmt: skip
     return columns
@@ -99,6 +101,20 @@ def _points(difference: Difference, decimals: int) -> str:
     return f"{text} {COUNTS if difference.counts else units.FIGURE_SPACE}"
 
 
+def _adjusted(evidence: Evidence, views: Sequence[AccuracyView | None], notes: Footnotes) -> tuple[Cell, ...]:
+    """The p behind a difference; where there is no difference, what stands there instead."""
+    cells = []
+    for case, view in zip(evidence.cases, views, strict=True):
+        difference = view.difference if view else None
+        if difference is None:
+            cells.append(_difference(case, view, 1, notes))
+        elif difference.adjusted_p is None:
+            cells.append(notes.missing(case, FEW_SEEDS))
+        else:
+            cells.append(Cell(units.p_value(difference.adjusted_p)))
+    return tuple(cells)
+
+
 def _agreements(evidence: Evidence, views: Sequence[AccuracyView | None], notes: Footnotes) -> tuple[Cell, ...]:
     return tuple(
         Cell(units.percent(view.agreement))
@@ -110,32 +126,49 @@ def _agreements(evidence: Evidence, views: Sequence[AccuracyView | None], notes:
     )
 
 
+SIZES: tuple[tuple[str, str, int, tuple[units.Unit, ...], Callable[[SizeView], float]], ...] = (
+    ("bytes", "File", 3, units.BYTES, lambda view: view.onnx_bytes),
+    ("gzip", "gzip", 16, units.BYTES, lambda view: view.onnx_gzip_bytes),
+    ("parameters", "Parameters", 13, units.COUNTS, lambda view: view.parameter_count),
+    ("nonzero", "Not zero", 14, units.COUNTS, lambda view: view.nonzero_parameter_count),
+    ("macs", "MACs", 12, units.COUNTS, lambda view: view.mac_count),
+)
+"""Key, title, rank, units and number of the columns that say how big a file is."""
+
+
 def size_columns(evidence: Evidence, notes: Footnotes) -> list[Column]:
+    """How big each file is, and how much smaller than its baseline's; again for targets whose files differ."""
     columns = []
     for target, named in distinct(evidence, lambda case, t: v.onnx_bytes if (v := case.size.get(t)) else None):
         views = [case.size.get(target) for case in evidence.cases]
-        unit = units.common_unit([view.onnx_bytes for view in views if view], units.BYTES)
-
-        def numbers(texts: Sequence[str | None]) -> tuple[Cell, ...]:
-            return _cells(evidence, texts, notes, "no size was recorded")
-
         group = f"Size{named}"
-        smaller = [view.compression_ratio.get("baseline") if view else None for view in views]
-        columns += [
-            Column("bytes", "File", unit.name, group, 3,
-                   numbers([units.in_unit(view.onnx_bytes, unit) if view else None for view in views])),
-            Column("compression", "Smaller", f"x {evidence.results.plan.baseline}", group, 9,
-                   numbers([units.three_digits(value) if value else None for value in smaller])),
-            Column("gzip", "gzip", unit.name, group, 16,
-                   numbers([units.in_unit(view.onnx_gzip_bytes, unit) if view else None for view in views])),
-            Column("parameters", "Parameters", "", group, 13,
-                   numbers([units.count(view.parameter_count) if view else None for view in views])),
-            Column("nonzero", "Not zero", "", group, 14,
-                   numbers([units.count(view.nonzero_parameter_count) if view else None for view in views])),
-            Column("macs", "MACs", "", group, 12,
-                   numbers([units.count(view.mac_count) if view else None for view in views])),
-        ]  # fmt: skip
+        made = []
+        for key, title, rank, scale, of in SIZES:
+            unit, cells = _sized(evidence, views, scale, of, notes)
+            made.append(Column(key, title, unit, group, rank, cells))
+        first, *others = made
+        columns += [first, _compression(evidence, views, group, notes), *others]
     return columns
+
+
+def _compression(evidence: Evidence, views: Sequence[SizeView | None], group: str, notes: Footnotes) -> Column:
+    ratios = [view.compression_ratio.get("baseline") if view else None for view in views]
+    texts = [units.three_digits(ratio) if ratio else None for ratio in ratios]
+    unit = f"x {evidence.results.plan.baseline}"
+    return Column("compression", "Smaller", unit, group, 9, _cells(evidence, texts, notes, NO_SIZE))
+
+
+def _sized(
+    evidence: Evidence,
+    views: Sequence[SizeView | None],
+    scale: Sequence[units.Unit],
+    of: Callable[[SizeView], float],
+    notes: Footnotes,
+) -> tuple[str, tuple[Cell, ...]]:
+    """The unit that fits the smallest, and every cell in it."""
+    unit = units.common_unit([of(view) for view in views if view], scale)
+    texts = [units.in_unit(of(view), unit) if view else None for view in views]
+    return unit.name, _cells(evidence, texts, notes, NO_SIZE)
 
 
 def _cells(evidence: Evidence, texts: Sequence[str | None], notes: Footnotes, reason: str) -> tuple[Cell, ...]:

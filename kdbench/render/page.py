@@ -10,7 +10,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from kdbench import units
-from kdbench.evidence import CaseView, Evidence
+from kdbench.evidence import CaseView, Evidence, Setting
 from kdbench.evidence.intervals import FEWEST
 from kdbench.records import Compression, Size, Training
 from kdbench.records import Environment as Machine
@@ -131,13 +131,21 @@ def _total_time(evidence: Evidence) -> str:
 
 def _notices(evidence: Evidence) -> list[str]:
     """The plan's warnings, then what is to be said of single latencies."""
+    named: dict[tuple[Setting, str], list[str]] = {}
+    for setting in evidence.settings:
+        for case in evidence.cases:
+            for word in case.latency[setting].warnings if setting in case.latency else ():
+                named.setdefault((setting, word), []).append(case.name)
     timed = [
-        f"{case.name}, {setting_place(setting)}: {explained(word)}."
-        for case in evidence.cases
-        for setting, view in case.latency.items()
-        for word in view.warnings
+        f"{setting_place(setting)}: {explained(word)} ({_who(evidence, setting, names)})."
+        for (setting, word), names in named.items()
     ]
     return [*evidence.results.plan.warnings, *timed]
+
+
+def _who(evidence: Evidence, setting: Setting, names: Sequence[str]) -> str:
+    timed = [case for case in evidence.cases if setting in case.latency]
+    return "every case" if len(names) == len(timed) > 2 else listed(names)
 
 
 def _suite_text(evidence: Evidence) -> str:

@@ -17,8 +17,8 @@ def build_table(evidence: Evidence) -> Table:
         Column("case", "Case", "", "", 0, tuple(Cell(case.name) for case in evidence.cases)),
         *accuracy_columns(evidence, notes),
         *size_columns(evidence, notes),
-        *(column for setting in evidence.settings for column in latency_columns(evidence, setting, notes)),
         cost_column(evidence, notes),
+        *(column for setting in evidence.settings for column in latency_columns(evidence, setting, notes)),
     ]
     return Table(evidence.cases, tuple(columns), tuple(notes.sentences), _legend(evidence))
 
@@ -38,7 +38,8 @@ def _legend(evidence: Evidence) -> tuple[str, ...]:
         f'"{ALIKE}": right and wrong on exactly the same ones for every seed.': any(
             view.difference and view.difference.low == view.difference.high == 0 for view in views
         ),
-        f"Faster and smaller are ratios, above 1 is better; their {level} interval is over measuring processes.": bool(
+        f"Faster and smaller are ratios, above 1 is better; their {level} interval is over measuring processes or seeds, whichever is "
+        "wider.": bool(
             evidence.settings
         ),
         "Training is the wall time of every stage behind one seed of a case, without the teacher's.": True,

@@ -30,8 +30,8 @@ from kdbench.render.canvas import (
 )
 from kdbench.render.words import listed, processor, seeds_name, setting_place
 
-DODGE = 0.018
-"""Distance at which points are set side by side, as a share of the cost axis."""
+DODGE, WIDEST_DODGE = 0.018, 0.06
+"""Distance at which points are set side by side, and of the outermost of them, as shares of the cost axis."""
 FEW = 5
 """Cases whose names two panels in a row have room for."""
 MOST_LABELS = 25
@@ -59,8 +59,8 @@ class Panel:
         """Where each case stands on the cost axis: points that would hide each other are set side by side."""
         ordered = sorted(self.points, key=lambda point: point.cost.value)
         logs = [math.log(point.cost.value) for point in ordered]
-        step = DODGE * max(logs[-1] - logs[0], 0.1)
-        shifts = [step * place for run in _runs(logs, step) for place in _around_zero(run)]
+        width = max(logs[-1] - logs[0], 0.1)
+        shifts = [width * place for run in _runs(logs, DODGE * width) for place in _around_zero(run)]
         return {p.case.name: math.exp(x + shift) for p, x, shift in zip(ordered, logs, shifts, strict=True)}
 
     @cached_property
@@ -97,7 +97,9 @@ def _runs(logs: Sequence[float], step: float) -> list[int]:
 
 
 def _around_zero(count: int) -> list[float]:
-    return [place - (count - 1) / 2 for place in range(count)]
+    """Shifts of `count` neighbours as shares of the axis."""
+    step = min(DODGE, WIDEST_DODGE / max(1, count - 1))
+    return [step * (place - (count - 1) / 2) for place in range(count)]
 
 
 def _timed(evidence: Evidence, setting: tuple[str, int]) -> tuple[Point, ...]:
@@ -138,10 +140,12 @@ def _caption(evidence: Evidence, found: Sequence[Panel]) -> str:
     bars = "Bars: 95 % t interval over seeds" + (", and of the ratio to the baseline over processes" if timed else "")
     placed = " A case stands at the baseline's pooled latency divided by its speed-up." if timed else ""
     place = f" Measured on {processor(evidence)}." if processor(evidence) else ""
+    many = any(len(panel.points) > MOST_LABELS for panel in found)
+    grey = " Only the front and the references are named and coloured." if many else ""
     return (
         f"{bars}; without one where there are fewer than three. Line: Pareto front of the means (lower cost, higher "
         f"accuracy); dotted: {listed(_referenced(evidence))}. The accuracy axis does not start at zero. "
-        f"Cases of the same cost stand side by side.{placed}{place}"
+        f"Cases of the same cost stand side by side.{grey}{placed}{place}"
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch_pruning.pruner.algorithms.base_pruner import BasePruner
 from torch_pruning.pruner.importance import GroupMagnitudeImportance
 
@@ -20,7 +21,7 @@ PRUNABLE = (*CONVOLUTIONS, nn.Linear)
 
 
 def importance(criterion: str, seed: int) -> Importance:
-    """l1 or l2: mean over a group's layers of a channel's weight norm; random: uniform numbers from the seed."""
+    """l1, l2: mean over a group's layers of sum |w|, sum w^2 of a channel; random: uniform numbers from the seed."""
     if criterion == "random":
         generator = torch.Generator().manual_seed(seed)
         return lambda group: torch.rand(len(group[0].idxs), generator=generator)
@@ -81,15 +82,38 @@ def _pruner(model: nn.Module, example: Any, score: Importance, **options: Any) -
     model.requires_grad_(True)  # it reads the graph off the gradient functions
     # its defaults are dictionaries shared by every pruner of the process, which would keep the models alive
     own: dict[str, Any] = {"in_channel_groups": {}, "out_channel_groups": {}, "num_heads": {}}
-    try:
-        with torch.enable_grad(), warnings.catch_warnings():
-            # loose parameters are pruned by a guess; fit_shapes refuses the result if one of them changed
-            warnings.filterwarnings("ignore", message="Unwrapped parameters detected")
-            return BasePruner(model, example, score, **own, **options)
-    except (ArithmeticError, AssertionError, LookupError) as error:  # a channel shuffle ends in a division by zero
+    with torch.enable_grad(), warnings.catch_warnings():
+        _refuse_splits(model, example)
+        # loose parameters are pruned by a guess; fit_shapes refuses the result if one of them changed
+        warnings.filterwarnings("ignore", message="Unwrapped parameters detected")
+        return BasePruner(model, example, score, **own, **options)
+
+
+def _refuse_splits(model: nn.Module, example: tuple[Tensor, ...]) -> None:
+    """On a channel shuffle the library's lists of indices grow until memory is full, so it never sees one."""
+    with _SplitWatch() as watch:
+        model(*example)
+    if watch.seen:
         raise TechniqueError(
-            f"torch-pruning cannot follow how the channels of this model depend on each other ({error!r})."
-        ) from error
+            "the model splits an axis of its features in two (a channel shuffle, attention heads), and channels cannot "
+            "be followed through that; structured pruning is for networks without."
+        )
+
+
+class _SplitWatch(TorchFunctionMode):
+    """Notices reshapes of features after which there are more axes longer than 1."""
+
+    seen = False
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if getattr(func, "__name__", "") in ("view", "reshape", "unflatten") and args[0].requires_grad:
+            self.seen |= _long_axes(result) > _long_axes(args[0])
+        return result
+
+
+def _long_axes(tensor: Tensor) -> int:
+    return sum(size > 1 for size in tensor.shape)
 
 
 def _check_runs(model: nn.Module, example: tuple[Tensor, ...], class_count: int) -> None:

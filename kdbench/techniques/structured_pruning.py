@@ -16,18 +16,18 @@ class StructuredPruning(Technique):
     """Remove the least important channels of every layer, so that its tensors become smaller; then fine-tune.
 
     Channels that belong together (through residual sums, depthwise convolutions, BatchNorm) form a group and go
-    together. A channel's importance is the mean over the group's layers of the norm of its weights, each layer's
-    scaled to a mean of 1: sum |w| (`l1`), sum w^2 (`l2`), or a random number (`random`, drawn from the seed: the
-    control that any criterion must beat). In each group of C channels, C - floor(C * (1 - channel_fraction)) go, and
-    then as many more as make the rest a multiple of `round_to`; a group that would vanish is left whole. The
-    classifier keeps its outputs. The fine-tuning uses the recipe `finetune`.
+    together. A channel's importance is the mean over the group's layers, those that write the channel and those that
+    read it, of sum |w| (`l1`) or sum w^2 (`l2`) over the channel's weights there; or a random number (`random`, drawn
+    from the seed: the control that any criterion must beat). Channels are ranked within their group. Of C channels,
+    C - floor(C * (1 - channel_fraction)) go, and then as many more as make the rest a multiple of `round_to`; a group
+    that would vanish is left whole. The classifier keeps its outputs. The fine-tuning uses the recipe `finetune`.
 
-    Paper: Fang et al. 2023, "DepGraph: Towards Any Structural Pruning", sections 3.2 and 3.3 (the grouping; here
-    its library). Where we differ: no sparsity training before, and one step instead of several, so that every
-    technique trains equally long.
+    Paper: Fang et al. 2023, "DepGraph: Towards Any Structural Pruning", section 3 (the grouping; its library does it).
+    Where we differ: no sparsity training before, and one step instead of several, so that every technique trains
+    equally long.
 
-    What it buys: parameters, bytes, MACs and latency. Widths that are no multiple of 8 lose most of the latency
-    again, hence `round_to`; it means that more is removed than asked where widths are small.
+    What it buys: parameters, bytes, MACs and latency. Kernels work in blocks, so widths that are no multiple of 8 can
+    cost all of the latency won: hence `round_to`, with which narrow layers lose more than was asked.
     """
 
     version: ClassVar[int] = 1

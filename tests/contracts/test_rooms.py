@@ -126,7 +126,8 @@ def test_a_suite_is_planned_without_loading_torch() -> None:
         "from kdbench import plan, probe, suite\n"
         f"loaded = suite.load({str(suite)!r})\n"
         "made = plan.make_plan(loaded, probe.machine([None]))\n"
-        "print(len(made.stages) > 50, sorted({'torch', 'torchvision', 'sklearn', 'onnx', 'pandas'} & set(sys.modules)))\n"
+        "heavy = {'torch', 'torchvision', 'sklearn', 'onnx', 'pandas'}\n"
+        "print(len(made.stages) > 50, sorted(heavy & set(sys.modules)))\n"
     )
     assert run(code) == "True []\n"
 

@@ -10,7 +10,7 @@ import pytest
 from folders import EPOCHS, TARGET, TRUTH, Folder
 
 from kdbench import records
-from kdbench.errors import StoreError
+from kdbench.errors import RecordError, StoreError
 from kdbench.evidence import Evidence, evidence
 from kdbench.records import Accuracy, Latency, Size, Training
 
@@ -155,6 +155,27 @@ def test_predictions_outside_the_folder_are_not_read(folder: Build) -> None:
     results = evidence(path).results
     record = replace(results.of(Accuracy)[0], predictions_path="../elsewhere.npz")
     assert results.correct(record) is None
+
+
+def test_damaged_files_are_named_with_a_remedy(folder: Build) -> None:
+    path = folder(steps=PAIR, seeds=(0,)).write()
+    predictions = next((path / "predictions").iterdir())
+    predictions.write_bytes(b"torn")
+    with pytest.raises(StoreError, match="remove it and run the suite again"):
+        evidence(path)
+    (path / "plan.json").write_text("{torn")
+    with pytest.raises(StoreError, match="then the records alone are read"):
+        evidence(path)
+
+
+def test_samples_that_do_not_fit_their_reference_are_refused(folder: Build) -> None:
+    path = folder(steps=PAIR, seeds=(0,), batch_sizes=(1,)).write()
+    kept = records.read(path / "records.jsonl")
+    timed = next(record for record in kept if isinstance(record, Latency))
+    short = tuple(process[:10] for process in timed.samples_ns or ())
+    records.append(path / "records.jsonl", [replace(timed, samples_ns=short)])
+    with pytest.raises(RecordError, match=r"the latency record of teacher, seed 0, .* does not fit its reference"):
+        evidence(path)
 
 
 def test_a_folder_without_records_is_refused_with_a_remedy(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """A context in memory, tiny networks, and an exporter: what the tests of techniques stand on."""
 
+import functools
 import logging
+import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -157,45 +159,56 @@ def mlp() -> nn.Module:
 NETWORKS = {"plain": plain, "residual": residual, "depthwise": depthwise, "grouped": grouped, "mlp": mlp}
 
 
+def make(name: str, seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    model = NETWORKS[name]()
+    model(torch.rand(16, *SHAPE))
+    return model
+
+
+def write_onnx(model: nn.Module, path: Path) -> Path:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own, which are not ours to test
+        torch.onnx.export(
+            model.eval(),
+            (torch.rand(2, *SHAPE),),
+            path,
+            dynamo=True,
+            dynamic_shapes=({0: "batch"},),
+            input_names=["image"],
+            external_data=False,
+            verbose=False,
+        )
+    file = onnx.load(path)
+    for node in file.graph.node:
+        del node.metadata_props[:]
+    del file.metadata_props[:]
+    onnx.save(file, path)
+    return path
+
+
 @pytest.fixture
 def build() -> Callable[..., nn.Module]:
     """build("residual", seed=3): one of the networks above, its BatchNorm statistics not those of a new one."""
-
-    def make(name: str, seed: int = 0) -> nn.Module:
-        torch.manual_seed(seed)
-        model = NETWORKS[name]()
-        model(torch.rand(16, *SHAPE))
-        return model
-
     return make
 
 
 @pytest.fixture
 def export(tmp_path) -> Callable[[nn.Module], Path]:
     """A file of a network as the export stage writes them: dynamic batch, without metadata."""
+    return lambda model: write_onnx(model, tmp_path / "float.onnx")
 
-    def to_file(model: nn.Module, shape: tuple[int, ...] = SHAPE) -> Path:
-        path = tmp_path / "float.onnx"
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the exporter's own, which are not ours to test
-            torch.onnx.export(
-                model.eval(),
-                (torch.rand(2, *shape),),
-                path,
-                dynamo=True,
-                dynamic_shapes=({0: "batch"},),
-                input_names=["image"],
-                external_data=False,
-                verbose=False,
-            )
-        file = onnx.load(path)
-        for node in file.graph.node:
-            del node.metadata_props[:]
-        del file.metadata_props[:]
-        onnx.save(file, path)
-        return path
 
-    return to_file
+@pytest.fixture(scope="session")
+def onnx_files(tmp_path_factory) -> Callable[[str], Path]:
+    folder = tmp_path_factory.mktemp("onnx")
+    return functools.cache(lambda name: write_onnx(make(name), folder / f"{name}.onnx"))
+
+
+@pytest.fixture
+def exported(tmp_path, onnx_files) -> Callable[[str], Path]:
+    """exported("residual"): the file of a network above, exported once a session, a copy for each test."""
+    return lambda name: Path(shutil.copy(onnx_files(name), tmp_path / "float.onnx"))
 
 
 @pytest.fixture

@@ -30,23 +30,23 @@ def test_every_weight_of_an_mlp_is_int8_and_the_answers_stay(build, context, exp
     assert (run(result, images).argmax(1) == run(source, images).argmax(1)).mean() > 0.95
 
 
-def test_convolutions_stay_float(build, context, export):
-    result = DynamicQuantization().apply(export(build("plain")), context())
+def test_convolutions_stay_float(context, exported):
+    result = DynamicQuantization().apply(exported("plain"), context())
 
     types = [node.op_type for node in onnx.load(result).graph.node]
     assert types.count("Conv") == 2
     assert "ConvInteger" not in types
 
 
-def test_the_file_runs_at_any_batch_size(build, context, export, run):
-    result = DynamicQuantization().apply(export(build("plain")), context())
+def test_the_file_runs_at_any_batch_size(context, exported, run):
+    result = DynamicQuantization().apply(exported("plain"), context())
 
     for batch in (1, 5):
         assert run(result, np.zeros((batch, 1, 8, 8), np.float32)).shape == (batch, 10)
 
 
-def test_stored_shapes_of_weights_do_not_trip_the_quantizer(build, context, export):
-    source = export(build("mlp"))
+def test_stored_shapes_of_weights_do_not_trip_the_quantizer(context, exported):
+    source = exported("mlp")
     model = onnx.load(source)
     stale = next(tensor for tensor in model.graph.initializer if len(tensor.dims) == 2)
     model.graph.value_info.append(onnx.helper.make_tensor_value_info(stale.name, stale.data_type, list(stale.dims)))
@@ -55,8 +55,8 @@ def test_stored_shapes_of_weights_do_not_trip_the_quantizer(build, context, expo
     assert set(weight_types(DynamicQuantization().apply(source, context())).values()) == {onnx.TensorProto.INT8}
 
 
-def test_the_same_file_gives_the_same_bytes_and_the_source_is_not_touched(build, context, export):
-    source = export(build("mlp"))
+def test_the_same_file_gives_the_same_bytes_and_the_source_is_not_touched(context, exported):
+    source = exported("mlp")
     before = source.read_bytes()
 
     first = DynamicQuantization().apply(source, context()).read_bytes()
@@ -65,8 +65,8 @@ def test_the_same_file_gives_the_same_bytes_and_the_source_is_not_touched(build,
     assert source.read_bytes() == before
 
 
-def test_nothing_else_is_written_said_or_set_up(build, context, export, capfd):
-    source = export(build("mlp"))
+def test_nothing_else_is_written_said_or_set_up(context, exported, capfd):
+    source = exported("mlp")
     handlers = list(logging.getLogger().handlers)
     capfd.readouterr()
 
@@ -87,5 +87,5 @@ def test_a_model_without_fully_connected_layers_is_a_problem_said_in_a_sentence(
         DynamicQuantization().apply(source, context())
 
 
-def test_a_model_with_a_classifier_has_no_problem(build, context, export):
-    assert DynamicQuantization().problem(export(build("plain")), context()) is None
+def test_a_model_with_a_classifier_has_no_problem(context, exported):
+    assert DynamicQuantization().problem(exported("plain"), context()) is None

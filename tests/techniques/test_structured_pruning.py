@@ -78,13 +78,29 @@ def test_the_random_control_depends_on_the_seed_and_on_nothing_else(build, conte
     assert not torch.equal(pruned(0, 1), pruned(1, 1))
 
 
-def test_l1_and_l2_may_choose_different_channels_and_neither_draws_random_numbers(build, context):
+@pytest.mark.parametrize("criterion", ["l1", "l2", "random"])
+def test_torchs_random_state_is_left_as_it_was(criterion, build, context):
+    model = build("residual")
     state = torch.get_rng_state()
-    for criterion in ("l1", "l2"):
-        model = build("residual")
-        state = torch.get_rng_state()
-        StructuredPruning(channel_fraction=0.5, criterion=criterion).apply(model, untrained(context()))
-        assert torch.equal(torch.get_rng_state(), state)
+
+    StructuredPruning(channel_fraction=0.5, criterion=criterion).apply(model, untrained(context()))
+
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize(("criterion", "stays"), [("l1", 1), ("l2", 0)])
+def test_l2_prefers_one_large_weight_and_l1_many_middling_ones(criterion, stays, context):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 2, bias=False), nn.Linear(2, 10, bias=False))
+    with torch.no_grad():
+        model[1].weight.zero_()
+        model[1].weight[0, 0] = 3.0
+        model[1].weight[1, :16] = 0.5
+        model[2].weight.fill_(1.0)
+    expected = model[1].weight[stays].clone()
+
+    StructuredPruning(channel_fraction=0.5, round_to=1, criterion=criterion).apply(model, untrained(context()))
+
+    assert torch.equal(model[1].weight[0], expected)
 
 
 def test_a_kept_layer_keeps_its_channels_and_those_it_is_added_to(build, context):
@@ -151,7 +167,7 @@ def test_a_hidden_layer_as_wide_as_the_classes_are_many_is_no_classifier(context
         (nn.Sequential(nn.Flatten(), nn.Linear(64, 32)), "no linear or convolution layer with 10 outputs"),
         (
             nn.Sequential(nn.Conv2d(1, 32, 1), Shuffle(), nn.Flatten(), nn.Linear(2048, 10)),
-            "torch-pruning cannot follow how the channels",
+            "splits an axis of its features in two (a channel shuffle",
         ),
     ],
 )
