@@ -4,7 +4,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +18,7 @@ from kdbench.specs import digest
 from kdbench.stages.names import DESCRIPTION, ONNX_FILE, PREDICTIONS, RECORDS, STAGE
 from kdbench.store import Store
 from kdbench.suite import Case
+from kdbench.task_file import TASK_FILE, kept_task, write_test_inputs
 
 RECORDS_FILE = "records.jsonl"
 KIND_OF_STAGE = {"train": "training", "compress": "compression", "evaluate": "accuracy", "measure": "latency"}
@@ -52,12 +53,15 @@ class Results:
     def begin(self) -> None:
         """Records of everything the store has already, in place of what the folder said before."""
         with _writing(self.folder):
+            shutil.rmtree(self.folder / "logs", ignore_errors=True)
+            (self.folder / TASK_FILE).unlink(missing_ok=True)
             _replace(self.folder / RECORDS_FILE, "")
             records.append(self.folder / RECORDS_FILE, self._environments())
         self.add(label for label in self.plan.labels if self.store.has(label.key))
 
     def add(self, labels: Iterable[Label]) -> None:
         """Append the records of finished stages."""
+        self._keep_task()
         lines = [record for label in labels for record in self._records(label)]
         with _writing(self.folder):
             records.append(self.folder / RECORDS_FILE, lines)
@@ -72,6 +76,14 @@ class Results:
             lines.append(kind(**self._labels(label), status=failure.status, reason=failure.reason))
         with _writing(self.folder):
             records.append(self.folder / RECORDS_FILE, lines)
+
+    def sweep(self) -> None:
+        """Remove models and predictions that no record names any more: those of a suite as it was before."""
+        named = {getattr(record, name, None) for record in self.written for name in ("onnx_path", "predictions_path")}
+        for folder in ("models", "predictions"):
+            for path in (self.folder / folder).rglob("seed*"):
+                if path.relative_to(self.folder).as_posix() not in named:
+                    path.unlink()
 
     def warnings(self) -> list[str]:
         """What a reader of the whole must know: what decoding left out, students larger than their teacher."""
@@ -123,13 +135,30 @@ class Results:
     def _keep(self, label: Label, name: str, key: str, folder: str, ending: str) -> str:
         """A copy of a stage's file in the results folder; its path there."""
         path = Path(folder) / slug(label.case) / f"seed{label.seed}-{key[:8]}{ending}"
+        self._place(path, lambda partial: shutil.copyfile(self.store.folder(key) / name, partial))
+        return path.as_posix()
+
+    def _keep_task(self) -> None:
+        """task.json, and the test inputs where the user does not have them as files; once they are decoded."""
+        spec = next(spec for spec in self.plan.stages.values() if spec.kind == "decode")
+        if (self.folder / TASK_FILE).exists() or not self.store.has(spec.key):
+            return
+        decoded = self.store.folder(spec.key)
+        kept = kept_task(spec, decoded)
+        with _writing(self.folder):
+            if kept.test_inputs_path is not None:
+                path = Path(kept.test_inputs_path)
+                self._place(path, lambda partial: write_test_inputs(decoded, kept.description, partial))
+            _replace(self.folder / TASK_FILE, kept.model_dump_json(indent=1, exclude_none=True))
+
+    def _place(self, path: Path, write: Callable[[Path], object]) -> None:
+        """Write a file of the folder, whole or not at all; one that is there already stays."""
         place = self.folder / path
         if not place.exists():
             place.parent.mkdir(parents=True, exist_ok=True)
             partial = place.with_suffix(f".{os.getpid()}")
-            shutil.copyfile(self.store.folder(key) / name, partial)
+            write(partial)
             partial.replace(place)
-        return path.as_posix()
 
     def _labels(self, label: Label) -> dict[str, Any]:
         case = self.plan.cases.get(label.case)
@@ -167,6 +196,7 @@ def _about(plan: Plan, command: str, warnings: list[str]) -> dict[str, Any]:
         "cases": {name: _case(case, plan.references[name]) for name, case in plan.cases.items()},
         "seeds": list(suite.seeds),
         "targets": [target.id for target in plan.targets],
+        "limits": suite.limits.as_written(),
         "command": command,
         "versions": {"kdbench": __version__, **{name: version(name) for name in PACKAGES}},
         "warnings": warnings,

@@ -2,7 +2,11 @@
 
 from dataclasses import dataclass, field
 
+from kdbench import units
+from kdbench.plan import Plan
 from kdbench.specs import StageSpec
+from kdbench.stages.names import STAGE
+from kdbench.store import Store
 
 
 def kind_of_work(spec: StageSpec) -> str:
@@ -26,11 +30,19 @@ class Estimate:
         known = self.seconds.get(kind_of_work(spec))
         return sum(known) / len(known) if known else None
 
-    def rest(self, pending: list[StageSpec], jobs: int) -> tuple[float, bool]:
-        """Seconds until the pending stages are done, and whether that counts all of them."""
-        known = [self.of(spec) for spec in pending]
-        total = sum(
-            (seconds or 0.0) / (1 if spec.kind == "measure" else jobs)
-            for seconds, spec in zip(known, pending, strict=True)
-        )
-        return total, None not in known
+    def left(self, pending: list[StageSpec], jobs: int) -> str:
+        """How long the pending stages take with so many workers, in words that say what is not known."""
+        known = [(spec, seconds) for spec in pending if (seconds := self.of(spec)) is not None]
+        if len(known) < len(pending) / 2:
+            return "how long the rest takes is not known yet"
+        seconds = sum(seconds / (1 if spec.kind == "measure" else jobs) for spec, seconds in known)
+        return f"{'about' if len(known) == len(pending) else 'at least'} {units.duration(seconds * 1e9)} left"
+
+
+def from_store(plan: Plan, store: Store) -> Estimate:
+    """What the finished stages of a plan took."""
+    estimate = Estimate()
+    for key, spec in plan.stages.items():
+        if store.has(key):
+            estimate.learn(spec, store.read_json(key, STAGE)["wall_seconds"])
+    return estimate

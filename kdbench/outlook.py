@@ -4,10 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from kdbench import units
-from kdbench.estimate import Estimate
+from kdbench.estimate import from_store
 from kdbench.plan import Label, Plan
 from kdbench.specs import StageSpec
-from kdbench.stages.names import STAGE
 from kdbench.store import Entry, Store, older_than
 
 
@@ -21,7 +20,7 @@ def plan_text(plan: Plan, labels: list[Label], store: Store) -> str:
     rows = [(kind, str(total[kind]), str(total[kind] - left[kind]), str(left[kind])) for kind in total]
     lines = [f"Suite {plan.suite.name}: {len({label.case for label in labels})} rows, store {store.root}", ""]
     lines += _table([("stage", "all", "in store", "to do"), *rows])
-    lines += ["", *_cases(plan, labels, have, {spec.key for spec in todo}), "", _left(todo, plan, store, have)]
+    lines += ["", *_cases(plan, labels, have, {spec.key for spec in todo}), "", _left(todo, plan, store)]
     return "\n".join(lines)
 
 
@@ -35,18 +34,10 @@ def _cases(plan: Plan, labels: list[Label], have: dict[str, bool], todo: set[str
     return _table(rows)
 
 
-def _left(todo: list[StageSpec], plan: Plan, store: Store, have: dict[str, bool]) -> str:
+def _left(todo: list[StageSpec], plan: Plan, store: Store) -> str:
     if not todo:
         return "Nothing to do: a run would only make the report again."
-    estimate = Estimate()
-    for key, spec in plan.stages.items():
-        if have[key]:
-            estimate.learn(spec, store.read_json(key, STAGE)["wall_seconds"])
-    seconds, complete = estimate.rest(todo, 1)
-    if not seconds:
-        return f"{len(todo)} stages to do; no like stage has been timed yet, so how long they take is not known."
-    about_or_more = "about" if complete else "at least"
-    return f"{len(todo)} stages to do: {about_or_more} {units.duration(seconds * 1e9)} of work for one worker."
+    return f"{len(todo)} stages to do; for one worker {from_store(plan, store).left(todo, 1)}."
 
 
 def store_text(store: Store) -> str:

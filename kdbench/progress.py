@@ -88,15 +88,12 @@ class Progress:
         return Group(Text(self._headline()), *lines)
 
     def _headline(self) -> str:
-        seconds, complete = self.estimate.rest(list(self.pending.values()), self.jobs)
-        rest = (
-            f"{'about' if complete else 'at least'} {units.duration(seconds * 1e9)} left" if seconds else "estimating"
-        )
         counts = [f"{self.ended} of {self.total} stages", f"{self.reused} reused"]
         if self.counts["failed"]:
             counts.append(f"{self.counts['failed']} failed")
         passed = units.duration((time.monotonic() - self.begun) * 1e9)
-        return f"{', '.join(counts)}; {passed} passed, {rest}"
+        left = self.estimate.left(list(self.pending.values()), self.jobs)
+        return f"{', '.join(counts)}; {passed} passed, {left}"
 
     def _running(self, running: _Running) -> str:
         try:

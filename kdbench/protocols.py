@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from kdbench.parts import Part
 
@@ -46,6 +46,22 @@ class Preprocessing(BaseModel):
     scale: float = 1.0
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
+
+
+class ImageForm(BaseModel):
+    """From an image file to a stored input, uint8 (channels, size, size).
+
+    It is turned upright as its EXIF data says and converted to RGB (3 channels) or grey (1); where it is not size x
+    size then, its shorter side is brought to that by Pillow's filter `resize` and the longer one is cut.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    size: int = Field(gt=0)
+    channels: Literal[1, 3]
+    resize: Literal["bilinear"] = "bilinear"
+    crop_centre: tuple[float, float] = (0.5, 0.5)
+    """How much of what is cut away lies left of and above the rest: halves keep the centre."""
 
 
 class TaskDescription(BaseModel):
@@ -86,6 +102,14 @@ class Task(Part):
     def decode(self, out: Path) -> TaskDescription:
         """Write the arrays of each split into `out` (`kdbench.tasks._arrays.write_split`) and describe them."""
         raise TypeError(f"{type(self).__name__} has no decode()")
+
+    def image_form(self) -> ImageForm | None:
+        """How a file becomes an input, where the data lies as image files; else test inputs are kept with results."""
+        return None
+
+    def data_origin(self) -> str:
+        """Where the data comes from and on what terms, for whoever ships a model made from it; empty: not said."""
+        return ""
 
     def augmented(self, inputs: tuple[Tensor, ...], views: Tensor) -> tuple[Tensor, ...]:
         """View number `views[i]` (int64, 0 <= v < self.views()) of each stored example i, before preprocessing."""

@@ -6,7 +6,6 @@ Schema history
 
 import dataclasses
 import json
-import math
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -350,8 +349,3 @@ def _mend(file: Any) -> None:
             break
         end = start
     file.truncate(end)
-
-
-def finite(value: float) -> float | None:
-    """The number, or None where there is none: records know no NaN and no infinity."""
-    return float(value) if math.isfinite(value) else None

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 from kdbench.collect import Failure, Results
 from kdbench.errors import DamagedStage
-from kdbench.estimate import Estimate
+from kdbench.estimate import from_store
 from kdbench.executors.local import LocalExecutor
 from kdbench.plan import Label, Plan
 from kdbench.progress import Progress
 from kdbench.specs import StageSpec
-from kdbench.stages.names import STAGE
 from kdbench.store import Store
 from kdbench.worker import Outcome
 
@@ -82,7 +81,7 @@ class Run:
         """Run everything that is to do. KeyboardInterrupt ends the workers at once and is raised on."""
         self.results.write_plan(self.command, [])
         self.results.begin()
-        progress = Progress(console, len(self.todo), self.summary.reused, jobs, self._history())
+        progress = Progress(console, len(self.todo), self.summary.reused, jobs, from_store(self.plan, self.store))
         progress.pending = dict(self.todo)
         executor = LocalExecutor(self.store.root, jobs)
         try:
@@ -169,15 +168,8 @@ class Run:
         without = [label for label in self.labels if label.key in self.summary.failures]
         self.results.add_failures(without, self.summary.failures)
         self.summary.warnings = self.results.warnings()
+        self.results.sweep()
         self.results.write_plan(self.command, self.summary.warnings)
-
-    def _history(self) -> Estimate:
-        """How long the finished stages of this plan took."""
-        estimate = Estimate()
-        for key, spec in self.plan.stages.items():
-            if key not in self.todo and self.store.has(key):
-                estimate.learn(spec, self.store.read_json(key, STAGE)["wall_seconds"])
-        return estimate
 
 
 def _names(plan: Plan) -> dict[str, str]:

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, JsonValue, WithJsonSchema, field_val
 
 from kdbench import registry
 from kdbench.errors import nearest
+from kdbench.limits import Limits, SuiteLimits
 from kdbench.parts import Part
 from kdbench.recipe import Recipe
 
@@ -118,6 +119,8 @@ class SuiteFields(Part):
     """The case that ratios and paired differences refer to."""
     cases: dict[Name, Annotated[Any, _checked_as("case")]] = Field(min_length=1, json_schema_extra=NAMED)
     measure: tuple[Annotated[Any, _checked_as("measure")], ...] = Field(min_length=1)
+    limits: Annotated[Any, _checked_as("limits")] = None
+    """What `choose` keeps to, here and in the report."""
 
     @field_validator("kdbench")
     @classmethod
@@ -134,6 +137,8 @@ def schema() -> dict[str, Any]:
         "teacher": TeacherFields.model_json_schema(),
         "student": NetworkFields.model_json_schema(),
         "measure": MeasureEntry.model_json_schema(),
+        "limits": SuiteLimits.model_json_schema(),
+        "Limits": Limits.model_json_schema(),
         "case": {"anyOf": [{"type": "array", "items": {LINK: "#/$defs/step"}}, CaseFields.model_json_schema()]},
         "model": _any_part("model"),
         "task": _any_part("task"),

@@ -14,12 +14,14 @@ from kdbench import document as documents
 from kdbench.document import Document, Place
 from kdbench.errors import SuiteError, nearest
 from kdbench.faults import shown
+from kdbench.limits import SuiteLimits
 from kdbench.parts import PartSpec
 from kdbench.protocols import Technique
 from kdbench.reading import Named, Reading, is_grid
 from kdbench.recipe import Recipe
 from kdbench.records import TEACHER
 from kdbench.schema import CaseFields, MeasureEntry, NetworkFields, SuiteFields, TeacherFields
+from kdbench.targets import limit_faults
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class Suite:
     baseline: str
     cases: Mapping[str, Case]
     measure: tuple[MeasureEntry, ...]
+    limits: SuiteLimits
 
     @property
     def folder(self) -> Path:
@@ -132,6 +135,9 @@ class _Reader(Reading):
             teacher = self.teacher(self.file.teacher, ("teacher",))
         with self.kept():
             student = self.student(self.file.student, ("student",))
+        with self.kept():
+            written = {} if self.file.limits is None else self.file.limits
+            limits = self.built(SuiteLimits, written, ("limits",), "limits")
         recipes, cases, measure = self.recipes(), self.all_cases(), self.measure()
         self.report()
         suite = Suite(
@@ -146,8 +152,9 @@ class _Reader(Reading):
             baseline=self.file.baseline,
             cases=cases,
             measure=measure,
+            limits=limits,
         )
-        for check in (_check_baseline, _check_selection):
+        for check in (_check_baseline, _check_selection, _check_limits):
             with self.kept():
                 check(suite)
         self.report()
@@ -297,3 +304,9 @@ def _check_selection(suite: Suite) -> None:
                 "with validation_fraction 0 nothing can be selected on validation; raise it, or leave out "
                 "select, stop_at and patience.",
             )
+
+
+def _check_limits(suite: Suite) -> None:
+    faults = [suite.fail(("limits", *place), text) for place, text in limit_faults(suite.limits, suite.measure)]
+    if faults:
+        raise SuiteError("\n".join(map(str, faults)))

@@ -1,9 +1,13 @@
 """Where files are measured: each combination of threads and precision of a measure entry is a target."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
+from kdbench.document import Place
+from kdbench.errors import nearest
+from kdbench.limits import SuiteLimits
 from kdbench.protocols import Destination
 from kdbench.schema import MeasureEntry
 
@@ -46,3 +50,20 @@ def targets_of(entries: tuple[MeasureEntry, ...]) -> list[Target]:
         for index, entry in enumerate(entries)
         for threads, precision in product(entry.threads, entry.precisions)
     ]
+
+
+def limit_faults(limits: SuiteLimits, entries: tuple[MeasureEntry, ...]) -> Iterator[tuple[Place, str]]:
+    """(place within the limits, sentence) for every limit on what the suite does not measure."""
+    targets = {target.id: target.entry for target in targets_of(entries)}
+    for name in limits.targets:
+        if name not in targets:
+            yield ("targets", name), f"there is no target '{name}'. {nearest(name, targets)}"
+    for name, entry in targets.items():
+        here, own = limits.at(name), limits.targets.get(name)
+        if here.batch_size not in (None, *entry.batch_sizes):
+            place: Place = ("targets", name, "batch_size") if own and own.batch_size else ("batch_size",)
+            measured = ", ".join(map(str, entry.batch_sizes))
+            yield place, f"batch size {here.batch_size} is not measured on {name}; it has {measured}."
+        if here.memory and not entry.memory:
+            place = ("targets", name, "memory") if own and own.memory else ("memory",)
+            yield place, f"memory is not measured on {name}; leave 'memory: false' out of its measure entry."

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import logging
+import os
 import shutil
 import time
 import traceback
@@ -17,7 +18,7 @@ from kdbench import stages
 from kdbench.errors import KdbenchError
 from kdbench.specs import StageSpec
 from kdbench.stages._work import Fact, Work
-from kdbench.stages.names import LOG, PROGRESS, RECORDS, STAGE
+from kdbench.stages.names import CHECKPOINT, LOG, PROGRESS, RECORDS, STAGE
 from kdbench.store import Store
 
 
@@ -67,10 +68,8 @@ def _run(specs: list[StageSpec], store: Store) -> list[Outcome]:
         try:
             facts = _facts(works)
         except Exception as error:  # the one boundary where a stage's failure, whatever it is, becomes a sentence
-            for work in works:
-                work.log.error("%s", traceback.format_exc())
-            reason, wall = sentence(error), time.perf_counter() - begin
-            return [_fail(work, store, reason, wall) for work in works]
+            wall = time.perf_counter() - begin
+            return [_fail(work, store, error, wall) for work in works]
     wall = (time.perf_counter() - begin) / len(works)
     return [_finish(work, store, facts[work.spec.key], wall) for work in works]
 
@@ -95,14 +94,16 @@ def _finish(work: Work, store: Store, facts: list[Fact] | KdbenchError, wall: fl
         (work.out / STAGE).write_text(json.dumps(stage))
         store.publish(work.spec.key)
     except (KdbenchError, OSError, ValueError) as error:
-        return _fail(work, store, sentence(error), wall)
+        return _fail(work, store, error, wall)
     return Outcome(work.spec.key, "done", wall_seconds=wall)
 
 
-def _fail(work: Work, store: Store, reason: str, wall: float) -> Outcome:
+def _fail(work: Work, store: Store, error: Exception, wall: float) -> Outcome:
+    reason = sentence(error)
     text = f"{work.spec.kind} {work.spec.key}\n{reason}\n\n"
     with contextlib.suppress(OSError):  # a full disk may have kept the log from being written
         text += (work.out / LOG).read_text()
+    text += "".join(traceback.format_exception(error))
     try:
         place = str(store.fail(work.spec.key, text))
     except OSError:
@@ -115,20 +116,37 @@ def sentence(error: Exception) -> str:
     """What to tell a user of an error."""
     if isinstance(error, KdbenchError):
         return str(error)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"no space left for '{error.filename or 'the store'}'; free some and run the same command again."
+    if os.strerror(errno.ENOSPC) in str(error):  # not every library raises it as an OSError
+        return "no space left on the disk of the store; free some, or name another with --store, and run again."
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return f"out of memory ({error}); try a smaller batch_size, or fewer --jobs."
     return f"{type(error).__name__}: {error}".split("\n")[0]
 
 
+def _clear(scratch: Path) -> None:
+    """Remove what a killed worker left, but for the checkpoints that a training goes on from."""
+    for path in scratch.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif not (path.name.startswith(CHECKPOINT) and path.suffix == ".pt"):
+            path.unlink()
+
+
+class _StageLog(logging.FileHandler):
+    """A log that a full disk does not make noisy: the stage itself will say what is wrong."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        return
+
+
 @contextlib.contextmanager
 def _work(spec: StageSpec, store: Store) -> Iterator[Work]:
     out = store.scratch(spec.key)
+    _clear(out)
     log = logging.getLogger(f"kdbench.stage.{spec.key}")
     log.setLevel(logging.INFO)
     log.propagate = False
-    handler = logging.FileHandler(out / LOG)
+    handler = _StageLog(out / LOG)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(handler)
     try:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from kdbench.errors import SuiteError
-from kdbench.plan import Label, Machine, Plan, make_plan
+from kdbench.plan import Label, Machine, Plan
+from kdbench.planner import make_plan
 from kdbench.specs import StageSpec
 from kdbench.suite import load, select
 

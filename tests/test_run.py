@@ -3,12 +3,13 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -205,6 +206,24 @@ def test_a_failing_case_stops_no_other(fresh: Place) -> None:
     assert "on purpose" in log.read_text()
 
 
+def test_a_provider_that_falls_back_is_a_failed_row_and_never_a_time(fresh: Place) -> None:
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this onnxruntime has CUDA")
+    both = "measure:\n  - {provider: cuda, batch_sizes: [1], processes: 3, calls: 20, seconds: 0}"
+    fresh.suite.write_text(SUITE.replace("measure:", both).replace("[0, 1]", "[0]"))
+    done = fresh.run("--case", "from-scratch")
+    assert done.returncode == 1, done.stderr
+    cuda = [r for r in fresh.records() if r.target == "local-cuda-1t-fp32"]
+    rows = {(case, kind) for case in ("teacher", "from-scratch") for kind in (Accuracy, Latency)}
+    assert {(r.case, type(r)) for r in cuda} == rows
+    assert {r.status for r in cuda} == {"failed", "skipped"}  # what rests on the teacher's answers is skipped
+    sentence = "asked for CUDAExecutionProvider, onnxruntime chose CPUExecutionProvider."
+    assert all(str(r.reason).endswith(sentence) for r in cuda)
+    assert any(isinstance(r, Latency) and r.status == "ok" for r in fresh.records() if r.target == TARGET)
+
+
 def processes_of(folder: Path) -> list[int]:
     """Processes whose command line or working folder names a folder."""
     found = []
@@ -283,3 +302,30 @@ def test_plan_json_says_what_was_asked(finished: Place) -> None:
     assert said["cases"]["chain"]["steps"] == ["soft_distillation", "structured_pruning", "static_quantization"]
     assert said["targets"] == [TARGET]
     assert said["command"].startswith("kdbench run")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of a quarter of a megabyte."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = shutil.which("mount") and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=250k", "tmpfs", str(place)], check=False, capture_output=True
+    )
+    if not mounted or mounted.returncode:
+        pytest.skip("may not mount a small file system here")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_full_disk_fails_in_a_sentence_and_costs_the_stage_it_hit(fresh: Place, small_disk: Path) -> None:
+    command = fresh.command()
+    small = [str(small_disk / "store") if part == str(fresh.store.root) else part for part in command]
+    full = subprocess.run(small, capture_output=True, text=True, check=False, cwd=fresh.folder)
+    assert full.returncode == 1
+    assert "no space left on the disk of the store; free some, or name another with --store" in full.stderr
+    assert "Traceback" not in full.stderr
+    kept = Store(small_disk / "store")
+    assert kept.entries()
+    for entry in kept.entries():
+        kept.verify(entry.key)

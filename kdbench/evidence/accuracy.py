@@ -32,6 +32,8 @@ class AccuracyView:
     """Over seeds; rates."""
     difference: Difference | None
     """To the baseline of its student, in rates."""
+    to_teacher: Difference | None
+    """To the one teacher, on whose answers every seed's are paired; unadjusted."""
     letters: str
     """Cases that share a letter cannot be told apart; empty for the teacher and where there is no interval."""
     agreement: float | None
@@ -42,7 +44,7 @@ class AccuracyView:
 
 @dataclass(frozen=True)
 class Answers:
-    """What one file answered on the reported split."""
+    """What one file answered on one split."""
 
     record: Accuracy
     correct: NDArray[np.bool_] | None
@@ -58,31 +60,44 @@ BySeed = Mapping[int, Answers]
 
 def accuracy_views(results: Results, target: str) -> dict[str, AccuracyView]:
     """Every case with accuracy on the target, in the results' order."""
-    by_case = _by_case(results, target)
+    by_case = answers_by_case(results, target)
     differences = _to_baseline(results, by_case)
     groups = _groups(by_case)
-    return {case: _view(found, differences.get(case), groups.get(case, "")) for case, found in by_case.items()}
+    taught = {case: _to_teacher(found, by_case.get(TEACHER, {})) for case, found in by_case.items() if case != TEACHER}
+    return {
+        case: _view(found, differences.get(case), taught.get(case), groups.get(case, ""))
+        for case, found in by_case.items()
+    }
 
 
-def _by_case(results: Results, target: str) -> dict[str, dict[int, Answers]]:
+def answers_by_case(results: Results, target: str, split: str = SPLIT) -> dict[str, dict[int, Answers]]:
+    """What every case with accuracy on a target answered there on one split, seed by seed."""
     found: dict[str, dict[int, Answers]] = {name: {} for name in results.case_names}
     for record in results.of(Accuracy):
-        if record.target == target and record.split == SPLIT:
+        if record.target == target and record.split == split:
             found[record.case][record.seed] = Answers(record, results.correct(record))
     return {case: dict(sorted(seeds.items())) for case, seeds in found.items() if seeds}
 
 
-def _view(found: BySeed, difference: Difference | None, group: str) -> AccuracyView:
+def _view(found: BySeed, difference: Difference | None, taught: Difference | None, group: str) -> AccuracyView:
     agreements = [answers.record.teacher_agreement_fraction for answers in found.values()]
     known = [value for value in agreements if value is not None]
     return AccuracyView(
         estimate=mean_interval([answers.value for answers in found.values()]),
         difference=difference,
+        to_teacher=taught,
         letters=group,
         agreement=float(np.mean(known)) if known else None,
         example_count=max(answers.record.example_count or 0 for answers in found.values()),
         seeds=tuple(found),
     )
+
+
+def _to_teacher(found: BySeed, teacher: BySeed) -> Difference | None:
+    """A teacher of one seed answers for every seed of its students; several are paired seed by seed."""
+    if len(teacher) == 1:
+        return compare(found, dict.fromkeys(found, next(iter(teacher.values()))))
+    return compare(found, teacher)
 
 
 def _to_baseline(results: Results, by_case: Mapping[str, BySeed]) -> dict[str, Difference]:

@@ -1,36 +1,38 @@
 """Who cannot be told from whom, and who is beaten by nobody. Plain functions of names and numbers."""
 
 import string
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice
+
+SIGNS = string.ascii_lowercase + string.ascii_uppercase
+"""A reader tells no more groups than these apart."""
 
 
 def letters(names: Sequence[str], apart: Collection[frozenset[str]]) -> dict[str, str]:
     """Letters such that two names share one exactly when they are not `apart`; the first name's first letter is "a".
 
-    Insert and absorb (Piepho 2004, section 2). `names` stand best first.
+    The compact letter display (Piepho 2004): a letter for each largest group of names none of which are apart, whatever
+    the order of the pairs. `names` stand best first. Empty where there would be more groups than SIGNS.
     """
-    columns = [frozenset(names)]
-    for pair in apart:
-        one, other = sorted(pair)
-        split = [part for column in columns for part in _split(column, one, other)]
-        columns = _absorbed(split)
-    order = sorted(columns, key=lambda column: [names.index(name) for name in names if name in column])
-    signs = [_sign(place) for place in range(len(order))]
-    return {name: "".join(sign for sign, column in zip(signs, order, strict=True) if name in column) for name in names}
+    together = {name: {other for other in names if frozenset({name, other}) not in apart} - {name} for name in names}
+    groups = list(islice(_cliques(set(), set(names), set(), together), len(SIGNS) + 1))
+    if len(groups) > len(SIGNS):
+        return {}
+    order = sorted(groups, key=lambda group: [place for place, name in enumerate(names) if name in group])
+    return {name: "".join(SIGNS[place] for place, group in enumerate(order) if name in group) for name in names}
 
 
-def _split(column: frozenset[str], one: str, other: str) -> list[frozenset[str]]:
-    return [column - {one}, column - {other}] if one in column and other in column else [column]
-
-
-def _absorbed(columns: list[frozenset[str]]) -> list[frozenset[str]]:
-    unique = list(dict.fromkeys(columns))
-    return [column for column in unique if not any(column < other for other in unique)]
-
-
-def _sign(place: int) -> str:
-    alphabet = string.ascii_lowercase + string.ascii_uppercase
-    return alphabet[place] if place < len(alphabet) else f"[{place + 1}]"
+def _cliques(
+    inside: set[str], possible: set[str], done: set[str], together: Mapping[str, set[str]]
+) -> Iterator[set[str]]:
+    """Every largest group whose members are all together: Bron, Kerbosch 1973, with the pivot of Tomita et al. 2006."""
+    if not possible and not done:
+        yield inside
+        return
+    pivot = max(sorted(possible | done), key=lambda name: len(possible & together[name]))
+    for name in sorted(possible - together[pivot]):
+        yield from _cliques(inside | {name}, possible & together[name], done & together[name], together)
+        possible, done = possible - {name}, done | {name}
 
 
 def pareto_front(points: Mapping[str, tuple[float, float]]) -> list[str]:

@@ -2,9 +2,14 @@
 
 Sources
 Obuchowski, Rockette 1995: both readers and cases random and crossed; here they are training seeds and test examples.
-Hillis 2007, section 3: the degrees of freedom of that model.
+Hillis 2007 (Statistics in Medicine 26): the degrees of freedom of that model, ddf_H.
 Gallas, Bandos, Samuelson, Wagner 2009: the variance of a mean over two crossed random factors.
+Satterthwaite 1946: the degrees of freedom of a sum of variances.
 Holm 1979: the step-down adjustment.
+
+`python tests/simulation` shows the level of each and what it can see (report/statistics/interval-level.md).
+The seed variance is not pooled over cases: over seeds a quantized student goes with its baseline, a distilled one its
+own way, and a variance pooled over both tells equal cases apart in 12 to 16 % (that page's section on pooling).
 """
 
 import math
@@ -14,6 +19,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
+
+Spread = tuple[float, float]
+"""A mean's standard error and its degrees of freedom."""
 
 LEVEL = 0.95
 """Of every interval."""
@@ -87,7 +95,8 @@ def mean_interval(values: Sequence[float]) -> Estimate:
     mean = float(np.mean(values))
     if len(values) < FEWEST:
         return Estimate(mean, None, None, tuple(values))
-    half = quantile(len(values) - 1) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    error, df = _spread(values)
+    half = quantile(df) * error
     return Estimate(mean, mean - half, mean + half, tuple(values))
 
 
@@ -103,36 +112,71 @@ def from_logs(logs: Estimate) -> Estimate:
     return Estimate(math.exp(logs.value), low, high, tuple(math.exp(value) for value in logs.values))
 
 
-def wider(first: Estimate, second: Estimate) -> Estimate:
-    """Of two estimates of the same mean, the one with the wider interval; the one that has any, where one has none."""
-    return first if (first.half or 0.0) >= (second.half or 0.0) else second
+def grid_interval(values: NDArray[np.float64]) -> Estimate:
+    """Mean of values[seed, process] with an interval for both as random, when there are few of either.
+
+    The variance of the mean is the sum of those over seeds and over processes, each with the residual in it (so it errs
+    on the wide side), with Satterthwaite's degrees of freedom; never narrower than the t interval over either alone.
+    Of what is there fewer than FEWEST times nothing is said; the estimate's own values are one a process.
+    """
+    mean, by_process = float(values.mean()), tuple(values.mean(axis=0).tolist())
+    by_seed = tuple(values.mean(axis=1).tolist())
+    spreads = [_spread(several) for several in (by_seed, by_process) if len(several) >= FEWEST]
+    if not spreads:
+        return Estimate(mean, None, None, by_process)
+    half = max(quantile(df) * error for error, df in [*spreads, _sum(spreads)])
+    return Estimate(mean, mean - half, mean + half, by_process)
+
+
+def _spread(values: Sequence[float]) -> Spread:
+    return float(np.std(values, ddof=1)) / math.sqrt(len(values)), float(len(values) - 1)
+
+
+def _sum(spreads: Sequence[Spread]) -> Spread:
+    variance = sum(error**2 for error, _ in spreads)
+    uncertainty = sum(error**4 / df for error, df in spreads)
+    return math.sqrt(variance), variance**2 / uncertainty if uncertainty > 0 else math.inf
 
 
 def paired_difference(differences: NDArray[np.float64]) -> Difference:
     """From d[seed, example], the differences in correctness (-1, 0, 1): mean, interval and p over both, crossed.
 
     The variance of the mean is s2_seed/n + s2_example/m - s2_residual/(nm), the part of the examples not below zero;
-    the degrees of freedom are Hillis's. Never narrower than the t interval over seeds alone.
+    the degrees of freedom are Hillis's, and at most m - 1. Never narrower than the t interval over seeds alone:
+    with 3 seeds Hillis's by itself rejects up to 7.9 % where 5 % are meant, for its degrees of freedom grow just when
+    the seeds came out alike by chance; the wider of both at most 5.7 %, for any mix of the two noises (normal limit).
+    Nor narrower than the residual alone gives, which no estimate of the seeds' own variance can undercut: else three
+    seeds that lose one example each, never the same, would be certain of their loss.
     """
     n, m = differences.shape
     by_seed = differences.mean(axis=1)
     mean = float(by_seed.mean())
     if n < FEWEST:
         return Difference(mean, None, None, None, tuple(by_seed.tolist()), m)
-    seed_error = float(by_seed.std(ddof=1)) / math.sqrt(n)
-    spreads = [(seed_error, float(n - 1)), _crossed(differences)] if m > 1 else [(seed_error, float(n - 1))]
+    seeds = _spread(by_seed.tolist())
+    spreads = [seeds, *_crossed(differences)] if m > 1 else [seeds]
     half = max(quantile(df) * error for error, df in spreads)
     p = max(_p_of(mean, error, df) for error, df in spreads)
     return Difference(mean, mean - half, mean + half, p, tuple(by_seed.tolist()), m)
 
 
 def seed_difference(values: Sequence[float]) -> Difference:
-    """Paired on seeds alone, where there are no predictions to pair examples by."""
+    """Paired on seeds alone, where there are no predictions to pair examples by.
+
+    The same difference in every seed says nothing of its noise, so it has no interval: accuracies come in steps of one
+    example, and three equal steps are no rarity.
+    """
+    steps = {round(value, 9) for value in values}
+    if len(steps) == 1 and steps != {0.0}:
+        return Difference(float(values[0]), None, None, None, tuple(values), 0)
     return replace(paired_difference(np.asarray(values, dtype=np.float64)[:, None]), example_count=0)
 
 
-def _crossed(d: NDArray[np.float64]) -> tuple[float, float]:
-    """Standard error of the mean and degrees of freedom, from the mean squares of a two-way layout without repeats."""
+def _crossed(d: NDArray[np.float64]) -> tuple[Spread, Spread]:
+    """Standard error of the mean and degrees of freedom, from the mean squares of a two-way layout without repeats.
+
+    First with both noises, then with the residual alone.
+    """
     n, m = d.shape
     rows, columns = d.mean(axis=1, keepdims=True), d.mean(axis=0, keepdims=True)
     seed_square = m * float(rows.var(ddof=1))
@@ -140,7 +184,8 @@ def _crossed(d: NDArray[np.float64]) -> tuple[float, float]:
     residual_square = float(np.square(d - rows - columns + d.mean()).sum()) / ((n - 1) * (m - 1))
     total = seed_square + max(example_square - residual_square, 0.0)
     df = (n - 1) * (total / seed_square) ** 2 if seed_square > 0 else math.inf
-    return math.sqrt(total / (n * m)), min(df, float(m - 1))
+    most = float(m - 1)
+    return (math.sqrt(total / (n * m)), min(df, most)), (math.sqrt(residual_square / (n * m)), most)
 
 
 def _p_of(mean: float, error: float, df: float) -> float:

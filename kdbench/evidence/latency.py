@@ -8,7 +8,7 @@ import numpy as np
 
 from kdbench import stats
 from kdbench.errors import RecordError
-from kdbench.evidence.intervals import Estimate, from_logs, mean_interval, wider
+from kdbench.evidence.intervals import Estimate, from_logs, grid_interval
 from kdbench.records import Latency
 
 BASELINE, TEACHER = "baseline", "teacher"
@@ -19,15 +19,18 @@ class LatencyView:
     """One case on one target at one batch size."""
 
     p50_ns: Estimate
-    """Geometric mean of the processes' medians; the interval is over processes or seeds, whichever is wider."""
+    """Geometric mean of the processes' medians; the interval is over processes and seeds."""
     p90_ns: float | None
     """Of all samples; None where they are too few."""
+    p99_ns: float | None
     speedup: dict[str, Estimate]
     """Over "baseline" and "teacher": reference/this, from rounds that stood side by side."""
     placed_ns: Estimate
     """For figures: the baseline's pooled latency divided by the speed-up, so free of drift; else `p50_ns`."""
     processes: tuple[tuple[int, ...], ...]
     """Samples of each process, seeds pooled."""
+    int8_kernel_fraction: float | None
+    """Share of convolutions and matrix products that ran in int8; mean over seeds."""
     warnings: tuple[str, ...]
     runtime: str
 
@@ -38,12 +41,16 @@ def latency_view(records: Sequence[Latency], pooled_baseline_ns: float | None) -
     p50 = from_logs(_over_processes_and_seeds(medians))
     speedup = {role: found for role in (BASELINE, TEACHER) if (found := _speedup(records, role)) is not None}
     processes = _pooled(records)
+    samples = [sample for process in processes for sample in process]
+    int8 = [r.int8_kernel_fraction for r in records if r.int8_kernel_fraction is not None]
     return LatencyView(
         p50_ns=p50,
-        p90_ns=stats.percentile([sample for process in processes for sample in process], 0.9),
+        p90_ns=stats.percentile(samples, 0.9),
+        p99_ns=stats.percentile(samples, 0.99),
         speedup=speedup,
         placed_ns=_placed(p50, speedup.get(BASELINE), pooled_baseline_ns),
         processes=processes,
+        int8_kernel_fraction=float(np.mean(int8)) if int8 else None,
         warnings=_warnings(records),
         runtime=f"{records[0].runtime} {records[0].runtime_version}",
     )
@@ -62,10 +69,9 @@ def _median(samples: Sequence[int]) -> float:
 
 
 def _over_processes_and_seeds(logs: Sequence[Sequence[float]]) -> Estimate:
-    """Mean of logs[seed][process] and the wider of its two t intervals, for neither factor may be forgotten."""
+    """Mean of logs[seed][process] and its interval over both; processes that not every seed has are left out."""
     shortest = min(len(processes) for processes in logs)
-    by_process = [float(np.mean([processes[place] for processes in logs])) for place in range(shortest)]
-    return wider(mean_interval(by_process), mean_interval([float(np.mean(processes)) for processes in logs]))
+    return grid_interval(np.array([processes[:shortest] for processes in logs], dtype=np.float64))
 
 
 def _reference(record: Latency, role: str) -> tuple[tuple[int, ...], ...] | None:

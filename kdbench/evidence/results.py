@@ -47,6 +47,8 @@ class Plan:
     """In the suite's order, without the teacher."""
     seeds: tuple[int, ...]
     targets: tuple[str, ...]
+    limits: dict[str, Any] = field(default_factory=dict)
+    """As the suite writes them, for `choose`."""
     command: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
@@ -63,11 +65,17 @@ class Results:
 
     def of(self, kind: type[RecordType], case: str | None = None, status: str = "ok") -> list[RecordType]:
         """The records of a kind (and case) with a status."""
-        return [
-            record
-            for record in self.records
-            if isinstance(record, kind) and record.status == status and case in (None, record.case)
-        ]
+        found = self._by_kind_and_case.get((kind, case), ())
+        return [record for record in found if isinstance(record, kind) and record.status == status]
+
+    @cached_property
+    def _by_kind_and_case(self) -> dict[tuple[type[Record], str | None], list[Record]]:
+        """Under a case's name its records, under None everybody's."""
+        found: dict[tuple[type[Record], str | None], list[Record]] = {}
+        for record in self.records:
+            for case in (record.case, None):
+                found.setdefault((type(record), case), []).append(record)
+        return found
 
     @cached_property
     def case_names(self) -> tuple[str, ...]:
@@ -182,6 +190,7 @@ def _plan(path: Path, current: tuple[Record, ...]) -> Plan:
         cases={str(name): _case(str(name), entry) for name, entry in said.items() if name != TEACHER},
         seeds=tuple(data.get("seeds") or sorted({record.seed for record in current if record.case != TEACHER})),
         targets=tuple(data.get("targets") or ()),
+        limits=dict(data.get("limits") or {}),
         command=str(data.get("command") or ""),
         versions={str(name): str(version) for name, version in (data.get("versions") or {}).items()},
         warnings=tuple(str(sentence) for sentence in data.get("warnings") or ()),

@@ -10,7 +10,7 @@ from kdbench.evidence.accuracy import AccuracyView, accuracy_views
 from kdbench.evidence.latency import LatencyView, latency_view, pooled_reference_ns
 from kdbench.evidence.results import REFERENCE, Results, baseline_of, read_results
 from kdbench.evidence.training import Cost, Curve, curves, training_cost
-from kdbench.records import TEACHER, Latency, Size
+from kdbench.records import TEACHER, Latency, Memory, Record, Size
 
 Setting = tuple[str, int]
 """A target and a batch size."""
@@ -43,10 +43,21 @@ class CaseView:
     accuracy: dict[str, AccuracyView]
     size: dict[str, SizeView]
     latency: dict[Setting, LatencyView]
+    memory_bytes: dict[Setting, float]
+    """Peak resident memory that loading and running the file added to its process: mean over seeds."""
     cost: Cost | None
     curves: tuple[Curve, ...]
-    problems: tuple[str, ...]
-    """Sentences: what failed or was skipped, and why."""
+    troubles: dict[str | None, tuple[str, ...]]
+    """By target (None: before any target): sentences, what failed or was skipped, and why."""
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Every sentence of `troubles`."""
+        return tuple(sentence for sentences in self.troubles.values() for sentence in sentences)
+
+    def problems_on(self, target: str) -> tuple[str, ...]:
+        """What concerns a target: its own troubles, and those from before any target."""
+        return (*self.troubles.get(None, ()), *self.troubles.get(target, ()))
 
 
 @dataclass(frozen=True)
@@ -79,9 +90,10 @@ def evidence(folder: Path) -> Evidence:
             accuracy={target: views[name] for target, views in accuracy.items() if name in views},
             size={target: views[name] for target, views in size.items() if name in views},
             latency={setting: views[name] for setting, views in latency.items() if name in views},
+            memory_bytes=memory_bytes(results, name),
             cost=training_cost(results, name),
             curves=tuple(curves(results, name)),
-            problems=_problems(results, name),
+            troubles=_troubles(results, name),
         )
         for name in results.case_names
     )
@@ -149,14 +161,31 @@ def _mean(found: Sequence[Size], name: str) -> float:
     return float(np.mean([getattr(record, name) for record in found]))
 
 
-def _problems(results: Results, case: str) -> tuple[str, ...]:
+def memory_bytes(results: Results, case: str) -> dict[Setting, float]:
+    """At each (target, batch size): peak of a process over what it held before the file was loaded."""
+    found: dict[Setting, list[int]] = {}
+    for record in results.of(Memory, case):
+        added = (record.peak_rss_bytes or 0) - (record.import_rss_bytes or 0)
+        found.setdefault((record.target or "", record.batch_size or 1), []).append(added)
+    return {setting: float(np.mean(values)) for setting, values in found.items()}
+
+
+def _troubles(results: Results, case: str) -> dict[str | None, tuple[str, ...]]:
     troubled = [record for record in results.records if record.case == case and record.status != "ok"]
+    return {
+        target: _problems([record for record in troubled if record.target == target])
+        for target in dict.fromkeys(record.target for record in troubled)
+    }
+
+
+def _problems(troubled: Sequence[Record]) -> tuple[str, ...]:
     by_reason: dict[tuple[str, str], list[int]] = {}
     for record in troubled:
-        by_reason.setdefault((record.status, record.reason or ""), []).append(record.seed)
-    return tuple(_sentence(status, reason, seeds) for (status, reason), seeds in by_reason.items())
+        where = f"{record.status} on {record.target}" if record.target else record.status
+        by_reason.setdefault((where, record.reason or ""), []).append(record.seed)
+    return tuple(_sentence(where, reason, seeds) for (where, reason), seeds in by_reason.items())
 
 
-def _sentence(status: str, reason: str, seeds: Sequence[int]) -> str:
+def _sentence(where: str, reason: str, seeds: Sequence[int]) -> str:
     named = ", ".join(str(seed) for seed in sorted(set(seeds)))
-    return f"{status} (seed{'s' if len(set(seeds)) > 1 else ''} {named}): {reason}"
+    return f"{where} (seed{'s' if len(set(seeds)) > 1 else ''} {named}): {reason}"

@@ -1,10 +1,12 @@
-"""Records to something a reader can look at: terminal table, Markdown, CSV, figures, one HTML page."""
+"""Records to something a reader can look at: terminal table, Markdown, LaTeX, CSV, figures, pages."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from kdbench.errors import KdbenchError, StoreError, nearest
 
-FORMATS = ("html", "markdown", "csv", "png", "svg", "pdf")
+FORMATS = ("html", "markdown", "latex", "csv", "parquet", "png", "svg", "pdf")
 USUAL = ("html", "markdown", "csv", "png", "svg")
 
 
@@ -29,10 +31,54 @@ def render(results: Path, out: Path, formats: tuple[str, ...] = USUAL) -> list[P
     """
     from kdbench.render.files import write
 
+    _check(formats)
+    with _writing(out):
+        return write(results, out, formats)
+
+
+def render_changes(before: Path, after: Path, out: Path) -> tuple[Path, tuple[str, ...]]:
+    """Write what changed between two results folders into `out`; the page's path and its sentences."""
+    from kdbench.evidence import evidence
+    from kdbench.evidence.changes import changes
+    from kdbench.render.changes import change_sentences, changes_page
+
+    found = changes(evidence(before), evidence(after))
+    page = out / "changes.html"
+    with _writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+        page.write_text(changes_page(found, out), encoding="utf-8", newline="\n")
+    return page, tuple(sentence.text for sentence in change_sentences(found))
+
+
+def render_all(folder: Path, out: Path, formats: tuple[str, ...] = USUAL) -> list[Path]:
+    """Write the report of every results folder within `folder`, each beside its records, and an index into `out`.
+
+    The paths of the pages, the index first. Raises StoreError where there is no results folder.
+    """
+    from kdbench.evidence import evidence
+    from kdbench.render.index import entry, index, results_under
+
+    found = results_under(folder)
+    if not found:
+        raise StoreError(f"'{folder}' holds no results; give a folder that `kdbench run -o FOLDER` wrote.")
+    pages = [render(results, results / "report", formats)[0] for results in found]
+    entries = [entry(evidence(results), page, out) for results, page in zip(found, pages, strict=True)]
+    with _writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+        text = index(folder.resolve().name, entries)
+        (out / "index.html").write_text(text, encoding="utf-8", newline="\n")
+    return [out / "index.html", *pages]
+
+
+def _check(formats: tuple[str, ...]) -> None:
     for name in formats:
         if name not in FORMATS:
             raise KdbenchError(f"there is no format '{name}'. {nearest(name, FORMATS)}")
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
     try:
-        return write(results, out, formats)
+        yield
     except OSError as error:
         raise StoreError(f"cannot write the report to '{out}' ({error.strerror}); give another folder.") from error

@@ -1,14 +1,13 @@
-"""Paper, palette and the way to files: what every figure shares. Knows no records."""
+"""Paper, palette, names and axes: what every figure shares."""
 
-import io
-import re
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import as_file, files
-from pathlib import Path
 
 import matplotlib as mpl
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Paper
@@ -16,6 +15,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from kdbench import units
+from kdbench.evidence import CaseView, Evidence
+from kdbench.evidence.groups import pareto_front
+from kdbench.records import TEACHER
 
 PAGE_WIDTH, COLUMN_WIDTH = 6.9, 3.35
 """Inches: a page and a column of a paper."""
@@ -29,10 +31,24 @@ COLORS = {
     "other": "#56b4e9",
 }
 """Okabe and Ito 2008: distinct for colour-blind readers too."""
+TEXT_COLORS = {
+    "reference": INK,
+    "distillation": "#00578a",
+    "pruning": "#855b00",
+    "quantization": "#00694d",
+    "chain": "#8e4a72",
+    "other": "#1f6a96",
+}
+"""The same, dark enough for small text: 4.5 : 1 against white or more (WCAG 2)."""
 MARKERS = {"reference": "D", "distillation": "o", "pruning": "s", "quantization": "^", "chain": "P", "other": "v"}
 """So that grey print works."""
 LONGEST_NAME, LONGEST_TITLE = 26, 46
 """Characters that a label, and a panel half a page wide, have room for."""
+MOST_NAMED, FEWEST_NAMED = 25, 10
+"""Cases that a figure names: with more than the first, the front and the references, and as many others as make the
+second."""
+OWNER = "case-"
+"""Begins the id of a mark that belongs to a case."""
 
 
 @dataclass(frozen=True)
@@ -48,18 +64,27 @@ class Figure:
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Draw and save inside: kdbench's style over matplotlib's defaults, whatever the user's own settings are."""
-    with as_file(files("kdbench.render") / "kdbench.mplstyle") as path, mpl.rc_context():
+    """Draw and save inside: kdbench's style over matplotlib's defaults, whatever the user's own settings are.
+
+    A name in letters that the font lacks is no trouble: in an SVG it is text, which the reader's own fonts show.
+    """
+    with as_file(files("kdbench.render") / "kdbench.mplstyle") as path, mpl.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         mpl.rcdefaults()
         mpl.rcParams.update(mpl.rc_params_from_file(path, use_default_template=False))
         yield
 
 
-def panels(count: int, width: int, height: float, share_x: bool = False) -> tuple[Paper, list[Axes]]:
-    """`count` panels, at most `width` in a row, each `height` inches high, with one y axis for all."""
-    wide = max(1, min(width, count))
+def panels(
+    count: int, most: int, height: float, share_x: bool = False, inches: float = PAGE_WIDTH
+) -> tuple[Paper, list[Axes]]:
+    """`count` panels on a paper of a width in inches, one y axis for all.
+
+    At most `most` stand in a row of a page, fewer on narrower paper; each is `height` inches high.
+    """
+    wide = in_a_row(count, most, inches)
     rows = -(-count // wide)
-    paper = Paper(figsize=(PAGE_WIDTH, height * rows), layout="constrained")
+    paper = Paper(figsize=(inches, height * rows), layout="constrained")
     FigureCanvasAgg(paper)
     grid = paper.subplots(rows, wide, sharey=True, sharex=share_x, squeeze=False)
     axes = list(grid.flat)
@@ -68,6 +93,54 @@ def panels(count: int, width: int, height: float, share_x: bool = False) -> tupl
     for lowest in axes[max(0, count - wide) : count]:
         lowest.tick_params(labelbottom=True)
     return paper, axes[:count]
+
+
+def in_a_row(count: int, most: int, inches: float) -> int:
+    """How many of `count` panels stand side by side."""
+    return max(1, min(count, round(most * inches / PAGE_WIDTH)))
+
+
+def colored(family: str) -> str:
+    """A family's colour; a family that nobody knows has that of "other"."""
+    return COLORS.get(family, COLORS["other"])
+
+
+def text_colored(family: str) -> str:
+    """A family's colour for text."""
+    return TEXT_COLORS.get(family, TEXT_COLORS["other"])
+
+
+def marker(family: str) -> str:
+    """A family's marker."""
+    return MARKERS.get(family, MARKERS["other"])
+
+
+def owned(case: CaseView, *artists: Artist) -> None:
+    """Say whose mark it is, for a page that finds a case again in its figures."""
+    for artist in artists:
+        artist.set_gid(owner(case.name))
+
+
+def owner(name: str) -> str:
+    """The id of a case's marks, safe in any markup."""
+    return f"{OWNER}{name.encode().hex()}"
+
+
+def notable(evidence: Evidence) -> list[CaseView]:
+    """The cases that a figure has room for: all, or the references and those that no other beats."""
+    if len(evidence.cases) <= MOST_NAMED:
+        return list(evidence.cases)
+    kept = {TEACHER, evidence.results.plan.baseline}
+    for setting in evidence.settings:
+        points = {
+            case.name: (case.latency[setting].placed_ns.value, case.accuracy[setting[0]].estimate.value)
+            for case in evidence.cases
+            if setting in case.latency and setting[0] in case.accuracy
+        }
+        kept |= set(pareto_front(points))
+    found = [case for case in evidence.cases if case.name in kept]
+    rest = [case for case in evidence.cases if case.name not in kept]
+    return [*found, *rest][: max(len(found), FEWEST_NAMED)][:MOST_NAMED]
 
 
 def short(name: str, longest: int = LONGEST_NAME) -> str:
@@ -105,28 +178,5 @@ def family_legend(paper: Paper, families: Sequence[str]) -> None:
         for family in COLORS
         if family in families
     ]
-    paper.legend(handles=handles, loc="outside lower center", ncols=len(handles), handletextpad=0.2)
-
-
-def save(figure: Figure, path: Path) -> None:
-    """As the file's suffix says (png, svg, pdf), the same bytes each time."""
-    dates = {".png": {"Software": None}, ".svg": {"Date": None, "Creator": None}}
-    metadata = dates.get(path.suffix, {"CreationDate": None, "Creator": None, "Producer": None})
-    with style():
-        figure.paper.savefig(path, metadata=metadata)
-
-
-def inline_svg(figure: Figure) -> str:
-    """The figure as an element for a page: ids of its own, colours from the page's variables, no prolog."""
-    text = io.StringIO()
-    with style():
-        figure.paper.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-    svg = re.sub(r"<metadata>.*?</metadata>", "", text.getvalue()[text.getvalue().index("<svg") :], flags=re.DOTALL)
-    svg = re.sub(r'\bid="([^"]+)"', rf'id="{figure.name}-\1"', svg)
-    svg = re.sub(r'(href="#|url\(#)', rf"\1{figure.name}-", svg)
-    svg = re.sub(
-        r'<svg ([^>]*?)width="[^"]*pt" ?', r"<svg \1", re.sub(r'height="[^"]*pt" ?', "", svg, count=1), count=1
-    )
-    for color, variable in ((INK, "ink"), (MUTED, "muted"), (GRID, "line"), (GREY, "faint"), ("#ffffff", "paper")):
-        svg = svg.replace(color, f"var(--{variable})")
-    return svg.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1)
+    columns = max(1, min(len(handles), int(paper.get_figwidth() / 1.1)))
+    paper.legend(handles=handles, loc="outside lower center", ncols=columns, handletextpad=0.2)

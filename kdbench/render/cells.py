@@ -14,6 +14,8 @@ class Cell:
     text: str
     letters: str = ""
     notes: tuple[int, ...] = ()
+    value: float | None = None
+    """What it sorts by; None sorts last."""
 
     @property
     def marks(self) -> str:
@@ -69,14 +71,21 @@ class Table:
 class Footnotes:
     """Sentences numbered in the order they are first needed."""
 
-    sentences: list[str] = field(default_factory=list)
+    numbers: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        return tuple(self.numbers)
 
     def place(self, sentence: str) -> int:
-        if sentence not in self.sentences:
-            self.sentences.append(sentence)
-        return self.sentences.index(sentence) + 1
+        return self.numbers.setdefault(sentence, len(self.numbers) + 1)
 
-    def missing(self, case: CaseView, otherwise: str) -> Cell:
-        """A dash with the reason that the case's problems give."""
-        reason = f"{case.name}: {'; '.join(case.problems)}" if case.problems else otherwise
-        return Cell(units.MISSING, notes=(self.place(reason),))
+    def missing(self, problems: Sequence[str], otherwise: str) -> Cell:
+        """A dash with the reason that problems give, where there are any."""
+        return Cell(units.MISSING, notes=(self.place("; ".join(problems) or otherwise),))
+
+
+def aligned_cells(found: Sequence[tuple[str, float] | Cell]) -> tuple[Cell, ...]:
+    """Cells of (text, value) with their decimal points under each other; ready-made cells stay as they are."""
+    padded = iter(units.aligned([item[0] for item in found if not isinstance(item, Cell)]))
+    return tuple(item if isinstance(item, Cell) else Cell(next(padded), value=item[1]) for item in found)

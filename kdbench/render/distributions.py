@@ -5,8 +5,19 @@ from matplotlib.axes import Axes
 
 from kdbench import stats, units
 from kdbench.evidence import CaseView, Evidence, LatencyView, Setting
-from kdbench.render.canvas import COLORS, INK, LONGEST_TITLE, Figure, log_axis, panels, short
-from kdbench.render.words import processor, seeds_name, setting_place
+from kdbench.render.canvas import (
+    INK,
+    LONGEST_TITLE,
+    PAGE_WIDTH,
+    Figure,
+    colored,
+    log_axis,
+    notable,
+    owned,
+    panels,
+    short,
+)
+from kdbench.render.words import counted, processor, seeds_name, setting_place
 
 MOST_STROKES, FEWEST_STROKES, ALL_STROKES = 60, 12, 9000
 """A process's samples as so many of its quantiles, evenly spaced: where calls are dense, so are the strokes. With many
@@ -16,13 +27,13 @@ SHOWN = 0.95
 """The axis ends where every process has shown this share of its calls; a few stalls would squeeze all else together."""
 
 
-def latency_distributions(evidence: Evidence) -> Figure | None:
+def latency_distributions(evidence: Evidence, inches: float = PAGE_WIDTH) -> Figure | None:
     """One panel a setting; None where nothing was timed."""
     settings = [setting for setting in evidence.settings if any(setting in case.latency for case in evidence.cases)]
-    cases = [case for case in evidence.cases if case.latency]
-    if not settings:
+    cases = [case for case in notable(evidence) if case.latency]
+    if not settings or not cases:
         return None
-    paper, axes = panels(len(settings), 2, 0.75 + 0.3 * len(cases))
+    paper, axes = panels(len(settings), 2, 0.75 + 0.3 * len(cases), inches=inches)
     strokes = _strokes_for(cases)
     for where, setting in zip(axes, settings, strict=True):
         _draw(where, cases, setting, strokes)
@@ -33,9 +44,14 @@ def latency_distributions(evidence: Evidence) -> Figure | None:
         f"Each row is a case, each strip in it a measuring process{place}, seeds together ({seeds_name(evidence)}). "
         f"A strip shows {strokes} evenly spaced quantiles of its calls instead of every call. Thick tick: its "
         "p50; thin tick: its p90, where there are at least 64 samples. Logarithmic axis, which "
-        f"ends at the largest p{100 * SHOWN:.0f} of a process; lower is better."
+        f"ends at the largest p{100 * SHOWN:.0f} of a process; lower is better.{_left_out(evidence)}"
     )
     return Figure("latency", "Latency of single calls", caption, _alt(cases, settings), paper)
+
+
+def _left_out(evidence: Evidence) -> str:
+    count = len(evidence.cases) - len(notable(evidence))
+    return f" {counted(count, 'case')} that others beat both ways are left out." if count else ""
 
 
 def _strokes_for(cases: list[CaseView]) -> int:
@@ -64,7 +80,9 @@ def _draw(axes: Axes, cases: list[CaseView], setting: Setting, strokes: int) -> 
     shown: list[float] = []
     for row, case in enumerate(cases):
         if setting in case.latency:
-            shown += _row(axes, row, case.latency[setting], COLORS.get(case.family, COLORS["other"]), strokes)
+            before = len(axes.lines)
+            shown += _row(axes, row, case.latency[setting], colored(case.family), strokes)
+            owned(case, *axes.lines[before:])
     log_axis(axes, shown, units.NANOSECONDS)
 
 

@@ -1,14 +1,17 @@
 """Every figure of a report, in the page's order."""
 
 from kdbench.evidence import Evidence
-from kdbench.render.canvas import Figure, style
+from kdbench.render.canvas import PAGE_WIDTH, Figure, style
 from kdbench.render.distributions import latency_distributions
+from kdbench.render.sweeps import sweeps
 from kdbench.render.tradeoff import accuracy_latency, accuracy_size
-from kdbench.render.training_curves import training_curves
+from kdbench.render.training_curves import loss_terms, training_curves
+
+DRAWERS = (accuracy_latency, accuracy_size, sweeps, latency_distributions, training_curves, loss_terms)
 
 
-def draw(evidence: Evidence) -> tuple[Figure, ...]:
-    """Those that the records carry."""
+def draw(evidence: Evidence, inches: float = PAGE_WIDTH) -> tuple[Figure, ...]:
+    """Those that the records carry, for paper of a width in inches."""
     with style():
-        drawn = [made(evidence) for made in (accuracy_latency, accuracy_size, latency_distributions, training_curves)]
+        drawn = [drawer(evidence, inches) for drawer in DRAWERS]
     return tuple(figure for figure in drawn if figure is not None)

@@ -1,42 +1,67 @@
 """Which file of a report holds what."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from kdbench.evidence import Evidence, evidence
-from kdbench.render.canvas import Figure, save
+from kdbench.render import tidy
+from kdbench.render.canvas import COLUMN_WIDTH, Figure
+from kdbench.render.choice import asked_sentences
 from kdbench.render.figures import draw
+from kdbench.render.latex import latex
 from kdbench.render.markdown import markdown
 from kdbench.render.page import page
-from kdbench.render.tidy import estimates, measurements
+from kdbench.render.pictures import save
 
 IMAGES = ("png", "svg", "pdf")
+COLUMN = "-column"
+"""Ends the name of a figure that fits a paper's column."""
+TEXTS: dict[str, tuple[tuple[str, Callable[[Evidence], str]], ...]] = {
+    "markdown": (("table.md", markdown),),
+    "latex": (("table.tex", latex),),
+    "csv": (("measurements.csv", tidy.measurements), ("estimates.csv", tidy.estimates)),
+}
+"""Format -> the files it makes, and how."""
 
 
 def write(results: Path, out: Path, formats: Sequence[str]) -> list[Path]:
-    """Every file of the formats asked for, figures drawn once; the page first."""
+    """Every file of the formats asked for, figures drawn once a width; the page first."""
     found = evidence(results)
-    images = [kind for kind in IMAGES if kind in formats]
-    figures = draw(found) if images or "html" in formats else ()
     out.mkdir(parents=True, exist_ok=True)
-    names = {"html": ("index.html",), "markdown": ("table.md",), "csv": ("measurements.csv", "estimates.csv")}
-    pictures = [out / "figures" / f"{figure.name}.{kind}" for figure in figures for kind in images]
-    texts = [out / name for kind, files in names.items() if kind in formats for name in files]
-    _save(figures, pictures)
-    for path in texts:
-        path.write_text(_text(path, found, figures, [*texts, *pictures]), encoding="utf-8", newline="\n")
-    return [*texts, *pictures]
+    figures = draw(found) if {*IMAGES, "html"} & set(formats) else ()
+    written = [*_pictures(found, figures, out, formats), *_texts(found, out, formats), *_parquet(found, out, formats)]
+    if "html" not in formats:
+        return written
+    text = page(found, figures, out, written, asked_sentences(found))
+    return [_saved(out / "index.html", text), *written]
 
 
-def _save(figures: Sequence[Figure], pictures: Sequence[Path]) -> None:
-    by_name = {figure.name: figure for figure in figures}
-    for path in pictures:
+def _pictures(found: Evidence, figures: Sequence[Figure], out: Path, formats: Sequence[str]) -> list[Path]:
+    """PDFs, which are for papers, at the width of a column too."""
+    drawn = {figure.name: figure for figure in figures}
+    wanted = {out / "figures" / f"{name}.{kind}": figure for kind in IMAGES if kind in formats
+              for name, figure in drawn.items()}  # fmt: skip
+    if "pdf" in formats:
+        wanted |= {out / "figures" / f"{figure.name}{COLUMN}.pdf": figure for figure in draw(found, COLUMN_WIDTH)}
+    for path, figure in wanted.items():
         path.parent.mkdir(exist_ok=True)
-        save(by_name[path.stem], path)
+        save(figure, path)
+    return list(wanted)
 
 
-def _text(path: Path, found: Evidence, figures: Sequence[Figure], written: Sequence[Path]) -> str:
-    if path.name == "index.html":
-        return page(found, figures, path.parent, written)
-    made = {"table.md": markdown, "measurements.csv": measurements, "estimates.csv": estimates}
-    return made[path.name](found)
+def _texts(found: Evidence, out: Path, formats: Sequence[str]) -> list[Path]:
+    made = [pair for kind, pairs in TEXTS.items() if kind in formats for pair in pairs]
+    return [_saved(out / name, write_text(found)) for name, write_text in made]
+
+
+def _saved(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8", newline="\n")
+    return path
+
+
+def _parquet(found: Evidence, out: Path, formats: Sequence[str]) -> list[Path]:
+    if "parquet" not in formats:
+        return []
+    path = out / "measurements.parquet"
+    tidy.write_frame(tidy.frame(found), path)
+    return [path]

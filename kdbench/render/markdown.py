@@ -4,6 +4,7 @@ import re
 
 from kdbench.evidence import Evidence
 from kdbench.render.cells import Column, Table
+from kdbench.render.sentences import sentences
 from kdbench.render.table import build_table
 from kdbench.units import mark
 
@@ -11,12 +12,19 @@ MOST_COLUMNS = 8
 
 
 def markdown(evidence: Evidence) -> str:
-    """Heading, table, footnotes; details that few ask for are folded."""
+    """Heading, answer, table, footnotes; details that few ask for are folded."""
     table = build_table(evidence)
     table = table.only(table.best_ranked(MOST_COLUMNS))
     plan = evidence.results.plan
-    parts = [f"# {escaped(plan.suite)}", escaped(plan.about), _rows(table), _notes(table), _legend(table)]
+    answer = "\n".join(f"- {_sentence(sentence.text)}" for sentence in sentences(evidence))
+    parts = [f"# {escaped(plan.suite)}", escaped(plan.about), answer, _rows(table), _notes(table), _legend(table)]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _sentence(text: str) -> str:
+    """Names stay in their backticks, where nothing needs escaping."""
+    pieces = text.split("`")
+    return "".join(f"`{piece}`" if place % 2 else _literal(piece) for place, piece in enumerate(pieces))
 
 
 def _rows(table: Table) -> str:
@@ -50,6 +58,10 @@ def _legend(table: Table) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text that Markdown and HTML take as text."""
+    """Text that Markdown and HTML take as text, on one line."""
+    return _literal(" ".join(text.split()))
+
+
+def _literal(text: str) -> str:
     safe = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_\[\]|~$])", r"\\\1", " ".join(safe.split()))
+    return re.sub(r"([\\`*_\[\]|~$])", r"\\\1", safe)

@@ -1,132 +1,121 @@
-"""One self-contained HTML page. Everything that came from a suite or a record is escaped by the template."""
+"""The report as one self-contained page. Everything that came from a suite or a record is escaped by the template."""
 
-import os
 from collections.abc import Sequence
-from importlib.resources import files
+from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from kdbench import units
 from kdbench.evidence import CaseView, Evidence, Setting
-from kdbench.evidence.intervals import FEWEST
-from kdbench.records import Compression, Size, Training
-from kdbench.records import Environment as Machine
-from kdbench.render.canvas import COLORS, Figure, inline_svg
+from kdbench.render.canvas import Figure
 from kdbench.render.cells import Column, Table
-from kdbench.render.sentences import sentences
-from kdbench.render.table import build_table
-from kdbench.render.terminal import HIDDEN
-from kdbench.render.words import counted, explained, listed, processor, setting_place
+from kdbench.render.html import filled, parts
+from kdbench.render.pictures import Sheet
+from kdbench.render.provenance import facts, links, machine, models, suite_text
+from kdbench.render.sentences import Sentence, sentences
+from kdbench.render.spending import costs, times
+from kdbench.render.table import build_table, shown_places
+from kdbench.render.words import baseline_name, explained, listed, setting_place
 
-SIGNS = {"reference": "◆", "distillation": "●", "pruning": "■", "quantization": "▲", "chain": "✚", "other": "▼"}
-"""The figures' markers, for the table's rows."""
-SECTIONS = {
-    "tradeoff": ("accuracy-latency", "accuracy-size"),
-    "latency": ("latency",),
-    "training": ("training",),
-}
+SECTIONS = (
+    ("tradeoff", "Trade-off", ("accuracy-latency", "accuracy-size", "grids")),
+    ("latency", "Latency", ("latency",)),
+    ("training", "Training", ("training", "terms")),
+)
+"""Id, heading and figures of the sections between table and cost."""
+Section = tuple[str, str, list[tuple[Figure, Markup]]]
 
 
-def page(evidence: Evidence, figures: Sequence[Figure], out: Path, written: Sequence[Path]) -> str:
-    """The page that will lie in the folder `out`, linking the files `written` beside it."""
-    resources = files("kdbench.render")
-    maker = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = maker.from_string((resources / "page.html.j2").read_text(encoding="utf-8"))
+@dataclass(frozen=True)
+class ColumnGroup:
+    """Columns under one heading, each with its place in the table."""
+
+    name: str
+    columns: tuple[tuple[int, Column], ...]
+
+
+def page(
+    evidence: Evidence,
+    figures: Sequence[Figure],
+    out: Path,
+    written: Sequence[Path],
+    choice: Sequence[Sentence] = (),
+) -> str:
+    """The page that will lie in `out`, linking the files `written` beside it; `choice` stands at its head."""
     table = build_table(evidence)
-    main = [column for column in table.columns if column.rank < HIDDEN]
-    return template.render(
-        css=Markup((resources / "page.css").read_text(encoding="utf-8")),
+    sheet = Sheet(case.name for case in evidence.cases)
+    sections = _sections(figures, sheet)
+    return filled(
+        "page.html.j2",
+        evidence.results.plan.suite,
+        styles=f"{_column_styles(table)}\n{sheet.css}",
+        script="page.js",
         plan=evidence.results.plan,
-        facts=_facts(evidence),
-        sentences=sentences(evidence),
+        facts=facts(evidence),
+        contents=_contents(sections, bool(choice)),
+        choice=[parts(sentence, table) for sentence in choice],
+        sentences=[parts(sentence, table) for sentence in sentences(evidence)],
         table=table,
-        tables=[("Decision table", main, _groups(main)), ("All columns", table.columns, _groups(table.columns))],
-        mark=units.mark,
-        sign=_sign,
-        colors=COLORS,
-        sections=_sections(figures),
-        cost=_cost(evidence, table),
-        total_time=_total_time(evidence),
-        problems=[case for case in evidence.cases if case.problems],
+        column_groups=_groups(table),
+        shown=shown_places(table),
+        firsts={columns.columns[0][0] for columns in _groups(table)},
+        most_notes=[max((len(cell.notes) for cell in column.cells), default=0) for column in table.columns],
+        sections=sections,
+        times=times(evidence),
+        costs=costs(evidence, table),
+        baseline=baseline_name(evidence),
+        problems=_problems(evidence),
         notices=_notices(evidence),
-        suite_text=_suite_text(evidence),
-        machine=_machine(evidence),
-        models=_models(evidence, out),
-        links=_links(evidence, out, written),
+        suite_text=suite_text(evidence),
+        machine=machine(evidence),
+        models=models(evidence, out),
+        links=links(evidence, out, written),
     )
 
 
-def _sign(case: CaseView) -> tuple[str, str]:
-    family = case.family if case.family in SIGNS else "other"
-    return family, SIGNS[family]
+def _contents(sections: Sequence[Section], choice: bool) -> list[tuple[str, str]]:
+    first = [("choice", "Choice")] if choice else []
+    middle = [(id_, heading) for id_, heading, _ in sections]
+    return [
+        *first, ("answer", "Answer"), ("table", "Table"), *middle,
+        ("cost", "Cost"), ("wrong", "What went wrong"), ("again", "How to get it again"),
+    ]  # fmt: skip
 
 
-def _facts(evidence: Evidence) -> list[tuple[str, str]]:
-    """What was asked, when, on what."""
-    results, plan = evidence.results, evidence.results.plan
-    troubled = [case.name for case in evidence.cases if case.problems]
-    found = {
-        "When": "" if results.dates is None else units.period(*results.dates),
-        "Processor": processor(evidence),
-        "Runtime": listed(_runtimes(evidence)) if evidence.settings else "",
-        "Targets": listed(evidence.targets) if evidence.targets else "",
-        "Cases": f"{counted(len(plan.cases), 'case')}; {counted(len(troubled), 'case')} with failures or skips"
-        if troubled
-        else f"{counted(len(plan.cases), 'case')}, all complete",
-        "Seeds": ", ".join(str(seed) for seed in plan.seeds)
-        + ("" if len(plan.seeds) >= FEWEST else " (too few for intervals over seeds)"),
-        "Baseline": plan.baseline,
-    }
-    return [(name, text) for name, text in found.items() if text]
-
-
-def _runtimes(evidence: Evidence) -> list[str]:
-    return list(dict.fromkeys(view.runtime for case in evidence.cases for view in case.latency.values()))
-
-
-def _groups(columns: Sequence[Column]) -> list[tuple[str, int]]:
-    """Neighbouring columns of one group: its name and how many they are."""
-    found: list[tuple[str, int]] = []
-    for column in columns:
-        if found and found[-1][0] == column.group:
-            found[-1] = (column.group, found[-1][1] + 1)
-        else:
-            found.append((column.group, 1))
+def _sections(figures: Sequence[Figure], sheet: Sheet) -> list[Section]:
+    found: list[Section] = []
+    for id_, heading, names in SECTIONS:
+        drawn = [(figure, Markup(sheet.inline(figure))) for figure in figures if figure.name in names]
+        if drawn:
+            found.append((id_, heading, drawn))
     return found
 
 
-def _sections(figures: Sequence[Figure]) -> dict[str, list[tuple[Figure, Markup]]]:
-    return {
-        section: [(figure, Markup(inline_svg(figure))) for figure in figures if figure.name in names]
-        for section, names in SECTIONS.items()
-    }
+def _groups(table: Table) -> list[ColumnGroup]:
+    """The columns that can be chosen, by their group."""
+    found: dict[str, list[tuple[int, Column]]] = {}
+    for place, column in enumerate(table.columns):
+        if column.group:
+            found.setdefault(column.group, []).append((place, column))
+    return [ColumnGroup(name, tuple(columns)) for name, columns in found.items()]
 
 
-def _cost(evidence: Evidence, table: Table) -> list[tuple[str, str, str, str]]:
-    """(case, wall time, processor time, what it gained) of every case that trained."""
-    gains = next((column.cells for column in table.columns if column.key == "difference"), None)
-    return [
-        (
-            case.name,
-            units.duration(case.cost.wall_ns),
-            units.duration(case.cost.cpu_ns),
-            gains[place].text if gains else units.MISSING,
-        )
-        for place, case in enumerate(evidence.cases)
-        if case.cost
-    ]
+def _column_styles(table: Table) -> str:
+    """A column shows while its box is ticked: without a script."""
+    return "\n".join(
+        f"#decision:not(:has(#column-{place}:checked)) #cases :is(th, td):nth-child({place + 1}) {{ display: none; }}"
+        for place, column in enumerate(table.columns)
+        if column.group
+    )
 
 
-def _total_time(evidence: Evidence) -> str:
-    """Of all stages that trained or compressed, each once; several ran side by side."""
-    longest: dict[str, int] = {}
-    works: list[Training | Compression] = [*evidence.results.of(Training), *evidence.results.of(Compression)]
-    for record in works:
-        longest[record.key] = max(longest.get(record.key, 0), record.wall_ns or 0)
-    return units.duration(sum(longest.values())) if longest else ""
+def _problems(evidence: Evidence) -> list[tuple[str, str]]:
+    """(what went wrong, with which cases): the same trouble is told once."""
+    found: dict[str, list[str]] = {}
+    for case in evidence.cases:
+        for problem in case.problems:
+            found.setdefault(problem, []).append(case.name)
+    return [(problem, listed(names)) for problem, names in found.items()]
 
 
 def _notices(evidence: Evidence) -> list[str]:
@@ -137,47 +126,15 @@ def _notices(evidence: Evidence) -> list[str]:
             for word in case.latency[setting].warnings if setting in case.latency else ():
                 named.setdefault((setting, word), []).append(case.name)
     timed = [
-        f"{setting_place(setting)}: {explained(word)} ({_who(evidence, setting, names)})."
+        f"{setting_place(setting)}: {explained(word)} ({_who(_timed(evidence, setting), names)})."
         for (setting, word), names in named.items()
     ]
     return [*evidence.results.plan.warnings, *timed]
 
 
-def _who(evidence: Evidence, setting: Setting, names: Sequence[str]) -> str:
-    timed = [case for case in evidence.cases if setting in case.latency]
+def _timed(evidence: Evidence, setting: Setting) -> list[CaseView]:
+    return [case for case in evidence.cases if setting in case.latency]
+
+
+def _who(timed: Sequence[CaseView], names: Sequence[str]) -> str:
     return "every case" if len(names) == len(timed) > 2 else listed(names)
-
-
-def _suite_text(evidence: Evidence) -> str:
-    path = evidence.results.folder / "suite.yaml"
-    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-
-
-def _machine(evidence: Evidence) -> list[tuple[str, str]]:
-    facts: dict[str, str] = dict(evidence.results.plan.versions)
-    for record in evidence.results.of(Machine):
-        facts |= {name: str(value) for name, value in (record.facts or {}).items()}
-        facts["fingerprint"] = record.fingerprint or ""
-    return [(name, value) for name, value in facts.items() if value]
-
-
-def _models(evidence: Evidence, out: Path) -> list[tuple[str, int, str, str]]:
-    """(case, seed, link, sha256) of every ONNX file that lies in the results folder."""
-    found = [
-        (record.case, record.seed, _relative(path, out), record.onnx_sha256 or "")
-        for record in evidence.results.of(Size)
-        if (path := evidence.results.file(record.onnx_path)) is not None
-    ]
-    return list(dict.fromkeys(found))
-
-
-def _links(evidence: Evidence, out: Path, written: Sequence[Path]) -> list[tuple[str, str]]:
-    """(text, link) of the files beside the page and the records behind it."""
-    folder = evidence.results.folder
-    behind = [path for name in ("records.jsonl", "plan.json", "suite.yaml") if (path := folder / name).is_file()]
-    beside = [path for path in written if path.name != "index.html"]
-    return [(path.name, _relative(path, out)) for path in (*beside, *behind)]
-
-
-def _relative(path: Path, out: Path) -> str:
-    return quote(Path(os.path.relpath(path.resolve(), out.resolve())).as_posix())

@@ -5,9 +5,16 @@ from collections.abc import Sequence
 from kdbench import units
 from kdbench.evidence import AccuracyView, Evidence
 from kdbench.evidence.intervals import FEWEST, LEVEL, example_half
+from kdbench.render.accuracy_columns import ALIKE, COUNTS, accuracy_columns
 from kdbench.render.cells import Cell, Column, Footnotes, Table
-from kdbench.render.columns import ALIKE, COUNTS, accuracy_columns, cost_column, latency_columns, size_columns
+from kdbench.render.columns import cost_column, size_columns
+from kdbench.render.latency_columns import latency_columns
 from kdbench.render.words import counted
+
+HIDDEN = 10
+"""Columns from this rank on are for the page and the files only, where they can be opened."""
+MOST_SHOWN = 14
+"""Columns that a wide page has room for."""
 
 
 def build_table(evidence: Evidence) -> Table:
@@ -20,7 +27,13 @@ def build_table(evidence: Evidence) -> Table:
         cost_column(evidence, notes),
         *(column for setting in evidence.settings for column in latency_columns(evidence, setting, notes)),
     ]
-    return Table(evidence.cases, tuple(columns), tuple(notes.sentences), _legend(evidence))
+    return Table(evidence.cases, tuple(columns), notes.sentences, _legend(evidence))
+
+
+def shown_places(table: Table) -> frozenset[int]:
+    """Places of the columns that a reader meets first."""
+    ranked = sorted(range(len(table.columns)), key=lambda place: table.columns[place].rank)
+    return frozenset(place for place in ranked[:MOST_SHOWN] if table.columns[place].rank < HIDDEN)
 
 
 def _legend(evidence: Evidence) -> tuple[str, ...]:
@@ -38,13 +51,14 @@ def _legend(evidence: Evidence) -> tuple[str, ...]:
         f'"{ALIKE}": right and wrong on exactly the same ones for every seed.': any(
             view.difference and view.difference.low == view.difference.high == 0 for view in views
         ),
-        f"Faster and smaller are ratios, above 1 is better; their {level} interval is over measuring processes or seeds, whichever is "
-        "wider.": bool(
-            evidence.settings
-        ),
+        f"Faster and smaller are ratios, above 1 is better; their {level} interval is over measuring processes and "
+        "seeds.": bool(evidence.settings),
         "Training is the wall time of every stage behind one seed of a case, without the teacher's.": True,
+        "Memory is the peak of a process of its own over what it held before the file was loaded.": any(
+            case.memory_bytes for case in evidence.cases
+        ),
     }
-    return tuple(sentence for sentence, holds in said.items() if holds)
+    return tuple(sentence for sentence, holds in said.items() if sentence and holds)
 
 
 def _example_noise(views: Sequence[AccuracyView]) -> str:
@@ -52,6 +66,8 @@ def _example_noise(views: Sequence[AccuracyView]) -> str:
     if not views:
         return ""
     middle = sorted(views, key=lambda view: view.estimate.value)[len(views) // 2]
+    if not middle.example_count:
+        return ""
     half = example_half(middle.estimate.value, middle.example_count)
     return (
         f"Another {middle.example_count} test examples would by themselves move an accuracy of "

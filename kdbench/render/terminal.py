@@ -6,13 +6,11 @@ from rich.text import Text
 
 from kdbench.evidence import Evidence
 from kdbench.render.cells import Column, Table
-from kdbench.render.table import build_table
+from kdbench.render.table import HIDDEN, build_table
 from kdbench.units import mark
 
 PADDING = 2
 """Blanks between two columns."""
-HIDDEN = 10
-"""Columns from this rank on are for the page only."""
 
 
 def drawn_table(evidence: Evidence, width: int) -> RenderableType:

@@ -1,29 +1,91 @@
-"""The numbers as CSV with units in the column names: a row a file and setting, a row a case with its estimates."""
+"""The numbers as tables for programs, units in the column names: a row a measurement, or a case and its estimates."""
 
-import csv
-import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kdbench.evidence import CaseView, Evidence, Results
+from kdbench import stats
+from kdbench.errors import KdbenchError
+from kdbench.evidence import CaseView, Evidence, evidence
 from kdbench.evidence.accuracy import SPLIT
 from kdbench.evidence.intervals import Estimate
 from kdbench.records import Accuracy, Latency, Memory, Record, Size
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 Row = Mapping[str, object]
+Place = tuple[str, int, str, int | None]
+"""Case, seed, target, batch size."""
+WHOLE = ("_count", "_bytes", "seed", "batch_size", "threads")
+DECIMAL = ("_fraction", "_ns", "_ratio", "_p", "_baseline", "_teacher")
+"""How the names of columns of numbers end; all others hold text."""
+SIZES = ("onnx_bytes", "onnx_gzip_bytes", "parameter_count", "nonzero_parameter_count", "mac_count",
+         "quantized_weight_fraction", "onnx_sha256", "onnx_path")  # fmt: skip
 
 
-def measurements(evidence: Evidence) -> str:
-    """One row a (case, seed, target, batch size): what was measured, nothing estimated. Missing is empty."""
-    results = evidence.results
-    rows: dict[tuple[str, int, str, int | None], dict[str, object]] = {}
+def load(folder: str | Path) -> "pd.DataFrame":
+    """A results folder as a tidy frame: a row for each case, seed, target and batch size.
+
+    Whole numbers are Int64, others float64, text string; what was not measured is missing. Raises StoreError where
+    the folder has no records.
+    """
+    return frame(evidence(Path(folder)))
+
+
+def frame(found: Evidence) -> "pd.DataFrame":
+    """What was measured, nothing estimated."""
+    return _frame(_measured(found))
+
+
+def measurements(found: Evidence) -> str:
+    """The frame of measurements as CSV; missing is empty."""
+    return _csv(frame(found))
+
+
+def estimates(found: Evidence) -> str:
+    """As CSV, one row a (case, target, batch size): means, intervals, differences and ratios, unrounded."""
+    return _csv(_frame([_estimated(case, target, batch) for case in found.cases for target, batch in _settings(found)]))
+
+
+def write_frame(table: "pd.DataFrame", path: Path) -> None:
+    """As the suffix says: .csv or .parquet. Raises KdbenchError for another one, and where Parquet needs pyarrow."""
+    if path.suffix == ".csv":
+        path.write_text(_csv(table), encoding="utf-8", newline="\n")
+    elif path.suffix == ".parquet":
+        try:
+            table.to_parquet(path, index=False, engine="pyarrow")
+        except ImportError:
+            raise KdbenchError("Parquet needs pyarrow; install kdbench[parquet].") from None
+    else:
+        raise KdbenchError(f"'{path}' is neither .csv nor .parquet; end its name in one of them.")
+
+
+def _csv(table: "pd.DataFrame") -> str:
+    return table.to_csv(index=False, lineterminator="\n")
+
+
+def _frame(rows: Sequence[Row]) -> "pd.DataFrame":
+    import pandas as pd
+
+    names = dict.fromkeys(name for row in rows for name in row)
+    return pd.DataFrame({name: pd.Series([row.get(name) for row in rows], dtype=_dtype(name)) for name in names})
+
+
+def _dtype(name: str) -> str:
+    return "Int64" if name.endswith(WHOLE) else "float64" if name.endswith(DECIMAL) else "string"
+
+
+def _measured(found: Evidence) -> list[Row]:
+    results = found.results
+    rows: dict[Place, dict[str, object]] = {}
     for record in results.of(Latency):
-        row = rows.setdefault(_place(record, record.batch_size), {})
-        samples = [float(np.median(process)) for process in record.samples_ns or () if process]
-        row |= {"latency_p50_ns": float(np.median(samples)), "process_count": len(samples)} if samples else {}
+        rows.setdefault(_place(record, record.batch_size), {}).update(_latency(record))
     for memory in results.of(Memory):
-        rows.setdefault(_place(memory, memory.batch_size), {})["peak_rss_bytes"] = memory.peak_rss_bytes
+        added = {"peak_rss_bytes": memory.peak_rss_bytes, "import_rss_bytes": memory.import_rss_bytes}
+        rows.setdefault(_place(memory, memory.batch_size), {}).update(added)
     facts: list[Accuracy | Size] = [*results.of(Accuracy), *results.of(Size)]
     for fact in facts:
         batches = [key for key in rows if key[:3] == _place(fact, None)[:3]] or [_place(fact, None)]
@@ -31,40 +93,54 @@ def measurements(evidence: Evidence) -> str:
             rows.setdefault(key, {}).update(_facts(fact))
     order = {name: place for place, name in enumerate(results.case_names)}
     keys = sorted(rows, key=lambda key: (order[key[0]], key[1], key[2], key[3] or 0))
-    return _csv(_measured(results, key, rows[key]) for key in keys)
+    return [{**_labels(found, key), **rows[key]} for key in keys]
 
 
-def estimates(evidence: Evidence) -> str:
-    """One row a (case, target, batch size): means, intervals, differences and ratios, unrounded."""
-    return _csv(_estimated(case, target, batch) for case in evidence.cases for target, batch in _settings(evidence))
-
-
-def _settings(evidence: Evidence) -> Sequence[tuple[str, int | None]]:
-    timed = {target for target, _ in evidence.settings}
-    return [*evidence.settings, *((target, None) for target in evidence.targets if target not in timed)]
-
-
-def _place(record: Record, batch: int | None) -> tuple[str, int, str, int | None]:
+def _place(record: Record, batch: int | None) -> Place:
     return (record.case, record.seed, record.target or "", batch)
 
 
-def _facts(record: Accuracy | Size) -> dict[str, object]:
-    if isinstance(record, Accuracy):
-        named = {
-            f"accuracy_{record.split}_fraction": record.value,
-            f"example_{record.split}_count": record.example_count,
-        }
-        agreement = {"teacher_agreement_fraction": record.teacher_agreement_fraction} if record.split == SPLIT else {}
-        return {**named, **agreement}
-    names = ("onnx_bytes", "onnx_gzip_bytes", "parameter_count", "nonzero_parameter_count", "mac_count")
-    return {name: getattr(record, name) for name in names}
+def _labels(found: Evidence, place: Place) -> Row:
+    case, seed, target, batch = place
+    plan = found.results.plan
+    family = plan.cases[case].family if case in plan.cases else "reference"
+    return {"suite": plan.suite, "case": case, "family": family, "seed": seed, "target": target, "batch_size": batch}
 
 
-def _measured(results: Results, key: tuple[str, int, str, int | None], row: Row) -> Row:
-    case, seed, target, batch = key
-    family = results.plan.cases[case].family if case in results.plan.cases else ""
-    return {"suite": results.plan.suite, "case": case, "family": family, "seed": seed, "target": target,
-            "batch_size": batch, **row}  # fmt: skip
+def _latency(record: Latency) -> Row:
+    processes = [process for process in record.samples_ns or () if process]
+    calls = [sample for process in processes for sample in process]
+    return {
+        "latency_p50_ns": stats.median_of_process_medians(processes) if processes else None,
+        "latency_p90_ns": stats.percentile(calls, 0.9),
+        "latency_p99_ns": stats.percentile(calls, 0.99),
+        "process_count": len(processes),
+        "call_count": len(calls),
+        "load_ns": float(np.median(record.load_ns)) if record.load_ns else None,
+        "int8_kernel_fraction": record.int8_kernel_fraction,
+        "runtime": f"{record.runtime} {record.runtime_version}",
+        "provider": ", ".join(record.providers_got or ()),
+        "precision": record.precision,
+        "threads": record.threads_intra,
+        "warnings": "; ".join(record.warnings) or None,
+        "fingerprint": record.fingerprint,
+    }
+
+
+def _facts(record: Accuracy | Size) -> Row:
+    if isinstance(record, Size):
+        return {name: getattr(record, name) for name in SIZES}
+    named = {
+        f"accuracy_{record.split}_fraction": record.value,
+        f"example_{record.split}_count": record.example_count,
+    }
+    agreement = {"teacher_agreement_fraction": record.teacher_agreement_fraction} if record.split == SPLIT else {}
+    return {**named, **agreement}
+
+
+def _settings(found: Evidence) -> Sequence[tuple[str, int | None]]:
+    timed = {target for target, _ in found.settings}
+    return [*found.settings, *((target, None) for target in found.targets if target not in timed)]
 
 
 def _estimated(case: CaseView, target: str, batch: int | None) -> Row:
@@ -78,7 +154,8 @@ def _estimated(case: CaseView, target: str, batch: int | None) -> Row:
                     "difference_high_fraction": d.high, "difference_p": d.p,
                     "difference_holm_p": d.adjusted_p}  # fmt: skip
     if size := case.size.get(target):
-        row |= {"onnx_bytes": size.onnx_bytes, "mac_count": size.mac_count, "parameter_count": size.parameter_count}
+        row |= {"onnx_bytes": round(size.onnx_bytes), "parameter_count": round(size.parameter_count),
+                "mac_count": round(size.mac_count)}  # fmt: skip
         row |= {f"compression_ratio_over_{role}": value for role, value in size.compression_ratio.items()}
     if batch is not None and (latency := case.latency.get((target, batch))):
         row |= _interval("latency_p50", "ns", latency.p50_ns) | {"latency_p90_ns": latency.p90_ns}
@@ -92,13 +169,3 @@ def _estimated(case: CaseView, target: str, batch: int | None) -> Row:
 
 def _interval(name: str, unit: str, found: Estimate) -> dict[str, object]:
     return {f"{name}_{unit}": found.value, f"{name}_low_{unit}": found.low, f"{name}_high_{unit}": found.high}
-
-
-def _csv(rows: Iterable[Row]) -> str:
-    listed = list(rows)
-    names = list(dict.fromkeys(name for row in listed for name in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: "" if value is None else value for name, value in row.items()} for row in listed)
-    return text.getvalue()

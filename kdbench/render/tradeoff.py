@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from adjustText import adjust_text
 from matplotlib.axes import Axes
-from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter
 
 from kdbench import units
@@ -16,26 +14,29 @@ from kdbench.evidence.groups import pareto_front
 from kdbench.evidence.intervals import Estimate
 from kdbench.records import TEACHER
 from kdbench.render.canvas import (
-    COLORS,
     GREY,
     INK,
     LONGEST_TITLE,
-    MARKERS,
+    MOST_NAMED,
     MUTED,
+    PAGE_WIDTH,
     Figure,
+    colored,
     family_legend,
+    in_a_row,
     log_axis,
+    marker,
+    owned,
     panels,
     short,
 )
-from kdbench.render.words import listed, processor, seeds_name, setting_place
+from kdbench.render.labels import Labelled, name_points
+from kdbench.render.words import listed, processor, seeds_name, setting_place, target_place
 
 DODGE, WIDEST_DODGE = 0.018, 0.06
 """Distance at which points are set side by side, and of the outermost of them, as shares of the cost axis."""
 FEW = 5
 """Cases whose names two panels in a row have room for."""
-MOST_LABELS = 25
-"""With more cases, only the front and the references are named."""
 
 
 @dataclass(frozen=True)
@@ -63,31 +64,38 @@ class Panel:
         shifts = [width * place for run in _runs(logs, DODGE * width) for place in _around_zero(run)]
         return {p.case.name: math.exp(x + shift) for p, x, shift in zip(ordered, logs, shifts, strict=True)}
 
+    def named(self, evidence: Evidence) -> tuple[Point, ...]:
+        """Those with a name and bars: all, of a crowd the front and the references."""
+        kept = (*self.front, *_references(evidence))
+        return tuple(p for p in self.points if len(self.points) <= MOST_NAMED or p.case.name in kept)
+
+    def places_of(self, points: Sequence[Point]) -> list[Labelled]:
+        """Where the points stand, in data coordinates."""
+        return [Labelled(p.case, self.places[p.case.name], 100 * p.accuracy.value) for p in points]
+
     @cached_property
     def front(self) -> list[str]:
         return pareto_front({p.case.name: (p.cost.value, p.accuracy.value) for p in self.points})
 
 
-def accuracy_latency(evidence: Evidence) -> Figure | None:
+def accuracy_latency(evidence: Evidence, inches: float = PAGE_WIDTH) -> Figure | None:
     """One panel a setting; None where nothing was both timed and evaluated."""
     found = [
         Panel(setting_place(setting), "p50 latency", units.NANOSECONDS, _timed(evidence, setting))
         for setting in evidence.settings
     ]
-    name = "accuracy-latency"
-    return _figure(evidence, name, "Accuracy against latency", [panel for panel in found if panel.points])
+    kept = [panel for panel in found if panel.points]
+    return _figure(evidence, "accuracy-latency", "Accuracy against latency", kept, inches)
 
 
-def accuracy_size(evidence: Evidence) -> Figure | None:
+def accuracy_size(evidence: Evidence, inches: float = PAGE_WIDTH) -> Figure | None:
     """One panel a target on which files differ in size."""
-    found = [Panel(target, "file size", units.BYTES, _sized(evidence, target)) for target in evidence.targets]
+    found = [
+        Panel(target_place(target), "file size", units.BYTES, _sized(evidence, target)) for target in evidence.targets
+    ]
     different = {tuple((p.case.name, p.cost, p.accuracy) for p in panel.points): panel for panel in reversed(found)}
-    return _figure(
-        evidence,
-        "accuracy-size",
-        "Accuracy against size",
-        [panel for panel in different.values() if panel.points][::-1],
-    )
+    kept = [panel for panel in different.values() if panel.points][::-1]
+    return _figure(evidence, "accuracy-size", "Accuracy against size", kept, inches)
 
 
 def _runs(logs: Sequence[float], step: float) -> list[int]:
@@ -118,19 +126,20 @@ def _sized(evidence: Evidence, target: str) -> tuple[Point, ...]:
     )
 
 
-def _figure(evidence: Evidence, name: str, title: str, found: Sequence[Panel]) -> Figure | None:
+def _figure(evidence: Evidence, name: str, title: str, found: Sequence[Panel], inches: float) -> Figure | None:
     if not found:
         return None
-    most = max(len(panel.points) for panel in found)
-    paper, axes = panels(len(found), 2 if most <= FEW else 1, 3.0)
-    labels = [_draw(where, panel, evidence) for where, panel in zip(axes, found, strict=True)]
-    for where in axes[:: 2 if most <= FEW else 1]:
+    most = 2 if max(len(panel.points) for panel in found) <= FEW else 1
+    paper, axes = panels(len(found), most, 3.0, inches=inches)
+    for where, panel in zip(axes, found, strict=True):
+        _draw(where, panel, evidence)
+    for where in axes[:: in_a_row(len(found), most, inches)]:
         where.set_ylabel("test accuracy, %")
     family_legend(paper, [point.case.family for panel in found for point in panel.points])
     paper.draw_without_rendering()
     paper.set_layout_engine("none")
-    for where, texts, panel in zip(axes, labels, found, strict=True):
-        _part(where, texts, panel)
+    for where, panel in zip(axes, found, strict=True):
+        name_points(where, panel.places_of(panel.named(evidence)), panel.places_of(panel.points))
     alt = f"{title}. {' '.join(_alt(panel) for panel in found)}"
     return Figure(name, f"{title}, {seeds_name(evidence)}", _caption(evidence, found), alt, paper)
 
@@ -140,22 +149,23 @@ def _caption(evidence: Evidence, found: Sequence[Panel]) -> str:
     bars = "Bars: 95 % t interval over seeds" + (", and of the ratio to the baseline over processes" if timed else "")
     placed = " A case stands at the baseline's pooled latency divided by its speed-up." if timed else ""
     place = f" Measured on {processor(evidence)}." if processor(evidence) else ""
-    many = any(len(panel.points) > MOST_LABELS for panel in found)
-    grey = " Only the front and the references are named and coloured." if many else ""
+    many = any(len(panel.points) > MOST_NAMED for panel in found)
+    grey = " Only the front and the references are named, coloured and given bars." if many else ""
     return (
         f"{bars}; without one where there are fewer than three. Line: Pareto front of the means (lower cost, higher "
         f"accuracy); dotted: {listed(_referenced(evidence))}. The accuracy axis does not start at zero. "
-        f"Cases of the same cost stand side by side.{grey}{placed}{place}"
+        f"Cases of the same cost stand side by side; names in one block stand from the highest accuracy down."
+        f"{grey}{placed}{place}"
     )
 
 
 def _referenced(evidence: Evidence) -> list[str]:
-    return [case.name for case in evidence.cases if case.name in (TEACHER, evidence.results.plan.baseline)] or ["none"]
+    return [case.name for case in evidence.cases if case.name in _references(evidence)] or ["none"]
 
 
 def _alt(panel: Panel) -> str:
     numbers = "; ".join(
-        f"{p.case.name} {units.percent(p.accuracy.value)} % at {_cost(p, panel)}" for p in panel.points[:MOST_LABELS]
+        f"{p.case.name} {units.percent(p.accuracy.value)} % at {_cost(p, panel)}" for p in panel.points[:MOST_NAMED]
     )
     return f"{panel.title}: {numbers}. On the Pareto front: {listed(panel.front)}."
 
@@ -165,43 +175,36 @@ def _cost(point: Point, panel: Panel) -> str:
     return units.latency(point.cost.value) if timed else units.size(point.cost.value)
 
 
-def _draw(axes: Axes, panel: Panel, evidence: Evidence) -> list[Text]:
+def _references(evidence: Evidence) -> tuple[str, str]:
+    return (TEACHER, evidence.results.plan.baseline)
+
+
+def _draw(axes: Axes, panel: Panel, evidence: Evidence) -> None:
     axes.set_title(short(panel.title, LONGEST_TITLE))
     axes.set_xlabel(panel.label)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    crowded = len(panel.points) > MOST_LABELS
-    references = (TEACHER, evidence.results.plan.baseline)
-    named = [p for p in panel.points if not crowded or p.case.name in (*panel.front, *references)]
+    named = panel.named(evidence)
     for point in panel.points:
-        _mark(axes, point, panel.places[point.case.name], COLORS[_family(point)] if point in named else GREY)
-        if point.case.name in references:
+        _mark(axes, point, panel.places[point.case.name], point in named)
+        if point.case.name in _references(evidence):
             axes.axhline(100 * point.accuracy.value, color=MUTED, linewidth=0.7, linestyle=":", zorder=1)
     spans = [x for p in panel.points for x in (p.cost.low, p.cost.high) if x]
     log_axis(axes, [*panel.places.values(), *spans], panel.scale, margin=1.2)
     _steps(axes, panel)
-    return [_label(axes, panel, point) for point in named]
 
 
-def _label(axes: Axes, panel: Panel, point: Point) -> Text:
-    backing = {"boxstyle": "square,pad=0.05", "facecolor": "#ffffff", "edgecolor": "none", "alpha": 0.7}
-    x, y = panel.places[point.case.name], 100 * point.accuracy.value
-    return axes.text(x, y, short(point.case.name), fontsize=7.5, zorder=5, bbox=backing)
-
-
-def _family(point: Point) -> str:
-    return point.case.family if point.case.family in COLORS else "other"
-
-
-def _mark(axes: Axes, point: Point, place: float, color: str) -> None:
-    """An accuracy is never above 100 %, whatever a t interval says."""
+def _mark(axes: Axes, point: Point, place: float, named: bool) -> None:
+    """An accuracy is never above 100 %, whatever a t interval says. Of a crowd only those that are named have bars."""
     y, x = point.accuracy, point.cost
     up = None if y.high is None or y.low is None else [[100 * (y.value - y.low)], [100 * (min(y.high, 1.0) - y.value)]]
     scale = place / x.value
     across = None if x.high is None or x.low is None else [[place - scale * x.low], [scale * x.high - place]]
-    axes.errorbar(
-        [place], [100 * y.value], yerr=up, xerr=across, color=color, marker=MARKERS[_family(point)],
-        markersize=5.5, markeredgecolor="#ffffff", markeredgewidth=0.6, elinewidth=0.9, zorder=4,
+    drawn = axes.errorbar(
+        [place], [100 * y.value], yerr=up if named else None, xerr=across if named else None,
+        color=colored(point.case.family) if named else GREY, marker=marker(point.case.family),
+        markersize=5.5, markeredgecolor="#ffffff", markeredgewidth=0.6, elinewidth=0.9, zorder=4 if named else 3,
     )  # fmt: skip
+    owned(point.case, *drawn.get_children())
 
 
 def _steps(axes: Axes, panel: Panel) -> None:
@@ -210,13 +213,3 @@ def _steps(axes: Axes, panel: Panel) -> None:
     xs = [panel.places[point.case.name] for point in front] + [axes.get_xlim()[1]]
     ys = [100 * point.accuracy.value for point in front]
     axes.plot(xs, [*ys, ys[-1]], drawstyle="steps-post", color=INK, linewidth=0.9, alpha=0.55, zorder=2)
-
-
-def _part(axes: Axes, texts: Sequence[Text], panel: Panel) -> None:
-    """Move the labels apart; a limit on steps, not on time, so that the picture is the same on every machine."""
-    xs, ys = [panel.places[p.case.name] for p in panel.points], [100 * p.accuracy.value for p in panel.points]
-    adjust_text(
-        list(texts), x=xs, y=ys, ax=axes, iter_lim=500,
-        expand=(1.2, 1.7), force_text=(0.4, 0.8), force_static=(0.3, 0.5), min_arrow_len=6,
-        arrowprops={"arrowstyle": "-", "color": MUTED, "linewidth": 0.6, "shrinkA": 1, "shrinkB": 3},
-    )  # fmt: skip

@@ -1,10 +1,11 @@
 """The sentences and names that every form of the report shares."""
 
+import re
 from collections.abc import Sequence
 
 from kdbench import stats
-from kdbench.evidence import Evidence, Setting
-from kdbench.records import Environment
+from kdbench.evidence import CaseView, Evidence, Setting
+from kdbench.records import TEACHER, Environment
 
 EXPLAINED = {
     stats.MOSTLY_OVERHEAD: "the cost of calling the runtime, not the model, decides this latency: a smaller model will "
@@ -14,6 +15,8 @@ EXPLAINED = {
     stats.TOO_FEW: "too few samples or processes for an interval one can rely on",
 }
 """What a word of `kdbench.stats` means to a reader."""
+TARGET = re.compile(r"(?P<device>[\w.+-]+)-(?P<provider>[a-z_]+)-(?P<threads>\d+)t-(?P<precision>[a-z]+\d+)")
+"""How `kdbench.targets` names a target."""
 
 
 def explained(warning: str) -> str:
@@ -21,15 +24,25 @@ def explained(warning: str) -> str:
     return EXPLAINED.get(warning, warning)
 
 
+def target_place(target: str) -> str:
+    """ "cpu, 1 thread" for local-cpu-1t-fp32; a name that says less is its own words."""
+    found = TARGET.fullmatch(target)
+    if found is None:
+        return target
+    device = "" if found["device"] == "local" else f"{found['device']}, "
+    precision = "" if found["precision"] == "fp32" else f", {found['precision']}"
+    return f"{device}{found['provider']}, {counted(int(found['threads']), 'thread')}{precision}"
+
+
 def setting_name(evidence: Evidence, setting: Setting) -> str:
     """ "batch 1", with the target where there are several."""
     target, batch = setting
-    return f"batch {batch}" if len(evidence.targets) < 2 else f"{target}, batch {batch}"
+    return f"batch {batch}" if len(evidence.targets) < 2 else f"{target_place(target)}, batch {batch}"
 
 
 def setting_place(setting: Setting) -> str:
     """Target and batch size, whole."""
-    return f"{setting[0]}, batch {setting[1]}"
+    return f"{target_place(setting[0])}, batch {setting[1]}"
 
 
 def listed(names: Sequence[str]) -> str:
@@ -37,9 +50,30 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
+def quoted(name: str) -> str:
+    """A case's name within a sentence: in backticks, and with none inside."""
+    return f"`{name.replace('`', chr(39))}`"
+
+
+def quoted_list(names: Sequence[str], most: int = 4) -> str:
+    """The names, or how many cases they are where a sentence has no room for them."""
+    return listed([quoted(name) for name in names]) if len(names) <= most else f"{len(names)} cases"
+
+
 def counted(count: int, noun: str) -> str:
     """1 case, 2 cases."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def students(evidence: Evidence) -> list[CaseView]:
+    """Every case but the teacher."""
+    return [case for case in evidence.cases if case.name != TEACHER]
+
+
+def baseline_name(evidence: Evidence) -> str:
+    """The baseline's name, or that each has its own where students differ."""
+    names = {case.baseline for case in students(evidence) if case.baseline}
+    return "its baseline" if len(names) > 1 else next(iter(names), evidence.results.plan.baseline)
 
 
 def processor(evidence: Evidence) -> str:

@@ -20,11 +20,14 @@ def pack(work: Work) -> None:
 def ask(work: Work, action: str, folder: Path, **fields: Any) -> dict[str, Any]:
     """Run one action of the program that `pack` wrote, in a fresh process on the stage's target; `folder` is its own.
 
-    Raises MeasureError with the program's sentence.
+    Raises MeasureError with the program's sentence, or when that process was not as light as it must be.
     """
     target = work.spec.settings["target"]
     job = {"schema": jobs.SCHEMA, "action": action, **target["session"], **fields}
-    return measure.run_job(job, folder, work.out / PROGRAM, target["python"] or sys.executable)
+    answer = measure.run_job(job, folder, work.out / PROGRAM, target["python"] or sys.executable)
+    if answer["modules"]:
+        raise MeasureError(f"the measuring process had loaded {', '.join(answer['modules'])}; its times do not count.")
+    return answer
 
 
 def predict(work: Work, **fields: Any) -> None:

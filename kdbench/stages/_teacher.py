@@ -26,7 +26,7 @@ class Teacher:
 
     def __init__(self, module: nn.Module, outputs: Path | None, view_count: int) -> None:
         """module: in eval mode; its parameters stop asking for gradients here."""
-        self.module = module.requires_grad_(False)
+        self.module = module.requires_grad_(False).to(memory_format=torch.channels_last)
         self.view_count = view_count
         self.forward_count = 0
         """Examples that went through the network."""

@@ -15,6 +15,7 @@ from kdbench.errors import ExportError
 from kdbench.measure.sessions import OnnxruntimeSession, SessionSpec
 from kdbench.protocols import TaskDescription
 from kdbench.stages import _models
+from kdbench.stages._context import plain_arithmetic
 from kdbench.stages._data import TaskData
 from kdbench.stages._work import Fact, Work
 from kdbench.stages.names import EXPORT_FACTS, ONNX_FILE
@@ -27,6 +28,7 @@ TOLERANCE = 1e-3
 
 def export(work: Work) -> list[Fact]:
     """Write `model.onnx`, the torch model's logits on validation and test, and what was counted."""
+    plain_arithmetic()
     data = TaskData.open(work)
     model = _models.load(work.input("model"), data.task, CPU)
     inputs = next(data.in_order("train", CPU)).inputs

@@ -124,8 +124,11 @@ def _facts(
         for answer in needed:
             if "error" in answer[digest]:
                 return MeasureError(answer[digest]["error"])
+    asked = answers[0][file.digest]["provider_asked"]
     facts: list[Fact] = []
     for batch_size in file.work.spec.settings["batch_sizes"]:
+        if asked not in proof[file.digest]["by_batch"][str(batch_size)]["node_count_by_provider"]:
+            return MeasureError(f"asked for {asked}, which ran none of the file's nodes at batch {batch_size}.")
         facts.append(_latency(file, batch_size, processes, answers, proof[file.digest]))
         peak = memory.get((file.digest, batch_size))
         if isinstance(peak, MeasureError):

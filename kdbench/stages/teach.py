@@ -5,6 +5,7 @@ import time
 import numpy as np
 import torch
 
+from kdbench.stages._context import plain_arithmetic
 from kdbench.stages._data import TaskData
 from kdbench.stages._teacher import load_teacher, save_outputs
 from kdbench.stages._work import Fact, Work
@@ -19,7 +20,7 @@ def teach(work: Work) -> list[Fact]:
     """Store codes and logits, rising by code."""
     wall, cpu = time.perf_counter_ns(), time.process_time_ns()
     data, device = TaskData.open(work), torch.device(work.spec.numerics["device"])
-    torch.set_num_threads(int(work.spec.numerics["threads"]))
+    plain_arithmetic()
     codes = wanted_codes(
         data.arrays.count("train"), data.declared.views(), work.spec.seed or 0, work.spec.settings.get("epochs", 0)
     )

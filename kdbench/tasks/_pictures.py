@@ -11,19 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from kdbench.protocols import ImageForm
 from kdbench.tasks._labelled import Labelled
 from kdbench.tasks._listing import File
 
 
-def read_pictures(
-    root: Path, files: Sequence[File], image_size: int, grayscale: bool
-) -> tuple[Labelled, dict[str, str]]:
-    """The readable images, uint8 (N, 3 or 1, image_size, image_size), and {file name: why it was left out}."""
-    images = np.empty((len(files), 1 if grayscale else 3, image_size, image_size), np.uint8)
+def read_pictures(root: Path, files: Sequence[File], form: ImageForm) -> tuple[Labelled, dict[str, str]]:
+    """The readable images, uint8 (N, channels, size, size), and {file name: why it was left out}."""
+    images = np.empty((len(files), form.channels, form.size, form.size), np.uint8)
 
     def read(place: int) -> str | None:
         try:
-            images[place] = _read(root / files[place].name, image_size, grayscale)
+            images[place] = _read(root / files[place].name, form)
         except (
             OSError,
             SyntaxError,
@@ -45,16 +44,17 @@ def read_pictures(
     return (everything[kept] if unreadable else everything), unreadable
 
 
-def _read(path: Path, image_size: int, grayscale: bool) -> NDArray[np.uint8]:
-    """(C, size, size): upright, the shorter side brought to `image_size` and the centre cut out where sizes differ."""
+def _read(path: Path, form: ImageForm) -> NDArray[np.uint8]:
+    """(channels, size, size), as the form says."""
     with Image.open(path) as image:
         if image.mode.startswith(("I", "F")):
             raise ValueError(f"mode {image.mode} has more than 8 bits a channel")
-        picture = ImageOps.exif_transpose(image).convert("L" if grayscale else "RGB")
-    if picture.size != (image_size, image_size):
-        picture = ImageOps.fit(picture, (image_size, image_size), Image.Resampling.BILINEAR)
+        picture = ImageOps.exif_transpose(image).convert("L" if form.channels == 1 else "RGB")
+    size = (form.size, form.size)
+    if picture.size != size:
+        picture = ImageOps.fit(picture, size, Image.Resampling[form.resize.upper()], centering=form.crop_centre)
     pixels = np.asarray(picture)
-    return pixels[np.newaxis] if grayscale else pixels.transpose(2, 0, 1)
+    return pixels[np.newaxis] if form.channels == 1 else pixels.transpose(2, 0, 1)
 
 
 def _reason(error: BaseException) -> str:

@@ -10,6 +10,11 @@ SPLIT_SEED = 0
 PREPROCESSING = Preprocessing(scale=1 / 16, mean=(0.306030,), std=(0.376209,))
 """Pixels are counts from 0 to 16; mean and standard deviation over the training split's pixels, divided by 16."""
 
+ORIGIN = (
+    "The copy in scikit-learn of the test part of Alpaydin and Kaynak 1998, Optical Recognition of Handwritten Digits, "
+    "UCI Machine Learning Repository, doi:10.24432/C50P49, CC BY 4.0."
+)
+
 
 class Digits(Task):
     """1,797 real scans of handwritten digits, 8x8 pixels, 10 classes; split 60/20/20 % once and for all.
@@ -18,6 +23,9 @@ class Digits(Task):
     """
 
     paper: ClassVar[str] = "Kaynak 1995; UCI, Optical Recognition of Handwritten Digits, its test part"
+
+    def data_origin(self) -> str:
+        return ORIGIN
 
     def decode(self, out: Path) -> TaskDescription:
         import numpy as np

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, PositiveFloat, model_validator
 
 from kdbench.errors import DataError
-from kdbench.protocols import Preprocessing, TaskDescription
+from kdbench.protocols import ImageForm, Preprocessing, TaskDescription
 from kdbench.tasks._images import Images
 from kdbench.tasks._listing import File, Listing, list_images
 
@@ -40,23 +40,33 @@ class ImageFolder(Images):
     examples_per_class: int | None = Field(None, gt=0)
     """Use this many random images of each class of train (before validation is taken from them) and as many of test;
     all where a class has fewer."""
+    origin: str = ""
+    """Where the images come from and on what terms; it goes with every model that `kdbench get` hands over."""
 
     @model_validator(mode="after")
     def _one_number_a_channel(self) -> ImageFolder:
         if (self.mean is None) != (self.std is None):
             raise ValueError("mean and std are given together, or neither")
         for name, values in (("mean", self.mean), ("std", self.std)):
-            if values is not None and len(values) != self.channel_count:
-                raise ValueError(f"{name} needs one number a channel ({self.channel_count}), got {len(values)}")
+            channels = self.image_form().channels
+            if values is not None and len(values) != channels:
+                raise ValueError(f"{name} needs one number a channel ({channels}), got {len(values)}")
         return self
 
-    @property
-    def channel_count(self) -> int:
-        return 1 if self.grayscale else 3
+    def image_form(self) -> ImageForm:
+        """As the fields say."""
+        return ImageForm(size=self.image_size, channels=1 if self.grayscale else 3)
+
+    def data_origin(self) -> str:
+        """As the field says."""
+        return self.origin
 
     def identity(self) -> dict[str, Any]:
-        """Every field but `root`, whose files stand for it by name, size and time. Raises DataError without them."""
-        return {**self.model_dump(mode="json", exclude={"root"}), "listing": self._listing().digest()}
+        """Every field that decides numbers; `root`'s files stand for it by name, size and time.
+
+        Raises DataError without them.
+        """
+        return {**self.model_dump(mode="json", exclude={"root", "origin"}), "listing": self._listing().digest()}
 
     def decode(self, out: Path) -> TaskDescription:
         """All images are held in memory at once: N * channels * image_size^2 bytes, twice that for a moment.
@@ -78,7 +88,7 @@ class ImageFolder(Images):
         from kdbench.tasks._pictures import read_pictures
 
         chosen = {split: self._chosen(listing, split) for split in listing.splits}
-        read = {s: read_pictures(listing.root, files, self.image_size, self.grayscale) for s, files in chosen.items()}
+        read = {split: read_pictures(listing.root, files, self.image_form()) for split, files in chosen.items()}
         (train, train_unread), (test, test_unread) = read["train"], read["test"]
         _check_classes(listing, train, test)
         count = sum(len(files) for files in chosen.values())

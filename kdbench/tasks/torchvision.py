@@ -21,6 +21,8 @@ class TorchvisionImages(Images):
     folder: ClassVar[str]
     """Where torchvision keeps it, under `root`."""
     preprocessing: ClassVar[Preprocessing]
+    origin: ClassVar[str]
+    """Its source and terms, as far as its authors say them."""
 
     root: str
     """torchvision's data folder."""
@@ -32,6 +34,9 @@ class TorchvisionImages(Images):
         if not self.download and not self._place().is_dir():
             raise DataError(self._missing("there is no such folder"))
         return self.model_dump(mode="json", exclude={"root", "download"})
+
+    def data_origin(self) -> str:
+        return self.origin
 
     def decode(self, out: Path) -> TaskDescription:
         """Raises DataError when the data is not there, cannot be fetched, or is damaged."""
@@ -75,6 +80,9 @@ class MNIST(TorchvisionImages):
     paper: ClassVar[str] = "LeCun et al. 1998, Gradient-Based Learning Applied to Document Recognition"
     dataset: ClassVar[str] = "MNIST"
     folder: ClassVar[str] = "MNIST/raw"
+    origin: ClassVar[str] = (
+        "MNIST (LeCun, Cortes, Burges), made from NIST's Special Databases 1 and 3; CC BY-SA 3.0 as Keras states it."
+    )
     # over the 60,000 training images; the numbers of PyTorch's MNIST example
     preprocessing: ClassVar[Preprocessing] = Preprocessing(scale=1 / 255, mean=(0.1307,), std=(0.3081,))
 
@@ -85,6 +93,7 @@ class FashionMNIST(TorchvisionImages):
     paper: ClassVar[str] = "Xiao et al. 2017, Fashion-MNIST"
     dataset: ClassVar[str] = "FashionMNIST"
     folder: ClassVar[str] = "FashionMNIST/raw"
+    origin: ClassVar[str] = "Fashion-MNIST, Xiao et al. 2017, copyright Zalando SE; MIT licence."
     # over the 60,000 training images
     preprocessing: ClassVar[Preprocessing] = Preprocessing(scale=1 / 255, mean=(0.2860,), std=(0.3530,))
 
@@ -95,6 +104,9 @@ class CIFAR10(TorchvisionImages):
     paper: ClassVar[str] = "Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images"
     dataset: ClassVar[str] = "CIFAR10"
     folder: ClassVar[str] = "cifar-10-batches-py"
+    origin: ClassVar[str] = (
+        "CIFAR-10, Krizhevsky 2009, a labelled part of 80 Million Tiny Images; its page states no licence."
+    )
     # over the 50,000 training images
     preprocessing: ClassVar[Preprocessing] = Preprocessing(
         scale=1 / 255, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616)
@@ -107,6 +119,9 @@ class CIFAR100(TorchvisionImages):
     paper: ClassVar[str] = "Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images"
     dataset: ClassVar[str] = "CIFAR100"
     folder: ClassVar[str] = "cifar-100-python"
+    origin: ClassVar[str] = (
+        "CIFAR-100, Krizhevsky 2009, a labelled part of 80 Million Tiny Images; its page states no licence."
+    )
     # over the 50,000 training images, as in the loaders of Tian et al. 2020 (CRD)
     preprocessing: ClassVar[Preprocessing] = Preprocessing(
         scale=1 / 255, mean=(0.5071, 0.4867, 0.4408), std=(0.2675, 0.2565, 0.2761)

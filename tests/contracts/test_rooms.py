@@ -19,12 +19,12 @@ HASHES = Path(__file__).with_name("part_hashes.json")
 
 STOREYS = [
     # from the ground up; in a storey a room may import those to its left, and `peers` do not know each other
-    ["errors", "registry", "units", "records", "stats", "store", "measure"],
+    ["errors", "registry", "units", "quantities", "records", "stats", "store", "measure"],
     ["parts", "recipe", "specs", "protocols"],
     ["functional", "training", "techniques", "models", "tasks", "stages", "worker"],
-    ["document", "faults", "schema", "reading", "suite", "targets", "plan"],
-    ["estimate", "probe", "progress", "executors", "collect", "runner"],
-    ["evidence", "render"],
+    ["document", "faults", "limits", "schema", "reading", "targets", "suite", "plan", "planner"],
+    ["estimate", "probe", "progress", "executors", "task_file", "collect", "runner"],
+    ["evidence", "choose", "handover", "get", "render"],
     ["testing", "listing", "outlook", "cli"],
 ]
 PEERS = [{"store", "measure"}, {"techniques", "models", "tasks"}]
@@ -36,7 +36,7 @@ OUTSIDE = {
     "matplotlib": {"render"},
     "ruamel": {"document"},
     "rich": {"progress", "render", "cli"},
-    "onnxruntime": {"measure", "techniques"},
+    "onnxruntime": {"measure", "techniques", "handover"},
 }
 ROOT = {"__init__", "__main__"}
 
@@ -123,9 +123,9 @@ def test_a_suite_is_planned_without_loading_torch() -> None:
     suite = HOUSE.parent / "suites" / "quickstart.yaml"
     code = (
         "import sys\n"
-        "from kdbench import plan, probe, suite\n"
+        "from kdbench import planner, probe, suite\n"
         f"loaded = suite.load({str(suite)!r})\n"
-        "made = plan.make_plan(loaded, probe.machine([None]))\n"
+        "made = planner.make_plan(loaded, probe.machine([None]))\n"
         "heavy = {'torch', 'torchvision', 'sklearn', 'onnx', 'pandas'}\n"
         "print(len(made.stages) > 50, sorted(heavy & set(sys.modules)))\n"
     )

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdbench import records
-from kdbench.records import Accuracy, Compression, Environment, Latency, Record, Size, Training
+from kdbench.records import Accuracy, Compression, Environment, Latency, Memory, Record, Size, Training
 
 TARGET = "local-cpu-1t-fp32"
 EXAMPLES, CLASSES, EPOCHS = 360, 10, 12
@@ -62,6 +62,7 @@ class Folder:
     about: str = "Handwritten digits: a CNN teaches a smaller CNN."
     warnings: tuple[str, ...] = ()
     call_count: int = 200
+    memory: bool = False
 
     def write(self) -> Path:
         self.path.mkdir(parents=True, exist_ok=True)
@@ -106,6 +107,8 @@ class Folder:
                 made += [self._accuracy(name, seed, steps, target), self._size(name, seed, steps, target)]
                 if name not in self.without_latency:
                     made += [self._latency(name, seed, steps, target, batch) for batch in self.batch_sizes]
+                if self.memory:
+                    made += [self._memory(name, seed, steps, target, batch) for batch in self.batch_sizes]
         return made
 
     def _common(self, name: str, seed: int, steps: list[dict[str, Any]], stage: str) -> dict[str, Any]:
@@ -149,6 +152,7 @@ class Folder:
                     cpu_ns=int(epochs * 0.39e9 * (2 if name == "teacher" else 1)),
                     epoch_count=epochs,
                     device="cpu",
+                    terms_by_epoch=tuple({"ce": float(2 * np.exp(-epoch / 3))} for epoch in range(epochs)),
                     validation_by_epoch=tuple(float(min(1.0, max(0.0, v))) for v in curve),
                 )
             )
@@ -226,6 +230,11 @@ class Folder:
             threads_intra=1,
             warnings=("unstable: the processes' medians differ by 12 %",) if name == "hard" and batch == 32 else (),
         )
+
+    def _memory(self, name: str, seed: int, steps: list[dict[str, Any]], target: str, batch: int) -> Record:
+        peak = 50 * 2**20 + TRUTH.get(name, (0, 0, 212_000, 0, 0))[2] * batch
+        common = self._common(name, seed, steps, f"memory{batch}")
+        return Memory(**common, target=target, peak_rss_bytes=peak, import_rss_bytes=50 * 2**20, batch_size=batch)
 
     def _samples(self, draw: Any, name: str, batch: int, drifts: NDArray[Any]) -> tuple[tuple[int, ...], ...]:
         middle = TRUTH.get(name, (0, 92.0, 0, 0, 0))[1] * 1e3 * (batch**0.75)

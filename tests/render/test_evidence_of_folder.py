@@ -127,7 +127,8 @@ def test_a_failure_that_was_mended_later_is_forgotten_and_a_new_one_is_told(fold
     records.append(file, [old, *kept, training, new])
     case = evidence(path).case("from-scratch")
     assert case is not None
-    assert case.problems == ("failed (seed 0): the provider fell back.",)
+    assert case.problems == ("failed on other (seed 0): the provider fell back.",)
+    assert case.problems_on("elsewhere") == ()
 
 
 def test_a_folder_without_a_plan_is_still_read(folder: Build) -> None:

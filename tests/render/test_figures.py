@@ -7,11 +7,15 @@ from xml.etree import ElementTree
 
 import pytest
 from folders import STEPS, Folder
+from matplotlib.figure import Figure as Paper
 
 from kdbench.evidence import evidence
-from kdbench.render.canvas import COLORS, MARKERS, inline_svg, save, style
+from kdbench.render.canvas import COLORS, MARKERS, style
 from kdbench.render.distributions import latency_distributions
 from kdbench.render.figures import draw
+from kdbench.render.labels import Labelled, blocks
+from kdbench.render.pictures import Sheet, save
+from kdbench.render.sweeps import sweeps
 from kdbench.render.tradeoff import accuracy_latency, accuracy_size
 
 Build = Callable[..., Folder]
@@ -46,23 +50,57 @@ def test_the_same_records_draw_the_same_bytes(folder: Build, tmp_path: Path) -> 
 
 
 def test_inline_figures_share_no_id_and_name_no_fixed_ink(quickstart: Path) -> None:
-    drawn = [inline_svg(figure) for figure in draw(evidence(quickstart))]
+    found = evidence(quickstart)
+    sheet = Sheet(case.name for case in found.cases)
+    drawn = [sheet.inline(figure) for figure in draw(found)]
     ids = [found for svg in drawn for found in re.findall(r'\bid="([^"]+)"', svg)]
-    assert len(drawn) == 4
+    assert len(drawn) == 5
     assert len(ids) == len(set(ids))
     for svg in drawn:
         ElementTree.fromstring(svg)
         used = set(re.findall(r'href="#([^"]+)"', svg)) | set(re.findall(r"url\(#([^)]+)\)", svg))
         assert used <= set(ids)
-        assert "#20242a" not in svg
+        assert "style=" not in svg
+        assert "#20242a" not in sheet.css
 
 
 def test_names_with_markup_and_dollars_are_text(folder: Build) -> None:
     steps = {"from-scratch": [], "<i>$x^2$</i>": STEPS["soft"]}
+    found = evidence(folder(steps=steps, batch_sizes=(1,)).write())
     with style():
-        figure = accuracy_latency(evidence(folder(steps=steps, batch_sizes=(1,)).write()))
+        figure = accuracy_latency(found)
     assert figure is not None
-    assert "&lt;i&gt;$x^2$&lt;/i&gt;" in inline_svg(figure)
+    svg = Sheet(case.name for case in found.cases).inline(figure)
+    assert "&lt;i&gt;$x^2$&lt;/i&gt;" in svg
+    assert 'data-case="2"' in svg
+
+
+def test_points_that_share_a_place_are_named_in_one_block_best_first(quickstart: Path) -> None:
+    """A figure of 100 points a side: three names within 30 by 16 points of each other, one apart."""
+    cases = evidence(quickstart).cases
+    axes = Paper(figsize=(100 / 72, 100 / 72)).add_axes((0, 0, 1, 1), xlim=(0, 100), ylim=(0, 100))
+    points = [
+        Labelled(case, x, y) for case, (x, y) in zip(cases, [(10, 50), (20, 60), (45, 55), (90, 90)], strict=False)
+    ]
+    found = [[point.case.name for point in block] for block in blocks(axes, points)]
+    assert found == [["from-scratch", "soft", "teacher"], ["hard"]]
+
+
+def test_a_grid_over_one_number_is_a_line_in_the_order_of_its_values(folder: Build, quickstart: Path) -> None:
+    steps = {"from-scratch": []} | {f"soft/temperature={t}": STEPS["soft"] for t in (8, 1, 4, 2)}
+    with style():
+        figure = sweeps(evidence(folder(steps=steps, batch_sizes=(1,)).write()))
+        none = sweeps(evidence(quickstart))
+    assert figure is not None
+    assert none is None
+    line = max(figure.paper.axes[0].lines, key=lambda line: len(line.get_xdata()))
+    assert list(line.get_xdata()) == [1, 2, 4, 8]
+    assert re.search(r"soft by temperature: 1 9\d\.\d %; 2 ", figure.alt)
+
+
+@pytest.mark.parametrize("inches", [3.35, 6.9])
+def test_figures_fit_a_column_and_a_page(quickstart: Path, inches: float) -> None:
+    assert {figure.paper.get_figwidth() for figure in draw(evidence(quickstart), inches)} == {inches}
 
 
 def test_many_cases_label_the_front_and_the_references_only(folder: Build) -> None:

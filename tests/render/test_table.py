@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,11 +10,13 @@ import pytest
 from folders import STEPS, Folder
 from rich.console import Console
 
+from kdbench import records
 from kdbench.evidence import Evidence, evidence
+from kdbench.records import Accuracy
 from kdbench.render import terminal_table
 from kdbench.render.markdown import MOST_COLUMNS, markdown
 from kdbench.render.sentences import sentences
-from kdbench.render.table import build_table
+from kdbench.render.table import HIDDEN, build_table
 from kdbench.render.terminal import as_text
 from kdbench.render.tidy import estimates, measurements
 from kdbench.units import MISSING
@@ -76,7 +79,7 @@ def test_a_single_seed_shows_values_and_no_interval(folder: Build) -> None:
     found = evidence(folder(steps=FEW, seeds=(0,)).write())
     accuracy = next(column for column in build_table(found).columns if column.key == "accuracy")
     assert not any("±" in cell.text or cell.letters.strip() for cell in accuracy.cells)
-    assert "too few to tell any case from another" in " ".join(sentences(found))
+    assert "too few to tell any case from another" in " ".join(sentence.text for sentence in sentences(found))
 
 
 def test_markdown_has_at_most_eight_columns_and_one_row_a_case(found: Evidence) -> None:
@@ -85,10 +88,16 @@ def test_markdown_has_at_most_eight_columns_and_one_row_a_case(found: Evidence) 
     assert len(rows) == 2 + 10
 
 
+def test_markdown_begins_with_the_answer(found: Evidence) -> None:
+    assert "\n- On cpu, 1 thread, batch 1: `soft-pruned-int8` is 17.2x (" in markdown(found)
+
+
 def test_markup_in_names_is_text_in_markdown(folder: Build) -> None:
     text = markdown(evidence(folder(steps={"from-scratch": [], "<b>|x|*": []}, seeds=(0,)).write()))
-    assert r"&lt;b&gt;\|x\|\*" in text
-    assert "<b>" not in text
+    table = text[text.index("| Case") :]
+    assert r"&lt;b&gt;\|x\|\*" in table
+    assert "<b>" not in table
+    assert "<b>" not in re.sub(r"`[^`]*`", "", text), "but for code, which is text"
 
 
 def test_the_csv_has_a_row_a_file_and_setting_with_units_in_its_names(found: Evidence) -> None:
@@ -107,11 +116,67 @@ def test_the_estimates_have_a_row_a_case_and_setting(found: Evidence) -> None:
 
 
 def test_sentences_name_the_fastest_with_its_interval(found: Evidence) -> None:
-    text = " ".join(sentences(found))
-    assert "soft-pruned-int8 has the lowest latency" in text
-    assert "faster than the teacher" in text
+    said = sentences(found)[0]
+    assert said.text.startswith("On cpu, 1 thread, batch 1: `soft-pruned-int8` is 17.2x (17.")
+    assert "faster than the teacher and 31.8x smaller, and loses 2.5 points (" in said.text
+    assert said.warnings == ("mostly call overhead",)
 
 
 def test_files_of_equal_latency_are_not_ranked(folder: Build) -> None:
     found = evidence(folder(steps={"from-scratch": [], "soft": STEPS["soft"]}, batch_sizes=(1,)).write())
-    assert "cannot be told from it" in next(line for line in sentences(found) if "lowest latency" in line)
+    assert "cannot be told from it, in accuracy or in latency" in sentences(found)[0].text
+
+
+def test_targets_that_answer_alike_share_their_columns_and_their_heading(folder: Build) -> None:
+    targets = ("local-cpu-1t-fp32", "local-cpu-2t-fp32")
+    found = evidence(folder(steps=FEW, targets=targets, batch_sizes=(1,)).write())
+    keys = [column.key for column in build_table(found).columns]
+    assert keys.count("accuracy") == keys.count("bytes") == 1
+    assert keys.count("p50") == 2
+    assert "cpu, 2 threads, batch 1" in {column.group for column in build_table(found).columns}
+
+
+def test_a_trouble_on_one_target_marks_no_number_of_another(folder: Build) -> None:
+    path = folder(steps=FEW, seeds=(0, 1, 2), batch_sizes=(1,)).write()
+    reason = "the provider fell back."
+    records.append(path / "records.jsonl", [
+        Accuracy(suite="s", case="soft", seed=0, key="x", target="local-cuda-1t-fp32", status="failed", reason=reason)
+    ])  # fmt: skip
+    table = build_table(evidence(path))
+    by_group = {column.group: column.cells[2] for column in table.columns if column.key == "accuracy"}
+    assert by_group["Accuracy on cpu, 1 thread"].notes == ()
+    assert table.footnotes[by_group["Accuracy on cuda, 1 thread"].notes[0] - 1].endswith(reason)
+
+
+def test_a_case_with_fewer_seeds_says_so_at_its_number(folder: Build) -> None:
+    path = folder(steps=FEW, batch_sizes=(1,)).write()
+    kept = [r for r in records.read(path / "records.jsonl") if (r.case, r.seed) not in {("soft", 1), ("soft", 2)}]
+    (path / "records.jsonl").unlink()
+    records.append(path / "records.jsonl", kept)
+    table = build_table(evidence(path))
+    cell = next(column for column in table.columns if column.key == "accuracy").cells[2]
+    assert [table.footnotes[note - 1] for note in cell.notes] == ["1 seed only; the others were not recorded"]
+
+
+def test_memory_is_what_a_file_added_to_its_process(folder: Build) -> None:
+    table = build_table(evidence(folder(steps=FEW, memory=True).write()))
+    column = next(column for column in table.columns if column.key == "memory" and column.group == "batch 32")
+    assert column.cells[1].value == 212_000 * 32
+    assert column.rank >= HIDDEN
+
+
+def test_columns_sort_by_their_numbers(found: Evidence) -> None:
+    columns = {column.key: column for column in build_table(found).columns}
+    values = [cell.value for cell in columns["difference"].cells]
+    assert values[1] == 0.0
+    assert all(value is not None for value in values[1:])
+    assert columns["training"].cells[1].value == pytest.approx(12 * 0.4e9)
+
+
+def test_a_case_that_is_faster_but_less_accurate_is_told_with_its_price(folder: Build) -> None:
+    """Eight seeds, so that the loss of pruning counts: the answer keeps to the accurate ones and names the other."""
+    steps = {name: STEPS[name] for name in ("from-scratch", "soft", "pruned-structured")}
+    said = sentences(evidence(folder(steps=steps, seeds=tuple(range(8)), batch_sizes=(1,)).write()))
+    assert said[0].text.startswith("On cpu, 1 thread, batch 1: `soft` is 3.")
+    assert "`pruned-structured` is faster still (7." in said[0].text
+    assert "but loses" in said[0].text

@@ -1,0 +1,101 @@
+"""Who can be chosen on one device at one batch size, and by which numbers; who cannot, and why. Decides nothing."""
+
+from dataclasses import dataclass
+
+from kdbench.errors import KdbenchError
+from kdbench.evidence import CaseView, Evidence, LatencyView, Results, Setting
+from kdbench.evidence.accuracy import SPLIT, BySeed, answers_by_case
+from kdbench.limits import Limits
+from kdbench.records import TEACHER, Accuracy, Size
+
+VALIDATION = "validation"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A case with everything measured that a choice needs."""
+
+    name: str
+    answers: BySeed
+    """On the split that is chosen on."""
+    latency: LatencyView
+    onnx_bytes: float
+    """Of the largest of its seeds' files: whichever is shipped must fit."""
+    memory_bytes: float | None
+
+
+@dataclass(frozen=True)
+class Lineup:
+    """Everybody on one device at one batch size."""
+
+    setting: Setting
+    split: str
+    """The one that is chosen on: "validation", or "test" where nothing else was recorded."""
+    candidates: tuple[Candidate, ...]
+    """In the suite's order; all with the same seeds."""
+    excluded: dict[str, str]
+    """Case -> why it cannot be chosen."""
+    baseline: BySeed | None
+    """What the suite's baseline answered; None where it lacks a seed."""
+
+
+def lineup(evidence: Evidence, setting: Setting, limits: Limits) -> Lineup:
+    """The candidates of a setting. Raises KdbenchError where nobody has a number that the choice needs."""
+    results, target = evidence.results, setting[0]
+    split = _split(results, target)
+    answers = answers_by_case(results, target, split)
+    students = [case for case in evidence.cases if case.name != TEACHER]
+    seeds = frozenset(seed for case in students for seed in answers.get(case.name, ()))
+    bytes_of = _largest_files(results, target)
+    _require(bool(seeds), "accuracy", setting)
+    _require(any(case.name in bytes_of for case in students), "file size", setting)
+    _require(limits.memory is None or any(setting in case.memory_bytes for case in students), "memory", setting)
+    found, excluded = [], {}
+    for case in students:
+        missing_seeds = seeds - answers.get(case.name, {}).keys()
+        if reason := _reason(case, setting, missing_seeds, limits):
+            excluded[case.name] = reason
+        else:
+            latency, memory = case.latency[setting], case.memory_bytes.get(setting)
+            found.append(Candidate(case.name, answers[case.name], latency, bytes_of[case.name], memory))
+    baseline = answers.get(results.plan.baseline, {})
+    return Lineup(setting, split, tuple(found), excluded, baseline if baseline.keys() == seeds else None)
+
+
+def _split(results: Results, target: str) -> str:
+    """Validation where the suite has it. The test split is for reporting; without validation there is no other."""
+    recorded = {r.split for r in results.of(Accuracy) if r.target == target and r.case != TEACHER}
+    return VALIDATION if VALIDATION in recorded else SPLIT
+
+
+def _require(measured: bool, what: str, setting: Setting) -> None:
+    if not measured:
+        target, batch_size = setting
+        raise KdbenchError(
+            f"no case's {what} was measured on {target} at batch size {batch_size}, so nothing can be chosen by it; "
+            "measure it, or leave that limit or target out."
+        )
+
+
+def _largest_files(results: Results, target: str) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for record in results.of(Size):
+        if record.target in (target, None):
+            found[record.case] = max(found.get(record.case, 0), record.onnx_bytes or 0)
+    return found
+
+
+def _reason(case: CaseView, setting: Setting, missing_seeds: frozenset[int], limits: Limits) -> str | None:
+    """Why a case cannot be chosen; None where it can."""
+    if troubles := case.problems_on(setting[0]):
+        return " ".join(troubles)
+    if missing_seeds:
+        return f"no accuracy was recorded for seed {', '.join(map(str, sorted(missing_seeds)))}"
+    measured = {
+        f"{SPLIT} accuracy": setting[0] in case.accuracy,
+        "latency": setting in case.latency,
+        "file size": setting[0] in case.size,
+        "memory": limits.memory is None or setting in case.memory_bytes,
+    }
+    lacking = [what for what, there in measured.items() if not there]
+    return f"no {lacking[0]} was recorded" if lacking else None

@@ -1,0 +1,73 @@
+"""What a case is and what it costs against others, in the numbers that are reported: the test split's, never the ones
+that were chosen by."""
+
+from dataclasses import dataclass
+
+from kdbench.evidence import CaseView, Evidence, LatencyView, Setting
+from kdbench.evidence.intervals import Difference, Estimate
+from kdbench.records import TEACHER
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One case against another; ratios above 1 are better. None is what was not measured, or has no pair."""
+
+    case: str
+    """The other one."""
+    accuracy: Difference | None
+    """In rates, on the test split."""
+    speedup: Estimate | None
+    compression_ratio: float | None
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A case on one device at one batch size; None is what was not measured."""
+
+    case: str
+    accuracy: Estimate | None
+    """A rate, on the test split."""
+    latency_p50_ns: Estimate | None
+    onnx_bytes: float | None
+    memory_bytes: float | None
+    """What loading and running it adds to a process."""
+    against: tuple[Comparison, ...]
+    """The teacher, then the baseline of its student."""
+    warnings: tuple[str, ...]
+    """What is to be said of its latency."""
+
+
+def offer(evidence: Evidence, name: str, setting: Setting) -> Offer | None:
+    """A case's numbers; None where the records know no such case."""
+    case = evidence.case(name)
+    if case is None:
+        return None
+    accuracy, latency, size = case.accuracy.get(setting[0]), case.latency.get(setting), case.size.get(setting[0])
+    return Offer(
+        case=name,
+        accuracy=accuracy.estimate if accuracy else None,
+        latency_p50_ns=latency.p50_ns if latency else None,
+        onnx_bytes=size.onnx_bytes if size else None,
+        memory_bytes=case.memory_bytes.get(setting),
+        against=_comparisons(case, setting, latency),
+        warnings=latency.warnings if latency else (),
+    )
+
+
+def _comparisons(case: CaseView, setting: Setting, latency: LatencyView | None) -> tuple[Comparison, ...]:
+    accuracy, size = case.accuracy.get(setting[0]), case.size.get(setting[0])
+    others = {"teacher": TEACHER, "baseline": case.baseline}
+    differences = {
+        "teacher": accuracy.to_teacher if accuracy else None,
+        "baseline": accuracy.difference if accuracy else None,
+    }
+    return tuple(
+        Comparison(
+            case=other,
+            accuracy=differences[role],
+            speedup=latency.speedup.get(role) if latency else None,
+            compression_ratio=size.compression_ratio.get(role) if size else None,
+        )
+        for role, other in others.items()
+        if other is not None and other != case.name and case.name != TEACHER
+    )

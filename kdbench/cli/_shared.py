@@ -1,0 +1,52 @@
+"""What several verbs share: a suite's plan, the store, the report. Imports what it needs when it is called."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from kdbench.plan import Plan
+    from kdbench.store import Store
+
+suite_argument = click.argument("suite", type=click.Path(path_type=Path), metavar="SUITE.yaml")
+store_option = click.option(
+    "--store",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="KDBENCH_STORE",
+    help="Folder of finished stages, shared by all suites.  [default: in the user's cache folder]",
+)
+case_option = click.option("--case", "cases", multiple=True, metavar="GLOB", help="Only these cases; repeatable.")
+seed_option = click.option("--seed", "seeds", multiple=True, metavar="GLOB", help="Only these seeds; repeatable.")
+
+
+def plan_of(path: Path) -> "Plan":
+    """The whole plan of a suite file."""
+    from kdbench import probe
+    from kdbench.planner import make_plan
+    from kdbench.suite import load
+
+    suite = load(path)
+    return make_plan(suite, probe.machine(entry.python for entry in suite.measure))
+
+
+def open_store(path: Path | None) -> "Store":
+    """The store in a folder, or the one in the user's cache folder."""
+    from kdbench import probe
+    from kdbench.store import Store
+
+    return Store(path or probe.cache_folder() / "store")
+
+
+def report(results: Path, output: Path | None = None, formats: tuple[str, ...] | None = None) -> Path:
+    """Write a report and print its table; the path of its page."""
+    from kdbench.evidence import evidence
+    from kdbench.render import USUAL, terminal_table
+    from kdbench.render import render as render_report
+    from kdbench.render.choice_forms import asked_text
+
+    written = render_report(results, output or results / "report", formats or USUAL)
+    if chosen := asked_text(evidence(results)):
+        click.echo(f"{chosen}\n")
+    click.echo(terminal_table(results))
+    return written[0]

@@ -1,0 +1,38 @@
+"""The verb on the stage store."""
+
+from pathlib import Path
+
+import click
+
+from kdbench.cli._shared import open_store, plan_of, store_option
+
+
+@click.command("store")
+@store_option
+@click.option("--older-than", type=float, metavar="DAYS", help="Remove stages that nobody used for so long.")
+@click.option(
+    "--unused-by",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="SUITE.yaml",
+    help="Remove stages that none of these suites uses; repeatable.",
+)
+@click.option("--yes", is_flag=True, help="Remove without asking.")
+def store_command(store: Path | None, older_than: float | None, unused_by: tuple[Path, ...], yes: bool) -> None:
+    """Show the stage store's size by kind, and clean it."""
+    from kdbench import units
+    from kdbench.outlook import store_text, sweep
+
+    opened = open_store(store)
+    if older_than is None and not unused_by:
+        click.echo(store_text(opened))
+        return
+    used = {key for path in unused_by for key in plan_of(path).stages} if unused_by else None
+    doomed = sweep(opened, older_than, used)
+    total = sum(entry.byte_count for entry in doomed)
+    click.echo(f"{len(doomed)} of the stages in {opened.root} would go: {units.size(total)}.")
+    if doomed and (yes or click.confirm("Remove them?")):
+        for entry in doomed:
+            opened.discard(entry.key)
+        freed = opened.remove_scratch()
+        click.echo(f"Removed {units.size(total + freed)}.")

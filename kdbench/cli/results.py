@@ -1,0 +1,96 @@
+"""Verbs on a results folder: render, load, choose, get."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kdbench.cli._shared import report
+
+
+@click.command()
+@click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path, file_okay=False))
+@click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="[default: RESULTS/report]")
+@click.option("--format", "formats", multiple=True, metavar="FORMAT", help="Only this one: html, markdown, latex, csv, "
+              "parquet, png, svg, pdf; repeatable.  [default: html, markdown, csv, png, svg]")  # fmt: skip
+def render(results: tuple[Path, ...], output: Path | None, formats: tuple[str, ...]) -> None:
+    """Make tables, figures and the page again from a results folder.
+
+    Of two folders: one page that says what changed from the first to the second. Of a folder that holds results
+    folders: the report of each and one page that leads to them.
+    """
+    from kdbench.render import USUAL, render_all, render_changes
+
+    if len(results) > 2:
+        raise click.UsageError("give one results folder, two to compare, or a folder that holds several.")
+    if len(results) == 2:
+        page, said = render_changes(*results, output or results[1] / "report")
+        click.echo("\n".join(said))
+    elif (results[0] / "records.jsonl").exists() or not results[0].is_dir():
+        page = report(results[0], output, formats or USUAL)
+    else:
+        page = render_all(results[0], output or results[0], formats or USUAL)[0]
+    click.echo(f"Report: {page}")
+
+
+@click.command()
+@click.argument("results", type=click.Path(path_type=Path, file_okay=False))
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A .csv or .parquet file.")
+def load(results: Path, output: Path | None) -> None:
+    """Print every measurement as CSV, a row each, units in the column names; `kdbench.load` gives the DataFrame."""
+    from kdbench.render.tidy import load as load_frame
+    from kdbench.render.tidy import write_frame
+
+    table = load_frame(results)
+    if output is None:
+        click.echo(table.to_csv(index=False), nl=False)
+    else:
+        write_frame(table, output)
+        click.echo(f"{len(table)} measurements: {output}")
+
+
+def _limit(context: click.Context, option: click.Parameter, text: str | None) -> str | None:
+    """A limit's text, checked; click says the option's name."""
+    from kdbench.limits import PARSERS
+
+    try:
+        if text is not None:
+            PARSERS[str(option.name)](text)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.", context, option) from None
+    return text
+
+
+@click.command("choose")
+@click.argument("results", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--latency-p50", callback=_limit, metavar="TIME", help="Highest median latency of a call: 2ms, 800us.")
+@click.option("--bytes", callback=_limit, metavar="SIZE", help="Largest ONNX file: 1MiB, 500kB.")
+@click.option("--accuracy-drop", callback=_limit, metavar="POINTS", help="Furthest below the suite's baseline: 1pt.")
+@click.option("--memory", callback=_limit, metavar="SIZE", help="Most memory that loading and running it adds.")
+@click.option("--batch-size", "batch_sizes", type=int, multiple=True, help="Only this one; repeatable.")
+@click.option("--target", "targets", multiple=True, metavar="ID", help="Only this device; repeatable.")
+@click.option("--format", "form", type=click.Choice(["text", "markdown", "json"]), default="text", show_default=True)
+def choose_command(
+    results: Path, batch_sizes: tuple[int, ...], targets: tuple[str, ...], form: str, **limits: Any
+) -> None:
+    """Say which case to ship on each device under limits; those given here win over the suite's own.
+
+    The choice is made on the validation split and told in numbers of the test split.
+    """
+    from kdbench.choose import Limits, choose
+    from kdbench.render.choice_forms import written
+
+    click.echo(written(choose(results, Limits(**limits), targets, batch_sizes), form))
+
+
+@click.command("get")
+@click.argument("results", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("case")
+@click.option("--seed", type=int, help="Which training of it.  [default: the best on validation]")
+@click.option("--target", metavar="ID", help="For which target, where each has a file of its own.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Empty or new folder to write.")
+def get_command(results: Path, case: str, seed: int | None, target: str | None, output: Path) -> None:
+    """Hand over a case's ONNX file with its manifest and a program that runs it."""
+    from kdbench.get import get, handed_text
+
+    click.echo(handed_text(get(results, case, output, seed, target)))

@@ -1,0 +1,85 @@
+"""Verbs on a suite file: run, plan, validate."""
+
+import shlex
+import sys
+from pathlib import Path
+
+import click
+
+from kdbench.cli._shared import case_option, open_store, plan_of, report, seed_option, store_option, suite_argument
+
+SOME_FAILED = 1
+INTERRUPTED = 130
+
+
+@click.command()
+@suite_argument
+@case_option
+@seed_option
+@click.option("--jobs", "-j", type=click.IntRange(min=1), help="Stages side by side.  [default: cores / threads]")
+@store_option
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Results folder.  [default: results/NAME]"
+)
+def run(
+    suite: Path,
+    cases: tuple[str, ...],
+    seeds: tuple[str, ...],
+    jobs: int | None,
+    store: Path | None,
+    output: Path | None,
+) -> None:
+    """Run a suite to a report; what is finished already is reused."""
+    from rich.console import Console
+
+    from kdbench import runner
+    from kdbench.suite import select
+
+    plan = plan_of(suite)
+    chosen = plan.chosen(select(plan.suite, cases, seeds))
+    folder = output or Path("results") / plan.suite.name
+    opened = open_store(store)
+    console = Console(stderr=True)
+    command = shlex.join(["kdbench", *sys.argv[1:]])
+    console.print(f"Suite {plan.suite.name}: results in {folder}, store {opened.root}", highlight=False, soft_wrap=True)
+    work = runner.Run(plan, chosen, opened, folder, command)
+    if not work.todo:
+        console.print(f"Nothing to do: all {work.summary.stage_count} stages are in the store.", highlight=False)
+    try:
+        summary = work.walk(jobs or runner.default_jobs(plan), console)
+    except KeyboardInterrupt:
+        console.print("\nStopped. What is finished is kept; to go on, run the same command again:", highlight=False)
+        console.print(f"  {command}", highlight=False, soft_wrap=True)
+        sys.exit(INTERRUPTED)
+    report(folder)
+    console.print(
+        f"{summary.computed} stages computed, {summary.reused} reused, {len(summary.failures)} failed or skipped.",
+        highlight=False,
+    )
+    for warning in summary.warnings:
+        console.print(f"Warning: {warning}", highlight=False, soft_wrap=True)
+    click.echo(f"Report: {folder / 'report' / 'index.html'}")
+    if summary.failures:
+        sys.exit(SOME_FAILED)
+
+
+@click.command("plan")
+@suite_argument
+@case_option
+@seed_option
+@store_option
+def plan_command(suite: Path, cases: tuple[str, ...], seeds: tuple[str, ...], store: Path | None) -> None:
+    """Say what a run would do: stages, what the store has, what is left."""
+    from kdbench.outlook import plan_text
+    from kdbench.suite import select
+
+    plan = plan_of(suite)
+    click.echo(plan_text(plan, plan.chosen(select(plan.suite, cases, seeds)), open_store(store)))
+
+
+@click.command()
+@suite_argument
+def validate(suite: Path) -> None:
+    """Check a suite file: names, fields, order of steps, and that its parts and data fit together."""
+    plan = plan_of(suite)
+    click.echo(f"{suite}: ok: {len(plan.cases)} cases, {len(plan.suite.seeds)} seeds, {len(plan.targets)} targets.")

@@ -1,0 +1,1 @@
+"""What goes with a model that is handed over: which file it is, what is said of it, how to run it."""

@@ -1,0 +1,128 @@
+"""Which ONNX file of a results folder is meant: a case, its seed, the targets it is for. Writes nothing."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kdbench import units
+from kdbench.errors import StoreError, UnknownName, nearest
+from kdbench.evidence import Results
+from kdbench.records import Accuracy, Size
+from kdbench.store import sha256_of
+
+Files = dict[int, dict[str, Size]]
+"""Seed -> target -> what is known of the file; seeds rising, targets in the suite's order."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """One file, whole as it was recorded."""
+
+    size: Size
+    """Of the first target; it names case and seed, too."""
+    path: Path
+    targets: tuple[str, ...]
+    how: str
+    """In a sentence: why this seed."""
+
+
+def choose_file(results: Results, case: str, seed: int | None = None, target: str | None = None) -> Chosen:
+    """The file of a case: of that seed, else of the best on validation; for that target, else for all that share it.
+
+    Raises UnknownName for a case or target that there is none of, StoreError where there is no such file (saying why),
+    where targets have files of their own, or where the file is not the one recorded.
+    """
+    _known(results, case, target)
+    files = _files(results, case, seed, target)
+    if any(len({size.onnx_sha256 for size in by_target.values()}) > 1 for by_target in files.values()):
+        named = ", ".join(f"--target {name}" for name in _targets(files))
+        raise StoreError(f"{case} has a file of its own for each target; say for which: {named}.")
+    best, how = (seed, f"Seed {seed}, as asked for.") if seed is not None else _best(results, case, files)
+    sizes = files[best]
+    first = next(iter(sizes.values()))
+    return Chosen(first, _whole(results, first), tuple(sizes), how)
+
+
+def _known(results: Results, case: str, target: str | None) -> None:
+    if case not in results.case_names:
+        raise UnknownName(f"'{results.folder}' has no case '{case}'. {nearest(case, results.case_names)}")
+    if target is not None and target not in results.targets:
+        raise UnknownName(f"'{results.folder}' has no target '{target}'. {nearest(target, results.targets)}")
+
+
+def _files(results: Results, case: str, seed: int | None, target: str | None) -> Files:
+    found: Files = {}
+    order = {name: place for place, name in enumerate(results.targets)}
+    for size in sorted(results.of(Size, case), key=lambda size: (size.seed, order.get(size.target or "", 0))):
+        if seed in (None, size.seed) and target in (None, size.target):
+            found.setdefault(size.seed, {})[size.target or ""] = size
+    if not found:
+        raise StoreError(_why_none(results, case, seed, target))
+    return found
+
+
+def _why_none(results: Results, case: str, seed: int | None, target: str | None) -> str:
+    """What stopped it, where that is on record."""
+    asked = [case, *([f"seed {seed}"] if seed is not None else []), *([f"on {target}"] if target is not None else [])]
+    reasons = [
+        f"{record.status}: {record.reason}"
+        for record in results.records
+        if record.case == case
+        and record.status != "ok"
+        and seed in (None, record.seed)
+        and target in (None, record.target or target)
+    ]
+    seeds = sorted({size.seed for size in results.of(Size, case)})
+    there = f"it has one for {_seeds(seeds)}." if seeds else "it was never evaluated."
+    return f"{', '.join(asked)} has no file; {reasons[0] if reasons else there}"
+
+
+def _best(results: Results, case: str, files: Files) -> tuple[int, str]:
+    """The seed with the best mean over the targets, the lowest of those that are level; and how that was found."""
+    if len(files) == 1:
+        seed = next(iter(files))
+        return seed, f"Seed {seed}, the only one with a file."
+    split = "validation" if _rates(results, case, files, "validation") else "test"
+    rates = _rates(results, case, files, split)
+    if not rates:
+        raise StoreError(
+            f"{case} has no accuracy on record to choose a seed by; say which: --seed {next(iter(files))}."
+        )
+    top = max(rates.values())
+    level = [seed for seed, rate in rates.items() if rate == top]
+    shared = f", level with {_seeds(level[1:])}" if level[1:] else ""
+    how = f"Seed {level[0]}, the best of {_seeds(rates)} on {split} ({units.percent(top)} %){shared}."
+    if split == "test":
+        how += " The suite has no validation split: the choice was made on test, so the accuracy there flatters."
+    return level[0], how
+
+
+def _rates(results: Results, case: str, files: Files, split: str) -> dict[int, float]:
+    found: dict[int, list[float]] = {seed: [] for seed in files}
+    for record in results.of(Accuracy, case):
+        if record.split == split and record.value is not None and record.target in files.get(record.seed, {}):
+            found[record.seed].append(record.value)
+    return {seed: float(np.mean(values)) for seed, values in found.items() if values}
+
+
+def _whole(results: Results, size: Size) -> Path:
+    """The file itself, once it is the one that was evaluated and timed."""
+    path = results.file(size.onnx_path)
+    remedy = f"run the suite again with -o '{results.folder}': what is finished is reused."
+    if path is None:
+        named = results.folder / (size.onnx_path or f"models/{size.case}")
+        raise StoreError(f"'{named}' is not there; {remedy}")
+    if sha256_of(path) != size.onnx_sha256:
+        raise StoreError(f"'{path}' is not the file that was measured (its SHA-256 differs); remove it and {remedy}")
+    return path
+
+
+def _targets(files: Files) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(target for by_target in files.values() for target in by_target))
+
+
+def _seeds(seeds: Iterable[int]) -> str:
+    numbers = [str(seed) for seed in seeds]
+    return f"seed{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}"

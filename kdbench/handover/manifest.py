@@ -1,0 +1,171 @@
+"""manifest.json of a handed-over model: what goes in and comes out, what was measured on what, where it came from."""
+
+from typing import Any
+
+import numpy as np
+
+from kdbench.errors import StoreError
+from kdbench.evidence import Results
+from kdbench.evidence.latency import latency_view
+from kdbench.handover.chosen import Chosen
+from kdbench.measure.sessions import GRAPH_OPTIMIZATIONS, PROVIDERS, SessionSpec
+from kdbench.records import Accuracy, Environment, Latency, Memory
+from kdbench.task_file import KeptTask
+
+SCHEMA = 1
+MODEL_FILE, MANIFEST_FILE, PREDICT_FILE, INPUTS_FILE = "model.onnx", "manifest.json", "predict.py", "inputs.npz"
+
+FORMULA = "(x * scale - mean) / std as float32, mean and std per channel (axis 1)"
+IMAGE_RULE = (
+    "upright as EXIF says; RGB (3 channels) or grey (1), 0 to 255; where it is not size x size, the shorter side is "
+    "brought to size by Pillow's filter `resize` and the longer one cut, `crop_centre` of it left of and above the "
+    "rest; channels first"
+)
+
+Json = dict[str, Any]
+
+
+def manifest(results: Results, task: KeptTask, chosen: Chosen) -> Json:
+    """Everything there is to say, as JSON data; what is not known is left out.
+
+    Raises StoreError where the records have no test accuracy of the file.
+    """
+    inputs, outputs = _ends(chosen)
+    known: Json = {
+        "schema": SCHEMA,
+        "suite": results.plan.suite,
+        "case": chosen.size.case,
+        "seed": chosen.size.seed,
+        "chosen": chosen.how,
+        "steps": chosen.size.steps,
+        "model": _model(chosen),
+        "inputs": inputs,
+        "outputs": outputs,
+        "preprocessing": {"formula": FORMULA, **task.description.preprocessing.model_dump(mode="json")},
+        "image": {"rule": IMAGE_RULE, **task.image_form.model_dump(mode="json")} if task.image_form else None,
+        "class_names": task.description.class_names,
+        "run": _run(results, chosen.targets[0]),
+        "measured": [_measured(results, chosen, target) for target in chosen.targets],
+        "data": _data(task),
+        "lineage": chosen.size.lineage,
+        "versions": results.plan.versions,
+    }
+    return {name: _without_missing(value) for name, value in known.items() if value is not None}
+
+
+def _model(chosen: Chosen) -> Json:
+    size = chosen.size
+    return {
+        "file": MODEL_FILE,
+        "sha256": size.onnx_sha256,
+        "bytes": size.onnx_bytes,
+        "gzip_bytes": size.onnx_gzip_bytes,
+        "parameter_count": size.parameter_count,
+        "mac_count": size.mac_count,
+        "mac_rule": size.mac_rule,
+    }
+
+
+def _ends(chosen: Chosen) -> tuple[list[Json], list[Json]]:
+    """Name, shape and type of each input and output, from the file itself."""
+    import onnx
+
+    graph = onnx.load(chosen.path).graph
+    weights = {tensor.name for tensor in graph.initializer}
+    return [_value(v) for v in graph.input if v.name not in weights], [_value(v) for v in graph.output]
+
+
+def _value(value: Any) -> Json:
+    from onnx import helper
+
+    tensor = value.type.tensor_type
+    dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.elem_type))
+    shape = [axis.dim_param or axis.dim_value for axis in tensor.shape.dim]
+    return {"name": value.name, "shape": shape, "type": dtype.name}
+
+
+def _run(results: Results, target: str) -> Json:
+    """How the file was run when its accuracy was taken; batches count, for dynamic quantization looks at them whole."""
+    from kdbench.stages.evaluate import PREDICTION_BATCH
+
+    session = _session(results, target)
+    return {
+        "batch_size": PREDICTION_BATCH,
+        "provider": session.provider_asked,
+        "provider_options": session.provider_options(),
+        "threads_intra": session.threads_intra,
+        "graph_optimization": GRAPH_OPTIMIZATIONS[session.graph_optimization],
+    }
+
+
+def _session(results: Results, target: str) -> SessionSpec:
+    """The session of a target, from any timing on it; a plain one where nothing was timed there."""
+    timed = next((record for record in results.of(Latency) if record.target == target), None)
+    if timed is None:
+        return SessionSpec()
+    names = {theirs: ours for ours, theirs in PROVIDERS.items()}
+    return SessionSpec(
+        provider=names.get(timed.provider_asked or "", "cpu"),
+        threads_intra=timed.threads_intra or 1,
+        graph_optimization=timed.graph_optimization or "all",
+        precision=timed.precision or "fp32",
+    )
+
+
+def _measured(results: Results, chosen: Chosen, target: str) -> Json:
+    """One target: accuracy by split, latency and memory by batch size, on which device and when."""
+    case, seed = chosen.size.case, chosen.size.seed
+    accuracy = [r for r in results.of(Accuracy, case) if (r.seed, r.target) == (seed, target)]
+    latency = [r for r in results.of(Latency, case) if (r.seed, r.target) == (seed, target)]
+    memory = [r for r in results.of(Memory, case) if (r.seed, r.target) == (seed, target)]
+    if not any(record.split == "test" for record in accuracy):
+        raise StoreError(f"'{results.folder}' has no test accuracy of {case}, seed {seed}, on {target}; run it again.")
+    dates = [record.created_utc for record in (*accuracy, *latency) if record.created_utc]
+    return {
+        "target": target,
+        "device": _device(results, {record.fingerprint for record in latency}),
+        "runtime": accuracy[0].runtime,
+        "date_utc": max(dates, default=None),
+        "accuracy": {record.split: _accuracy(record) for record in accuracy},
+        "latency": [_latency(record) for record in latency],
+        "memory": [{"batch_size": r.batch_size, "peak_rss_bytes": r.peak_rss_bytes} for r in memory],
+    }
+
+
+def _accuracy(record: Accuracy) -> Json:
+    return {"value": record.value, "correct_count": record.correct_count, "example_count": record.example_count}
+
+
+def _latency(record: Latency) -> Json:
+    view = latency_view([record], None)
+    return {
+        "batch_size": record.batch_size,
+        "threads_intra": record.threads_intra,
+        "p50_ns": round(view.p50_ns.value),
+        "p90_ns": None if view.p90_ns is None else round(view.p90_ns),
+        "process_count": len(view.processes),
+        "sample_count": sum(map(len, view.processes)),
+        "warnings": view.warnings,
+    }
+
+
+def _device(results: Results, fingerprints: set[str | None]) -> Json | None:
+    known = [record for record in results.of(Environment) if record.fingerprint in fingerprints]
+    return {"fingerprint": known[0].fingerprint, **(known[0].facts or {})} if known else None
+
+
+def _data(task: KeptTask) -> Json:
+    return {
+        "task": task.name,
+        "origin": task.origin or None,
+        "example_counts": task.description.example_counts,
+        "notes": task.description.notes,
+        "key": task.data_key,
+    }
+
+
+def _without_missing(data: Any) -> Any:
+    """The data without what is None, at any depth: missing is absent."""
+    if isinstance(data, dict):
+        return {name: _without_missing(value) for name, value in data.items() if value is not None}
+    return [_without_missing(value) for value in data] if isinstance(data, list | tuple) else data

@@ -1,0 +1,112 @@
+"""The command line as a user meets it: help, lists, plans, clean errors, exit codes, no torch."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from kdbench import registry
+from kdbench.cli import cli
+
+SUITES = Path(__file__).parent.parent / "suites"
+
+
+def kdbench(*arguments: str, cwd: Path | None = None, code: int = 0) -> str:
+    """What a command printed; its errors where the code is not 0."""
+    done = subprocess.run(
+        [sys.executable, "-m", "kdbench", *arguments], capture_output=True, text=True, check=False, cwd=cwd
+    )
+    assert done.returncode == code, done.stderr
+    return done.stderr if code else done.stdout
+
+
+@pytest.mark.parametrize("verb", sorted(cli.commands))
+def test_every_verb_explains_itself(verb: str) -> None:
+    result = CliRunner().invoke(cli, [verb, "--help"])
+    assert result.exit_code == 0
+    assert str(cli.commands[verb].help).split()[0] in result.output
+
+
+@pytest.mark.parametrize("kind", registry.KINDS)
+def test_list_has_a_line_for_every_registered_name(kind: str) -> None:
+    lines = kdbench("list", f"{kind}s").splitlines()
+    assert [line.split()[0] for line in lines] == sorted(registry.names(kind))
+
+
+def test_list_providers_names_what_a_suite_may_ask_for() -> None:
+    assert "cpu       CPUExecutionProvider" in kdbench("list", "providers")
+
+
+def test_describe_shows_formula_paper_and_bounds() -> None:
+    said = kdbench("describe", "soft_distillation")
+    assert "T^2 * KL(softmax(t / T) || softmax(s / T))" in said
+    assert "Hinton, Vinyals, Dean 2015" in said
+    assert "temperature: number, > 0, default 4.0" in said
+    assert "Needs: teacher" in said
+
+
+def test_describe_knows_recipes_and_names_the_nearest() -> None:
+    assert "epochs: whole number, > 0, required" in kdbench("describe", "recipe")
+    assert "Did you mean 'soft_distillation'?" in kdbench("describe", "soft_destillation", code=2)
+
+
+def test_validate_and_plan_of_the_quickstart(tmp_path: Path) -> None:
+    quickstart = str(SUITES / "quickstart.yaml")
+    assert kdbench("validate", quickstart).endswith("ok: 9 cases, 3 seeds, 1 targets.\n")
+    said = kdbench("plan", quickstart, "--store", str(tmp_path))
+    assert "soft_distillation > structured_pruning > static_quantization" in said
+    assert "stages to do" in said
+    part = kdbench("plan", quickstart, "--store", str(tmp_path), "--case", "soft", "--seed", "2")
+    assert int(part.splitlines()[-1].split()[0]) < int(said.splitlines()[-1].split()[0])
+
+
+def test_schema_is_json_schema() -> None:
+    assert json.loads(kdbench("schema"))["properties"].keys() >= {"task", "cases", "measure"}
+
+
+def test_a_mistake_in_a_suite_is_one_line_with_its_place(tmp_path: Path) -> None:
+    text = (
+        (SUITES / "quickstart.yaml")
+        .read_text()
+        .replace("soft_distillation: {temperature: 4}]", "soft_distillation: {temprature: 4}]")
+    )
+    (tmp_path / "s.yaml").write_text(text)
+    said = kdbench("validate", "s.yaml", cwd=tmp_path, code=2)
+    assert said == (
+        "s.yaml:20: cases.soft.0.soft_distillation.temprature: soft_distillation has no field 'temprature'. "
+        "Did you mean 'temperature'?\n"
+    )
+
+
+def test_a_missing_suite_is_named(tmp_path: Path) -> None:
+    said = kdbench("run", "none.yaml", cwd=tmp_path, code=2)
+    assert "none.yaml" in said
+    assert "Traceback" not in said
+
+
+def test_unknown_options_and_verbs_are_bad_input() -> None:
+    assert "No such option" in kdbench("run", "--colour", code=2)
+    assert "No such command" in kdbench("ran", code=2)
+
+
+def test_a_place_that_cannot_be_written_says_so_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    quickstart = str(SUITES / "quickstart.yaml")
+    said = kdbench("run", quickstart, "--store", "file/store", cwd=tmp_path, code=2)
+    assert said == "cannot write the store 'file/store' (Not a directory); name another folder with --store.\n"
+    said = kdbench("run", quickstart, "--store", "store", "-o", "file/results", cwd=tmp_path, code=2)
+    assert said.splitlines()[-1].startswith("cannot write 'file/results' (Not a directory)")
+
+
+def test_the_store_is_shown_and_swept(tmp_path: Path) -> None:
+    assert "0 stages" in kdbench("store", "--store", str(tmp_path))
+    assert "0 of the stages" in kdbench("store", "--store", str(tmp_path), "--older-than", "0", "--yes")
+
+
+def test_a_folder_without_records_cannot_be_rendered(tmp_path: Path) -> None:
+    assert "holds no results; give a folder that `kdbench run -o FOLDER` wrote" in kdbench(
+        "render", str(tmp_path), code=2
+    )
