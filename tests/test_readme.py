@@ -1,11 +1,14 @@
 """What the README says is what happens: its commands, its table, its technique."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
-from kdbench import testing
+from kdbench import records, testing
+from kdbench.records import Environment, Latency
+from kdbench.render import render
 from kdbench.suite import load
 
 ROOT = Path(__file__).parent.parent
@@ -40,7 +43,26 @@ def test_ci_runs_the_readmes_own_test_command() -> None:
 def test_the_table_in_the_readme_is_the_reference_runs() -> None:
     shown = re.search(r"<!-- table: (\S+) -->\n(.*?)<!-- end -->", README, re.DOTALL)
     assert shown
-    assert shown.group(2).strip() == (ROOT / shown.group(1)).read_text().strip()
+    made = (ROOT / shown.group(1)).read_text()
+    assert shown.group(2).strip() == made[made.index("- On cpu") :].strip()
+
+
+def test_the_readme_says_where_and_when_its_numbers_were_measured() -> None:
+    reference = ROOT / "results" / "reference" / "quickstart"
+    versions = json.loads((reference / "plan.json").read_text())["versions"]
+    (machine, *_) = [r for r in records.read(reference / "records.jsonl") if isinstance(r, Environment)]
+    measured = [r for r in records.read(reference / "records.jsonl") if isinstance(r, Latency)]
+    said = README.replace("\n", " ")
+    assert f"torch {versions['torch'].partition('+')[0]}, onnxruntime {versions['onnxruntime']}" in said
+    assert f"{machine.facts['logical_core_count']} cores of an {machine.facts['cpu']}" in said  # type: ignore[index]
+    assert {str(record.created_utc)[:10] for record in measured} <= set(re.findall(r"\d{4}-\d\d-\d\d", said))
+    assert f"{len({record.seed for record in measured})} seeds" in said
+
+
+def test_the_committed_report_is_what_render_makes_of_the_reference_run(tmp_path: Path) -> None:
+    render(ROOT / "results" / "reference" / "quickstart", tmp_path, ("markdown", "csv"))
+    for path in tmp_path.iterdir():
+        assert path.read_bytes() == (ROOT / "report" / "quickstart" / path.name).read_bytes()
 
 
 @pytest.mark.parametrize("path", re.findall(r"\]\(([^)#:]+)\)", README))

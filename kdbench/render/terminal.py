@@ -15,14 +15,14 @@ PADDING = 2
 
 def drawn_table(evidence: Evidence, width: int) -> RenderableType:
     """The table and its notes for a console of `width` characters."""
-    table = build_table(evidence)
-    table = table.only(_fitting(table, width))
+    whole = build_table(evidence)
+    table = whole.only(_fitting(whole, width))
     drawn = RichTable(box=None, padding=(0, PADDING, 0, 0), header_style="bold", pad_edge=False)
     for column in table.columns:
         drawn.add_column(Text(_heading(column)), justify="left" if column.key == "case" else "right", no_wrap=True)
     for place in range(len(table.rows)):
         drawn.add_row(*(Text(_texts(column)[place]) for column in table.columns))
-    return Group(drawn, Text(""), *(Text(line, style="dim") for line in _notes(table)))
+    return Group(drawn, Text(""), *(Text(line, style="dim") for line in [*_left_out(whole, table), *_notes(table)]))
 
 
 def as_text(evidence: Evidence, console: Console) -> str:
@@ -41,6 +41,20 @@ def _fitting(table: Table, width: int) -> tuple[Column, ...]:
             kept.append(column)
             left -= needed
     return tuple(column for column in table.columns if column in kept)
+
+
+def _left_out(whole: Table, table: Table) -> list[str]:
+    """What the width had no room for: training cost on a line of its own, the rest by name."""
+    shown = {(column.key, column.group) for column in table.columns}
+    missing = [column for column in whole.columns if column.rank < HIDDEN and (column.key, column.group) not in shown]
+    names = [cell.unmarked for column in whole.columns if column.key == "case" for cell in column.cells]
+    lines = [
+        f"Training a seed: {', '.join(f'{name} {cell.text}' for name, cell in zip(names, column.cells, strict=True))}."
+        for column in missing
+        if column.key == "training"
+    ]
+    others = [" ".join(_heading(column).split()) for column in missing if column.key != "training"]
+    return [*lines, f"In the report, or in a wider terminal: {'; '.join(others)}."] if others else lines
 
 
 def _width(column: Column) -> int:
