@@ -168,9 +168,11 @@ def test_a_damaged_artefact_is_noticed_and_rebuilt(finished: Place) -> None:
     finished.store.verify(damaged.parent.name)
 
 
-def test_a_part_of_a_suite_runs_alone(fresh: Place) -> None:
+def test_a_part_of_a_suite_runs_alone_and_a_small_teacher_is_noted(fresh: Place) -> None:
+    fresh.suite.write_text(SUITE.replace("channels: [32, 64]", "channels: [8, 16]"))
     done = fresh.run("--case", "labels-only", "--seed", "1")
     assert done.returncode == 0, done.stderr
+    assert "Warning: from-scratch has 5,178 parameters, more than its teacher (1,442)." in done.stderr
     assert {(r.case, r.seed) for r in fresh.records() if isinstance(r, Size)} == {
         ("labels-only", 1),
         ("from-scratch", 1),
