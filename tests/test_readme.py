@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,3 +77,14 @@ def test_the_example_suite_is_read_and_its_mistake_is_worded_so(tmp_path: Path) 
     assert yaml
     (tmp_path / "mine.yaml").write_text(yaml.group(1))
     assert len(load(tmp_path / "mine.yaml").cases) == 7
+
+
+@pytest.mark.slow
+def test_the_quickstart_runs_whole(tmp_path: Path) -> None:
+    """README's first command after installation; about a minute."""
+    command = block("quickstart").split("&&")[2].split()[1:]
+    where = ["--store", str(tmp_path / "store"), "-o", str(tmp_path / "results")]
+    subprocess.run([sys.executable, "-m", "kdbench", *command, *where], check=True, cwd=ROOT)
+    made = records.read(tmp_path / "results" / "records.jsonl")
+    assert {record.status for record in made} == {"ok"}
+    assert len({(record.case, record.seed) for record in made if isinstance(record, Latency)}) == 1 + 9 * 3
