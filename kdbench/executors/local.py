@@ -1,11 +1,12 @@
 """The local executor: a warm pool, one process a slot: a worker that dies takes nothing with it but its own stage."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import BaseContext
@@ -17,6 +18,10 @@ from kdbench.specs import StageSpec
 from kdbench.worker import Outcome, run_stages
 
 PRELOADED = [*(place.partition(":")[0] for place in stages.TABLE.values()), *stages.LATE_IMPORTS]
+
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
+JOIN_SECONDS = 5.0
+"""A killed process is gone at once; one that cannot die must not keep the user waiting."""
 
 
 class LocalExecutor:
@@ -34,7 +39,8 @@ class LocalExecutor:
         """Run stages in one worker. A worker that dies gives a failed outcome for each of them."""
         slot = self._take()
         answer: Future[list[Outcome]] = Future()
-        running = slot.submit(run_stages, [spec.to_json() for spec in specs], str(self.store))
+        with _uninterrupted():
+            running = slot.submit(run_stages, [spec.to_json() for spec in specs], str(self.store))
         running.add_done_callback(lambda done: self._settle(slot, specs, done, answer))
         return answer
 
@@ -42,9 +48,12 @@ class LocalExecutor:
         """End every worker now, whatever it does."""
         with self._lock:
             slots, self._all, self._free = self._all, set(), []
+        processes = [process for slot in slots for process in (slot._processes or {}).values()]
+        for process in processes:
+            process.kill()
+        for process in processes:
+            process.join(JOIN_SECONDS)
         for slot in slots:
-            for process in list((slot._processes or {}).values()):
-                process.kill()
             slot.shutdown(wait=False, cancel_futures=True)
 
     def _take(self) -> ProcessPoolExecutor:
@@ -80,6 +89,24 @@ def _context() -> BaseContext:
         context.set_forkserver_preload(PRELOADED)
         return context
     return multiprocessing.get_context("spawn")
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold an interrupt back until a worker has started whole: one half started complains when its parent is gone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # interrupts reach the main thread only
+        return
+    held: list[int] = []
+    heeded = [number for number in INTERRUPTS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, lambda number, _: held.append(number)) for number in heeded}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if held:
+        raise KeyboardInterrupt
 
 
 def _end_with_parent() -> None:
