@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a part's fields, as the sentences of design.md, section 7. Knows nothing of suites."""
+"""What pydantic finds wrong with a part's fields, as sentences. Knows nothing of suites."""
 
 import json
 from collections.abc import Iterator, Mapping

@@ -16,17 +16,17 @@ MIN_SAMPLES = 64
 """Per process: what a p90 needs by the rule above."""
 
 MAX_DISAGREEMENT = 1.10
-"""Largest process median over the smallest. Quiet processes differ by 2-3 % (shared measurements, 5a), so by 6 % among
+"""Largest process median over the smallest. Quiet processes differ by 2-3 % (ResNet-20), so by 6 % among
 five; beyond 10 % the machine changed between them."""
 
 MAX_OTHER_FRACTION = 0.15
-"""Of the machine's processor time: 0.3 cores of the two on which the threshold was found (measurements, 5, point 4)."""
+"""Of the machine's processor time: 0.3 cores of the two of the machine on which the threshold was found."""
 
 MIN_OWN_FRACTION = 0.95
 """Of the calls' wall time, the least that their thread spends on a core when nobody takes it away (the same point)."""
 
 CALL_OVERHEAD_NS = 20_000
-"""Below it the 2.2 us that any pre-bound call costs are over a tenth of the time (measurements, 4, "Python floor")."""
+"""Below it the 2.2 us that any pre-bound call costs are over a tenth of the time (onnxruntime 1.31, one thread)."""
 
 PROCESSES_DISAGREE = "processes disagree"
 CONTENDED = "contended"

@@ -11,7 +11,7 @@ ROUNDS, CALLS = 4, 12
 BASE_NS = 400_000
 PROCESS_SD, DRIFT_SD, CALL_SD, BURST = 0.03, 0.02, 0.02, 0.05
 """Logarithms: a process's level and the walk from round to round, shared by its files; a call's own; the share of calls
-that a neighbour makes half as long again (measurement.md: between-process spread of 2-3 %, p90 far above p50)."""
+that a neighbour makes half as long again (two busy cores: between-process spread of 2-3 %, p90 far above p50)."""
 PLACE_SD = 0.004
 """A file's own luck in a process (where its memory lies): what no interleaving removes."""
 

@@ -63,7 +63,7 @@ def _share(squares: Values) -> str:
 
 
 def crossed_levels(count: int) -> str:
-    """The settings of report.md, times how much cases differ on examples."""
+    """Every number of seeds and seed sd, times how much cases differ on examples."""
     grid = list(product(SEEDS, EXAMPLE_SDS, SEED_SDS))
     settings = [Setting(n, seed_sd, example_sd) for n, example_sd, seed_sd in grid]
     names = [[str(n), f"{seed_sd:g}", f"{example_sd:g}"] for n, example_sd, seed_sd in grid]
