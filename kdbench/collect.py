@@ -11,17 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from kdbench import __version__, records
+from kdbench.cases import Case
 from kdbench.errors import StoreError
 from kdbench.plan import Label, Plan
-from kdbench.records import TEACHER, Environment, Record, Size
+from kdbench.records import TEACHER, Compression, Environment, Record, Size
 from kdbench.specs import digest
 from kdbench.stages.names import DESCRIPTION, ONNX_FILE, PREDICTIONS, RECORDS, STAGE
 from kdbench.store import Store
-from kdbench.suite import Case
 from kdbench.task_file import TASK_FILE, kept_task, write_test_inputs
 
 RECORDS_FILE = "records.jsonl"
-KIND_OF_STAGE = {"train": "training", "compress": "compression", "evaluate": "accuracy", "measure": "latency"}
+KIND_OF_STAGE = {
+    "train": "training",
+    "adopt": "training",
+    "compress": "compression",
+    "evaluate": "accuracy",
+    "measure": "latency",
+}
 """What kind of record says that a stage failed."""
 PACKAGES = ("torch", "torchvision", "onnx", "onnxruntime", "numpy")
 
@@ -86,20 +92,32 @@ class Results:
                     path.unlink()
 
     def warnings(self) -> list[str]:
-        """What a reader of the whole must know: what decoding left out, students larger than their teacher."""
-        return [*self._decoding_notes(), *self._larger_than_teacher()]
+        """What a reader of the whole must know: what decoding left out, students no smaller than their teacher."""
+        return [*self._decoding_notes(), *self._no_smaller_than_teacher(), *self._technique_notes()]
+
+    def _technique_notes(self) -> list[str]:
+        """What techniques said of their work, each sentence once with the seeds it holds for."""
+        seeds: dict[tuple[str, str], list[int]] = {}
+        for record in self.written:
+            for note in record.notes if isinstance(record, Compression) else ():
+                seeds.setdefault((record.case, note), []).append(record.seed)
+        everywhere = len(self.plan.suite.seeds)
+        return [
+            f"{case}: {note}" if len(which) == everywhere else f"{case}, seed {', '.join(map(str, which))}: {note}"
+            for (case, note), which in seeds.items()
+        ]
 
     def _decoding_notes(self) -> list[str]:
         decoded = (key for key, spec in self.plan.stages.items() if spec.kind == "decode" and self.store.has(key))
         return [note for key in decoded for note in self.store.read_json(key, DESCRIPTION)["notes"]]
 
-    def _larger_than_teacher(self) -> list[str]:
+    def _no_smaller_than_teacher(self) -> list[str]:
         counts = {r.case: r.parameter_count for r in self.written if isinstance(r, Size) and r.parameter_count}
-        teacher = counts.get(TEACHER)
+        pairs = [(case, count, counts.get(self.plan.taught.get(case, ""))) for case, count in counts.items()]
         return [
-            f"{case} has {count:,} parameters, more than its teacher ({teacher:,})."
-            for case, count in counts.items()
-            if teacher is not None and count > teacher
+            f"{case} has {count:,} parameters, as many as its teacher or more ({teacher:,})."
+            for case, count, teacher in pairs
+            if teacher is not None and count >= teacher
         ]
 
     def keep_log(self, name: str, text: str) -> Path:
@@ -193,7 +211,8 @@ def _about(plan: Plan, command: str, warnings: list[str]) -> dict[str, Any]:
         "suite": suite.name,
         "about": suite.about,
         "baseline": suite.baseline,
-        "cases": {name: _case(case, plan.references[name]) for name, case in plan.cases.items()},
+        "cases": {name: _case(case, plan) for name, case in plan.cases.items()},
+        "teachers": [row for row in plan.teachers if row != TEACHER],
         "seeds": list(suite.seeds),
         "targets": [target.id for target in plan.targets],
         "limits": suite.limits.as_written(),
@@ -203,12 +222,15 @@ def _about(plan: Plan, command: str, warnings: list[str]) -> dict[str, Any]:
     }
 
 
-def _case(case: Case, reference: str) -> dict[str, Any]:
+def _case(case: Case, plan: Plan) -> dict[str, Any]:
+    family = {"family": case.steps[0].technique.family} if len(case.steps) == 1 else {}
     return {
         "steps": [step.spec.name for step in case.steps],
+        **family,
         "student": case.student.model.name,
-        "teacher": case.teacher.model.name if case.teacher else "",
-        "baseline": reference,
+        "teacher": ", ".join(choice.title for choice in case.teachers),
+        "teacher_row": plan.taught.get(case.name, TEACHER),
+        "baseline": plan.references[case.name],
     }
 
 

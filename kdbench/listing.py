@@ -2,13 +2,15 @@
 
 import inspect
 import textwrap
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from kdbench import registry
 from kdbench.errors import UnknownName, nearest
 from kdbench.measure.sessions import PROVIDERS
 from kdbench.parts import Part, about
-from kdbench.protocols import Technique
+from kdbench.protocols import Model, Technique
 from kdbench.recipe import Recipe
 
 WIDTH = 96
@@ -22,16 +24,32 @@ def list_text(kind: str) -> str:
     return _columns([(name, about(registry.resolve(single, name))) for name in sorted(registry.names(single))])
 
 
-def describe_text(name: str) -> str:
-    """Docstring, paper, what it needs and gives, and every field. Raises UnknownName."""
+def describe_text(name: str, models: Mapping[str, Model] | None = None) -> str:
+    """Docstring, paper, what it needs and gives, the layers it taps, and every field. Raises UnknownName.
+
+    models: those whose layers are shown; every registered one that can be made without fields where left out.
+    """
     kind, cls = _find(name)
-    lines = [f"{name}  ({kind}, version {cls.version})", "", inspect.getdoc(cls) or ""]
+    lines = [f"{name}  ({kind}, version {cls.version})", "", *_explained(cls)]
     if cls.paper:
         lines += ["", f"Paper: {cls.paper}"]
     if issubclass(cls, Technique):
-        lines += ["", *_capabilities(cls)]
+        lines += ["", *_capabilities(cls), *_tapped(cls, _registered() if models is None else models)]
     lines += ["", "Fields:", *(_fields(cls) or ["  none"])]
     return "\n".join(lines)
+
+
+def models_of(suite: Path) -> dict[str, Model]:
+    """The teachers and students of a suite file, by what they are and whose. Raises SuiteError."""
+    from kdbench.suite import load
+
+    found: dict[str, Model] = {}
+    for case in load(suite).cases.values():
+        for choice in case.teachers:
+            if choice.model is not None:
+                found.setdefault(f"teacher {choice.model.name}", choice.model.build())
+        found.setdefault(f"student {case.student.model.name}", case.student.model.build())
+    return found
 
 
 def _find(name: str) -> tuple[str, type[Part]]:
@@ -64,6 +82,28 @@ def _capabilities(cls: type[Technique]) -> list[str]:
     if cls.form == "torch" and cls.roles:
         lines.append(f"Trains under recipe: {', '.join(sorted(cls.roles))}")
     return lines
+
+
+def _explained(cls: type[Part]) -> list[str]:
+    """Its docstring; a model's architecture often is that of its family, whose docstring follows."""
+    family = [base for base in cls.__mro__[1:] if issubclass(base, Model) and base is not Model]
+    return [inspect.getdoc(cls) or "", *(line for base in family for line in ("", inspect.getdoc(base) or ""))]
+
+
+def _tapped(cls: type[Technique], models: Mapping[str, Model]) -> list[str]:
+    """The layers that a technique taps by default in each model; nothing where it taps none in any."""
+    found = [(f"  {name}", ", ".join(cls.default_layers(model.layers()))) for name, model in models.items()]
+    if not any(layers for _, layers in found):
+        return []
+    named = [(name, layers or "none by default: name them") for name, layers in found]
+    return ["", "Layers it taps by default (`kdbench describe MODEL` has them all):", _columns(named)]
+
+
+def _registered() -> dict[str, Model]:
+    """Every registered network that needs no field."""
+    found = {name: registry.resolve("model", name) for name in registry.names("model")}
+    bare = {name: cls for name, cls in found.items() if not any(f.is_required() for f in cls.model_fields.values())}
+    return {name: cls() for name, cls in bare.items() if cls.form == "torch"}
 
 
 def _fields(cls: type[Part]) -> list[str]:

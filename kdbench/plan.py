@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from kdbench.cases import Case, Suite
 from kdbench.records import TEACHER
 from kdbench.specs import StageSpec
-from kdbench.suite import Case, Suite
 from kdbench.targets import Target
 
 COMPARED = ("baseline", "teacher")
@@ -48,6 +48,13 @@ class Plan:
     """The suite's cases, and the baselines that were added for further students."""
     references: dict[str, str] = field(default_factory=dict)
     """Case -> the case that its ratios and differences refer to."""
+    taught: dict[str, str] = field(default_factory=dict)
+    """Case -> the row of its (first) teacher: `teacher`, a further teacher's row, or another case."""
+
+    @property
+    def teachers(self) -> tuple[str, ...]:
+        """The rows of teachers, the suite's own first."""
+        return tuple(dict.fromkeys([TEACHER, *(row for row in self.taught.values() if row not in self.cases)]))
 
     def needed(self, labels: Iterable[Label], have: Any) -> list[StageSpec]:
         """The stages to run, in order, so that every label has its stage; `have(key)` says what is in the store."""
@@ -74,10 +81,11 @@ class Plan:
         return tuple(known for known in self.stages if known in seen)
 
     def chosen(self, selected: Suite) -> list[Label]:
-        """The labels of a part of the suite (`suite.select`), the teacher's and the baselines' always among them."""
-        cases = {*selected.cases, TEACHER, *(self.references[case] for case in selected.cases)}
+        """The labels of a part of the suite (`suite.select`), its teachers' and the baselines' always among them."""
+        cases = {*selected.cases, *(self.references[case] for case in selected.cases)}
+        teachers = {TEACHER, *(self.taught[case] for case in selected.cases if case in self.taught)} & {*self.teachers}
         return [
             label
             for label in self.labels
-            if label.case in cases and (label.case == TEACHER or label.seed in selected.seeds)
+            if label.case in teachers or (label.case in cases and label.seed in selected.seeds)
         ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
@@ -116,10 +116,31 @@ class Task(Part):
         return inputs
 
 
+class Layers(BaseModel):
+    """Where techniques tap a network unless the suite names layers: module paths, as `named_modules` has them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stem: str = ""
+    """What comes before the stages; its output is (B, C, H, W)."""
+    stages: tuple[str, ...] = ()
+    """From input to output; the output of each is a feature map (B, C, H, W)."""
+    preactivations: tuple[str, ...] = ()
+    """For each stage the ReLU that ends it: what goes *into* that module is the stage's pre-activation."""
+    embedding: str = ""
+    """Its output, flattened, is what the classifier sees: (B, D)."""
+
+
 class Model(Part):
     """An architecture; `build` gives fresh weights from torch's current random state."""
 
     form: ClassVar[Literal["torch", "estimator"]] = "torch"
+    packages: ClassVar[frozenset[str]] = frozenset()
+    """Distributions (beside torch) whose version changes what it learns, or its file."""
+
+    def layers(self) -> Layers:
+        """Where techniques on features tap it by default; empty: the suite names the layers."""
+        return Layers()
 
     def build(self, task: TaskDescription) -> nn.Module:
         """The network for a task: its input shapes and class count decide the first and last layer.
@@ -154,21 +175,69 @@ class Context(Protocol):
     def log(self) -> logging.Logger: ...
 
     def fit(
-        self, model: nn.Module, loss: Loss | None = None, extra: nn.Module | None = None, recipe: str = "train"
+        self,
+        model: nn.Module,
+        loss: Loss | None = None,
+        extra: nn.Module | None = None,
+        recipe: str = "train",
+        part: tuple[float, float] = (0.0, 1.0),
     ) -> nn.Module:
         """Train `model` (and the modules in `extra`, which are dropped afterwards) under the recipe in that role.
 
         loss: None means cross-entropy on the labels, {"ce": ...}.
+        part: from where to where in the recipe's epochs, as shares of them, for a technique that trains in several
+        goes: (0, 0.25) and then (0.25, 1) together have the recipe's length. Each go runs the whole schedule,
+        shrunk to its length. A part that rounds to no epoch trains nothing.
         """
         ...
 
-    def teacher(self, batch: Batch) -> Tensor:
-        """The teacher's logits for a batch, (B, classes): stored where they were computed before, else live."""
+    def teacher(self, batch: Batch, number: int = 0) -> Tensor:
+        """The logits of a teacher for a batch, (B, classes): stored where they were computed before, else live."""
+        ...
+
+    @property
+    def teacher_count(self) -> int:
+        """How many teachers the case names."""
         ...
 
     @property
     def teacher_module(self) -> nn.Module:
-        """The teacher itself, in eval mode, without gradients; for features."""
+        """The (first) teacher itself, in eval mode, without gradients; for features.
+
+        Raises TechniqueError where the teacher is an ONNX file.
+        """
+        ...
+
+    def answers(self, network: nn.Module, batch: Batch) -> Tensor:
+        """The logits of any network that teaches, live: in eval mode, without gradients, counted as a teacher's pass.
+
+        Its hooks fire, so `answers(ctx.teacher_module, batch)` fills what taps on the teacher collect.
+        """
+        ...
+
+    def fresh(self, number: int, model: str | dict[str, Any] | None = None) -> nn.Module:
+        """A further network with new weights, another for each number (from 1).
+
+        model: a registered name or one {name: fields}; None: the student's own architecture.
+        """
+        ...
+
+    @property
+    def student_layers(self) -> Layers:
+        """Where the student's architecture is tapped by default."""
+        ...
+
+    @property
+    def teacher_layers(self) -> Layers:
+        """Where the (first) teacher's architecture is tapped by default."""
+        ...
+
+    def unlabelled(self, batch_size: int) -> Iterator[Batch]:
+        """The images of the technique's `unlabelled_folder`, over and over in an order of this seed; targets are -1."""
+        ...
+
+    def note(self, sentence: str) -> None:
+        """A sentence that a reader of the results must see beside this case."""
         ...
 
     @property
@@ -210,9 +279,13 @@ class Technique(Part):
     """The student it wants when first in a chain: new weights, trained on labels, or from its weights file."""
     needs: ClassVar[frozenset[str]] = frozenset()
     """Of {"teacher", "teacher_features", "calibration"}."""
+    least_teachers: ClassVar[int] = 1
+    """How many teachers it learns from at least, where it needs any."""
     roles: ClassVar[frozenset[str]] = frozenset({"train"})
     """The recipes that `apply` asks `ctx.fit` for: "train" is the student's, others stand by name in the suite."""
 
+    family: ClassVar[str] = "other"
+    """How reports colour it: distillation, pruning, quantization or other."""
     packages: ClassVar[frozenset[str]] = frozenset()
     """Distributions (beside torch) whose version changes what `apply` gives."""
 
@@ -220,8 +293,34 @@ class Technique(Part):
         """The model, shrunk or taught; of the same form as it came."""
         raise TypeError(f"{type(self).__name__} has no apply()")
 
+    def asks(self) -> frozenset[str]:
+        """What this very step needs: `needs`, unless its fields say less."""
+        return self.needs
+
     def problem(self, model: Any, ctx: Context) -> str | None:
         """Why this technique makes no sense for this model, as a sentence; None when it does."""
+        return None
+
+    @classmethod
+    def default_layers(cls, layers: Layers) -> tuple[str, ...]:
+        """Of an architecture's layers those that it taps unless the suite names others."""
+        return ()
+
+    def targets(self, batch: Batch, ctx: Context) -> Tensor:
+        """What a student that is no network is fitted to, in place of `apply`, for each example of a batch.
+
+        int64 (B,): classes; or float (B, classes): probabilities, or other scores whose highest decides.
+        """
+        raise TypeError(f"{type(self).__name__} has no targets()")
+
+    def no_targets(self) -> str | None:
+        """Why a student that is no network cannot learn from this, as a sentence; None where it can."""
+        if type(self).targets is Technique.targets:
+            return "it works on the weights of networks, and has no targets that anything else could be fitted to."
+        return None
+
+    def unlabelled_folder(self) -> str | None:
+        """A folder of images without labels that it learns from beside the training split, where it does."""
         return None
 
     def settle(self, destination: Destination) -> Technique:

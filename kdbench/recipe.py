@@ -1,10 +1,24 @@
 """A recipe says how a model is trained: the budget and the optimiser, the same for every technique."""
 
-from typing import Literal
+import math
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from kdbench.parts import Part
+
+
+class Regularizer(Part):
+    """A penalty on the weights of convolutions and linear layers, added to whatever loss trains them.
+
+    It makes weights small where they matter least, so that pruning them afterwards costs less.
+    """
+
+    penalty: Literal["l1", "group"]
+    """`l1`: the sum of absolute weights. `group`: the sum over output channels of sqrt(size) times the norm of the
+    channel's weights, which empties whole channels (Yuan & Lin 2006, equation 2.1; Wen et al. 2016)."""
+    weight: float = Field(gt=0)
+    """What the penalty is multiplied by."""
 
 
 class Recipe(Part):
@@ -36,6 +50,9 @@ class Recipe(Part):
     threads: int = Field(1, gt=0)
     """CPU threads of one training. Part of what identifies it: one thread and two end in different weights."""
 
+    regularizer: Regularizer | None = None
+    """A penalty on the weights, for every training under this recipe."""
+
     @model_validator(mode="after")
     def _consistent(self) -> "Recipe":
         if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
@@ -52,3 +69,30 @@ class Recipe(Part):
     def needs_validation(self) -> bool:
         """Whether a validation split is needed to follow this recipe."""
         return self.select == "validation" or self.stop_at is not None or self.patience is not None
+
+    def part(self, first: float, last: float) -> "Recipe | None":
+        """This recipe over a part of its epochs: 0 is its beginning, 1 its end, beyond that it is longer.
+
+        The borders of neighbouring parts meet: together they have the recipe's length. Milestones and warm-up shrink or
+        grow with the length. A part that does not reach the end keeps its last weights and never stops early: what it
+        trains is no classifier yet. None where the part has no epoch.
+        """
+        if (first, last) == (0.0, 1.0):
+            return self
+        epochs = _whole(last * self.epochs) - _whole(first * self.epochs)
+        if epochs <= 0:
+            return None
+        scale = epochs / self.epochs
+        changed: dict[str, Any] = {
+            "epochs": epochs,
+            "steps_down": tuple(sorted({max(1, round(step * scale)) for step in self.steps_down})),
+            "warmup_epochs": self.warmup_epochs * scale,
+        }
+        if last < 1:
+            changed |= {"select": "last", "stop_at": None, "patience": None}
+        return self.model_copy(update=changed)
+
+
+def _whole(epochs: float) -> int:
+    """The next whole epoch, but for rounding errors."""
+    return math.ceil(epochs - 1e-6)

@@ -91,7 +91,7 @@ class Size(Record):
     """How big one ONNX file is."""
 
     KIND = "size"
-    REQUIRED = ("parameter_count", "nonzero_parameter_count", "onnx_bytes", "onnx_gzip_bytes", "mac_count", "mac_rule")
+    REQUIRED = ("parameter_count", "nonzero_parameter_count", "onnx_bytes", "onnx_gzip_bytes", "mac_rule")
 
     parameter_count: int | None = None
     nonzero_parameter_count: int | None = None
@@ -101,7 +101,7 @@ class Size(Record):
     onnx_gzip_bytes: int | None = None
     """gzip at level 6."""
     mac_count: int | None = None
-    """Multiply-accumulates of one example, by `mac_rule`."""
+    """Multiply-accumulates of one example, by `mac_rule`; absent where that says why there are none to count."""
     mac_rule: str | None = None
     input_shapes: tuple[tuple[int, ...], ...] | None = None
     onnx_path: str | None = None
@@ -212,6 +212,8 @@ class Compression(Record):
     removed_channel_fraction: float | None = None
     """Share of the convolutions' and linear layers' output channels that is gone, as it came out."""
     zero_weight_fraction: float | None = None
+    notes: tuple[str, ...] = ()
+    """What the technique says to the reader: which tensors a transfer matched, say."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kdbench import stages
 from kdbench.collect import Failure, Results
 from kdbench.errors import DamagedStage
 from kdbench.estimate import from_store
@@ -19,7 +20,7 @@ from kdbench.worker import Outcome
 if TYPE_CHECKING:
     from rich.console import Console
 
-ORDER = {kind: place for place, kind in enumerate(("decode", "train", "teach", "compress", "export", "evaluate"))}
+ORDER = {kind: place for place, kind in enumerate(stages.TABLE)}
 """Long work first, so that no core is idle at the end."""
 TICK_SECONDS = 0.5
 

@@ -4,13 +4,13 @@ import json
 import re
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, Field, JsonValue, WithJsonSchema, field_validator
+from pydantic import AfterValidator, Field, JsonValue, WithJsonSchema, field_validator, model_validator
 
 from kdbench import registry
 from kdbench.errors import nearest
 from kdbench.limits import Limits, SuiteLimits
 from kdbench.parts import Part
-from kdbench.recipe import Recipe
+from kdbench.recipe import Recipe, Regularizer
 
 VERSION = 1
 """Of the suite format; a file of another version is refused."""
@@ -21,6 +21,7 @@ OWN = r"\.py:\w+$"
 """How the name of a class in a user's own file ends."""
 LINK = "x-ref"
 """Stands for $ref until the schema is whole: pydantic refuses a $ref to a definition that is not its own."""
+ONE_TEACHER: dict[str, Any] = {"anyOf": [{LINK: "#/$defs/teacher"}, {"type": "string", "pattern": NAME}]}
 Entry = TypeVar("Entry")
 
 
@@ -84,22 +85,45 @@ class NetworkFields(Part):
     """One of the suite's recipes, by name."""
 
 
-class TeacherFields(NetworkFields):
-    """The network that others learn from."""
+class TeacherFields(Part):
+    """What others learn from: a model to train, or to give a file's weights; an ONNX file; or what a case makes."""
 
+    model: Annotated[Any, _checked_as("model")] = None
+    recipe: str = "train"
+    """The suite's recipe that trains the model, by name."""
     seed: Seed = 0
     per_seed: bool = False
     """One teacher for each seed of the suite, instead of one for all."""
+    weights: str | None = None
+    """A state dict (.pt, .pth, .safetensors) for the model, in place of training."""
+    onnx: str | None = None
+    """An ONNX file that takes the task's inputs, preprocessed, and gives logits; it teaches by its outputs only."""
+    case: str | None = None
+    """Another case of the suite, whose student then teaches, seed by seed."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "TeacherFields":
+        kinds = [name for name in ("model", "onnx", "case") if getattr(self, name) is not None]
+        if len(kinds) != 1:
+            raise ValueError("a teacher is one of 'model', 'onnx' and 'case'" + (f", got {kinds}" if kinds else ""))
+        trained = {"recipe", "seed", "per_seed"} | ({"weights"} if kinds != ["model"] else set())
+        needless = sorted(trained & self.model_fields_set) if self.weights or kinds != ["model"] else []
+        if needless:
+            raise ValueError(f"'{needless[0]}' belongs to a teacher that is trained here; leave it out")
+        return self
 
 
 class CaseFields(Part):
     """A chain of steps, with a teacher, student or recipe of its own where it has one."""
 
     steps: tuple[Annotated[Any, _checked_as("step")], ...]
-    teacher: Annotated[Any, _checked_as("teacher")] = None
+    teacher: Annotated[Any, _checked_as("teachers")] = None
+    """A teacher, the name of one of the suite's `teachers`, or a list of these."""
     student: Annotated[Any, _checked_as("student")] = None
     recipe: str | None = None
     """The recipe of this case's student, in place of the student's own."""
+    regularizer: Annotated[Any, _checked_as("regularizer")] = None
+    """A penalty on the weights in every training of this case."""
 
 
 class SuiteFields(Part):
@@ -113,7 +137,10 @@ class SuiteFields(Part):
     task: Annotated[Any, _checked_as("task")]
     seeds: Annotated[tuple[Seed, ...], Distinct] = Field(min_length=1)
     recipes: dict[Name, Annotated[Any, _checked_as("recipe")]] = Field(min_length=1, json_schema_extra=NAMED)
-    teacher: Annotated[Any, _checked_as("teacher")] = None
+    teacher: Annotated[Any, _checked_as("teachers")] = None
+    """A teacher, the name of one of `teachers`, or a list of these; of every case that names no other."""
+    teachers: dict[Name, Annotated[Any, _checked_as("teacher")]] = Field({}, json_schema_extra=NAMED)
+    """Further teachers by name."""
     student: Annotated[Any, _checked_as("student")]
     baseline: str = "from-scratch"
     """The case that ratios and paired differences refer to."""
@@ -135,6 +162,8 @@ def schema() -> dict[str, Any]:
     definitions: dict[str, Any] = {
         "recipe": Recipe.model_json_schema(),
         "teacher": TeacherFields.model_json_schema(),
+        "teachers": {"anyOf": [ONE_TEACHER, {"type": "array", "items": ONE_TEACHER, "minItems": 1}]},
+        "regularizer": Regularizer.model_json_schema(),
         "student": NetworkFields.model_json_schema(),
         "measure": MeasureEntry.model_json_schema(),
         "limits": SuiteLimits.model_json_schema(),

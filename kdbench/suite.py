@@ -4,88 +4,24 @@ Everything wrong with a file is reported at once, one sentence a line, each with
 """
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from kdbench import document as documents
+from kdbench.cases import Case, Step, StudentChoice, Suite, TeacherChoice
+from kdbench.checks import CHECKS
 from kdbench.document import Document, Place
 from kdbench.errors import SuiteError, nearest
 from kdbench.faults import shown
 from kdbench.limits import SuiteLimits
-from kdbench.parts import PartSpec
 from kdbench.protocols import Technique
 from kdbench.reading import Named, Reading, is_grid
-from kdbench.recipe import Recipe
+from kdbench.recipe import Recipe, Regularizer
 from kdbench.records import TEACHER
 from kdbench.schema import CaseFields, MeasureEntry, NetworkFields, SuiteFields, TeacherFields
-from kdbench.targets import limit_faults
-
-
-@dataclass(frozen=True)
-class StudentChoice:
-    """A model and the name of the recipe that trains it."""
-
-    model: PartSpec
-    recipe: str
-
-
-@dataclass(frozen=True)
-class TeacherChoice(StudentChoice):
-    """A teacher: one for all of a suite's seeds, trained with `seed`, or (`per_seed`) one each."""
-
-    seed: int = 0
-    per_seed: bool = False
-
-
-@dataclass(frozen=True)
-class Step:
-    """One technique in a chain. `recipes`: role -> name of the suite's recipe; empty where nothing is trained."""
-
-    spec: PartSpec
-    technique: Technique = field(compare=False)
-    recipes: Mapping[str, str]
-    place: Place = field(compare=False)
-
-
-@dataclass(frozen=True)
-class Case:
-    """A named chain; no step in it is a student trained on labels alone. `place` is where the file has it."""
-
-    name: str
-    steps: tuple[Step, ...]
-    student: StudentChoice
-    teacher: TeacherChoice | None
-    place: Place = field(compare=False)
-
-
-@dataclass(frozen=True)
-class Suite:
-    """A suite file, read and checked. `document` is the file itself: its path, its text, the line of every key."""
-
-    document: Document = field(compare=False, repr=False)
-    name: str
-    about: str
-    task: PartSpec
-    seeds: tuple[int, ...]
-    recipes: Mapping[str, Recipe]
-    teacher: TeacherChoice | None
-    student: StudentChoice
-    baseline: str
-    cases: Mapping[str, Case]
-    measure: tuple[MeasureEntry, ...]
-    limits: SuiteLimits
-
-    @property
-    def folder(self) -> Path:
-        """Where the user's own `file.py:Class` are looked up."""
-        return self.document.path.parent
-
-    def fail(self, place: Place, message: str) -> SuiteError:
-        """An error at a key path, to be raised: `FILE:LINE: key.path: message`."""
-        return self.document.fail(place, message)
 
 
 def load(path: Path | str) -> Suite:
@@ -131,8 +67,12 @@ class _Reader(Reading):
     def suite(self) -> Suite:
         with self.kept():
             task, _ = self.part("task", self.named("task", self.file.task, ("task",)))
+        teachers: tuple[TeacherChoice, ...] = ()
         with self.kept():
-            teacher = self.teacher(self.file.teacher, ("teacher",))
+            teachers = self.teachers(self.file.teacher, ("teacher",))
+        for name, fields in self.file.teachers.items():
+            with self.kept():
+                self.teacher(fields, ("teachers", name), name)
         with self.kept():
             student = self.student(self.file.student, ("student",))
         with self.kept():
@@ -147,14 +87,14 @@ class _Reader(Reading):
             task=task,
             seeds=self.file.seeds,
             recipes=recipes,
-            teacher=teacher,
+            teachers=teachers,
             student=student,
             baseline=self.file.baseline,
             cases=cases,
             measure=measure,
             limits=limits,
         )
-        for check in (_check_baseline, _check_selection, _check_limits):
+        for check in CHECKS:
             with self.kept():
                 check(suite)
         self.report()
@@ -192,13 +132,33 @@ class _Reader(Reading):
         model, _ = self.part("model", self.named("model", network.model, (*place, "model")))
         return StudentChoice(model, self.recipe(network.recipe, (*place, "recipe")))
 
-    def teacher(self, fields: Any, place: Place) -> TeacherChoice | None:
-        if fields is None:
-            return None
-        network = self.built(TeacherFields, fields, place, "a teacher")
-        model, _ = self.part("model", self.named("model", network.model, (*place, "model")))
-        recipe = self.recipe(network.recipe, (*place, "recipe"))
-        return TeacherChoice(model, recipe, network.seed, network.per_seed)
+    def teachers(self, written: Any, place: Place) -> tuple[TeacherChoice, ...]:
+        """The teachers of a `teacher:` entry: one, one by name, or a list of these."""
+        if written is None:
+            return ()
+        if isinstance(written, list):
+            if not written:
+                raise self.fail(place, "an empty list has no teacher; name one, or leave 'teacher' out.")
+            return tuple(self.one_teacher(entry, (*place, index)) for index, entry in enumerate(written))
+        return (self.one_teacher(written, place),)
+
+    def one_teacher(self, written: Any, place: Place) -> TeacherChoice:
+        if not isinstance(written, str):
+            return self.teacher(written, place)
+        if written not in self.file.teachers:
+            known = nearest(written, self.file.teachers)
+            raise self.fail(place, f"there is no teacher '{written}' in 'teachers'. {known}")
+        return self.teacher(self.file.teachers[written], ("teachers", written), written)
+
+    def teacher(self, written: Any, place: Place, name: str = "") -> TeacherChoice:
+        fields = self.built(TeacherFields, written, place, "a teacher")
+        if fields.model is None:
+            return TeacherChoice(onnx=fields.onnx, case=fields.case, name=name, place=place)
+        model, _ = self.part("model", self.named("model", fields.model, (*place, "model")))
+        if fields.weights is not None:
+            return TeacherChoice(model, weights=fields.weights, name=name, place=place)
+        recipe = self.recipe(fields.recipe, (*place, "recipe"))
+        return TeacherChoice(model, recipe, fields.seed, fields.per_seed, name=name, place=place)
 
     def cases(self, name: str, entry: Any) -> dict[str, Case]:
         """The case of an entry, or one for each combination of its grids' values."""
@@ -209,18 +169,22 @@ class _Reader(Reading):
             raise self.fail(place, f"a case is a list of steps, or a mapping with 'steps'; got {shown(entry)}.")
         written = {"steps": entry} if isinstance(entry, list) else entry
         fields = self.built(CaseFields, written, place, "a case")
-        student, teacher = self.networks(fields, place)
+        student, teachers = self.networks(fields, place)
+        regularizer = None
+        if fields.regularizer is not None:
+            regularizer = self.built(Regularizer, fields.regularizer, (*place, "regularizer"), "a regularizer")
         above = place if isinstance(entry, list) else (*place, "steps")
         chain = [self.named("technique", step, (*above, index)) for index, step in enumerate(fields.steps)]
         cases: dict[str, Case] = {}
         for full_name, steps in self.expanded(name, chain):
             if full_name in cases:
                 raise self.fail(place, f"the grid gives '{full_name}' twice; write each value once.")
-            cases[full_name] = Case(full_name, self.chain(steps, student, teacher), student, teacher, place)
+            made = self.chain(steps, student, teachers)
+            cases[full_name] = Case(full_name, made, student, teachers, place, regularizer)
         return cases
 
-    def networks(self, fields: CaseFields, place: Place) -> tuple[StudentChoice, TeacherChoice | None]:
-        """The student and the teacher of a case: its own, else the suite's."""
+    def networks(self, fields: CaseFields, place: Place) -> tuple[StudentChoice, tuple[TeacherChoice, ...]]:
+        """The student and the teachers of a case: its own, else the suite's."""
         if fields.student is None:
             student = self.student(self.file.student, ("student",))
         else:
@@ -228,8 +192,8 @@ class _Reader(Reading):
         if fields.recipe is not None:
             student = replace(student, recipe=self.recipe(fields.recipe, (*place, "recipe")))
         if fields.teacher is None:
-            return student, self.teacher(self.file.teacher, ("teacher",))
-        return student, self.teacher(fields.teacher, (*place, "teacher"))
+            return student, self.teachers(self.file.teacher, ("teacher",))
+        return student, self.teachers(fields.teacher, (*place, "teacher"))
 
     def expanded(self, name: str, chain: Sequence[Named]) -> Iterator[tuple[str, list[Named]]]:
         """(name, chain) for every combination of the grids in a chain; the chain itself where there is none."""
@@ -251,8 +215,10 @@ class _Reader(Reading):
             raise self.fail(place, f"a grid is {{grid: [value, value, ...]}}; got {shown(written)}.")
         return values
 
-    def chain(self, chain: Sequence[Named], student: StudentChoice, teacher: TeacherChoice | None) -> tuple[Step, ...]:
-        steps = tuple(self.step(named, student, teacher) for named in chain)
+    def chain(
+        self, chain: Sequence[Named], student: StudentChoice, teachers: tuple[TeacherChoice, ...]
+    ) -> tuple[Step, ...]:
+        steps = tuple(self.step(named, student, teachers) for named in chain)
         for before, step in itertools.pairwise(steps):
             if before.technique.form == "onnx" and step.technique.form != "onnx":
                 raise self.fail(
@@ -261,17 +227,32 @@ class _Reader(Reading):
                 )
         return steps
 
-    def step(self, named: Named, student: StudentChoice, teacher: TeacherChoice | None) -> Step:
+    def step(self, named: Named, student: StudentChoice, teachers: tuple[TeacherChoice, ...]) -> Step:
         own = named.fields.get("recipe")
         fields = {name: value for name, value in named.fields.items() if name != "recipe"}
         spec, technique = self.part("technique", replace(named, fields=fields))
-        if teacher is None and technique.needs & {"teacher", "teacher_features"}:
-            raise self.fail(named.place, f"{named.name} needs a teacher, and the suite has none; add 'teacher'.")
+        self.check_teachers(named, technique, teachers)
         roles = frozenset() if technique.form == "onnx" else technique.roles
         if own is not None and not roles:
             raise self.fail((*named.inside, "recipe"), f"{named.name} trains nothing; leave 'recipe' out.")
         recipes = {role: self.recipe_in(role, own, named, student) for role in sorted(roles)}
         return Step(spec, technique, recipes, named.place)
+
+    def check_teachers(self, named: Named, technique: Technique, teachers: tuple[TeacherChoice, ...]) -> None:
+        """A step that needs a teacher has one, and its network where it needs features."""
+        if not teachers and technique.asks() & {"teacher", "teacher_features"}:
+            raise self.fail(named.place, f"{named.name} needs a teacher, and the suite has none; add 'teacher'.")
+        if teachers and len(teachers) < technique.least_teachers and "teacher" in technique.asks():
+            raise self.fail(
+                named.place,
+                f"{named.name} learns from {technique.least_teachers} teachers or more, and the case names one; "
+                "give 'teacher' a list.",
+            )
+        if "teacher_features" in technique.asks() and teachers[0].onnx is not None:
+            raise self.fail(
+                named.place,
+                f"{named.name} needs the teacher's network, and an ONNX file gives outputs only; name a model.",
+            )
 
     def recipe_in(self, role: str, own: Any, named: Named, student: StudentChoice) -> str:
         """The name of the recipe that a step trains under when it asks for `role`."""
@@ -287,26 +268,3 @@ class _Reader(Reading):
                 "add it to 'recipes', or name another with the step's field 'recipe'.",
             )
         return role
-
-
-def _check_baseline(suite: Suite) -> None:
-    if suite.baseline not in suite.cases:
-        known = nearest(suite.baseline, suite.cases)
-        raise suite.fail(("baseline",), f"there is no case '{suite.baseline}' to compare with. {known}")
-
-
-def _check_selection(suite: Suite) -> None:
-    """Without a validation split nothing can be chosen: choosing on the test split is never done."""
-    for name, recipe in suite.recipes.items():
-        if recipe.needs_validation and suite.task.fields.get("validation_fraction") == 0:
-            raise suite.fail(
-                ("recipes", name),
-                "with validation_fraction 0 nothing can be selected on validation; raise it, or leave out "
-                "select, stop_at and patience.",
-            )
-
-
-def _check_limits(suite: Suite) -> None:
-    faults = [suite.fail(("limits", *place), text) for place, text in limit_faults(suite.limits, suite.measure)]
-    if faults:
-        raise SuiteError("\n".join(map(str, faults)))

@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.nn import functional as nnf
 
+from kdbench import functional as F
 from kdbench.errors import TrainingError
 from kdbench.protocols import Batch, Loss
 from kdbench.recipe import Recipe
@@ -44,7 +45,7 @@ class History:
 
 def labels_loss(batch: Batch, logits: Tensor) -> dict[str, Tensor]:
     """Cross-entropy on the labels: what from-scratch is trained with."""
-    return {"ce": functional.cross_entropy(logits, batch.targets)}
+    return {"ce": nnf.cross_entropy(logits, batch.targets)}
 
 
 class Training:
@@ -68,6 +69,10 @@ class Training:
         self.loss = loss or labels_loss
         self.steps_per_epoch = math.ceil(examples.train_count / recipe.batch_size)
         parameters = [p for module in (self.model, self.extra) for p in module.parameters() if p.requires_grad]
+        self.weights = [
+            module.weight for module in model.modules() if isinstance(module, nn.Linear | nn.modules.conv._ConvNd)
+        ]
+        """What a regularizer penalises."""
         self.optimizer = _optimizer(recipe, parameters)
         self.history = History()
         self.best: dict[str, Tensor] | None = None
@@ -118,12 +123,20 @@ class Training:
     def _step(self, batch: Batch) -> dict[str, float]:
         with torch.autocast(batch.targets.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"):
             logits = self.model(*batch.inputs)
-        terms = self.loss(batch, logits.float())
+        terms = self.loss(batch, logits.float()) | self._penalty()
         total = torch.stack(list(terms.values())).sum() if len(terms) > 1 else next(iter(terms.values()))
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(total)
         self.optimizer.step()
         return {name: float(value.detach()) for name, value in terms.items()}
+
+    def _penalty(self) -> dict[str, Tensor]:
+        """The recipe's penalty on the model's weights, as a term of its own."""
+        chosen = self.recipe.regularizer
+        if chosen is None:
+            return {}
+        penalty = {"l1": F.l1_penalty, "group": F.group_penalty}[chosen.penalty]
+        return {f"{chosen.penalty}_penalty": chosen.weight * penalty(self.weights)}
 
     def _set_rate(self, step: int) -> None:
         rate = self.recipe.learning_rate * rate_factor(self.recipe, step / self.steps_per_epoch)

@@ -48,6 +48,15 @@ def test_describe_shows_formula_paper_and_bounds() -> None:
     assert "Needs: teacher" in said
 
 
+def test_describe_says_which_layers_a_technique_taps() -> None:
+    said = kdbench("describe", "fitnet")
+    assert "Layers it taps by default" in said
+    assert "resnet8x4" in said
+    own = kdbench("describe", "fitnet", "--suite", str(SUITES / "quickstart.yaml"))
+    assert "teacher cnn  layer2" in own
+    assert "resnet8x4" not in own
+
+
 def test_describe_knows_recipes_and_names_the_nearest() -> None:
     assert "epochs: whole number, > 0, required" in kdbench("describe", "recipe")
     assert "Did you mean 'soft_distillation'?" in kdbench("describe", "soft_destillation", code=2)

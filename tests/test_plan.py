@@ -229,3 +229,79 @@ def test_labels_are_rows(planned: Planner) -> None:
 def test_a_spec_survives_json(planned: Planner) -> None:
     for spec in planned().stages.values():
         assert StageSpec.from_json(spec.to_json()).key == spec.key
+
+
+TEACHERS = (
+    "cases:\n",
+    "teachers:\n"
+    "  wide: {model: {cnn: {channels: [64, 128]}}, per_seed: true}\n"
+    "cases:\n"
+    "  by-wide: {teacher: wide, steps: [soft_distillation]}\n"
+    "  by-two: {teacher: [wide, {model: {cnn: {channels: [32, 64]}}}], steps: [multi_teacher]}\n"
+    "  by-own: {teacher: {model: {cnn: {channels: [48, 64]}}}, steps: [soft_distillation]}\n"
+    "  by-case: {teacher: {case: soft}, steps: [soft_distillation]}\n"
+    "  sparse: {steps: [], regularizer: {penalty: group, weight: 1e-4}}\n",
+)
+
+
+def test_every_teacher_has_a_row_under_its_name(planned: Planner) -> None:
+    plan = planned(TEACHERS)
+    assert plan.teachers == ("teacher", "teacher/wide", "teacher/by-own")
+    assert plan.taught["soft"] == "teacher"
+    assert plan.taught["by-wide"] == plan.taught["by-two"] == "teacher/wide"
+    assert plan.taught["by-own"] == "teacher/by-own"
+    assert plan.taught["by-case"] == "soft"
+    assert {label.seed for label in plan.labels if label.case == "teacher/wide"} == {0, 1, 2}
+    assert {label.seed for label in plan.labels if label.case == "teacher/by-own"} == {0}
+
+
+def test_each_of_several_teachers_is_an_input_with_its_own_outputs(planned: Planner) -> None:
+    plan = planned(TEACHERS)
+    taught = [plan.stages[key] for key in rows(plan, "by-two") if plan.stages[key].kind == "compress"]
+    assert len(taught) == 3
+    for spec in taught:
+        assert {"teacher", "teacher:1", "outputs", "outputs:1"} < spec.inputs.keys()
+        assert spec.inputs["teacher"] != spec.inputs["teacher:1"]
+
+
+def test_a_case_that_teaches_is_planned_once_for_both(planned: Planner) -> None:
+    plan = planned(TEACHERS)
+    soft = {label.seed: label.key for label in plan.labels if label.case == "soft" and label.target is None}
+    taught = {label.seed: label.key for label in plan.labels if label.case == "by-case" and label.target is None}
+    assert {seed: plan.stages[key].inputs["teacher"] for seed, key in taught.items()} == soft
+
+
+def test_a_part_of_a_suite_brings_the_teachers_of_its_cases(planned: Planner) -> None:
+    plan = planned(TEACHERS)
+    chosen = {label.case for label in plan.chosen(select(plan.suite, ["by-own"], ["1"]))}
+    assert chosen == {"teacher", "teacher/by-own", "from-scratch", "by-own"}
+
+
+def test_a_regularizer_trains_anew_and_is_compared_with_from_scratch(planned: Planner) -> None:
+    plan = planned(TEACHERS)
+    assert rows(plan, "sparse").isdisjoint(rows(plan, "from-scratch"))
+    assert plan.references["sparse"] == "from-scratch"
+
+
+@pytest.mark.parametrize("teacher", ["{onnx: big.onnx}", "{model: cnn, weights: big.pt}"])
+def test_a_teachers_file_counts_by_its_content_and_not_by_its_place(
+    planned: Planner, tmp_path: Path, teacher: str
+) -> None:
+    old = "teacher: {model: {cnn: {channels: [32, 64]}}, recipe: train}"
+
+    def adopted(name: str, content: bytes) -> set[str]:
+        (tmp_path / name).write_bytes(content)
+        suffix = Path(name).suffix
+        return keys(planned((old, f"teacher: {teacher.replace('big' + suffix, str(tmp_path / name))}")), "adopt")
+
+    suffix = ".onnx" if "onnx" in teacher else ".pt"
+    first = adopted(f"one{suffix}", b"1")
+    assert len(first) == 1
+    assert adopted(f"two{suffix}", b"1") == first
+    assert adopted(f"one{suffix}", b"2").isdisjoint(first)
+
+
+def test_a_teachers_file_that_is_not_there_is_said(planned: Planner) -> None:
+    old = "teacher: {model: {cnn: {channels: [32, 64]}}, recipe: train}"
+    with pytest.raises(SuiteError, match=r"teacher: cannot read 'no\.onnx' \(No such file or directory\)\."):
+        planned((old, "teacher: {onnx: no.onnx}"))

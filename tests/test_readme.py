@@ -27,9 +27,9 @@ def block(name: str) -> str:
 def test_the_technique_of_the_readme_keeps_the_contract(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(block("technique"))
     quickstart = (ROOT / "suites" / "quickstart.yaml").read_text()
-    own = "  smooth: ['mine.py:LabelSmoothing': {smoothing: 0.2}]\n  soft:"
+    own = "  careful: ['mine.py:ConfidencePenalty': {beta: 0.2}]\n  soft:"
     (tmp_path / "s.yaml").write_text(quickstart.replace("  soft:", own, 1))
-    (step,) = load(tmp_path / "s.yaml").cases["smooth"].steps
+    (step,) = load(tmp_path / "s.yaml").cases["careful"].steps
     testing.check_technique(step.technique)
     code = [line for line in block("technique").splitlines() if line.strip()]
     assert len(code) <= 15

@@ -49,7 +49,7 @@ def test_every_registered_part_and_its_fields_are_in_the_schema(kind: str, defin
         (("recipes", "train", "epoch"), 3),
         (("recipes", "train", "epochs"), 0),
         (("teacher", "model"), {"cnn": {"channel": [1]}}),
-        (("teacher", "model"), "resnet21"),
+        (("teacher", "model"), "resnet202"),
         (("cases", "soft"), [{"soft_distillation": {"temperature": -1}}]),
         (("cases", "soft"), [{"soft_distillation": {"temperature": {"grid": [1, -1]}}}]),
         (("cases", "soft"), ["structured_pruning"]),

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kdbench.cases import Suite
 from kdbench.errors import SuiteError
-from kdbench.suite import Suite, load, select
+from kdbench.suite import load, select
 
 SUITES = Path(__file__).parent.parent / "suites"
 NINE = (
@@ -88,8 +89,8 @@ def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
     found = suite(tmp_path, measure=[{"provider": "cpu"}])
     assert found.baseline == "from-scratch"
     assert found.student.recipe == "train"
-    assert found.teacher is not None
-    assert (found.teacher.seed, found.teacher.per_seed) == (0, False)
+    (teacher,) = found.teachers
+    assert (teacher.seed, teacher.per_seed) == (0, False)
     entry = found.measure[0]
     assert (entry.threads, entry.batch_sizes, entry.precisions) == ((1,), (1,), ("fp32",))
     assert (entry.processes, entry.calls, entry.seconds, entry.memory) == (5, 1000, 1.0, True)
@@ -139,9 +140,8 @@ def test_a_case_may_name_its_own_teacher_student_and_recipe(tmp_path: Path) -> N
     }
     case = suite(tmp_path, cases={"from-scratch": [], "own": own}).cases["own"]
     assert (case.student.model.name, case.student.recipe) == ("mlp", "long")
-    assert case.teacher is not None
-    assert (case.teacher.model.name, case.teacher.recipe, case.teacher.seed) == ("resnet20", "train", 7)
-    assert case.teacher.per_seed
+    (teacher,) = case.teachers
+    assert (teacher.title, teacher.recipe, teacher.seed, teacher.per_seed) == ("resnet20", "train", 7, True)
     assert [step.recipes for step in case.steps] == [{"train": "long"}, {"finetune": "train"}]
 
 
@@ -149,8 +149,44 @@ def test_a_suite_without_teacher_may_prune_and_quantize(tmp_path: Path) -> None:
     data = {key: value for key, value in PLAIN.items() if key != "teacher"}
     cases = {"from-scratch": [], "int8": ["dynamic_quantization"]}
     found = written(tmp_path, {**data, "cases": cases})
-    assert found.teacher is None
-    assert found.cases["int8"].teacher is None
+    assert found.teachers == ()
+    assert found.cases["int8"].teachers == ()
+
+
+KINDS_OF_TEACHER = {
+    "teacher": {"model": "resnet20"},
+    "teachers": {
+        "wide": {"model": {"cnn": {"channels": [64, 128]}}, "per_seed": True},
+        "kept": {"model": "resnet20", "weights": "kept.safetensors"},
+        "file": {"onnx": "big.onnx"},
+    },
+    "cases": {
+        "from-scratch": [],
+        "one": {"teacher": "file", "steps": ["soft_distillation"]},
+        "many": {"teacher": ["wide", "kept", {"model": "mlp"}], "steps": ["soft_distillation"]},
+        "again": {"teacher": {"case": "one"}, "steps": ["soft_distillation"]},
+        "sparse": {"steps": [], "regularizer": {"penalty": "l1", "weight": 1e-5}},
+    },
+}
+
+
+def test_a_teacher_is_trained_a_file_or_another_case_and_a_case_may_have_several(tmp_path: Path) -> None:
+    cases = suite(tmp_path, **KINDS_OF_TEACHER).cases
+    assert [choice.title for choice in cases["from-scratch"].teachers] == ["resnet20"]
+    assert cases["one"].teachers[0].onnx == "big.onnx"
+    wide, kept, third = cases["many"].teachers
+    assert (wide.name, wide.per_seed, wide.recipe) == ("wide", True, "train")
+    assert (kept.weights, kept.recipe) == ("kept.safetensors", "")
+    assert (third.name, third.title) == ("", "mlp")
+    assert cases["again"].teachers[0].case == "one"
+
+
+def test_a_regularizer_makes_another_case_than_from_scratch(tmp_path: Path) -> None:
+    cases = suite(tmp_path, **KINDS_OF_TEACHER).cases
+    assert cases["from-scratch"].plain
+    assert not cases["sparse"].plain
+    assert cases["sparse"].regularizer is not None
+    assert cases["sparse"].regularizer.penalty == "l1"
 
 
 def test_a_technique_of_ones_own_stands_in_a_file_beside_the_suite(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from kdbench import registry
 from kdbench.errors import SuiteError
 from kdbench.suite import load
 
@@ -30,10 +31,7 @@ cases:
 measure:
   - {provider: cpu, threads: [1], batch_sizes: [1, 32]}
 """
-TECHNIQUES = (
-    "Known: dynamic_quantization, hard_distillation, mixed_distillation, soft_distillation, static_quantization, "
-    "structured_pruning, unstructured_pruning."
-)
+TECHNIQUES = f"Known: {', '.join(sorted(registry.TABLE['technique']))}."
 
 
 def message(text: str) -> str:
@@ -147,8 +145,8 @@ def test_a_wrong_field_is_named_with_its_line_and_what_would_be_right(old: str, 
         ("task: digits", "task: digit", "s.yaml:3: task: there is no task 'digit'. Did you mean 'digits'?"),
         (
             "model: cnn, recipe",
-            "model: resnet21, recipe",
-            "s.yaml:9: student.model: there is no model 'resnet21'. Did you mean 'resnet20'?",
+            "model: resnet202, recipe",
+            "s.yaml:9: student.model: there is no model 'resnet202'. Did you mean 'resnet20'?",
         ),
         (
             "recipe: train}",
@@ -304,6 +302,60 @@ def test_nothing_is_selected_on_validation_where_there_is_no_validation_split() 
 )
 def test_a_grid_is_a_list_of_values_for_a_field_of_a_step(old: str, new: str, expected: str) -> None:
     assert message(changed(old, new)) == expected
+
+
+TEACHER = "{model: {cnn: {channels: [32, 64]}}}"
+SOFT_STEPS = "\n    - soft_distillation: {temperature: 2.0}\n"
+KINDS = "a teacher is one of 'model', 'onnx' and 'case'"
+
+
+@pytest.mark.parametrize(
+    ("new", "expected"),
+    [
+        ("{recipe: train}", f"teacher: {KINDS}."),
+        ("{model: cnn, onnx: big.onnx}", f"teacher: {KINDS}, got ['model', 'onnx']."),
+        ("{onnx: big.onnx, seed: 3}", "teacher: 'seed' belongs to a teacher that is trained here; leave it out."),
+        (
+            "{model: cnn, weights: w.pt, recipe: train}",
+            "teacher: 'recipe' belongs to a teacher that is trained here; leave it out.",
+        ),
+        ("big", "teacher: there is no teacher 'big' in 'teachers'. None is known."),
+        ("[]", "teacher: an empty list has no teacher; name one, or leave 'teacher' out."),
+        ("[cnn]", "teacher.0: there is no teacher 'cnn' in 'teachers'. None is known."),
+    ],
+)
+def test_a_teacher_that_cannot_be(new: str, expected: str) -> None:
+    assert f"s.yaml:8: {expected}" in message(changed(TEACHER, new)).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("teacher", "expected"),
+    [
+        ("{case: hard}", "there is no case 'hard' to learn from. Known: chain, from-scratch, soft."),
+        ("{case: soft}", "'soft' would learn from itself; name another case."),
+        ("{case: chain}", "'chain' ends in an ONNX file (static_quantization), which cannot teach; name one without."),
+    ],
+)
+def test_a_case_that_cannot_teach(teacher: str, expected: str) -> None:
+    text = changed(SOFT_STEPS, f" {{teacher: {teacher}, steps: [soft_distillation]}}\n")
+    assert expected in message(text)
+
+
+def test_an_onnx_teacher_gives_outputs_only() -> None:
+    text = changed(TEACHER, "{onnx: big.onnx}").replace(SOFT_STEPS, " [fitnet]\n")
+    found = "cases.soft.0: fitnet needs the teacher's network, and an ONNX file gives outputs only; name a model."
+    assert found in message(text)
+
+
+def test_several_teachers_are_several() -> None:
+    text = changed("soft_distillation: {temperature: 2.0}", "multi_teacher")
+    found = "cases.soft.0: multi_teacher learns from 2 teachers or more, and the case names one; give 'teacher' a list."
+    assert found in message(text)
+
+
+def test_a_regularizer_is_checked_where_it_stands() -> None:
+    text = changed(SOFT_STEPS, " {steps: [], regularizer: {penalty: l3, weight: 1}}\n")
+    assert "cases.soft.regularizer.penalty: must be 'l1' or 'group', got 'l3'." in message(text)
 
 
 def test_everything_wrong_is_reported_at_once() -> None:

@@ -6,7 +6,7 @@ from kdbench.errors import KdbenchError
 from kdbench.evidence import CaseView, Evidence, LatencyView, Results, Setting
 from kdbench.evidence.accuracy import SPLIT, BySeed, answers_by_case
 from kdbench.limits import Limits
-from kdbench.records import TEACHER, Accuracy, Size
+from kdbench.records import Accuracy, Size
 
 VALIDATION = "validation"
 
@@ -44,7 +44,7 @@ def lineup(evidence: Evidence, setting: Setting, limits: Limits) -> Lineup:
     results, target = evidence.results, setting[0]
     split = _split(results, target)
     answers = answers_by_case(results, target, split)
-    students = [case for case in evidence.cases if case.name != TEACHER]
+    students = [case for case in evidence.cases if not case.teaches]
     seeds = frozenset(seed for case in students for seed in answers.get(case.name, ()))
     bytes_of = _largest_files(results, target)
     _require(bool(seeds), "accuracy", setting)
@@ -64,7 +64,7 @@ def lineup(evidence: Evidence, setting: Setting, limits: Limits) -> Lineup:
 
 def _split(results: Results, target: str) -> str:
     """Validation where the suite has it. The test split is for reporting; without validation there is no other."""
-    recorded = {r.split for r in results.of(Accuracy) if r.target == target and r.case != TEACHER}
+    recorded = {r.split for r in results.of(Accuracy) if r.target == target and r.case not in results.plan.teachers}
     return VALIDATION if VALIDATION in recorded else SPLIT
 
 

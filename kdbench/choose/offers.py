@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from kdbench.evidence import CaseView, Evidence, LatencyView, Setting
 from kdbench.evidence.intervals import Difference, Estimate
-from kdbench.records import TEACHER
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def offer(evidence: Evidence, name: str, setting: Setting) -> Offer | None:
 
 def _comparisons(case: CaseView, setting: Setting, latency: LatencyView | None) -> tuple[Comparison, ...]:
     accuracy, size = case.accuracy.get(setting[0]), case.size.get(setting[0])
-    others = {"teacher": TEACHER, "baseline": case.baseline}
+    others = {"teacher": case.teacher, "baseline": case.baseline}
     differences = {
         "teacher": accuracy.to_teacher if accuracy else None,
         "baseline": accuracy.difference if accuracy else None,
@@ -69,5 +68,5 @@ def _comparisons(case: CaseView, setting: Setting, latency: LatencyView | None) 
             compression_ratio=size.compression_ratio.get(role) if size else None,
         )
         for role, other in others.items()
-        if other is not None and other != case.name and case.name != TEACHER
+        if other is not None and other != case.name and not case.teaches
     )

@@ -1,5 +1,7 @@
 """Verbs on what a suite can name: list, describe, schema."""
 
+from pathlib import Path
+
 import click
 
 
@@ -14,11 +16,17 @@ def list_command(kind: str) -> None:
 
 @click.command()
 @click.argument("name")
-def describe(name: str) -> None:
+@click.option(
+    "--suite",
+    type=click.Path(path_type=Path),
+    metavar="SUITE.yaml",
+    help="Show the layers it taps in this suite's teachers and students.",
+)
+def describe(name: str, suite: Path | None) -> None:
     """Explain a technique, model or task: what it does, its fields with defaults and bounds, its paper."""
-    from kdbench.listing import describe_text
+    from kdbench.listing import describe_text, models_of
 
-    click.echo(describe_text(name))
+    click.echo(describe_text(name, models_of(suite) if suite else None))
 
 
 @click.command()

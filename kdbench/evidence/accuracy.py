@@ -18,7 +18,7 @@ from kdbench.evidence.intervals import (
     seed_difference,
 )
 from kdbench.evidence.results import Results, baseline_of
-from kdbench.records import TEACHER, Accuracy
+from kdbench.records import Accuracy
 
 SPLIT = "test"
 """The split that is reported; validation is for choosing."""
@@ -33,7 +33,7 @@ class AccuracyView:
     difference: Difference | None
     """To the baseline of its student, in rates."""
     to_teacher: Difference | None
-    """To the one teacher, on whose answers every seed's are paired; unadjusted."""
+    """To its teacher, on whose answers every seed's are paired; unadjusted."""
     letters: str
     """Cases that share a letter cannot be told apart; empty for the teacher and where there is no interval."""
     agreement: float | None
@@ -62,8 +62,9 @@ def accuracy_views(results: Results, target: str) -> dict[str, AccuracyView]:
     """Every case with accuracy on the target, in the results' order."""
     by_case = answers_by_case(results, target)
     differences = _to_baseline(results, by_case)
-    groups = _groups(by_case)
-    taught = {case: _to_teacher(found, by_case.get(TEACHER, {})) for case, found in by_case.items() if case != TEACHER}
+    groups = _groups({case: found for case, found in by_case.items() if results.teacher_of(case) is not None})
+    rows = {case: row for case in by_case if (row := results.teacher_of(case)) is not None}
+    taught = {case: _to_teacher(by_case[case], by_case.get(row, {})) for case, row in rows.items()}
     return {
         case: _view(found, differences.get(case), taught.get(case), groups.get(case, ""))
         for case, found in by_case.items()
@@ -121,8 +122,7 @@ def _adjusted(family: dict[str, Difference]) -> dict[str, Difference]:
 
 def _groups(by_case: Mapping[str, BySeed]) -> dict[str, str]:
     """Letters over all pairs of cases, adjusted in a family of their own; best mean first."""
-    names = [name for name in by_case if name != TEACHER]
-    names.sort(key=lambda name: -float(np.mean([answers.value for answers in by_case[name].values()])))
+    names = sorted(by_case, key=lambda name: -float(np.mean([answers.value for answers in by_case[name].values()])))
     pairs = [frozenset(pair) for pair in combinations(names, 2)]
     p_values = [_pair_p(by_case, pair) for pair in pairs]
     if all(p is None for p in p_values):

@@ -34,6 +34,8 @@ class Case:
     teacher: str
     family: str
     baseline: str | None
+    teacher_row: str = TEACHER
+    """The row of its teacher: the suite's, a further teacher's, or the case that teaches it."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,11 @@ class Plan:
     about: str
     baseline: str
     cases: dict[str, Case]
-    """In the suite's order, without the teacher."""
+    """In the suite's order, without the teachers."""
     seeds: tuple[int, ...]
     targets: tuple[str, ...]
+    teachers: tuple[str, ...] = (TEACHER,)
+    """The rows of teachers: the suite's own first."""
     limits: dict[str, Any] = field(default_factory=dict)
     """As the suite writes them, for `choose`."""
     command: str = ""
@@ -79,11 +83,17 @@ class Results:
 
     @cached_property
     def case_names(self) -> tuple[str, ...]:
-        """The teacher, the baseline, then the rest in the suite's order."""
+        """The teachers, the baseline, then the rest in the suite's order."""
         facts = {record.case for record in self.records if not isinstance(record, Environment)}
         known = facts | self.plan.cases.keys()
-        first = [name for name in (TEACHER, self.plan.baseline) if name in known]
+        first = [name for name in (*self.plan.teachers, self.plan.baseline) if name in known]
         return tuple(dict.fromkeys([*first, *self.plan.cases, *sorted(known)]))
+
+    def teacher_of(self, name: str) -> str | None:
+        """The row of a case's teacher; None for the suite's teachers themselves."""
+        if name in self.plan.teachers:
+            return None
+        return self.plan.cases[name].teacher_row if name in self.plan.cases else TEACHER
 
     @cached_property
     def targets(self) -> tuple[str, ...]:
@@ -182,13 +192,15 @@ def _read_plan(path: Path) -> dict[str, Any]:
 def _plan(path: Path, current: tuple[Record, ...]) -> Plan:
     data = _read_plan(path)
     said = data.get("cases") or _derived_cases(current)
+    teachers = (TEACHER, *(data.get("teachers") or ()))
     suite = data.get("suite") or next((record.suite for record in current), "")
     return Plan(
         suite=str(suite),
         about=str(data.get("about") or ""),
         baseline=str(data.get("baseline") or "from-scratch"),
         cases={str(name): _case(str(name), entry) for name, entry in said.items() if name != TEACHER},
-        seeds=tuple(data.get("seeds") or sorted({record.seed for record in current if record.case != TEACHER})),
+        seeds=tuple(data.get("seeds") or sorted({record.seed for record in current if record.case not in teachers})),
+        teachers=teachers,
         targets=tuple(data.get("targets") or ()),
         limits=dict(data.get("limits") or {}),
         command=str(data.get("command") or ""),
@@ -211,6 +223,7 @@ def _case(name: str, entry: dict[str, Any]) -> Case:
         teacher=str(entry.get("teacher") or ""),
         family=str(entry.get("family") or family_of(steps)),
         baseline=entry.get("baseline"),
+        teacher_row=str(entry.get("teacher_row") or TEACHER),
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kdbench.evidence.results import Results
-from kdbench.records import TEACHER, Accuracy, Compression, Record, Size, Training
+from kdbench.records import Accuracy, Compression, Record, Size, Training
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ def curves(results: Results, case: str) -> list[Curve]:
 def stages_of(results: Results, case: str) -> dict[int, tuple[str, ...]]:
     """Keys of the training and compression stages behind each seed of a case, from the data down."""
     known, taught = _stage_times(results)[0], set()
-    if case != TEACHER:
-        taught = {record.key for record in _works(results) if record.case == TEACHER}
+    if case not in results.plan.teachers:
+        taught = {record.key for record in _works(results) if record.case in results.plan.teachers}
     found: dict[int, dict[str, None]] = defaultdict(dict)
     for record in _resting(results, case):
         for key in (*record.lineage, record.key):

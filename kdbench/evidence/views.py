@@ -10,7 +10,7 @@ from kdbench.evidence.accuracy import AccuracyView, accuracy_views
 from kdbench.evidence.latency import LatencyView, latency_view, pooled_reference_ns
 from kdbench.evidence.results import REFERENCE, Results, baseline_of, read_results
 from kdbench.evidence.training import Cost, Curve, curves, training_cost
-from kdbench.records import TEACHER, Latency, Memory, Record, Size
+from kdbench.records import Latency, Memory, Record, Size
 
 Setting = tuple[str, int]
 """A target and a batch size."""
@@ -24,7 +24,8 @@ class SizeView:
     onnx_gzip_bytes: float
     parameter_count: float
     nonzero_parameter_count: float
-    mac_count: float
+    mac_count: float | None
+    """None where `mac_rule` says why there are none to count."""
     mac_rule: str
     quantized_weight_fraction: float | None
     compression_ratio: dict[str, float]
@@ -40,6 +41,8 @@ class CaseView:
     name: str
     family: str
     baseline: str | None
+    teacher: str | None
+    """The row of its teacher; None for the suite's teachers themselves."""
     accuracy: dict[str, AccuracyView]
     size: dict[str, SizeView]
     latency: dict[Setting, LatencyView]
@@ -49,6 +52,11 @@ class CaseView:
     curves: tuple[Curve, ...]
     troubles: dict[str | None, tuple[str, ...]]
     """By target (None: before any target): sentences, what failed or was skipped, and why."""
+
+    @property
+    def teaches(self) -> bool:
+        """Whether it is a row of one of the suite's teachers."""
+        return self.teacher is None
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -66,7 +74,7 @@ class Evidence:
 
     results: Results
     cases: tuple[CaseView, ...]
-    """The teacher, the baseline, then the rest in the suite's order."""
+    """The teachers, the baseline, then the rest in the suite's order."""
     targets: tuple[str, ...]
     settings: tuple[Setting, ...]
     """Every (target, batch size) that was timed or asked for."""
@@ -87,6 +95,7 @@ def evidence(folder: Path) -> Evidence:
             name=name,
             family=results.plan.cases[name].family if name in results.plan.cases else REFERENCE,
             baseline=baseline_of(results.plan, results.plan.cases[name]) if name in results.plan.cases else None,
+            teacher=results.teacher_of(name),
             accuracy={target: views[name] for target, views in accuracy.items() if name in views},
             size={target: views[name] for target, views in size.items() if name in views},
             latency={setting: views[name] for setting, views in latency.items() if name in views},
@@ -134,11 +143,11 @@ def size_views(results: Results, target: str) -> dict[str, SizeView]:
             by_case[record.case].append(record)
     sizes = {name: _mean(found, "onnx_bytes") for name, found in by_case.items() if found}
     against = {name: baseline for baseline, names in _compared(results).items() for name in names}
-    return {name: _size_view(by_case[name], _ratios(sizes, name, against[name])) for name in by_case if by_case[name]}
+    roles = {name: {"baseline": against[name], "teacher": results.teacher_of(name) or name} for name in against}
+    return {name: _size_view(by_case[name], _ratios(sizes, name, roles[name])) for name in by_case if by_case[name]}
 
 
-def _ratios(sizes: dict[str, float], name: str, baseline: str | None) -> dict[str, float]:
-    roles = {"baseline": baseline, "teacher": TEACHER}
+def _ratios(sizes: dict[str, float], name: str, roles: dict[str, str | None]) -> dict[str, float]:
     return {role: sizes[other] / sizes[name] for role, other in roles.items() if other in sizes and sizes[name] > 0}
 
 
@@ -149,7 +158,7 @@ def _size_view(found: Sequence[Size], ratios: dict[str, float]) -> SizeView:
         onnx_gzip_bytes=_mean(found, "onnx_gzip_bytes"),
         parameter_count=_mean(found, "parameter_count"),
         nonzero_parameter_count=_mean(found, "nonzero_parameter_count"),
-        mac_count=_mean(found, "mac_count"),
+        mac_count=None if any(r.mac_count is None for r in found) else _mean(found, "mac_count"),
         mac_rule=found[0].mac_rule or "",
         quantized_weight_fraction=float(np.mean(quantized)) if quantized else None,
         compression_ratio=ratios,

@@ -44,8 +44,7 @@ def main(arguments: list[str]) -> None:
         for place, example in enumerate(batch):
             best = int(scores[place].argmax())
             if example.target is None:
-                chance = np.exp(scores[place] - scores[place].max())
-                print(f"{example.name}\t{manifest['class_names'][best]}\t{chance[best] / chance.sum():.3f}")
+                print(f"{example.name}\t{manifest['class_names'][best]}\t{chances(scores[place])[best]:.3f}")
             else:
                 count, right = count + 1, right + (best == example.target)
     if count:
@@ -76,6 +75,14 @@ def predict(session: Any, batch: list[Example], manifest: dict[str, Any]) -> Any
         for place, value in enumerate(manifest["inputs"])
     }
     return session.run([manifest["outputs"][0]["name"]], feed)[0]
+
+
+def chances(scores: Any) -> Any:
+    """Probabilities from logits (classes,); trees and neighbours give probabilities by themselves."""
+    if (scores >= 0).all() and abs(scores.sum() - 1) < 1e-3:
+        return scores
+    raised = np.exp(scores - scores.max())
+    return raised / raised.sum()
 
 
 def preprocess(stored: Any, rule: dict[str, Any]) -> Any:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional
 
+from kdbench.models._weights import he_normal
+
 
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut: the identity, or 1x1 convolution and BatchNorm where the shape changes."""
@@ -17,10 +19,12 @@ class BasicBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(width)
         same = stride == 1 and before == width
         self.shortcut = nn.Identity() if same else _projection(before, width, stride)
+        self.relu = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
         inner = functional.relu(self.bn1(self.conv1(x)))
-        return functional.relu(self.bn2(self.conv2(inner)) + self.shortcut(x))
+        block: Tensor = self.relu(self.bn2(self.conv2(inner)) + self.shortcut(x))
+        return block
 
 
 class CifarResNet(nn.Module):
@@ -32,15 +36,16 @@ class CifarResNet(nn.Module):
         block_count = (depth - 2) // 6
         self.conv1 = nn.Conv2d(input_channels, stem, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(stem)
+        self.relu = nn.ReLU()
         self.layer1 = _stage(stem, stages[0], 1, block_count)
         self.layer2 = _stage(stages[0], stages[1], 2, block_count)
         self.layer3 = _stage(stages[1], stages[2], 2, block_count)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(stages[2], class_count)
-        self.apply(_initialize)
+        self.apply(he_normal)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = functional.relu(self.bn1(self.conv1(x)))
+        x = self.relu(self.bn1(self.conv1(x)))
         x = self.layer3(self.layer2(self.layer1(x)))
         logits: Tensor = self.fc(self.pool(x).flatten(1))
         return logits
@@ -53,9 +58,3 @@ def _stage(before: int, width: int, stride: int, block_count: int) -> nn.Sequent
 
 def _projection(before: int, width: int, stride: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(before, width, 1, stride, bias=False), nn.BatchNorm2d(width))
-
-
-def _initialize(module: nn.Module) -> None:
-    """He et al. 2015, fan-out mode for convolutions; the rest keeps torch's own."""
-    if isinstance(module, nn.Conv2d):
-        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field, PositiveInt, model_validator
 
 from kdbench.models._inputs import image_shape
-from kdbench.protocols import Model, TaskDescription
+from kdbench.protocols import Layers, Model, TaskDescription
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,6 +31,11 @@ class CNN(Model):
         if self.strides is not None and len(self.strides) != len(self.channels):
             raise ValueError(f"strides needs one number a stage ({len(self.channels)}), got {len(self.strides)}")
         return self
+
+    def layers(self) -> Layers:
+        stages = tuple(f"layer{number}" for number in range(1, len(self.channels) + 1))
+        last = 3 * self.convs_per_stage - 1
+        return Layers(stages=stages, preactivations=tuple(f"{stage}.{last}" for stage in stages), embedding="pool")
 
     def build(self, task: TaskDescription) -> nn.Module:
         """Raises ModelError when the task's input is no image."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from kdbench.models._inputs import feature_count
-from kdbench.protocols import Model, TaskDescription
+from kdbench.protocols import Layers, Model, TaskDescription
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,6 +23,9 @@ class MLP(Model):
     """Hidden layers."""
     width: int = Field(256, gt=0)
     """Units of each hidden layer."""
+
+    def layers(self) -> Layers:
+        return Layers(embedding=f"layer{self.depth}")
 
     def build(self, task: TaskDescription) -> nn.Module:
         """Raises ModelError for a task with several inputs."""

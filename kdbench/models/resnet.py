@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from kdbench.models._inputs import image_shape
-from kdbench.protocols import Model, TaskDescription
+from kdbench.protocols import Layers, Model, TaskDescription
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,6 +23,12 @@ class CifarResNet(Model):
     widths: ClassVar[tuple[int, int, int, int]]
     """Channels of the first convolution and of the three stages."""
 
+    def layers(self) -> Layers:
+        stages = ("layer1", "layer2", "layer3")
+        last = (self.depth - 2) // 6 - 1
+        preactivations = tuple(f"{stage}.{last}.relu" for stage in stages)
+        return Layers(stem="relu", stages=stages, preactivations=preactivations, embedding="pool")
+
     def build(self, task: TaskDescription) -> nn.Module:
         """Raises ModelError when the task's input is no image."""
         from kdbench.models import _resnet
@@ -38,10 +44,31 @@ class ResNet20(CifarResNet):
     widths: ClassVar[tuple[int, int, int, int]] = (16, 16, 32, 64)
 
 
+class ResNet32(CifarResNet):
+    """32 layers of 16, 32 and 64 channels; 472,756 parameters at 100 classes."""
+
+    depth: ClassVar[int] = 32
+    widths: ClassVar[tuple[int, int, int, int]] = (16, 16, 32, 64)
+
+
+class ResNet44(CifarResNet):
+    """44 layers of 16, 32 and 64 channels; 667,188 parameters at 100 classes."""
+
+    depth: ClassVar[int] = 44
+    widths: ClassVar[tuple[int, int, int, int]] = (16, 16, 32, 64)
+
+
 class ResNet56(CifarResNet):
     """56 layers of 16, 32 and 64 channels; 861,620 parameters at 100 classes."""
 
     depth: ClassVar[int] = 56
+    widths: ClassVar[tuple[int, int, int, int]] = (16, 16, 32, 64)
+
+
+class ResNet110(CifarResNet):
+    """110 layers of 16, 32 and 64 channels; 1,736,564 parameters at 100 classes."""
+
+    depth: ClassVar[int] = 110
     widths: ClassVar[tuple[int, int, int, int]] = (16, 16, 32, 64)
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from kdbench.errors import ModelError
+from kdbench.models import _torchvision_layers
 from kdbench.models._inputs import image_shape
-from kdbench.protocols import Model, TaskDescription
+from kdbench.protocols import Layers, Model, TaskDescription
 
 if TYPE_CHECKING:
     from torch import nn
@@ -101,6 +102,10 @@ class Torchvision(Model):
     """Any of torchvision's classification models, with fresh weights or those of a file.
 
     Auxiliary classifiers (googlenet, inception_v3) are left out: a model here gives logits and nothing else.
+
+    Layers to tap: by default the stages of the convolutional families (resnet, resnext, wide_resnet, regnet, densenet,
+    vgg, mobilenet, mnasnet, shufflenet, efficientnet, convnext), and what the classifier sees where a module gives it.
+    No pre-activations, and nothing for the other architectures: there the suite names the layers.
     """
 
     architecture: Architecture
@@ -112,6 +117,9 @@ class Torchvision(Model):
         """The weights file stands for its content, wherever it lies. Raises ModelError when it cannot be read."""
         path = self.pretrained()
         return {**self.to_fields(), "weights_file": _digest(path) if path else None}
+
+    def layers(self) -> Layers:
+        return _torchvision_layers.layers(self.architecture)
 
     def build(self, task: TaskDescription) -> nn.Module:
         """Raises ModelError when the architecture cannot take the task's inputs."""

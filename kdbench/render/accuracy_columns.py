@@ -6,7 +6,6 @@ from kdbench import units
 from kdbench.evidence import AccuracyView, CaseView, Evidence
 from kdbench.evidence.accuracy import SPLIT
 from kdbench.evidence.intervals import FEWEST, Difference, Estimate
-from kdbench.records import TEACHER
 from kdbench.render.cells import Cell, Column, Footnotes
 from kdbench.render.words import baseline_name, counted, listed, target_place
 
@@ -83,7 +82,7 @@ def _rate(estimate: Estimate, decimals: int) -> str:
 
 def _fewer(evidence: Evidence, case: CaseView, view: AccuracyView, target: str, notes: Footnotes) -> tuple[int, ...]:
     """A mark where a case has not all seeds of its suite; the teacher has its own."""
-    if case.name == TEACHER or view.estimate.n >= len(evidence.results.plan.seeds):
+    if case.teaches or view.estimate.n >= len(evidence.results.plan.seeds):
         return ()
     why = "; ".join(case.problems_on(target)) or "the others were not recorded"
     return (notes.place(f"{counted(view.estimate.n, 'seed')} only; {why}"),)
@@ -105,7 +104,7 @@ def _differences(evidence: Evidence, target: str, notes: Footnotes) -> tuple[Cel
 def _no_difference(case: CaseView, view: AccuracyView | None, target: str, notes: Footnotes) -> Cell:
     if view and case.name == case.baseline:
         return Cell("baseline", value=0.0)
-    if view and case.name == TEACHER:
+    if view and case.teaches:
         return notes.missing((), "the teacher is not paired with the students' seeds")
     return notes.missing(case.problems_on(target), "it shares no seed with a baseline of the same student")
 
@@ -139,7 +138,7 @@ def _agreements(evidence: Evidence, target: str, notes: Footnotes) -> tuple[Cell
         Cell(units.percent(view.agreement), value=view.agreement)
         if view and view.agreement is not None
         else Cell("itself", value=1.0)
-        if case.name == TEACHER and view
+        if case.teaches and view
         else notes.missing(case.problems_on(target), missing)
         for case, view in _pairs(evidence, target)
     )

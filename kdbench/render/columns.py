@@ -9,7 +9,7 @@ from kdbench.render.cells import Cell, Column, Footnotes, aligned_cells
 from kdbench.render.words import baseline_name
 
 NO_SIZE = "no size was recorded"
-SIZES: tuple[tuple[str, str, int, tuple[units.Unit, ...], Callable[[SizeView], float]], ...] = (
+SIZES: tuple[tuple[str, str, int, tuple[units.Unit, ...], Callable[[SizeView], float | None]], ...] = (
     ("gzip", "gzip", 16, units.BYTES, lambda view: view.onnx_gzip_bytes),
     ("parameters", "Parameters", 13, units.COUNTS, lambda view: view.parameter_count),
     ("nonzero", "Not zero", 14, units.COUNTS, lambda view: view.nonzero_parameter_count),
@@ -53,16 +53,17 @@ def _sized(
     evidence: Evidence,
     target: str,
     scale: Sequence[units.Unit],
-    of: Callable[[SizeView], float],
+    of: Callable[[SizeView], float | None],
     notes: Footnotes,
 ) -> tuple[str, tuple[Cell, ...]]:
     """The unit that fits the smallest, and every cell in it."""
-    numbers = {case.name: of(case.size[target]) for case in evidence.cases if target in case.size}
+    sizes = {case.name: case.size[target] for case in evidence.cases if target in case.size}
+    numbers = {name: number for name, size in sizes.items() if (number := of(size)) is not None}
     unit = units.common_unit(list(numbers.values()), scale)
     cells = aligned_cells([
         (units.in_unit(numbers[case.name], unit), numbers[case.name])
         if case.name in numbers
-        else notes.missing(case.problems_on(target), NO_SIZE)
+        else notes.missing(case.problems_on(target), sizes[case.name].mac_rule if case.name in sizes else NO_SIZE)
         for case in evidence.cases
     ])  # fmt: skip
     return unit.name, cells

@@ -71,7 +71,7 @@ def _percentile(
 
 def _speedups(evidence: Evidence, setting: Setting, role: str, notes: Footnotes) -> tuple[Cell, ...]:
     def made(case: CaseView, view: LatencyView) -> Cell:
-        if case.name == (TEACHER if role == TEACHER else case.baseline):
+        if case.teaches if role == TEACHER else case.name == case.baseline:
             return Cell(role, value=1.0)
         if ratio := view.speedup.get(role):
             return Cell(units.ratio(ratio.value, ratio.low, ratio.high), value=ratio.value)

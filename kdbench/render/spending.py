@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from kdbench import units
 from kdbench.evidence import CaseView, Evidence
-from kdbench.records import TEACHER, Compression, Latency, Teaching, Training
+from kdbench.records import Compression, Latency, Teaching, Training
 from kdbench.render.cells import Table
 
 
@@ -42,7 +42,7 @@ def times(evidence: Evidence) -> list[Time]:
     """Kinds of work in the order they are done, a technique's training with it; what took no time is left out."""
     results = evidence.results
     trained = _longest(results.of(Training))
-    teachers = _longest(results.of(Training, TEACHER))
+    teachers = _longest(record for name in results.plan.teachers for record in results.of(Training, name))
     techniques = {record.key: record.technique or "" for record in results.of(Compression)}
     compressed = _longest(results.of(Compression))
     students = {key: wall for key, wall in trained.items() if key not in teachers and key not in techniques}

@@ -155,7 +155,7 @@ def _estimated(case: CaseView, target: str, batch: int | None) -> Row:
                     "difference_holm_p": d.adjusted_p}  # fmt: skip
     if size := case.size.get(target):
         row |= {"onnx_bytes": round(size.onnx_bytes), "parameter_count": round(size.parameter_count),
-                "mac_count": round(size.mac_count)}  # fmt: skip
+                "mac_count": None if size.mac_count is None else round(size.mac_count)}  # fmt: skip
         row |= {f"compression_ratio_over_{role}": value for role, value in size.compression_ratio.items()}
     if batch is not None and (latency := case.latency.get((target, batch))):
         row |= _interval("latency_p50", "ns", latency.p50_ns) | {"latency_p90_ns": latency.p90_ns}

@@ -198,7 +198,12 @@ def _mark(axes: Axes, point: Point, place: float, named: bool) -> None:
     y, x = point.accuracy, point.cost
     up = None if y.high is None or y.low is None else [[100 * (y.value - y.low)], [100 * (min(y.high, 1.0) - y.value)]]
     scale = place / x.value
-    across = None if x.high is None or x.low is None else [[place - scale * x.low], [scale * x.high - place]]
+    # a file that is its own baseline has a ratio of exactly 1, whose bar must not turn negative by a rounding error
+    across = (
+        None
+        if x.high is None or x.low is None
+        else [[max(0.0, place - scale * x.low)], [max(0.0, scale * x.high - place)]]
+    )
     drawn = axes.errorbar(
         [place], [100 * y.value], yerr=up if named else None, xerr=across if named else None,
         color=colored(point.case.family) if named else GREY, marker=marker(point.case.family),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from kdbench import stats
 from kdbench.evidence import CaseView, Evidence, Setting
-from kdbench.records import TEACHER, Environment
+from kdbench.records import Environment
 
 EXPLAINED = {
     stats.MOSTLY_OVERHEAD: "the cost of calling the runtime, not the model, decides this latency: a smaller model will "
@@ -66,8 +66,8 @@ def counted(count: int, noun: str) -> str:
 
 
 def students(evidence: Evidence) -> list[CaseView]:
-    """Every case but the teacher."""
-    return [case for case in evidence.cases if case.name != TEACHER]
+    """Every case but the teachers."""
+    return [case for case in evidence.cases if not case.teaches]
 
 
 def baseline_name(evidence: Evidence) -> str:

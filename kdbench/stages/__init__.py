@@ -5,6 +5,8 @@ from typing import Any
 
 TABLE = {
     "decode": "kdbench.stages.decode:decode",
+    "gather": "kdbench.stages.gather:gather",
+    "adopt": "kdbench.stages.adopt:adopt",
     "train": "kdbench.stages.train:train",
     "teach": "kdbench.stages.teach:teach",
     "compress": "kdbench.stages.compress:compress",
@@ -21,6 +23,8 @@ LOOP_VERSION = 1
 
 VERSIONS = {
     "decode": 1,
+    "gather": 1,
+    "adopt": 1,
     "train": 1,
     "teach": 1,
     "compress": 1,

@@ -11,13 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from kdbench import registry
 from kdbench.errors import DataError, TechniqueError
-from kdbench.protocols import Batch, Loss
+from kdbench.parts import PartSpec, spec_of
+from kdbench.protocols import Batch, Layers, Loss
 from kdbench.recipe import Recipe
+from kdbench.stages import _models
 from kdbench.stages._data import TaskData
 from kdbench.stages._teacher import Teacher, load_teacher
+from kdbench.stages._unlabelled import endless
 from kdbench.stages._work import Fact, Work
-from kdbench.stages.names import CHECKPOINT
+from kdbench.stages.names import CHECKPOINT, UNLABELLED
 from kdbench.tasks._arrays import preprocess_array
 from kdbench.training import Examples, History, Training
 
@@ -36,7 +40,12 @@ class StageContext:
         self.seed = work.spec.seed or 0
         self.device = torch.device(work.spec.numerics.get("device", "cpu"))
         self.histories: list[tuple[Recipe, History]] = []
-        self._teacher: Teacher | None = None
+        self.notes: list[str] = []
+        self.forward_count = 0
+        """Examples that went through a network that teaches."""
+        self._teachers: dict[int, Teacher] = {}
+        self._resumed_at = 0
+        """The step from which a killed training goes on."""
 
     @property
     def out(self) -> Path:
@@ -47,12 +56,19 @@ class StageContext:
         return self._work.log
 
     def fit(
-        self, model: nn.Module, loss: Loss | None = None, extra: nn.Module | None = None, recipe: str = "train"
+        self,
+        model: nn.Module,
+        loss: Loss | None = None,
+        extra: nn.Module | None = None,
+        recipe: str = "train",
+        part: tuple[float, float] = (0.0, 1.0),
     ) -> nn.Module:
         """Train under the recipe in that role, going on from a checkpoint that a killed run left."""
         if f"recipe:{recipe}" not in self._work.spec.parts:
             raise TechniqueError(f"fit() was asked for recipe '{recipe}', which the technique's `roles` do not name.")
-        chosen = self._work.recipe(recipe)
+        chosen = self._work.recipe(recipe).part(*part)
+        if chosen is None:
+            return model
         number = len(self.histories)
         torch.set_num_threads(chosen.threads)
         torch.manual_seed(self.seed * 1000 + number)
@@ -67,6 +83,7 @@ class StageContext:
     def _run(self, training: Training, checkpoint: Path) -> History:
         if checkpoint.exists():
             training.load(checkpoint)
+            self._resumed_at = training.history.epoch_count * training.steps_per_epoch
             self.log.info("going on after epoch %d of a run that was stopped", training.history.epoch_count)
         saved = time.monotonic()
 
@@ -90,22 +107,71 @@ class StageContext:
             train_count=data.arrays.count("train"),
         )
 
-    def teacher(self, batch: Batch) -> Tensor:
-        """The teacher's logits for a batch, (B, classes), without gradients."""
-        return self._answers(batch)
+    def teacher(self, batch: Batch, number: int = 0) -> Tensor:
+        """A teacher's logits for a batch, (B, classes), without gradients."""
+        before = self._asked(number).forward_count
+        logits = self._asked(number)(batch)
+        self.forward_count += self._asked(number).forward_count - before
+        return logits
+
+    @property
+    def teacher_count(self) -> int:
+        """How many teachers the stage has."""
+        return sum(role.partition(":")[0] == "teacher" for role in self._work.spec.inputs)
 
     @property
     def teacher_module(self) -> nn.Module:
-        """The teacher, in eval mode, its parameters without gradients."""
-        return self._answers.module
+        """The (first) teacher, in eval mode, its parameters without gradients."""
+        return self._asked(0).module
+
+    def _asked(self, number: int) -> Teacher:
+        if number not in self._teachers:
+            if number >= self.teacher_count:
+                raise TechniqueError("a teacher was asked for, but the technique's `needs` do not name it.")
+            self._teachers[number] = load_teacher(self._work, self._data, self.device, number)
+        return self._teachers[number]
+
+    @torch.no_grad()
+    def answers(self, network: nn.Module, batch: Batch) -> Tensor:
+        """A network's logits, live and counted."""
+        self.forward_count += len(batch.targets)
+        logits: Tensor = network.eval()(*batch.inputs)
+        return logits.float()
+
+    def fresh(self, number: int, model: str | dict[str, Any] | None = None) -> nn.Module:
+        """A network with new weights, those of seed and number only."""
+        part = self._student if model is None else model_part(model)
+        return _models.fresh(part, self.task, self.seed + 1_000_003 * number).to(self.device)
 
     @property
-    def _answers(self) -> Teacher:
-        if self._teacher is None:
-            if "teacher" not in self._work.spec.inputs:
-                raise TechniqueError("a teacher was asked for, but the technique's `needs` do not name it.")
-            self._teacher = load_teacher(self._work, self._data, self.device)
-        return self._teacher
+    def _student(self) -> PartSpec:
+        """The student's declaration, whatever surgery it went through."""
+        if "model" in self._work.spec.parts:
+            return self._work.spec.parts["model"]
+        return _models.declaration(self._work.input("model"))
+
+    @property
+    def student_layers(self) -> Layers:
+        """Where the student's architecture is tapped by default."""
+        return _layers(self._student)
+
+    @property
+    def teacher_layers(self) -> Layers:
+        """Where the first teacher's architecture is tapped by default."""
+        return _layers(_models.declaration(self._work.input("teacher")))
+
+    def unlabelled(self, batch_size: int) -> Iterator[Batch]:
+        """The gathered images without labels, one batch a step, over and over in an order of this seed.
+
+        A training that goes on from a checkpoint goes on in that order, too.
+        """
+        images = np.load(self._work.input("images") / UNLABELLED, mmap_mode="r")
+        yield from endless(images, self._data, batch_size, self.seed, self.device, self._resumed_at)
+
+    def note(self, sentence: str) -> None:
+        """Keep a sentence for the reader of the results."""
+        self.log.info(sentence)
+        self.notes.append(sentence)
 
     @property
     def train(self) -> Iterator[Batch]:
@@ -141,16 +207,26 @@ class StageContext:
 
     def training_facts(self) -> list[Fact]:
         """One training record for each fit; the teacher's live passes are counted in the last."""
-        live = self._teacher.forward_count if self._teacher else 0
         last = len(self.histories) - 1
         return [
-            training_fact(recipe, history, self.device, live if number == last else 0)
+            training_fact(recipe, history, self.device, self.forward_count if number == last else 0)
             for number, (recipe, history) in enumerate(self.histories)
         ]
 
     def clean(self) -> None:
         """Remove what only a resumed run would need."""
         self._work.remove(f"{CHECKPOINT}{number}.pt" for number in range(len(self.histories)))
+
+
+def model_part(named: str | dict[str, Any]) -> PartSpec:
+    """The declaration behind a registered name, or one {name: fields}."""
+    name, fields = (named, {}) if isinstance(named, str) else next(iter(named.items()))
+    return spec_of("model", name, registry.resolve("model", name).from_fields(fields))
+
+
+def _layers(part: PartSpec) -> Layers:
+    layers: Layers = part.build().layers()
+    return layers
 
 
 def plain_arithmetic() -> None:

@@ -27,12 +27,17 @@ def fresh(part: PartSpec, task: TaskDescription, seed: int) -> nn.Module:
 
 def save(model: nn.Module, part: PartSpec, folder: Path) -> None:
     """Write a model; `part` is the declaration it came from, whatever surgery it went through since."""
-    (folder / DECLARATION).write_text(json.dumps(dataclasses.asdict(part)))
+    save_declaration(part, folder)
     save_file({name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}, folder / WEIGHTS)
 
 
+def save_declaration(part: PartSpec, folder: Path) -> None:
+    """Say in a model's folder what it is."""
+    (folder / DECLARATION).write_text(json.dumps(dataclasses.asdict(part)))
+
+
 def declaration(folder: Path) -> PartSpec:
-    """The declaration that `save` wrote."""
+    """The declaration that `save` or `save_declaration` wrote."""
     return PartSpec(**json.loads((folder / DECLARATION).read_text()))
 
 
@@ -44,3 +49,8 @@ def load(folder: Path, task: TaskDescription, device: torch.device) -> nn.Module
     fit_shapes(model, state)
     model.load_state_dict(state)
     return model.to(device).eval()
+
+
+def is_network(folder: Path) -> bool:
+    """Whether a stage's folder holds a torch model, and not an ONNX file alone."""
+    return (folder / WEIGHTS).exists()

@@ -1,15 +1,19 @@
 """A teacher's outputs, stored by (example, view); what nobody stored is computed live and counted."""
 
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from kdbench.errors import TechniqueError
+from kdbench.measure.sessions import OnnxruntimeSession, SessionSpec
 from kdbench.protocols import Batch
 from kdbench.stages import _models
 from kdbench.stages._data import TaskData
 from kdbench.stages._work import Work
+from kdbench.stages.names import ONNX_FILE, numbered
 
 CODES = "codes.npy"
 LOGITS = "logits.npy"
@@ -21,17 +25,32 @@ def save_outputs(folder: Path, codes: np.ndarray, logits: np.ndarray) -> None:
     np.save(folder / LOGITS, logits)
 
 
+class Network(Protocol):
+    """What a teacher computes with."""
+
+    def __call__(self, *inputs: Tensor) -> Tensor: ...
+
+
 class Teacher:
     """Answers for a batch, from a stored table where one was given."""
 
-    def __init__(self, module: nn.Module, outputs: Path | None, view_count: int) -> None:
-        """module: in eval mode; its parameters stop asking for gradients here."""
-        self.module = module.requires_grad_(False).to(memory_format=torch.channels_last)
+    def __init__(self, answer: Network, outputs: Path | None, view_count: int) -> None:
+        """answer: a module in eval mode, whose parameters stop asking for gradients here, or an ONNX file's session."""
+        self.answer = answer
+        if isinstance(answer, nn.Module):
+            answer.requires_grad_(False).to(memory_format=torch.channels_last)
         self.view_count = view_count
         self.forward_count = 0
         """Examples that went through the network."""
         self._codes = np.load(outputs / CODES, mmap_mode="r") if outputs else np.zeros(0, np.int64)
         self._logits = np.load(outputs / LOGITS, mmap_mode="r") if outputs else np.zeros((0, 0), np.float32)
+
+    @property
+    def module(self) -> nn.Module:
+        """The network itself. Raises TechniqueError where the teacher is an ONNX file."""
+        if not isinstance(self.answer, nn.Module):
+            raise TechniqueError("the teacher is an ONNX file, which gives outputs only; name a model.")
+        return self.answer
 
     def __call__(self, batch: Batch) -> Tensor:
         """Logits, (B, classes), without gradients."""
@@ -52,14 +71,32 @@ class Teacher:
     @torch.no_grad()
     def live(self, inputs: tuple[Tensor, ...]) -> Tensor:
         """The network's answer, counted."""
-        self.module.eval()
+        if isinstance(self.answer, nn.Module):
+            self.answer.eval()
         self.forward_count += len(inputs[0])
-        logits: Tensor = self.module(*inputs)
-        return logits.float()
+        return self.answer(*inputs).float()
 
 
-def load_teacher(work: Work, data: TaskData, device: torch.device) -> Teacher:
-    """The teacher of a stage, with its stored outputs where the stage has them as an input."""
-    module = _models.load(work.input("teacher"), data.task, device)
-    outputs = work.input("outputs") if "outputs" in work.spec.inputs else None
-    return Teacher(module, outputs, data.declared.views())
+def load_teacher(work: Work, data: TaskData, device: torch.device, number: int = 0) -> Teacher:
+    """A teacher of a stage, with its stored outputs where the stage has them as an input."""
+    role = numbered("outputs", number)
+    outputs = work.input(role) if role in work.spec.inputs else None
+    return Teacher(_network(work.input(numbered("teacher", number)), data, device), outputs, data.declared.views())
+
+
+def _network(folder: Path, data: TaskData, device: torch.device) -> Network:
+    if not _models.is_network(folder):
+        return _OnnxNetwork(folder / ONNX_FILE, data.task.input_names)
+    return _models.load(folder, data.task, device)
+
+
+class _OnnxNetwork:
+    """An ONNX file as a function of tensors; it computes on the processor."""
+
+    def __init__(self, path: Path, input_names: tuple[str, ...]) -> None:
+        self.session = OnnxruntimeSession(str(path), SessionSpec())
+        self.input_names = input_names
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        feed = {name: tensor.cpu().numpy() for name, tensor in zip(self.input_names, inputs, strict=True)}
+        return torch.from_numpy(self.session.run_checked(feed)[0]).to(inputs[0].device)

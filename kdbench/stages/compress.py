@@ -1,4 +1,4 @@
-"""The compress stage: one technique works on one model, a torch network or an ONNX file."""
+"""The compress stage: one technique works on one model, a torch network, an estimator or an ONNX file."""
 
 import random
 import time
@@ -11,7 +11,7 @@ from torch import nn
 from kdbench.errors import TechniqueError
 from kdbench.parts import PartSpec
 from kdbench.protocols import Technique
-from kdbench.stages import _models
+from kdbench.stages import _estimators, _models
 from kdbench.stages._context import StageContext
 from kdbench.stages._work import Fact, Work
 from kdbench.stages.names import ONNX_FILE
@@ -22,13 +22,24 @@ def compress(work: Work) -> list[Fact]:
     wall, cpu = time.perf_counter_ns(), time.process_time_ns()
     technique: Technique = work.part("technique")
     ctx = StageContext(work)
-    facts = _on_file(technique, work, ctx) if technique.form == "onnx" else _on_network(technique, work, ctx)
+    trained: list[Fact] = []
+    if technique.form == "onnx":
+        facts = _on_file(technique, work, ctx)
+    elif _estimators.is_estimator(student := _declared(work)):
+        facts, trained = {}, [_estimators.learn(work, ctx, student, lambda batch: technique.targets(batch, ctx))]
+    else:
+        facts = _on_network(technique, work, ctx)
     cost = {"wall_ns": time.perf_counter_ns() - wall, "cpu_ns": time.process_time_ns() - cpu}
     ctx.clean()
     return [
-        {"kind": "compression", "technique": work.spec.parts["technique"].name, **cost, **facts},
-        *ctx.training_facts(),
+        {"kind": "compression", "technique": work.spec.parts["technique"].name, **cost, **facts, "notes": ctx.notes},
+        *(trained or ctx.training_facts()),
     ]
+
+
+def _declared(work: Work) -> PartSpec:
+    """What the student is, whatever it went through."""
+    return work.spec.parts["model"] if "model" in work.spec.parts else _models.declaration(work.input("model"))
 
 
 def _on_network(technique: Technique, work: Work, ctx: StageContext) -> Fact:
@@ -51,7 +62,7 @@ def _start(work: Work, ctx: StageContext) -> tuple[nn.Module, PartSpec]:
         folder = work.input("model")
         return _models.load(folder, ctx.task, ctx.device), _models.declaration(folder)
     part = work.spec.parts["model"]
-    return _models.fresh(part, ctx.task, ctx.seed), part
+    return _models.fresh(part, ctx.task, ctx.seed).to(ctx.device), part
 
 
 def _on_file(technique: Technique, work: Work, ctx: StageContext) -> Fact:

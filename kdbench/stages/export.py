@@ -1,8 +1,9 @@
-"""The export stage: a torch model becomes one ONNX file that is checked against it; torch's counts are taken here."""
+"""The export stage: a model becomes one ONNX file that is checked against it; what it holds is counted here."""
 
 import json
 import logging
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from kdbench.errors import ExportError
 from kdbench.measure.sessions import OnnxruntimeSession, SessionSpec
 from kdbench.protocols import TaskDescription
-from kdbench.stages import _models
+from kdbench.stages import _estimators, _models
 from kdbench.stages._context import plain_arithmetic
 from kdbench.stages._data import TaskData
 from kdbench.stages._work import Fact, Work
 from kdbench.stages.names import EXPORT_FACTS, ONNX_FILE
 
+Answer = Callable[..., np.ndarray]
+"""Inputs -> logits (B, classes)."""
 CPU = torch.device("cpu")
 MAC_RULE = "multiply-accumulates of convolutions and matrix products, half of torch.utils.flop_counter's FLOPs"
 TOLERANCE = 1e-3
@@ -27,21 +30,36 @@ TOLERANCE = 1e-3
 
 
 def export(work: Work) -> list[Fact]:
-    """Write `model.onnx`, the torch model's logits on validation and test, and what was counted."""
+    """Write `model.onnx`, the model's own logits on validation and test, and what was counted."""
     plain_arithmetic()
     data = TaskData.open(work)
+    written = _estimator if _estimators.is_fitted(work.input("model")) else _network
+    answer, facts = written(work, data)
+    for split in ("validation", "test"):
+        if data.has(split):
+            np.save(work.out / f"{split}_logits.npy", _logits(answer, data, split))
+    (work.out / EXPORT_FACTS).write_text(json.dumps(facts))
+    work.log.info("exported; largest difference of logits %.2g", facts["parity_max_abs_difference"])
+    return []
+
+
+def _network(work: Work, data: TaskData) -> tuple[Answer, Fact]:
     model = _models.load(work.input("model"), data.task, CPU)
     inputs = next(data.in_order("train", CPU)).inputs
     example = tuple(tensor[:2] for tensor in inputs)
     to_onnx(model, example, data.task, work.out / ONNX_FILE, work.spec.settings["opset"])
     difference = parity(model, work.out / ONNX_FILE, data.task, inputs)
-    for split in ("validation", "test"):
-        if data.has(split):
-            np.save(work.out / f"{split}_logits.npy", _logits(model, data, split))
-    facts = {**counts(model, example), "parity_max_abs_difference": difference}
-    (work.out / EXPORT_FACTS).write_text(json.dumps(facts))
-    work.log.info("exported; largest logit difference to torch %.2g", difference)
-    return []
+    return lambda *given: model(*given).numpy(), {**counts(model, example), "parity_max_abs_difference": difference}
+
+
+def _estimator(work: Work, data: TaskData) -> tuple[Answer, Fact]:
+    from kdbench.stages import _estimator_file as files  # scikit-learn takes a second to import
+
+    fitted = _estimators.load(work.input("model"))
+    files.write(fitted, data.task, work.out / ONNX_FILE, work.spec.settings["opset"])
+    difference = files.parity(fitted, work.out / ONNX_FILE, data.task, next(data.in_order("train", CPU)).inputs[0])
+    facts = {**files.counts(fitted), "parity_max_abs_difference": difference}
+    return lambda *given: files.answer(fitted, *given), facts
 
 
 def to_onnx(model: nn.Module, example: tuple[torch.Tensor, ...], task: TaskDescription, path: Path, opset: int) -> None:
@@ -127,5 +145,5 @@ def counts(model: nn.Module, example: tuple[torch.Tensor, ...]) -> dict[str, int
 
 
 @torch.inference_mode()
-def _logits(model: nn.Module, data: TaskData, split: str) -> np.ndarray:
-    return np.concatenate([model(*batch.inputs).numpy() for batch in data.in_order(split, CPU)])
+def _logits(answer: Answer, data: TaskData, split: str) -> np.ndarray:
+    return np.concatenate([answer(*batch.inputs) for batch in data.in_order(split, CPU)])

@@ -3,6 +3,7 @@
 DESCRIPTION = "task.json"
 ONNX_FILE = "model.onnx"
 EXPORT_FACTS = "export.json"
+UNLABELLED = "unlabelled.npy"
 PREDICTIONS = "predictions.npz"
 RECORDS = "records.json"
 STAGE = "stage.json"
@@ -10,3 +11,8 @@ LOG = "log.txt"
 PROGRESS = "progress"
 CHECKPOINT = "checkpoint-"
 """Prefix of what a killed training goes on from."""
+
+
+def numbered(role: str, number: int) -> str:
+    """The role of a further input of a kind: `teacher`, `teacher:1`, `teacher:2` ..."""
+    return role if number == 0 else f"{role}:{number}"

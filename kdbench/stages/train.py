@@ -1,6 +1,6 @@
-"""The train stage: a model with new weights learns from the labels. From-scratch students and teachers."""
+"""The train stage: a model learns from the labels alone. From-scratch students and teachers."""
 
-from kdbench.stages import _models
+from kdbench.stages import _estimators, _models
 from kdbench.stages._context import StageContext
 from kdbench.stages._work import Fact, Work
 
@@ -9,6 +9,8 @@ def train(work: Work) -> list[Fact]:
     """Train the model part under the recipe in role "train"."""
     ctx = StageContext(work)
     part = work.spec.parts["model"]
+    if _estimators.is_estimator(part):
+        return [_estimators.learn(work, ctx, part, lambda batch: batch.targets)]
     model = ctx.fit(_models.fresh(part, ctx.task, ctx.seed))
     _models.save(model, part, work.out)
     ctx.clean()

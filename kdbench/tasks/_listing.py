@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -31,8 +32,28 @@ class Listing:
 
     def digest(self) -> str:
         """The same for two copies of a folder that kept their files' times (rsync -a, tar), wherever they lie."""
-        lines = (f"{file.name}\0{file.size}\0{file.mtime_ns}\n" for files in self.splits.values() for file in files)
-        return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+        return digest(file for files in self.splits.values() for file in files)
+
+
+def digest(files: Iterable[File]) -> str:
+    """The same for two copies of the files that kept their times, wherever they lie."""
+    lines = (f"{file.name}\0{file.size}\0{file.mtime_ns}\n" for file in files)
+    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def loose_images(folder: Path) -> list[File]:
+    """Every image below a folder, at any depth, sorted by path, without a label (-1).
+
+    Raises DataError where the folder cannot be read or has no image.
+    """
+    if not folder.is_dir():
+        raise DataError(f"there is no folder '{folder}'; name one with images in it.")
+    places = [folder, *(path for path in folder.rglob("*") if path.is_dir() and not path.name.startswith("."))]
+    within = [place.relative_to(folder).as_posix() for place in places]
+    files = [file for place in within for file in _class_files(folder, place, -1)]
+    if not files:
+        raise DataError(f"no image ({', '.join(SUFFIXES)}) lies in '{folder}'; add some, or name another folder.")
+    return sorted(files, key=lambda file: file.name)
 
 
 def list_images(root: Path) -> Listing:

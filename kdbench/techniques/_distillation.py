@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -21,6 +21,7 @@ class Distillation(Technique):
     never asked, and `ce_weight: 1, kd_weight: 0` is `from-scratch` to the bit.
     """
 
+    family: ClassVar[str] = "distillation"
     start: ClassVar[Literal["fresh", "trained", "pretrained"]] = "fresh"
     needs: ClassVar[frozenset[str]] = frozenset({"teacher"})
 
@@ -28,6 +29,8 @@ class Distillation(Technique):
     """Of the method's own terms."""
     ce_weight: float = Field(0.0, ge=0)
     """Of the cross-entropy to the labels."""
+    shuffled: bool = False
+    """The control: every example learns from what the teacher says of another one of its batch."""
 
     @model_validator(mode="after")
     def _something_to_learn(self) -> Distillation:
@@ -44,6 +47,35 @@ class Distillation(Technique):
         raise TypeError(f"{type(self).__name__} has no terms()")
         yield
 
+    def weight(self, term: str) -> float:
+        """What a bare term is multiplied by."""
+        return self.kd_weight
+
+    def dealt(self, taught: Tensor) -> Tensor:
+        """The teacher's outputs or features (B, ...), each example its own, or its neighbour's where `shuffled`.
+
+        Training batches are drawn at random, so a neighbour is another random example in every epoch.
+        """
+        return taught.roll(1, 0) if self.shuffled else taught
+
+    def fitted_to(self, batch: Batch, ctx: Context, answers: Callable[[Tensor], Tensor]) -> Tensor:
+        """The `targets` of a method: what it makes of the teacher's logits, and the labels, by their weights.
+
+        answers: logits (B, K) -> classes (B,) or scores (B, K). With both weights the weighted mean of its scores
+        (classes as one-hot rows) and of the one-hot labels; with one of them that alone.
+        """
+        import torch.nn.functional as F
+
+        if self.kd_weight == 0:
+            return batch.targets
+        taught = answers(self.dealt(ctx.teacher(batch)))
+        if self.ce_weight == 0:
+            return taught
+        count = ctx.task.class_count
+        scores = F.one_hot(taught, count).float() if taught.dim() == 1 else taught
+        labels = F.one_hot(batch.targets, count).float()
+        return (self.kd_weight * scores + self.ce_weight * labels) / (self.kd_weight + self.ce_weight)
+
     def apply(self, model: nn.Module, ctx: Context) -> nn.Module:
         if self.kd_weight == 0:
             return ctx.fit(model, self._weighted(None))
@@ -58,7 +90,7 @@ class Distillation(Technique):
             if self.ce_weight > 0:
                 parts["ce"] = self.ce_weight * F.cross_entropy(logits, batch.targets)
             if terms is not None:
-                parts |= {name: self.kd_weight * term for name, term in terms(batch, logits).items()}
+                parts |= {name: self.weight(name) * term for name, term in terms(batch, logits).items()}
             return parts
 
         return loss

@@ -27,6 +27,7 @@ class DynamicQuantization(Technique):
 
     form: ClassVar[Literal["torch", "onnx", "estimator"]] = "onnx"
     version: ClassVar[int] = 1
+    family: ClassVar[str] = "quantization"
     paper: ClassVar[str] = "Jacob et al. 2018, Quantization and Training of Neural Networks, section 2.1"
     roles: ClassVar[frozenset[str]] = frozenset()
 

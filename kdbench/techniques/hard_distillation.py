@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar
 
-from kdbench.protocols import Context, Loss
-from kdbench.techniques._distillation import Distillation
+from kdbench.protocols import Batch, Context
+from kdbench.techniques._outputs import OutputDistillation
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor
 
 
-class HardDistillation(Distillation):
+class HardDistillation(OutputDistillation):
     """Match the class that the teacher decides for, as if it were the label.
 
     loss = kd_weight * CE(s, argmax t) + ce_weight * CE(s, labels)
@@ -28,9 +26,13 @@ class HardDistillation(Distillation):
     """
 
     paper: ClassVar[str] = "Touvron et al. 2021, Training data-efficient image transformers (DeiT), section 4"
+    label: ClassVar[str] = "hard"
 
-    @contextmanager
-    def terms(self, student: nn.Module, ctx: Context) -> Iterator[tuple[nn.Module | None, Loss]]:
+    def term(self, student: Tensor, teacher: Tensor, targets: Tensor) -> Tensor:
         from kdbench import functional as F
 
-        yield None, lambda batch, logits: {"hard": F.hard_distillation(logits, ctx.teacher(batch))}
+        return F.hard_distillation(student, teacher)
+
+    def targets(self, batch: Batch, ctx: Context) -> Tensor:
+        """The classes that the teacher decides for, (B,)."""
+        return self.fitted_to(batch, ctx, lambda logits: logits.argmax(1))

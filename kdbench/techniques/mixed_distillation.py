@@ -14,6 +14,7 @@ class MixedDistillation(SoftDistillation):
 
     s, t: logits of student and teacher, (B, K); summed over the K classes, averaged over the B examples. Both weights
     are written in the suite, because code bases give the same letter alpha to one or to the other.
+    `divergence` puts something else in the place of KL, as in `soft_distillation`.
 
     At T = 1, kd_weight = lambda and ce_weight = 1 - lambda, the gradient is that of one soft target,
     CE(s, lambda * softmax(t) + (1 - lambda) * one_hot(label)); the losses differ by lambda times the teacher's entropy.

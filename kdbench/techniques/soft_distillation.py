@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from kdbench.protocols import Context, Loss
-from kdbench.techniques._distillation import Distillation
+from kdbench.protocols import Batch, Context
+from kdbench.techniques._outputs import OutputDistillation
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor
 
 
-class SoftDistillation(Distillation):
+class SoftDistillation(OutputDistillation):
     """Match the teacher's outputs, softened by a temperature; no labels are used.
 
     loss = kd_weight * T^2 * KL(softmax(t / T) || softmax(s / T)) + ce_weight * CE(s, labels)
 
     s, t: logits of student and teacher, (B, K); summed over the K classes, averaged over the B examples. T above 1
     shows the student how the teacher ranks the wrong classes; T^2 keeps the gradient's size while T changes.
+
+    `divergence` puts something else in the place of KL: `cross_entropy` trains the same student (its gradient is
+    KL's), `mean_squared_error` on the softened probabilities trains another one, with a gradient that is about K^2 / 2
+    times smaller and vanishes where the student is sure (`kdbench.functional.probability_matching`).
 
     Paper: Hinton, Vinyals, Dean 2015, "Distilling the Knowledge in a Neural Network", section 2. It reports best
     results with a small weight on the labels as well: that is `mixed_distillation`. Here the default is soft targets
@@ -30,15 +32,23 @@ class SoftDistillation(Distillation):
     """
 
     paper: ClassVar[str] = "Hinton, Vinyals, Dean 2015, Distilling the Knowledge in a Neural Network, section 2"
+    label: ClassVar[str] = "soft"
 
     temperature: float = Field(4.0, gt=0)
     """T; 1 leaves the outputs as they are."""
+    divergence: Literal["kl", "cross_entropy", "mean_squared_error"] = "kl"
+    """How far the softened outputs are from each other; each carries T^2."""
 
-    @contextmanager
-    def terms(self, student: nn.Module, ctx: Context) -> Iterator[tuple[nn.Module | None, Loss]]:
+    def term(self, student: Tensor, teacher: Tensor, targets: Tensor) -> Tensor:
         from kdbench import functional as F
 
-        yield (
-            None,
-            lambda batch, logits: {"soft": F.soft_distillation(logits, ctx.teacher(batch), self.temperature)},
-        )
+        measures = {
+            "kl": F.soft_distillation,
+            "cross_entropy": F.soft_cross_entropy,
+            "mean_squared_error": F.probability_matching,
+        }
+        return measures[self.divergence](student, teacher, self.temperature)
+
+    def targets(self, batch: Batch, ctx: Context) -> Tensor:
+        """softmax(t / T), (B, K); T^2 has no part in it, as nothing is softened on the student's side."""
+        return self.fitted_to(batch, ctx, lambda logits: (logits / self.temperature).softmax(1))

@@ -33,6 +33,7 @@ class StaticQuantization(Technique):
     form: ClassVar[Literal["torch", "onnx", "estimator"]] = "onnx"
     needs: ClassVar[frozenset[str]] = frozenset({"calibration"})
     version: ClassVar[int] = 1
+    family: ClassVar[str] = "quantization"
     paper: ClassVar[str] = "Jacob et al. 2018, Quantization and Training of Neural Networks, section 2"
     roles: ClassVar[frozenset[str]] = frozenset()
 

@@ -31,6 +31,7 @@ class StructuredPruning(Technique):
     """
 
     version: ClassVar[int] = 1
+    family: ClassVar[str] = "pruning"
     paper: ClassVar[str] = "Fang et al. 2023, DepGraph: Towards Any Structural Pruning, section 3"
     roles: ClassVar[frozenset[str]] = frozenset({"finetune"})
 

@@ -30,6 +30,7 @@ class UnstructuredPruning(Technique):
     """
 
     version: ClassVar[int] = 1
+    family: ClassVar[str] = "pruning"
     paper: ClassVar[str] = "Han et al. 2015, Learning both Weights and Connections for Efficient Networks, section 3"
     roles: ClassVar[frozenset[str]] = frozenset({"finetune"})
 

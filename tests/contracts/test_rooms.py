@@ -21,15 +21,31 @@ STOREYS = [
     # from the ground up; in a storey a room may import those to its left, and `peers` do not know each other
     ["errors", "registry", "units", "quantities", "records", "stats", "store", "measure"],
     ["parts", "recipe", "specs", "protocols"],
-    ["functional", "training", "techniques", "models", "tasks", "stages", "worker"],
-    ["document", "faults", "limits", "schema", "reading", "targets", "suite", "plan", "planner"],
+    ["functional", "checkpoints", "training", "techniques", "models", "tasks", "stages", "worker"],
+    [
+        "document",
+        "faults",
+        "limits",
+        "schema",
+        "reading",
+        "targets",
+        "cases",
+        "checks",
+        "suite",
+        "plan",
+        "staging",
+        "planner",
+    ],
     ["estimate", "probe", "progress", "executors", "task_file", "collect", "runner"],
     ["evidence", "choose", "handover", "get", "render"],
     ["testing", "listing", "outlook", "cli"],
 ]
 PEERS = [{"store", "measure"}, {"techniques", "models", "tasks"}]
 OUTSIDE = {
-    "torch": {"training", "techniques", "functional", "models", "tasks", "stages", "executors", "testing"},
+    "torch": {
+        *("functional", "checkpoints", "training", "techniques", "models", "tasks", "stages"),
+        *("executors", "testing"),
+    },
     "torchvision": {"models", "tasks"},
     "pandas": {"evidence", "render"},
     "scipy": {"evidence", "render"},
@@ -145,12 +161,15 @@ def sources() -> dict[str, str]:
 
 
 def _with_private(module: Path) -> list[Path]:
-    """A module and, one import further, the private modules of its own room that it uses."""
-    names = {name for name, _ in imports(module)}
-    return [
-        module,
-        *(path for path in sorted(module.parent.glob("_*.py")) if any(n.endswith(f".{path.stem}") for n in names)),
-    ]
+    """A module and the private modules of its own room that it rests on."""
+    found, waiting = [module], [module]
+    while waiting:
+        names = {name for name, _ in imports(waiting.pop())}
+        private = [path for path in sorted(module.parent.glob("_*.py")) if path not in found]
+        used = [path for path in private if any(name.endswith(f".{path.stem}") for name in names)]
+        found += used
+        waiting += used
+    return [module, *sorted(found[1:])]
 
 
 def _without_docs(tree: ast.Module) -> ast.Module:

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from kdbench.errors import DataError
-from kdbench.protocols import Batch, TaskDescription
+from kdbench.protocols import Batch, Layers, TaskDescription
 from kdbench.recipe import Recipe
 from kdbench.training import Examples, History, Training
 
@@ -25,7 +25,15 @@ SHAPE = (1, 8, 8)
 class FakeContext:
     """`kdbench.protocols.Context` over random images whose class is the brightest of ten places."""
 
-    def __init__(self, out: Path, seed: int = 0, teacher: nn.Module | None = None, epochs: int = 2) -> None:
+    def __init__(
+        self,
+        out: Path,
+        seed: int = 0,
+        teacher: nn.Module | None = None,
+        epochs: int = 2,
+        others: tuple[nn.Module, ...] = (),
+        architecture: str = "plain",
+    ) -> None:
         generator = torch.Generator().manual_seed(100)
         self.images = torch.rand(96, *SHAPE, generator=generator)
         self.targets = self.images.flatten(1)[:, :CLASSES].argmax(1)
@@ -39,15 +47,26 @@ class FakeContext:
             class_names=tuple(str(i) for i in range(CLASSES)),
             example_counts={"train": 96},
         )
-        self._teacher = teacher
+        self._teachers = [*([teacher] if teacher is not None else []), *others]
+        self.architecture = architecture
+        """What `fresh` makes: one of the networks below."""
         self.teacher_calls = 0
         self.roles: list[str] = []
         self.history = History()
+        self.histories: list[History] = []
+        self.notes: list[str] = []
+        self.note = self.notes.append
+        self.student_layers = self.teacher_layers = Layers()
+        self.extra_images: torch.Tensor | None = None
 
-    def fit(self, model, loss=None, extra=None, recipe="train"):
+    def fit(self, model, loss=None, extra=None, recipe="train", part=(0.0, 1.0)):
         self.roles.append(recipe)
-        training = Training(model, self.recipe, Examples(self._epoch, None, len(self.images)), loss, extra)
+        chosen = self.recipe.part(*part)
+        if chosen is None:
+            return model
+        training = Training(model, chosen, Examples(self._epoch, None, len(self.images)), loss, extra)
         self.history = training.run()
+        self.histories.append(self.history)
         return model
 
     def _epoch(self, epoch: int) -> Iterator[Batch]:
@@ -58,15 +77,30 @@ class FakeContext:
     def _batch(self, index: torch.Tensor) -> Batch:
         return Batch((self.images[index],), self.targets[index], index, torch.zeros_like(index))
 
-    def teacher(self, batch):
+    def teacher(self, batch, number=0):
         self.teacher_calls += 1
-        with torch.no_grad():
-            return self.teacher_module(*batch.inputs)
+        return self.answers(self._teachers[number].eval(), batch)
+
+    @property
+    def teacher_count(self):
+        return len(self._teachers)
 
     @property
     def teacher_module(self):
-        assert self._teacher is not None, "this technique asked for a teacher it did not declare"
-        return self._teacher.eval()
+        assert self._teachers, "this technique asked for a teacher it did not declare"
+        return self._teachers[0].eval().requires_grad_(False)
+
+    def answers(self, network, batch):
+        with torch.no_grad():
+            return network.eval()(*batch.inputs)
+
+    def fresh(self, number, model=None):
+        return make(model or self.architecture, seed=self.seed + 1000 * number)
+
+    def unlabelled(self, batch_size):
+        while True:
+            images = self.extra_images[:batch_size]
+            yield Batch((images,), *(torch.full((len(images),), -1) for _ in range(3)))
 
     @property
     def train(self):

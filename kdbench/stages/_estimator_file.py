@@ -1,0 +1,81 @@
+"""An estimator as an ONNX file: written, compared with the estimator itself, counted."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from torch import Tensor
+
+from kdbench.errors import ExportError
+from kdbench.measure.sessions import OnnxruntimeSession, SessionSpec
+from kdbench.models._estimator_graphs import whole
+from kdbench.models._estimators import Fitted
+from kdbench.protocols import TaskDescription
+from kdbench.stages._work import Fact
+
+TOLERANCE = 1e-3
+"""Largest difference of scores, relative to the largest score (at least 1); as for networks."""
+TIPPED = 0.05
+"""Share of examples whose scores may differ by more: trees and neighbours are step functions, and an input that float32
+rounds to the other side of a threshold, or one of two neighbours equally far away, tips an example to the next step.
+Digits, whose pixels are whole numbers, have such neighbours for one example in sixty."""
+DISAGREEING = 0.01
+"""Share of examples whose highest score may be another class's."""
+
+
+def write(fitted: Fitted, task: TaskDescription, path: Path, opset: int) -> None:
+    """One file with the task's input, a dynamic batch axis and scores (B, classes) named `logits`.
+
+    Of trees and neighbours they are what was taught (probabilities, for most), of a linear model logits, of machines
+    margins.
+    """
+    feature_count = int(np.prod(task.input_shapes[0]))
+    onnx.save(whole(fitted.graph(feature_count, opset), task, opset), path)
+    onnx.checker.check_model(path, full_check=True)
+
+
+def answer(fitted: Fitted, inputs: Tensor) -> np.ndarray:
+    """(B, ...) -> (B, classes)."""
+    return fitted.scores(inputs.flatten(1).numpy())
+
+
+def parity(fitted: Fitted, path: Path, task: TaskDescription, inputs: Tensor) -> float:
+    """The largest difference of scores among the examples that do not tip; at batches of 1, 5 and all of `inputs`.
+
+    Raises ExportError where more than TIPPED of them differ by more than TOLERANCE, or more than DISAGREEING are
+    decided otherwise.
+    """
+    session = OnnxruntimeSession(str(path), SessionSpec())
+    worst = 0.0
+    for batch in (1, 5, len(inputs)):
+        expected = answer(fitted, inputs[:batch])
+        got = session.run_checked({task.input_names[0]: inputs[:batch].numpy()})[0]
+        if got.shape != expected.shape:
+            raise ExportError(f"at batch {batch} the file gives shape {got.shape}, the estimator {expected.shape}.")
+        worst = max(worst, difference(got, expected))
+    return worst
+
+
+def difference(got: np.ndarray, expected: np.ndarray) -> float:
+    """Of scores (B, classes): the largest among the examples that do not tip. Raises ExportError as `parity` says."""
+    each = np.abs(got - expected).max(1)
+    same = each <= TOLERANCE * max(1.0, float(np.abs(expected).max()))
+    decided = got.argmax(1) == expected.argmax(1)
+    if (~same).mean() > TIPPED or (~decided).mean() > DISAGREEING:
+        raise ExportError(
+            f"of {len(got)} examples the file scores {(~same).sum()} otherwise than the estimator, by up to "
+            f"{each.max():.3g}, and decides {(~decided).sum()} otherwise."
+        )
+    return float(each[same].max(initial=0.0))
+
+
+def counts(fitted: Fitted) -> Fact:
+    """The numbers that were learnt (`Fitted.numbers`), those that are not zero, multiply-accumulates of one example."""
+    numbers = fitted.numbers()
+    macs = {} if fitted.mac_count is None else {"mac_count": fitted.mac_count}
+    return {
+        "parameter_count": sum(array.size for array in numbers),
+        "nonzero_parameter_count": sum(int(np.count_nonzero(array)) for array in numbers),
+        **macs,
+        "mac_rule": fitted.mac_rule,
+    }

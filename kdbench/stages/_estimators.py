@@ -1,0 +1,115 @@
+"""Students that are no networks, at work: what they are shown, how they are kept. Of techniques it sees targets."""
+
+from __future__ import annotations
+
+import pickle
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+from torch import Tensor
+
+from kdbench.models._inputs import feature_count
+from kdbench.models.estimators import Estimator
+from kdbench.parts import PartSpec
+from kdbench.protocols import Batch
+from kdbench.stages import _models
+from kdbench.stages._context import StageContext
+from kdbench.stages._data import EVALUATION_BATCH, TaskData
+from kdbench.stages._work import Fact, Work
+from kdbench.tasks._arrays import epoch_order, epoch_views
+
+if TYPE_CHECKING:
+    from kdbench.models._estimators import Fitted, Lesson
+
+FITTED = "estimator.pkl"
+"""A pickle, which runs code when it is read. Here that gives nobody a new way in: the store is read and written by
+kdbench alone, as the same user, who already runs the specs' own `file.py` from it; results folders, bundles and what
+`get` hands over hold the ONNX file only. Its scikit-learn is the reader's: the version is part of the stage's key."""
+NOISE = 0.3
+"""Of copies where the task does not augment, in preprocessed units, whose standard deviation is about 1."""
+
+
+def is_estimator(part: PartSpec) -> bool:
+    """Whether a student's declaration is one of an estimator."""
+    return isinstance(part.build(), Estimator)
+
+
+def learn(work: Work, ctx: StageContext, part: PartSpec, targets: Callable[[Batch], Tensor]) -> Fact:
+    """Fit an estimator to the targets of the training split and its copies, and keep it; the fact of its training."""
+    import kdbench.models._estimators  # noqa: F401  # scikit-learn, whose import is no part of the training's time
+
+    model: Estimator = part.build()
+    recipe = work.recipe("train")
+    wall, cpu = time.perf_counter_ns(), time.process_time_ns()
+    torch.set_num_threads(recipe.threads)
+    with threadpool_limits(recipe.threads):
+        lesson = _lesson(work, ctx, part, targets, recipe.threads)
+        work.log.info("fitting %s to %d examples", part.name, len(lesson.inputs))
+        fitted = model.fit(lesson)
+    save(fitted, part, work.out)
+    return {
+        "kind": "training",
+        "wall_ns": time.perf_counter_ns() - wall,
+        "cpu_ns": time.process_time_ns() - cpu,
+        "epoch_count": 1 + model.copies,
+        "device": "cpu",
+        "recipe": recipe.to_fields(),
+        "teacher_forward_count": ctx.forward_count,
+    }
+
+
+def _lesson(work: Work, ctx: StageContext, part: PartSpec, targets: Callable[[Batch], Tensor], threads: int) -> Lesson:
+    """Raises ModelError for a task with several inputs."""
+    from kdbench.models._estimators import Lesson
+
+    feature_count(part.name, ctx.task)
+    inputs, taught = [], []
+    for batch in shown(TaskData.open(work), part.build(), ctx.seed, ctx.device):
+        inputs.append(batch.inputs[0].flatten(1).cpu().numpy())
+        taught.append(targets(batch).cpu().numpy())
+    return Lesson(np.concatenate(inputs), np.concatenate(taught), ctx.task.class_count, ctx.seed, threads)
+
+
+def shown(data: TaskData, model: Estimator, seed: int, device: torch.device) -> Iterator[Batch]:
+    """The training split as it is, then its copies; all shuffled, noise and views those of the seed."""
+    count, views = data.arrays.count("train"), data.declared.views()
+    noise = model.noise if model.noise is not None else (NOISE if views == 1 else 0.0)
+    generator = torch.Generator().manual_seed(seed)
+    for copy in range(1 + model.copies):
+        order = epoch_order(count, seed, copy)
+        seen = epoch_views(count, views, seed, copy - 1) if copy else np.zeros(count, np.int64)
+        for start in range(0, count, EVALUATION_BATCH):
+            index = order[start : start + EVALUATION_BATCH]
+            batch = data.chosen(index, seen[index], device)
+            yield _noisy(batch, noise, generator) if copy and noise else batch
+
+
+def _noisy(batch: Batch, noise: float, generator: torch.Generator) -> Batch:
+    """With noise on its inputs, and a negative index: no stored teacher output is taken for such an example."""
+    inputs = tuple(
+        tensor + noise * torch.randn(tensor.shape, generator=generator).to(tensor.device) for tensor in batch.inputs
+    )
+    return replace(batch, inputs=inputs, index=-1 - batch.index)
+
+
+def save(fitted: Fitted, part: PartSpec, folder: Path) -> None:
+    """Write a fitted estimator and its declaration."""
+    _models.save_declaration(part, folder)
+    (folder / FITTED).write_bytes(pickle.dumps(fitted, protocol=5))
+
+
+def load(folder: Path) -> Fitted:
+    """The estimator that `save` wrote."""
+    fitted: Fitted = pickle.loads((folder / FITTED).read_bytes())
+    return fitted
+
+
+def is_fitted(folder: Path) -> bool:
+    """Whether a stage's folder holds a fitted estimator."""
+    return (folder / FITTED).exists()

@@ -1,0 +1,40 @@
+"""Label smoothing: the control that softens targets without a teacher."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from kdbench.protocols import Batch, Context, Technique
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+class LabelSmoothing(Technique):
+    """Train on labels that are right with probability 1 - smoothing and otherwise any class alike; no teacher.
+
+    loss = CE(s, (1 - smoothing) * one_hot(label) + smoothing / K)
+
+    s: logits, (B, K); averaged over the B examples. A control: what soft distillation gains beyond this comes from
+    what the teacher says, not from targets being soft. `smoothing: 0` is `from-scratch` to the bit.
+
+    Paper: Szegedy et al. 2016, "Rethinking the Inception Architecture for Computer Vision", section 7. As there, the
+    label's own class gets its part of the shared mass; code bases that share it among the other K - 1 classes alone
+    smooth K / (K - 1) times more for the same number.
+    """
+
+    paper: ClassVar[str] = "Szegedy et al. 2016, Rethinking the Inception Architecture for Computer Vision, section 7"
+    start: ClassVar[Literal["fresh", "trained", "pretrained"]] = "fresh"
+
+    smoothing: float = Field(0.1, ge=0, lt=1)
+    """The mass that all K classes share; 0.1 in the paper."""
+
+    def apply(self, model: nn.Module, ctx: Context) -> nn.Module:
+        import torch.nn.functional as F
+
+        def loss(batch: Batch, logits: Tensor) -> dict[str, Tensor]:
+            return {"smoothed_ce": F.cross_entropy(logits, batch.targets, label_smoothing=self.smoothing)}
+
+        return ctx.fit(model, loss)

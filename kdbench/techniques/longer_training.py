@@ -1,0 +1,55 @@
+"""Longer training: the control that spends a teacher's compute on more epochs from scratch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from kdbench.protocols import Context, Technique
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+class LongerTraining(Technique):
+    """Train on labels alone for as many more epochs as a live teacher would have cost in distillation.
+
+    factor = (3 * student + teacher) / (3 * student)
+
+    student, teacher: multiply-accumulates of one forward pass (convolutions and matrix products, as
+    torch.utils.flop_counter counts them). A step of a student is a forward pass and a backward pass, which counts as
+    two of them; a live teacher adds one forward pass of its own. The recipe's epochs are multiplied by the factor and
+    rounded up, its milestones and warm-up with them. The compute that trained the teacher is not counted, and a
+    distillation that reads stored teacher outputs costs less than this control spends: it is generous.
+
+    Paper: none that proposes it; Beyer et al. 2022, "Knowledge distillation: A good teacher is patient and
+    consistent", is why it is needed: there students gain from thousands of epochs, so equal length must be shown.
+    """
+
+    paper: ClassVar[str] = "Beyer et al. 2022, Knowledge distillation: A good teacher is patient and consistent"
+    start: ClassVar[Literal["fresh", "trained", "pretrained"]] = "fresh"
+    needs: ClassVar[frozenset[str]] = frozenset({"teacher_features"})
+
+    def apply(self, model: nn.Module, ctx: Context) -> nn.Module:
+        from kdbench.units import three_digits
+
+        student = forward_flops(model, ctx.example)
+        teacher = forward_flops(ctx.teacher_module, ctx.example)
+        factor = (3 * student + teacher) / (3 * student)
+        ctx.note(
+            f"Trained on labels for {three_digits(factor)} times the recipe's epochs (rounded up to whole ones), "
+            "the compute of distillation from a live teacher."
+        )
+        return ctx.fit(model, part=(0.0, factor))
+
+
+def forward_flops(network: nn.Module, inputs: tuple[Tensor, ...]) -> int:
+    """Operations of a forward pass in eval mode; the network is left as it came."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    device, training = next(network.parameters()).device, network.training
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network.eval()(*(tensor.to(device) for tensor in inputs))
+    network.train(training)
+    total: int = counter.get_total_flops()
+    return total
