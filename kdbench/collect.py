@@ -115,7 +115,8 @@ class Results:
         counts = {r.case: r.parameter_count for r in self.written if isinstance(r, Size) and r.parameter_count}
         pairs = [(case, count, counts.get(self.plan.taught.get(case, ""))) for case, count in counts.items()]
         return [
-            f"{case} has {count:,} parameters, as many as its teacher or more ({teacher:,})."
+            f"{case} has {count:,} parameters, {'as many as' if count == teacher else 'more than'} its teacher"
+            f"{'' if count == teacher else f' ({teacher:,})'}."
             for case, count, teacher in pairs
             if teacher is not None and count >= teacher
         ]

@@ -41,7 +41,7 @@ cases:
   file: {teacher: file, steps: [soft_distillation]}
   case: {teacher: {case: trained}, steps: [soft_distillation]}
   several: {teacher: [weights, file], steps: [multi_teacher]}
-  sparse: {steps: [], regularizer: {penalty: l1, weight: 1e-3}}
+  sparse: {steps: [], regularizer: {penalty: l1, weight: 1e-2}}
 """
 )
 
