@@ -1,30 +1,21 @@
 """torchvision's models, made for a task's image size and class count, and their weight files."""
 
 import logging
-import pickle
-import struct
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 from torch.func import functional_call
 from torchvision.models import get_model  # type: ignore[attr-defined]  # re-exported without saying so
 
+from kdbench.checkpoints import first_line, misfit, read_state
 from kdbench.errors import ModelError
 
 log = logging.getLogger(__name__)
 
 AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 """Prefixes of googlenet's and inception_v3's auxiliary classifiers, which published weight files carry."""
-
-UNREADABLE = (
-    *(OSError, RuntimeError, ValueError, EOFError, LookupError, AssertionError, TypeError),
-    *(pickle.UnpicklingError, struct.error, SafetensorError),
-)
-"""What torch and safetensors raise on files that are torn or of another kind, found by feeding them such files."""
 
 
 def build(architecture: str, shape: tuple[int, int, int], class_count: int) -> nn.Module:
@@ -41,7 +32,7 @@ def build(architecture: str, shape: tuple[int, int, int], class_count: int) -> n
     except (RuntimeError, ValueError, AssertionError) as error:
         size = f"{shape[1]}x{shape[2]}"
         raise ModelError(
-            f"{architecture} cannot take images of {size} ({_line(error)}); use another image size."
+            f"{architecture} cannot take images of {size} ({first_line(error)}); use another image size."
         ) from None
     return model
 
@@ -70,44 +61,21 @@ def load_weights(model: nn.Module, path: Path, architecture: str) -> None:
 
     Raises ModelError when the file cannot be read, or anything else in it does not fit.
     """
-    state = {name: value for name, value in _read(path).items() if not name.startswith(AUXILIARY)}
+    state = {name: value for name, value in read_state(path).items() if not name.startswith(AUXILIARY)}
     own = model.state_dict()
     last = _last_layer(model)
     unfit = sorted(name for name in own if name not in state or state[name].shape != own[name].shape)
     foreign = sorted(state.keys() - own.keys())
     wrong = [name for name in unfit if not name.startswith(last)] + foreign
     if wrong:
-        reason = _misfit(wrong[0], state, own)
+        reason = misfit(wrong[0], state, own)
         raise ModelError(f"the weights file '{path}' does not fit {architecture}: {reason}; name its own architecture.")
     if unfit:
         log.warning("%s: %s did not fit the task's classes and kept fresh weights.", path, ", ".join(unfit))
     model.load_state_dict({**own, **{name: state[name] for name in own if name not in unfit}})
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    try:
-        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except UNREADABLE as error:
-        raise ModelError(f"cannot read the weights file '{path}' ({_line(error)}).") from None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ModelError(f"the weights file '{path}' is no state dict (tensors by name); save model.state_dict().")
-    return state
-
-
 def _last_layer(model: nn.Module) -> str:
     """The prefix of the classifier's entries: squeezenet's is a convolution, everybody else's a linear layer."""
     layers = [name for name, module in model.named_modules() if isinstance(module, (nn.Linear, nn.Conv2d))]
     return f"{layers[-1]}."
-
-
-def _misfit(name: str, state: dict[str, Tensor], own: dict[str, Tensor]) -> str:
-    if name not in own:
-        return f"it has '{name}', which the model has not"
-    if name not in state:
-        return f"it lacks '{name}'"
-    return f"'{name}' is {tuple(state[name].shape)}, the model's is {tuple(own[name].shape)}"
-
-
-def _line(error: BaseException) -> str:
-    """The first line of a message."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -39,7 +39,7 @@ def shown_places(table: Table) -> frozenset[int]:
 def _legend(evidence: Evidence) -> tuple[str, ...]:
     count = len(evidence.results.plan.seeds)
     level = f"{100 * LEVEL:.0f} %"
-    few = f"{counted(count, 'seed')} are too few for an interval; the values stand there"
+    few = f"{counted(count, 'seed')} {'is' if count == 1 else 'are'} too few for an interval; the values stand there"
     views = [view for case in evidence.cases for view in case.accuracy.values()]
     said = {
         f"Accuracy on the test split: mean and {level} t interval over {counted(count, 'seed')}.": count >= FEWEST,

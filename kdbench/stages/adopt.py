@@ -57,7 +57,7 @@ def _session(copy: Path, path: Path, task: TaskDescription) -> OnnxruntimeSessio
     try:
         session = OnnxruntimeSession(str(copy), SessionSpec())
     except MeasureError as error:
-        raise ModelError(f"onnxruntime cannot load '{path}': {error}") from None
+        raise ModelError(str(error).replace(str(copy), str(path))) from None
     if sorted(session.input_names) != sorted(task.input_names):
         raise ModelError(
             f"'{path}' takes {', '.join(session.input_names)}, and the task gives {', '.join(task.input_names)}; "

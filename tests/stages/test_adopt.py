@@ -1,0 +1,96 @@
+"""A user's own file as a teacher: taken over whole, or refused with a sentence that names it."""
+
+import dataclasses
+import logging
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from kdbench import testing
+from kdbench.errors import ModelError
+from kdbench.parts import PartSpec
+from kdbench.specs import StageSpec
+from kdbench.stages import _models
+from kdbench.stages._work import Work, read_description
+from kdbench.stages.adopt import adopt
+from kdbench.stages.names import ONNX_FILE
+
+
+def adopted(path: Path, out: Path, model: PartSpec | None = None) -> Path:
+    """The folder of a stage that took a file over."""
+    bench = testing._bench()
+    source = PartSpec("file", "file", 1, {"path": str(path)}, keyed_by={"sha256": "0"})
+    parts = {"task": testing.TASK, "source": source, **({"model": model} if model else {})}
+    out.mkdir()
+    adopt(Work(StageSpec("adopt", 1, parts, {"data": bench.data}), bench.store, out, logging.getLogger("test")))
+    return out
+
+
+@pytest.fixture
+def exported(tmp_path: Path) -> Path:
+    """The bench's exported student, a copy."""
+    bench = testing._bench()
+    path = tmp_path / "mine.onnx"
+    path.write_bytes((bench.store.folder(bench.students[0][1]) / ONNX_FILE).read_bytes())
+    return path
+
+
+def weights_of_the_teacher(tmp_path: Path) -> Path:
+    bench = testing._bench()
+    path = tmp_path / "mine.safetensors"
+    save_file(load_file(bench.store.folder(bench.teacher) / "model.safetensors"), path)
+    return path
+
+
+def test_an_onnx_file_is_kept_byte_for_byte_with_its_answers(exported: Path, tmp_path: Path) -> None:
+    folder = adopted(exported, tmp_path / "out")
+    bench = testing._bench()
+    assert (folder / ONNX_FILE).read_bytes() == exported.read_bytes()
+    mine = np.load(folder / "test_logits.npy")
+    torchs = np.load(bench.store.folder(bench.students[0][1]) / "test_logits.npy")
+    assert np.allclose(mine, torchs, atol=1e-4)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
+def test_weights_give_the_network_that_they_were_taken_from(tmp_path: Path, suffix: str) -> None:
+    path = weights_of_the_teacher(tmp_path)
+    if suffix == ".pt":
+        state = load_file(path)
+        path = path.with_suffix(suffix)
+        torch.save({"state_dict": state}, path)
+    folder = adopted(path, tmp_path / "out", testing.TEACHER)
+    bench = testing._bench()
+    task = read_description(bench.store.folder(bench.data))
+    mine, theirs = (
+        _models.load(place, task, torch.device("cpu")).state_dict()
+        for place in (folder, bench.store.folder(bench.teacher))
+    )
+    assert all(torch.equal(mine[name], tensor) for name, tensor in theirs.items())
+
+
+def test_what_is_no_onnx_file_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "mine.onnx"
+    path.write_text("junk")
+    with pytest.raises(ModelError, match=r"onnxruntime cannot load .*mine\.onnx"):
+        adopted(path, tmp_path / "out")
+
+
+def test_an_onnx_file_with_other_inputs_is_said(exported: Path, tmp_path: Path) -> None:
+    model = onnx.load(exported)
+    model.graph.input[0].name = "pixels"
+    for node in model.graph.node:
+        node.input[:] = ["pixels" if name == "image" else name for name in node.input]
+    onnx.save(model, exported)
+    with pytest.raises(ModelError, match=r"mine\.onnx' takes pixels, and the task gives image; rename"):
+        adopted(exported, tmp_path / "out")
+
+
+def test_weights_of_another_shape_are_said(tmp_path: Path) -> None:
+    path = weights_of_the_teacher(tmp_path)
+    wide = dataclasses.replace(testing.TEACHER, fields={"channels": [24, 64]})
+    with pytest.raises(ModelError, match=r"mine\.safetensors' does not fit cnn: 'layer1\.0\.weight' is"):
+        adopted(path, tmp_path / "out", wide)
