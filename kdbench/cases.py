@@ -1,7 +1,7 @@
 """What a suite is once it is read: students, teachers, chains of steps, cases. Knows no file format and no plan."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kdbench.document import Document, Place
@@ -57,6 +57,11 @@ class Step:
     recipes: Mapping[str, str]
     place: Place = field(compare=False)
 
+    @property
+    def compresses(self) -> bool:
+        """Whether it works on a student that is trained already, other than by teaching it further."""
+        return self.technique.start == "trained" and self.technique.family != "distillation"
+
 
 @dataclass(frozen=True)
 class Case:
@@ -73,6 +78,14 @@ class Case:
     def plain(self) -> bool:
         """Whether it is a student trained on labels, and nothing else."""
         return not self.steps and self.regularizer is None
+
+    @property
+    def uncompressed(self) -> "Case | None":
+        """The case up to its first step that compresses: what a compressed file came from; None where none does."""
+        for place, step in enumerate(self.steps):
+            if step.compresses:
+                return replace(self, steps=self.steps[:place])
+        return None
 
 
 @dataclass(frozen=True)

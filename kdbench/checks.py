@@ -1,6 +1,8 @@
 """What must hold of a suite as a whole, beyond each of its entries. Raises SuiteError; changes nothing."""
 
-from kdbench.cases import Case, Suite, TeacherChoice
+import itertools
+
+from kdbench.cases import Case, Step, Suite, TeacherChoice
 from kdbench.errors import SuiteError, nearest
 from kdbench.models.estimators import Estimator
 from kdbench.targets import limit_faults
@@ -95,5 +97,36 @@ def _check_estimator(suite: Suite, case: Case, model: Estimator) -> None:
             raise suite.fail(step.place, f"{name} is fitted once, by {case.steps[0].spec.name}; leave this step out.")
 
 
-CHECKS = (check_baseline, check_teaching_cases, check_estimators, check_selection, check_limits)
+def check_orders(suite: Suite) -> None:
+    """No step undoes, or cannot work on, what an earlier one of its case left; all that do are told at once."""
+    faults = [
+        suite.fail(later.place, f"{later.spec.name} makes no sense after {earlier.spec.name}: {reason}")
+        for case in suite.cases.values()
+        for earlier, later in itertools.combinations(case.steps, 2)
+        if (reason := _senseless(earlier, later)) is not None
+    ]
+    if faults:
+        raise SuiteError("\n".join(dict.fromkeys(map(str, faults))))  # a grid's cases share their steps' places
+
+
+def _senseless(earlier: Step, later: Step) -> str | None:
+    """Why a step cannot come after another: what follows from their effects, then the technique's own reason."""
+    before, after = earlier.technique.effects, later.technique.effects
+    if "rounding" in before & after:
+        return "its numbers are rounded to fewer bits already, and that is done once; leave one of the two out."
+    if "rounding" in before and "surgery" in after:
+        return "its rounding ranges belong to the layers and weights they were learned with; move it up."
+    if "restart" in after:
+        return "it starts over, so what was done before it would be lost, or be in one network only; put it first."
+    if "teaching" in before and "retraining" in after:
+        return "it trains through a whole recipe, in which what the teacher taught is lost; leave one of the two out."
+    trains = bool(later.recipes)
+    if trains and "sharing" in before:
+        return "its training spreads the shared weights apart again; move it up."
+    if trains and "zeros" in before and not after & {"zeros", "sharing"}:
+        return "its training fills the zeros again; move it up."
+    return later.technique.refuses_after(earlier.technique)
+
+
+CHECKS = (check_baseline, check_teaching_cases, check_orders, check_estimators, check_selection, check_limits)
 """All of them, in the order in which their faults are reported."""

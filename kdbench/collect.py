@@ -29,6 +29,8 @@ KIND_OF_STAGE = {
     "measure": "latency",
 }
 """What kind of record says that a stage failed."""
+PATHS = ("onnx_path", "predictions_path", "origin_predictions_path")
+"""Fields of records that name a file of the folder."""
 PACKAGES = ("torch", "torchvision", "onnx", "onnxruntime", "numpy")
 
 
@@ -85,7 +87,7 @@ class Results:
 
     def sweep(self) -> None:
         """Remove models and predictions that no record names any more: those of a suite as it was before."""
-        named = {getattr(record, name, None) for record in self.written for name in ("onnx_path", "predictions_path")}
+        named = {getattr(record, name, None) for record in self.written for name in PATHS}
         for folder in ("models", "predictions"):
             for path in (self.folder / folder).rglob("seed*"):
                 if path.relative_to(self.folder).as_posix() not in named:
@@ -145,6 +147,9 @@ class Results:
         with _writing(self.folder):
             if fact["kind"] == "accuracy":
                 own["predictions_path"] = self._keep(label, PREDICTIONS, label.key, "predictions", ".npz")
+                origin = self.plan.stages[label.key].inputs.get("origin")
+                if origin is not None:
+                    own["origin_predictions_path"] = self._keep(label, PREDICTIONS, origin, "predictions", ".npz")
             if fact["kind"] == "size":
                 model = self.plan.stages[label.key].inputs["model"]
                 own["onnx_path"] = self._keep(label, ONNX_FILE, model, "models", ".onnx")
@@ -225,9 +230,11 @@ def _about(plan: Plan, command: str, warnings: list[str]) -> dict[str, Any]:
 
 def _case(case: Case, plan: Plan) -> dict[str, Any]:
     family = {"family": case.steps[0].technique.family} if len(case.steps) == 1 else {}
+    origin = case.uncompressed
     return {
         "steps": [step.spec.name for step in case.steps],
         **family,
+        **({"uncompressed_step_count": len(origin.steps)} if origin is not None else {}),
         "student": case.student.model.name,
         "teacher": ", ".join(choice.title for choice in case.teachers),
         "teacher_row": plan.taught.get(case.name, TEACHER),

@@ -9,7 +9,7 @@ from kdbench.records import TEACHER
 from kdbench.specs import StageSpec
 from kdbench.targets import Target
 
-COMPARED = ("baseline", "teacher")
+COMPARED = ("baseline", "teacher", "origin")
 """Inputs that an evaluation or a measurement compares with; its own model does not rest on them."""
 
 

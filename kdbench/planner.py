@@ -75,12 +75,14 @@ class _Planner:
         """Every stage and label of a case and a seed."""
         for key in self.staging.trained(case, seed):
             self.label(case.name, seed, key)
+        uncompressed = case.uncompressed
         for target in self.out.targets:
             files = self.staging.files(case, seed, target)
             for key in files[1:]:
                 self.label(case.name, seed, key, target.id)
             teacher = case.teachers[0] if case.teachers else None
-            self._rows(case.name, seed, files, target, baseline, teacher)
+            origin = self.staging.files(uncompressed, seed, target)[-1] if uncompressed else None
+            self._rows(case.name, seed, files, target, baseline, teacher, origin)
 
     def _teachers_rows(self) -> None:
         """The teachers as rows of their own: the suite's first one, then those that cases name beside it.
@@ -107,20 +109,31 @@ class _Planner:
             self._rows(row, seed, [file], target, self.suite.cases[self.suite.baseline], choice)
 
     def _rows(
-        self, case: str, seed: int, files: list[str], target: Target, baseline: Case, teacher: TeacherChoice | None
+        self,
+        case: str,
+        seed: int,
+        files: list[str],
+        target: Target,
+        baseline: Case,
+        teacher: TeacherChoice | None,
+        origin: str | None = None,
     ) -> None:
-        """Evaluate and measure the last of a row's files, beside its baseline and its teacher."""
+        """Evaluate and measure the last of a row's files, beside its baseline, its teacher and what it came from."""
         teacher_file = self.staging.teacher_file(teacher, seed) if teacher else None
-        answered = self._evaluate(teacher_file, teacher_file, target, None) if teacher_file else None
+        beside: dict[str, str] = {}
+        if teacher_file is not None:
+            answered = self._evaluate(teacher_file, teacher_file, target, {})
+            beside = {} if files[-1] == teacher_file else {"teacher": answered}
+        if origin is not None:
+            beside = {**beside, "origin": self._evaluate(origin, origin, target, beside)}
         base = self.staging.files(baseline, self.suite.seeds[0], target)[-1]
-        own = self._evaluate(files[0], files[-1], target, None if files[-1] == teacher_file else answered)
+        own = self._evaluate(files[0], files[-1], target, beside)
         self.label(case, seed, own, target.id)
         self.label(case, seed, self._measure(files[-1], target, base, teacher_file), target.id)
 
-    def _evaluate(self, exported: str, file: str, target: Target, teacher: str | None) -> str:
-        inputs = {"data": self.staging.data, "model": file, "export": exported}
-        if teacher is not None:
-            inputs["teacher"] = teacher
+    def _evaluate(self, exported: str, file: str, target: Target, beside: Mapping[str, str]) -> str:
+        """The evaluation of a file; `beside`: role -> the evaluation that it is compared with."""
+        inputs = {"data": self.staging.data, "model": file, "export": exported, **beside}
         runtime = self.machine.runtimes[target.entry.python]
         numerics = {"runtime": runtime["runtime"], "runtime_version": runtime["runtime_version"]}
         return self.staging.add("evaluate", inputs=inputs, settings=_settings(target), numerics=numerics)

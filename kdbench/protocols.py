@@ -270,6 +270,19 @@ class Destination:
     """platform.machine(): x86_64, AMD64, aarch64, arm64 ..."""
 
 
+Effect = Literal["surgery", "rounding", "zeros", "sharing", "teaching", "retraining", "restart"]
+"""What a technique does to a network or file that decides which orders make sense (`kdbench.checks.check_orders`).
+
+surgery     it changes layers, or sets weights by other means than training
+rounding    what it gives computes in fewer bits, in ranges or on a grid of its own
+zeros       it leaves zeros among the weights, which later training would fill
+sharing     it leaves few distinct weights, which later training would spread apart
+teaching    the student learns from a teacher, through a whole recipe
+retraining  the student is trained through a whole recipe in which no earlier teaching has a part
+restart     it begins with new students, or puts other weights in place of the student's
+"""
+
+
 class Technique(Part):
     """One way to shrink or teach a model. Everything but `apply` has a default."""
 
@@ -288,6 +301,8 @@ class Technique(Part):
     """How reports colour it: distillation, pruning, quantization or other."""
     packages: ClassVar[frozenset[str]] = frozenset()
     """Distributions (beside torch) whose version changes what `apply` gives."""
+    effects: ClassVar[frozenset[Effect]] = frozenset()
+    """What it does that steps after or before it must know; orders that make no sense are refused by these."""
 
     def apply(self, model: Any, ctx: Context) -> Any:
         """The model, shrunk or taught; of the same form as it came."""
@@ -297,8 +312,19 @@ class Technique(Part):
         """What this very step needs: `needs`, unless its fields say less."""
         return self.needs
 
+    def trains_under(self) -> frozenset[str]:
+        """The recipes that this very step trains under: `roles`, unless its fields say otherwise."""
+        return self.roles
+
     def problem(self, model: Any, ctx: Context) -> str | None:
         """Why this technique makes no sense for this model, as a sentence; None when it does."""
+        return None
+
+    def refuses_after(self, earlier: Technique) -> str | None:
+        """Why it makes no sense anywhere after another step, for a reason of its own that `effects` do not tell.
+
+        The end of a sentence with its full stop ("X makes no sense after Y: ..."), the remedy in it; None when it does.
+        """
         return None
 
     @classmethod

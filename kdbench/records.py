@@ -80,10 +80,16 @@ class Accuracy(Record):
     """The runtime, its version and the provider, as text."""
     teacher_agreement_fraction: float | None = None
     """Share of examples on which this file and the teacher's file give the same class."""
+    origin_value: float | None = None
+    """`value` of the uncompressed student's file: the same seed's network before its first step of compression."""
+    origin_agreement_fraction: float | None = None
+    """Share of examples on which this file and the uncompressed student's file give the same class."""
     max_abs_logit_difference: float | None = None
     """Largest difference between this file's logits and those of the torch model that was exported."""
     predictions_path: str | None = None
     """Within the results folder: an .npz with `{split}` (predicted class) and `{split}_targets`."""
+    origin_predictions_path: str | None = None
+    """Within the results folder: the same of the uncompressed student's file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,12 +100,23 @@ class Size(Record):
     REQUIRED = ("parameter_count", "nonzero_parameter_count", "onnx_bytes", "onnx_gzip_bytes", "mac_rule")
 
     parameter_count: int | None = None
+    """Of the network that was exported; where steps on the file followed, or it was exported with integers, of the
+    file itself, in which batch normalisation is folded into the weights before it."""
     nonzero_parameter_count: int | None = None
+    """Of those, how many are not zero; an integer that stands for zero is zero."""
     weight_bytes_by_dtype: dict[str, int] | None = None
+    """Of all constants of the file."""
     quantized_weight_fraction: float | None = None
+    """Share of the weights (two axes or more) that are stored in 8 bits or fewer."""
+    layer_count: int | None = None
+    """Convolutions and matrix products whose weights the file stores."""
+    float_layer_count: int | None = None
+    """Of those, how many have floating-point weights."""
     onnx_bytes: int | None = None
     onnx_gzip_bytes: int | None = None
     """gzip at level 6."""
+    onnx_zstd_bytes: int | None = None
+    """zstd at level 3."""
     mac_count: int | None = None
     """Multiply-accumulates of one example, by `mac_rule`; absent where that says why there are none to count."""
     mac_rule: str | None = None
@@ -107,6 +124,8 @@ class Size(Record):
     onnx_path: str | None = None
     """Within the results folder."""
     onnx_sha256: str | None = None
+    origin: dict[str, Any] | None = None
+    """Of a compressed student: what this record says of the same seed's uncompressed file, under the same names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,6 +226,8 @@ class Compression(Record):
     REQUIRED = ("technique", "wall_ns", "cpu_ns")
 
     technique: str | None = None
+    fields: dict[str, Any] | None = None
+    """Of the technique, those that were `auto` decided for where the file runs."""
     wall_ns: int | None = None
     cpu_ns: int | None = None
     removed_channel_fraction: float | None = None

@@ -15,7 +15,7 @@ from kdbench.recipe import Recipe, Regularizer
 from kdbench.specs import StageSpec
 from kdbench.stages.names import numbered
 from kdbench.store import sha256_of
-from kdbench.targets import Target
+from kdbench.targets import Target, targets_of
 from kdbench.tasks._listing import digest, loose_images
 
 OPSET = 20
@@ -29,6 +29,7 @@ class Staging:
         """Raises SuiteError where the task's data is not there."""
         self.suite = suite
         self.machine = machine
+        self.first_target = targets_of(suite.measure)[0]
         self.stages: dict[str, StageSpec] = {}
         self.located: dict[str, PartSpec] = {}
         self.packages = {name: _version(name) for name in ("torch", "onnx", "onnxscript")}
@@ -162,8 +163,10 @@ class Staging:
         return found
 
     def _technique(self, step: Step) -> PartSpec:
+        """A step's declaration; on the network it is settled for the first target, as it trains once for all."""
+        settled = step.technique.settle(self.first_target.destination(self.machine.architecture))
         try:
-            return self._located(step.spec)
+            return self._located(replace(step.spec, fields=settled.to_fields()))
         except KdbenchError as error:
             raise self.suite.fail(step.place, str(error)) from None
 

@@ -232,7 +232,7 @@ class _Reader(Reading):
         fields = {name: value for name, value in named.fields.items() if name != "recipe"}
         spec, technique = self.part("technique", replace(named, fields=fields))
         self.check_teachers(named, technique, teachers)
-        roles = frozenset() if technique.form == "onnx" else technique.roles
+        roles = frozenset() if technique.form == "onnx" else technique.trains_under()
         if own is not None and not roles:
             raise self.fail((*named.inside, "recipe"), f"{named.name} trains nothing; leave 'recipe' out.")
         recipes = {role: self.recipe_in(role, own, named, student) for role in sorted(roles)}

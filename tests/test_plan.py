@@ -178,6 +178,38 @@ def test_a_plain_case_of_that_student_serves_as_its_baseline(planned: Planner) -
     assert not rows(plan, "other/from-scratch")
 
 
+def evaluations(plan: Plan, case: str) -> list[StageSpec]:
+    """Of the first seed's file on each target."""
+    labels = [label for label in plan.labels if label.case == case and label.seed == 0]
+    return [plan.stages[label.key] for label in labels if plan.stages[label.key].kind == "evaluate"]
+
+
+@pytest.mark.parametrize(("case", "origin"), [("pruned", "from-scratch"), ("int8", "from-scratch"), ("chain", "soft")])
+def test_a_compressed_file_is_evaluated_beside_what_it_came_from(planned: Planner, case: str, origin: str) -> None:
+    plan = planned()
+    assert [spec.inputs["origin"] for spec in evaluations(plan, case)] == [s.key for s in evaluations(plan, origin)]
+
+
+def test_what_no_case_has_is_evaluated_for_the_compressed_one_and_is_no_row(planned: Planner) -> None:
+    plan = planned(("  soft: [soft_distillation: {temperature: 4}]\n", ""))
+    (spec, other) = evaluations(plan, "chain")
+    origin = plan.stages[spec.inputs["origin"]]
+    assert origin.inputs["model"] == origin.inputs["export"] == plan.stages[other.inputs["origin"]].inputs["model"]
+    assert spec.inputs["origin"] not in {label.key for label in plan.labels}
+
+
+def test_a_row_without_compression_is_compared_with_its_teacher_alone(planned: Planner) -> None:
+    plan = planned()
+    for case in ("from-scratch", "soft", "hot"):
+        assert all(spec.inputs.keys() == {"data", "model", "export", "teacher"} for spec in evaluations(plan, case))
+
+
+def test_a_compressed_model_does_not_rest_on_the_evaluation_of_what_it_came_from(planned: Planner) -> None:
+    plan = planned()
+    (spec, _) = evaluations(plan, "chain")
+    assert spec.inputs["origin"] not in plan.lineage(spec.key)
+
+
 def test_only_what_a_label_needs_and_the_store_lacks_is_to_do(planned: Planner) -> None:
     plan = planned()
     assert [spec.key for spec in plan.needed(plan.labels, lambda key: False)] == list(plan.stages)

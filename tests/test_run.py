@@ -129,6 +129,33 @@ def test_the_chain_is_smaller_and_runs_in_int8(finished: Place) -> None:
     assert fractions == {1.0}
 
 
+def test_a_compressed_file_is_compared_with_the_same_seeds_uncompressed_one(finished: Place) -> None:
+    sizes = {(r.case, r.seed): r for r in finished.records() if isinstance(r, Size)}
+    before = finished.accuracies()  # `soft` has the temperature with which the chain begins
+    for record in finished.records():
+        if isinstance(record, Size):
+            assert (record.origin is not None) == (record.case == "chain")
+        if isinstance(record, Accuracy) and record.case == "chain":
+            assert record.origin_value == before["soft", record.seed, record.split]
+            stored = np.load(finished.results / str(record.origin_predictions_path))[str(record.split)]
+            own = np.load(finished.results / str(record.predictions_path))[str(record.split)]
+            assert record.origin_agreement_fraction == pytest.approx((stored == own).mean())
+            origin = sizes["chain", record.seed].origin
+            assert origin is not None
+            assert origin["onnx_sha256"] == sizes["soft", record.seed].onnx_sha256
+            assert origin["onnx_bytes"] == sizes["soft", record.seed].onnx_bytes
+
+
+def test_a_size_says_what_the_file_holds(finished: Place) -> None:
+    sizes = {r.case: r for r in finished.records() if isinstance(r, Size)}
+    assert (sizes["soft"].float_layer_count, sizes["soft"].layer_count) == (3, 3)
+    assert (sizes["chain"].float_layer_count, sizes["chain"].layer_count) == (0, 3)
+    assert set(sizes["chain"].weight_bytes_by_dtype or {}) > {"int8"}
+    for size in sizes.values():
+        assert size.onnx_zstd_bytes is not None
+        assert size.onnx_zstd_bytes < size.onnx_bytes  # type: ignore[operator]
+
+
 def test_latency_keeps_raw_samples_of_each_process_and_its_references(finished: Place) -> None:
     for record in finished.records():
         if isinstance(record, Latency):
@@ -302,6 +329,8 @@ def test_plan_json_says_what_was_asked(finished: Place) -> None:
     said = json.loads((finished.results / "plan.json").read_text())
     assert said["baseline"] == "from-scratch"
     assert said["cases"]["chain"]["steps"] == ["soft_distillation", "structured_pruning", "static_quantization"]
+    assert said["cases"]["chain"]["uncompressed_step_count"] == 1
+    assert "uncompressed_step_count" not in said["cases"]["soft"]
     assert said["targets"] == [TARGET]
     assert said["command"].startswith("kdbench run")
 

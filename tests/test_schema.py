@@ -52,7 +52,7 @@ def test_every_registered_part_and_its_fields_are_in_the_schema(kind: str, defin
         (("teacher", "model"), "resnet202"),
         (("cases", "soft"), [{"soft_distillation": {"temperature": -1}}]),
         (("cases", "soft"), [{"soft_distillation": {"temperature": {"grid": [1, -1]}}}]),
-        (("cases", "soft"), ["structured_pruning"]),
+        (("cases", "soft"), ["mixed_distillation"]),
         (("cases", "int8-static"), [{"static_quantization": {"recipe": "train"}}]),
         (("cases", "a/b"), []),
         (("measure", 0, "processes"), 2),

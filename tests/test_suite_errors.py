@@ -73,7 +73,8 @@ TEMPERATURE = "{temperature: 2.0}"
         (
             "channel_fraction: 0.3",
             "round_to: 8",
-            "s.yaml:17: cases.chain.1.structured_pruning: structured_pruning needs the field 'channel_fraction'.",
+            "s.yaml:17: cases.chain.1.structured_pruning: give either channel_fraction or mac_fraction, to "
+            "say how much is removed.",
         ),
         (
             "channel_fraction: 0.3",

@@ -4,6 +4,7 @@
 """
 
 from kdbench.evidence.accuracy import AccuracyView
+from kdbench.evidence.compression import CompressionView
 from kdbench.evidence.latency import LatencyView
 from kdbench.evidence.results import Plan, Results, read_results
 from kdbench.evidence.views import CaseView, Evidence, Setting, SizeView, evidence
@@ -11,6 +12,7 @@ from kdbench.evidence.views import CaseView, Evidence, Setting, SizeView, eviden
 __all__ = [
     "AccuracyView",
     "CaseView",
+    "CompressionView",
     "Evidence",
     "LatencyView",
     "Plan",

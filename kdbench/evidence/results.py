@@ -17,10 +17,13 @@ from numpy.typing import NDArray
 from kdbench import records
 from kdbench.errors import StoreError
 from kdbench.records import TEACHER, Accuracy, Environment, Latency, Memory, Record
+from kdbench.task_file import read_task
 
 FAMILIES = ("reference", "distillation", "pruning", "quantization", "chain", "other")
 REFERENCE = "reference"
 RecordType = TypeVar("RecordType", bound=Record)
+Predictions = tuple[NDArray[np.int32], NDArray[np.int32]]
+"""What was answered, and what is true, example by example."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class Case:
     baseline: str | None
     teacher_row: str = TEACHER
     """The row of its teacher: the suite's, a further teacher's, or the case that teaches it."""
+    uncompressed_step_count: int | None = None
+    """How many of its steps come before the first that compresses; None: none does, or nothing says so."""
 
 
 @dataclass(frozen=True)
@@ -112,17 +117,35 @@ class Results:
 
         Raises StoreError where the stored file is damaged.
         """
-        path = self._inside(record.predictions_path)
-        if path is None or record.split is None:
+        return _right(self.predictions(record.predictions_path, record.split))
+
+    def origin_correct(self, record: Accuracy) -> NDArray[np.bool_] | None:
+        """The same of the uncompressed student's file."""
+        return _right(self.predictions(record.origin_predictions_path, record.split))
+
+    def predictions(self, stored: str | None, split: str | None) -> Predictions | None:
+        """The classes that a stored file holds for a split, and the true ones; None where it holds none.
+
+        Raises StoreError where it is damaged.
+        """
+        path = self._inside(stored)
+        if path is None or split is None:
             return None
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                if record.split not in arrays or f"{record.split}_targets" not in arrays:
+                if split not in arrays or f"{split}_targets" not in arrays:
                     return None
-                right: NDArray[np.bool_] = arrays[record.split] == arrays[f"{record.split}_targets"]
-                return right
+                return arrays[split], arrays[f"{split}_targets"]
         except (OSError, ValueError, BadZipFile) as error:
             raise StoreError(f"'{path}' holds no predictions ({error}); remove it and run the suite again.") from None
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """What the task calls its classes; empty where the folder does not say."""
+        try:
+            return read_task(self.folder).description.class_names
+        except StoreError:
+            return ()
 
     def file(self, path: str | None) -> Path | None:
         """A file that a record names, where it exists within the folder."""
@@ -133,6 +156,13 @@ class Results:
             return None
         found = (self.folder / path).resolve()
         return found if found.is_relative_to(self.folder.resolve()) and found.is_file() else None
+
+
+def _right(found: Predictions | None) -> NDArray[np.bool_] | None:
+    if found is None:
+        return None
+    right: NDArray[np.bool_] = found[0] == found[1]
+    return right
 
 
 def read_results(folder: Path) -> Results:
@@ -224,6 +254,7 @@ def _case(name: str, entry: dict[str, Any]) -> Case:
         family=str(entry.get("family") or family_of(steps)),
         baseline=entry.get("baseline"),
         teacher_row=str(entry.get("teacher_row") or TEACHER),
+        uncompressed_step_count=entry.get("uncompressed_step_count"),
     )
 
 

@@ -33,7 +33,7 @@ def training_cost(results: Results, case: str) -> Cost | None:
 
     A stage that compressed and trained has two records of one key; the longer one covers the other.
     """
-    wall, cpu = _stage_times(results)
+    wall, cpu = stage_times(results)
     stages = stages_of(results, case)
     if not stages:
         return None
@@ -58,7 +58,7 @@ def curves(results: Results, case: str) -> list[Curve]:
 
 def stages_of(results: Results, case: str) -> dict[int, tuple[str, ...]]:
     """Keys of the training and compression stages behind each seed of a case, from the data down."""
-    known, taught = _stage_times(results)[0], set()
+    known, taught = stage_times(results)[0], set()
     if case not in results.plan.teachers:
         taught = {record.key for record in _works(results) if record.case in results.plan.teachers}
     found: dict[int, dict[str, None]] = defaultdict(dict)
@@ -79,7 +79,8 @@ def _works(results: Results) -> list[Training | Compression]:
     return [*results.of(Training), *results.of(Compression)]
 
 
-def _stage_times(results: Results) -> tuple[dict[str, int], dict[str, int]]:
+def stage_times(results: Results) -> tuple[dict[str, int], dict[str, int]]:
+    """Wall and processor time of every stage that trained or compressed, by key."""
     wall: dict[str, int] = {}
     cpu: dict[str, int] = {}
     for record in _works(results):

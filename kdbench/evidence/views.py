@@ -1,12 +1,13 @@
 """Every case of a results folder with its estimates: what tables, figures, sentences and choices are made from."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from kdbench.evidence.accuracy import AccuracyView, accuracy_views
+from kdbench.evidence.compression import CompressionView, compression_views, is_compressed
 from kdbench.evidence.latency import LatencyView, latency_view, pooled_reference_ns
 from kdbench.evidence.results import REFERENCE, Results, baseline_of, read_results
 from kdbench.evidence.training import Cost, Curve, curves, training_cost
@@ -32,6 +33,11 @@ class SizeView:
     """Over "baseline" and "teacher": their bytes / its bytes."""
     onnx_paths: tuple[str, ...]
     """Within the results folder, one a seed."""
+    onnx_zstd_bytes: float | None
+    weight_bytes_by_dtype: dict[str, float]
+    """Empty where it was not recorded."""
+    layer_counts: tuple[float, float] | None
+    """Convolutions and matrix products with floating-point weights, and all of them."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,10 @@ class CaseView:
     latency: dict[Setting, LatencyView]
     memory_bytes: dict[Setting, float]
     """Peak resident memory that loading and running the file added to its process: mean over seeds."""
+    compressed: bool
+    """Whether one of its steps compresses a trained student."""
+    compression: dict[str, CompressionView]
+    """By target; empty unless it is compressed."""
     cost: Cost | None
     curves: tuple[Curve, ...]
     troubles: dict[str | None, tuple[str, ...]]
@@ -90,6 +100,7 @@ def evidence(folder: Path) -> Evidence:
     size = {target: size_views(results, target) for target in results.targets}
     settings = _settings(results)
     latency = {setting: latency_views(results, setting) for setting in settings}
+    compression = {target: compression_views(results, target, _of(latency, target)) for target in results.targets}
     cases = tuple(
         CaseView(
             name=name,
@@ -100,6 +111,8 @@ def evidence(folder: Path) -> Evidence:
             size={target: views[name] for target, views in size.items() if name in views},
             latency={setting: views[name] for setting, views in latency.items() if name in views},
             memory_bytes=memory_bytes(results, name),
+            compressed=is_compressed(results, name),
+            compression={target: views[name] for target, views in compression.items() if name in views},
             cost=training_cost(results, name),
             curves=tuple(curves(results, name)),
             troubles=_troubles(results, name),
@@ -107,6 +120,10 @@ def evidence(folder: Path) -> Evidence:
         for name in results.case_names
     )
     return Evidence(results, cases, results.targets, settings)
+
+
+def _of(latency: Mapping[Setting, dict[str, LatencyView]], target: str) -> dict[int, dict[str, LatencyView]]:
+    return {batch: views for (where, batch), views in latency.items() if where == target}
 
 
 def _settings(results: Results) -> tuple[Setting, ...]:
@@ -163,7 +180,23 @@ def _size_view(found: Sequence[Size], ratios: dict[str, float]) -> SizeView:
         quantized_weight_fraction=float(np.mean(quantized)) if quantized else None,
         compression_ratio=ratios,
         onnx_paths=tuple(record.onnx_path for record in found if record.onnx_path),
+        onnx_zstd_bytes=None if any(r.onnx_zstd_bytes is None for r in found) else _mean(found, "onnx_zstd_bytes"),
+        weight_bytes_by_dtype=_bytes_by_dtype(found),
+        layer_counts=_layer_counts(found),
     )
+
+
+def _bytes_by_dtype(found: Sequence[Size]) -> dict[str, float]:
+    """The mean over seeds, the most first."""
+    names = {name for record in found for name in record.weight_bytes_by_dtype or ()}
+    means = {name: float(np.mean([(r.weight_bytes_by_dtype or {}).get(name, 0) for r in found])) for name in names}
+    return dict(sorted(means.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _layer_counts(found: Sequence[Size]) -> tuple[float, float] | None:
+    if any(record.layer_count is None or record.float_layer_count is None for record in found):
+        return None
+    return _mean(found, "float_layer_count"), _mean(found, "layer_count")
 
 
 def _mean(found: Sequence[Size], name: str) -> float:

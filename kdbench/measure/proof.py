@@ -11,6 +11,7 @@ INT8_KERNELS = frozenset(
     {
         *("QLinearConv", "QLinearConvTranspose", "ConvInteger", "QAttention"),
         *("QGemm", "QLinearMatMul", "MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul"),
+        "MatMulNBits",  # at accuracy level 4, with which weight_only_quantization writes it
     }
 )
 """onnxruntime's kernels that multiply 8-bit integers."""

@@ -94,7 +94,7 @@ def _differences(evidence: Evidence, target: str, notes: Footnotes) -> tuple[Cel
     halves = [50 * (d.high - d.low) for d in found if d.low is not None and d.high is not None]
     decimals = units.decimals_for(halves)
     return tuple(
-        Cell(_points(view.difference, decimals), value=view.difference.value)
+        Cell(points_text(view.difference, decimals), value=view.difference.value)
         if view and view.difference
         else _no_difference(case, view, target, notes)
         for case, view in pairs
@@ -109,7 +109,8 @@ def _no_difference(case: CaseView, view: AccuracyView | None, target: str, notes
     return notes.missing(case.problems_on(target), "it shares no seed with a baseline of the same student")
 
 
-def _points(difference: Difference, decimals: int) -> str:
+def points_text(difference: Difference, decimals: int) -> str:
+    """A difference with its interval, its mark where it counts; by seed where there are too few for one."""
     if difference.p is None:
         return ", ".join(units.points(value, decimals) for value in difference.values)
     if difference.low == difference.high == 0:

@@ -3,11 +3,12 @@
 from kdbench.evidence import Evidence
 from kdbench.render.canvas import PAGE_WIDTH, Figure, style
 from kdbench.render.distributions import latency_distributions
+from kdbench.render.orders import orders
 from kdbench.render.sweeps import sweeps
 from kdbench.render.tradeoff import accuracy_latency, accuracy_size
 from kdbench.render.training_curves import loss_terms, training_curves
 
-DRAWERS = (accuracy_latency, accuracy_size, sweeps, latency_distributions, training_curves, loss_terms)
+DRAWERS = (accuracy_latency, accuracy_size, orders, sweeps, latency_distributions, training_curves, loss_terms)
 
 
 def draw(evidence: Evidence, inches: float = PAGE_WIDTH) -> tuple[Figure, ...]:

@@ -9,7 +9,7 @@ from kdbench.render.canvas import COLUMN_WIDTH, Figure
 from kdbench.render.choice import asked_sentences
 from kdbench.render.figures import draw
 from kdbench.render.latex import latex
-from kdbench.render.markdown import markdown
+from kdbench.render.markdown import compression_markdown, markdown
 from kdbench.render.page import page
 from kdbench.render.pictures import save
 
@@ -17,11 +17,11 @@ IMAGES = ("png", "svg", "pdf")
 COLUMN = "-column"
 """Ends the name of a figure that fits a paper's column."""
 TEXTS: dict[str, tuple[tuple[str, Callable[[Evidence], str]], ...]] = {
-    "markdown": (("table.md", markdown),),
+    "markdown": (("table.md", markdown), ("compression.md", compression_markdown)),
     "latex": (("table.tex", latex),),
     "csv": (("measurements.csv", tidy.measurements), ("estimates.csv", tidy.estimates)),
 }
-"""Format -> the files it makes, and how."""
+"""Format -> the files it makes, and how; one without text is not written."""
 
 
 def write(results: Path, out: Path, formats: Sequence[str]) -> list[Path]:
@@ -51,7 +51,7 @@ def _pictures(found: Evidence, figures: Sequence[Figure], out: Path, formats: Se
 
 def _texts(found: Evidence, out: Path, formats: Sequence[str]) -> list[Path]:
     made = [pair for kind, pairs in TEXTS.items() if kind in formats for pair in pairs]
-    return [_saved(out / name, write_text(found)) for name, write_text in made]
+    return [_saved(out / name, text) for name, write_text in made if (text := write_text(found))]
 
 
 def _saved(path: Path, text: str) -> Path:

@@ -10,6 +10,7 @@ from kdbench.render.words import baseline_name, explained, setting_name
 from kdbench.stats import needed_samples
 
 NOT_TIMED = "no latency was recorded"
+NO_KERNELS = "the runtime did not say which kernels ran"
 
 
 def latency_columns(evidence: Evidence, setting: Setting, notes: Footnotes) -> list[Column]:
@@ -84,7 +85,7 @@ def _int8(evidence: Evidence, setting: Setting, notes: Footnotes) -> tuple[Cell,
     def made(case: CaseView, view: LatencyView) -> Cell:
         share = view.int8_kernel_fraction
         if share is None:
-            return notes.missing((), "the runtime did not say which kernels ran")
+            return notes.missing((), NO_KERNELS)
         return Cell(units.percent(share, 0), value=share)
 
     return tuple(_timed(evidence, setting, made, notes))

@@ -4,11 +4,14 @@ import re
 
 from kdbench.evidence import Evidence
 from kdbench.render.cells import Column, Table
+from kdbench.render.compression import compression_tables
 from kdbench.render.sentences import sentences
 from kdbench.render.table import build_table
 from kdbench.units import mark
 
 MOST_COLUMNS = 8
+GROUPED = ("p50", "speedup", "speedup_teacher", "int8")
+"""Columns whose heading says the setting they were measured at."""
 
 
 def markdown(evidence: Evidence) -> str:
@@ -19,6 +22,16 @@ def markdown(evidence: Evidence) -> str:
     answer = "\n".join(f"- {_sentence(sentence.text)}" for sentence in sentences(evidence))
     parts = [f"# {escaped(plan.suite)}", escaped(plan.about), answer, _rows(table), _notes(table), _legend(table)]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def compression_markdown(evidence: Evidence) -> str:
+    """The tables of compression, one a target; empty where nothing is compressed."""
+    found = compression_tables(evidence)
+    parts = [f"# {escaped(evidence.results.plan.suite)}: compression"] if found else []
+    for one in found:
+        said = "\n".join(f"- {_sentence(sentence.text)}" for sentence in one.sentences)
+        parts += [f"On {escaped(one.place)}", said, _rows(one.table), _notes(one.table), _legend(one.table)]
+    return "\n\n".join(part for part in parts if part) + "\n" if parts else ""
 
 
 def _sentence(text: str) -> str:
@@ -37,7 +50,7 @@ def _rows(table: Table) -> str:
 
 
 def _heading(column: Column) -> str:
-    group = column.group if column.key in ("p50", "speedup") else ""
+    group = column.group if column.key in GROUPED else ""
     unit = f"({column.unit})" if column.unit else ""
     return " ".join(part for part in (column.title, unit, group) if part)
 

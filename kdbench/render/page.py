@@ -9,6 +9,7 @@ from markupsafe import Markup
 from kdbench.evidence import CaseView, Evidence, Setting
 from kdbench.render.canvas import Figure
 from kdbench.render.cells import Column, Table
+from kdbench.render.compression import Compressed, compression_tables
 from kdbench.render.html import filled, parts
 from kdbench.render.pictures import Sheet
 from kdbench.render.provenance import facts, links, machine, models, suite_text
@@ -18,7 +19,7 @@ from kdbench.render.table import build_table, shown_places
 from kdbench.render.words import baseline_name, explained, listed, setting_place
 
 SECTIONS = (
-    ("tradeoff", "Trade-off", ("accuracy-latency", "accuracy-size", "grids")),
+    ("tradeoff", "Trade-off", ("accuracy-latency", "accuracy-size", "orders", "grids")),
     ("latency", "Latency", ("latency",)),
     ("training", "Training", ("training", "terms")),
 )
@@ -45,6 +46,7 @@ def page(
     table = build_table(evidence)
     sheet = Sheet(case.name for case in evidence.cases)
     sections = _sections(figures, sheet)
+    compressed = compression_tables(evidence)
     return filled(
         "page.html.j2",
         evidence.results.plan.suite,
@@ -52,7 +54,7 @@ def page(
         script="page.js",
         plan=evidence.results.plan,
         facts=facts(evidence),
-        contents=_contents(sections, bool(choice)),
+        contents=_contents(sections, bool(choice), bool(compressed)),
         choice=[parts(sentence, table) for sentence in choice],
         sentences=[parts(sentence, table) for sentence in sentences(evidence)],
         table=table,
@@ -60,6 +62,7 @@ def page(
         shown=shown_places(table),
         firsts={columns.columns[0][0] for columns in _groups(table)},
         most_notes=[max((len(cell.notes) for cell in column.cells), default=0) for column in table.columns],
+        compressed=[(one, _said(one)) for one in compressed],
         sections=sections,
         times=times(evidence),
         costs=costs(evidence, table),
@@ -73,11 +76,16 @@ def page(
     )
 
 
-def _contents(sections: Sequence[Section], choice: bool) -> list[tuple[str, str]]:
+def _said(compressed: Compressed) -> list[list[tuple[str, str]]]:
+    return [parts(sentence) for sentence in compressed.sentences]
+
+
+def _contents(sections: Sequence[Section], choice: bool, compressed: bool) -> list[tuple[str, str]]:
     first = [("choice", "Choice")] if choice else []
+    second = [("compression", "Compression")] if compressed else []
     middle = [(id_, heading) for id_, heading, _ in sections]
     return [
-        *first, ("answer", "Answer"), ("table", "Table"), *middle,
+        *first, ("answer", "Answer"), ("table", "Table"), *second, *middle,
         ("cost", "Cost"), ("wrong", "What went wrong"), ("again", "How to get it again"),
     ]  # fmt: skip
 

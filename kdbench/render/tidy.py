@@ -8,7 +8,7 @@ import numpy as np
 
 from kdbench import stats
 from kdbench.errors import KdbenchError
-from kdbench.evidence import CaseView, Evidence, evidence
+from kdbench.evidence import CaseView, CompressionView, Evidence, evidence
 from kdbench.evidence.accuracy import SPLIT
 from kdbench.evidence.intervals import Estimate
 from kdbench.records import Accuracy, Latency, Memory, Record, Size
@@ -20,10 +20,12 @@ Row = Mapping[str, object]
 Place = tuple[str, int, str, int | None]
 """Case, seed, target, batch size."""
 WHOLE = ("_count", "_bytes", "seed", "batch_size", "threads")
-DECIMAL = ("_fraction", "_ns", "_ratio", "_p", "_baseline", "_teacher")
+DECIMAL = ("_fraction", "_ns", "_ratio", "_p", "_baseline", "_teacher", "_origin")
 """How the names of columns of numbers end; all others hold text."""
 SIZES = ("onnx_bytes", "onnx_gzip_bytes", "parameter_count", "nonzero_parameter_count", "mac_count",
          "quantized_weight_fraction", "onnx_sha256", "onnx_path")  # fmt: skip
+LATER_SIZES = ("onnx_zstd_bytes", "layer_count", "float_layer_count")
+"""What older records do not have."""
 
 
 def load(folder: str | Path) -> "pd.DataFrame":
@@ -129,12 +131,19 @@ def _latency(record: Latency) -> Row:
 
 def _facts(record: Accuracy | Size) -> Row:
     if isinstance(record, Size):
-        return {name: getattr(record, name) for name in SIZES}
+        later = {name: value for name in LATER_SIZES if (value := getattr(record, name)) is not None}
+        return {**{name: getattr(record, name) for name in SIZES}, **later}
     named = {
         f"accuracy_{record.split}_fraction": record.value,
         f"example_{record.split}_count": record.example_count,
     }
-    agreement = {"teacher_agreement_fraction": record.teacher_agreement_fraction} if record.split == SPLIT else {}
+    if record.origin_value is not None:
+        named[f"accuracy_origin_{record.split}_fraction"] = record.origin_value
+    if record.split != SPLIT:
+        return named
+    agreement = {"teacher_agreement_fraction": record.teacher_agreement_fraction}
+    if record.origin_agreement_fraction is not None:
+        agreement["origin_agreement_fraction"] = record.origin_agreement_fraction
     return {**named, **agreement}
 
 
@@ -162,9 +171,25 @@ def _estimated(case: CaseView, target: str, batch: int | None) -> Row:
         for role, speedup in latency.speedup.items():
             row |= _interval(f"speedup_over_{role}", "ratio", speedup)
         row["latency_warnings"] = "; ".join(latency.warnings)
+    if compressed := case.compression.get(target):
+        row |= _compressed(compressed, batch)
     if case.cost:
         row |= {"training_wall_ns": case.cost.wall_ns, "training_cpu_ns": case.cost.cpu_ns}
     return row | {"problems": "; ".join(case.problems)}
+
+
+def _compressed(view: CompressionView, batch: int | None) -> Row:
+    """Beside the uncompressed student of the same seed."""
+    row: dict[str, object] = {f"{form}_compression_ratio_over_origin": ratio for form, ratio in view.ratio.items()}
+    if d := view.difference:
+        row |= {"origin_difference_fraction": d.value, "origin_difference_low_fraction": d.low,
+                "origin_difference_high_fraction": d.high}  # fmt: skip
+    row |= {"origin_agreement_fraction": view.agreement}
+    if batch is not None and (speedup := view.speedup.get(batch)):
+        row |= _interval("speedup_over_origin", "ratio", speedup)
+    if view.cost:
+        row |= {"compressing_wall_ns": view.cost.wall_ns, "compressing_cpu_ns": view.cost.cpu_ns}
+    return row
 
 
 def _interval(name: str, unit: str, found: Estimate) -> dict[str, object]:

@@ -29,7 +29,7 @@ VERSIONS = {
     "teach": 1,
     "compress": 1,
     "export": 1,
-    "evaluate": 1,
+    "evaluate": 2,
     "measure": 1,
 }
 """Raised whenever the numbers that a kind of stage produces change."""

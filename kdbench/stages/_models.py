@@ -1,4 +1,4 @@
-"""A torch model as files: its declaration, and its tensors, from whose shapes a pruned network is rebuilt."""
+"""A torch model as files: its declaration, and its tensors, by whose names and shapes a compressed one is rebuilt."""
 
 import dataclasses
 import json
@@ -10,6 +10,8 @@ from torch import nn
 
 from kdbench.parts import PartSpec
 from kdbench.protocols import Model, TaskDescription
+from kdbench.techniques import _fake_quantized
+from kdbench.techniques._split import split_like
 from kdbench.techniques._surgery import fit_shapes
 
 DECLARATION = "model.json"
@@ -44,10 +46,14 @@ def declaration(folder: Path) -> PartSpec:
 def load(folder: Path, task: TaskDescription, device: torch.device) -> nn.Module:
     """The model that `save` wrote, in eval mode; torch's random state is left as it was."""
     state = load_file(folder / WEIGHTS)
+    ranges = _fake_quantized.take_ranges(state)
     with torch.random.fork_rng(devices=[]):
         model: nn.Module = declaration(folder).build().build(task)
+        split_like(model, state)
     fit_shapes(model, state)
     model.load_state_dict(state)
+    if ranges:
+        model = _fake_quantized.restored(model, ranges, task.input_shapes)
     return model.to(device).eval()
 
 

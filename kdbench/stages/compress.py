@@ -15,6 +15,7 @@ from kdbench.stages import _estimators, _models
 from kdbench.stages._context import StageContext
 from kdbench.stages._work import Fact, Work
 from kdbench.stages.names import ONNX_FILE
+from kdbench.techniques._split import is_inner
 
 
 def compress(work: Work) -> list[Fact]:
@@ -32,7 +33,14 @@ def compress(work: Work) -> list[Fact]:
     cost = {"wall_ns": time.perf_counter_ns() - wall, "cpu_ns": time.process_time_ns() - cpu}
     ctx.clean()
     return [
-        {"kind": "compression", "technique": work.spec.parts["technique"].name, **cost, **facts, "notes": ctx.notes},
+        {
+            "kind": "compression",
+            "technique": work.spec.parts["technique"].name,
+            "fields": technique.to_fields(),
+            **cost,
+            **facts,
+            "notes": ctx.notes,
+        },
         *(trained or ctx.training_facts()),
     ]
 
@@ -89,6 +97,7 @@ def reseed(seed: int) -> None:
 
 
 def channel_count(model: nn.Module) -> int:
-    """Output channels of all convolutions and linear layers."""
+    """Output channels of all convolutions and linear layers; of one that was split in two, those of the second."""
     kinds = (nn.Linear, nn.modules.conv._ConvNd)
-    return sum(module.weight.shape[0] for module in model.modules() if isinstance(module, kinds))
+    named = model.named_modules()
+    return sum(module.weight.shape[0] for name, module in named if isinstance(module, kinds) and not is_inner(name))

@@ -8,17 +8,25 @@ from typing import Any
 
 import numpy as np
 import onnx
+import zstandard
 
 from kdbench.protocols import TaskDescription
-from kdbench.stages import _session
+from kdbench.stages import _contents, _session
 from kdbench.stages._inputs import write_inputs
 from kdbench.stages._work import Fact, Work, read_description
-from kdbench.stages.names import EXPORT_FACTS, ONNX_FILE, PREDICTIONS
+from kdbench.stages.names import EXPORT_FACTS, ONNX_FILE, PREDICTIONS, RECORDS
 from kdbench.store import sha256_of
 
 SPLITS = ("validation", "test")
 PREDICTION_BATCH = 64
 DIRECTIONS = {"accuracy": "higher"}
+GZIP_LEVEL, ZSTD_LEVEL = 6, 3
+"""What the two programs do unless told otherwise."""
+OF_ORIGIN = (
+    *("parameter_count", "nonzero_parameter_count", "mac_count", "onnx_sha256"),
+    *("onnx_bytes", "onnx_gzip_bytes", "onnx_zstd_bytes"),
+)
+"""What a size says of the uncompressed student's file."""
 
 
 def evaluate(work: Work) -> list[Fact]:
@@ -72,33 +80,36 @@ def _accuracy(work: Work, split: str, logits: np.ndarray, predictions: dict[str,
     if "teacher" in work.spec.inputs:
         teacher = np.load(work.input("teacher") / PREDICTIONS)[split]
         fact["teacher_agreement_fraction"] = float((teacher == predictions[split]).mean())
+    if "origin" in work.spec.inputs:
+        origin = np.load(work.input("origin") / PREDICTIONS)[split]
+        fact["origin_value"] = float((origin == predictions[f"{split}_targets"]).mean())
+        fact["origin_agreement_fraction"] = float((origin == predictions[split]).mean())
     return fact
 
 
 def _size(work: Work, path: Path, task: TaskDescription) -> Fact:
     data = path.read_bytes()
+    model = onnx.load_from_string(data)
     counted: dict[str, Any] = json.loads((work.input("export") / EXPORT_FACTS).read_text())
     counted.pop("parity_max_abs_difference")
+    held = _contents.contents(model)
+    if work.spec.inputs["model"] != work.spec.inputs["export"] or held["quantized_weight_fraction"]:
+        counted |= _contents.counts(model)  # the exporter counted a network in float
     return {
         "kind": "size",
         **counted,
-        **weights(onnx.load_from_string(data)),
+        **held,
         "onnx_bytes": len(data),
-        "onnx_gzip_bytes": len(gzip.compress(data, compresslevel=6, mtime=0)),
+        "onnx_gzip_bytes": len(gzip.compress(data, compresslevel=GZIP_LEVEL, mtime=0)),
+        "onnx_zstd_bytes": len(zstandard.compress(data, level=ZSTD_LEVEL)),
         "onnx_sha256": sha256_of(path),
         "input_shapes": task.input_shapes,
+        **({"origin": _origin_size(work)} if "origin" in work.spec.inputs else {}),
     }
 
 
-def weights(model: onnx.ModelProto) -> Fact:
-    """Bytes of the initializers by data type, and the share of weights (two axes or more) that are 8 bits or fewer."""
-    by_dtype: dict[str, int] = {}
-    small = total = 0
-    for tensor in model.graph.initializer:
-        name = onnx.TensorProto.DataType.Name(tensor.data_type).lower()
-        by_dtype[name] = by_dtype.get(name, 0) + onnx.numpy_helper.to_array(tensor).nbytes
-        if len(tensor.dims) > 1:
-            count = math.prod(tensor.dims)
-            total += count
-            small += count if "int8" in name or "int4" in name or "float8" in name else 0
-    return {"weight_bytes_by_dtype": by_dtype, "quantized_weight_fraction": small / total if total else 0.0}
+def _origin_size(work: Work) -> Fact:
+    """What the uncompressed student's own evaluation said of its file."""
+    facts: list[Fact] = json.loads((work.input("origin") / RECORDS).read_text())
+    size = next(fact for fact in facts if fact["kind"] == "size")
+    return {name: size[name] for name in OF_ORIGIN if name in size}

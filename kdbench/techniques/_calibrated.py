@@ -1,16 +1,21 @@
 """Quantizing an ONNX file with ranges from samples; knows onnxruntime's quantizer, and no technique."""
 
-from collections.abc import Sequence
+import copy
+import tempfile
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-from onnxruntime.quantization.calibrate import CalibrationDataReader, CalibrationMethod
-from onnxruntime.quantization.quant_utils import QuantFormat, QuantType
-from onnxruntime.quantization.quantize import quantize_static
+from onnxruntime.quantization.calibrate import CalibrationDataReader, CalibrationMethod, TensorsData, create_calibrator
+from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+from onnxruntime.quantization.quant_utils import QuantType, save_and_reload_model_with_shape_infer
+from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
-from kdbench.errors import DataError, TechniqueError, nearest
+from kdbench.errors import DataError, TechniqueError
+from kdbench.measure.sessions import OnnxruntimeSession, SessionSpec
 from kdbench.techniques import _onnx
 
 Sample = dict[str, np.ndarray]
@@ -22,42 +27,108 @@ METHODS = {
     "percentile": CalibrationMethod.Percentile,
 }
 TYPES = {"uint8": QuantType.QUInt8, "int8": QuantType.QInt8}
+OPERATORS = sorted({*QLinearOpsRegistry, *QDQRegistry})
+"""All that the quantizer knows, as `quantize_static` takes them by default."""
+
+BATCH = 32
+"""Samples in one pass when outputs are compared."""
 
 
-def quantize(
-    source: Path, result: Path, samples: Sequence[Sample], method: str, activation_type: str, keep_float: Sequence[str]
-) -> None:
-    """Write `source` as a QDQ model: int8 weights per channel, activations of `activation_type`.
+@dataclass(frozen=True)
+class Scheme:
+    """How numbers become 8 bits wide."""
 
-    Raises DataError for samples that are not finite or all one number, TechniqueError when a kept node does not
-    exist or nothing was quantized.
+    method: str
+    activation_type: str
+    symmetric: bool = False
+    per_channel: bool = True
+    percentile: float = 99.999
+
+
+class Quantizable:
+    """A float file, calibrated once, from which any choice of layers can be quantized.
+
+    Raises DataError for samples that are not finite or all one number.
     """
-    _check_samples(samples)
-    model = _onnx.load_for_quantizer(source)
-    _check_nodes(model, keep_float)
-    with _onnx.quiet():
-        quantize_static(
-            model,
-            result,
-            _Reader(samples),
-            quant_format=QuantFormat.QDQ,
-            activation_type=TYPES[activation_type],
-            weight_type=QuantType.QInt8,
-            per_channel=True,
-            calibrate_method=METHODS[method],
-            nodes_to_exclude=list(keep_float),
-            extra_options=_options(method, symmetric=activation_type == "int8"),
+
+    def __init__(self, source: Path, samples: Sequence[Sample], scheme: Scheme) -> None:
+        _check_samples(samples)
+        self.source, self.samples, self.scheme = source, samples, scheme
+        with _onnx.quiet():
+            self.model: onnx.ModelProto = save_and_reload_model_with_shape_infer(_onnx.load_for_quantizer(source))
+            self.ranges = _ranges(self.model, samples, scheme)
+
+    def write(self, result: Path, exclude: Collection[str] = (), only: Collection[str] = ()) -> None:
+        """The QDQ model: int8 weights; nodes in `exclude`, or all but those in `only`, stay as they are.
+
+        Raises TechniqueError where no layer's weights became integers.
+        """
+        with _onnx.quiet():
+            quantizer = QDQQuantizer(  # type: ignore[no-untyped-call]
+                copy.deepcopy(self.model),
+                self.scheme.per_channel,
+                False,  # reduce_range: 7-bit weights, for processors whose 8-bit sums saturate
+                QuantType.QInt8,
+                TYPES[self.scheme.activation_type],
+                self.ranges,
+                list(only),
+                list(exclude),
+                OPERATORS,
+                {"ActivationSymmetric": self.scheme.symmetric},
+            )
+            quantizer.quantize_model()  # type: ignore[no-untyped-call]
+            quantizer.model.save_model_to_file(result)  # type: ignore[no-untyped-call]
+        _onnx.strip(result)
+        if not _onnx.integer_weights(onnx.load(result)):
+            raise TechniqueError("nothing was quantized: no layer with constant weights is left to become integers.")
+
+    def most_sensitive(self, count: int, exclude: Collection[str]) -> list[str]:
+        """Of the layers the `count` whose rounding alone moves the outputs most, the worst first.
+
+        Each layer is quantized by itself, and the mean squared difference of the outputs to the float file's is taken
+        over all samples. It costs as many passes over them as there are layers. Raises TechniqueError where
+        nothing would be left to quantize.
+        """
+        layers = [node.name for node in _onnx.layers(self.model) if node.name not in exclude]
+        if count >= len(layers):
+            raise TechniqueError(f"sensitive {count} leaves nothing to quantize: the file has {len(layers)} layers.")
+        expected = self._outputs(self.source)
+        errors = {name: self._error(name, expected) for name in layers}
+        return sorted(layers, key=lambda name: -errors[name])[:count]
+
+    def _error(self, layer: str, expected: np.ndarray) -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "one.onnx"
+            self.write(path, only=[layer])
+            return float(np.square(self._outputs(path).astype(np.float64) - expected).mean())
+
+    def _outputs(self, path: Path) -> np.ndarray:
+        session = OnnxruntimeSession(str(path), SessionSpec())
+        parts = [self.samples[first : first + BATCH] for first in range(0, len(self.samples), BATCH)]
+        feeds = [{name: np.concatenate([sample[name] for sample in part]) for name in part[0]} for part in parts]
+        return np.concatenate([session.run_checked(feed)[0] for feed in feeds])
+
+
+def _ranges(model: onnx.ModelProto, samples: Sequence[Sample], scheme: Scheme) -> TensorsData:
+    """The range of every activation, by the library's calibrator."""
+    options: dict[str, Any] = {"symmetric": scheme.symmetric}
+    if scheme.method == "percentile":
+        options["percentile"] = scheme.percentile
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        onnx.save(model, path)
+        calibrator = create_calibrator(
+            path,
+            OPERATORS,
+            augmented_model_path=str(Path(folder) / "augmented.onnx"),
+            calibrate_method=METHODS[scheme.method],
+            extra_options=options,
         )
-    if not _onnx.strip(result)["QuantizeLinear"]:
-        raise TechniqueError("nothing was quantized: the file has no layer with an 8-bit kernel outside keep_float.")
-
-
-def _options(method: str, symmetric: bool) -> dict[str, Any]:
-    """symmetric: ranges around 0, without a zero point. Otherwise the half below 0 is not wasted after a ReLU."""
-    options: dict[str, Any] = {"ActivationSymmetric": symmetric, "CalibTensorRangeSymmetric": symmetric}
-    if method != "minmax":
-        options["CalibStridedMinMax"] = 1  # histograms sample by sample: else every activation of every sample is held
-    return options
+        # histograms sample by sample: else every activation of every sample is held
+        for part in [samples] if scheme.method == "minmax" else [[sample] for sample in samples]:
+            calibrator.collect_data(_Reader(part))
+        found: TensorsData = calibrator.compute_data()
+        return found
 
 
 def _check_samples(samples: Sequence[Sample]) -> None:
@@ -73,25 +144,11 @@ def _check_samples(samples: Sequence[Sample]) -> None:
             )
 
 
-def _check_nodes(model: onnx.ModelProto, keep_float: Sequence[str]) -> None:
-    names = [node.name for node in model.graph.node]
-    for name in keep_float:
-        if name not in names:
-            raise TechniqueError(f"keep_float: the file has no node '{name}'. {nearest(name, names)}")
-
-
 class _Reader(CalibrationDataReader):
-    """The samples one by one, as the quantizer asks for them."""
+    """The samples one by one, as the calibrator asks for them."""
 
     def __init__(self, samples: Sequence[Sample]) -> None:
-        self.samples = samples
         self.rest = iter(samples)
 
     def get_next(self) -> Any:
         return next(self.rest, None)
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def set_range(self, start_index: int, end_index: int) -> None:
-        self.rest = iter(self.samples[start_index:end_index])

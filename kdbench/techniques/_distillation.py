@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from kdbench.protocols import Batch, Context, Loss, Technique
+from kdbench.protocols import Batch, Context, Effect, Loss, Technique
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -24,6 +24,7 @@ class Distillation(Technique):
     family: ClassVar[str] = "distillation"
     start: ClassVar[Literal["fresh", "trained", "pretrained"]] = "fresh"
     needs: ClassVar[frozenset[str]] = frozenset({"teacher"})
+    effects: ClassVar[frozenset[Effect]] = frozenset({"teaching"})
 
     kd_weight: float = Field(1.0, ge=0)
     """Of the method's own terms."""
@@ -76,11 +77,23 @@ class Distillation(Technique):
         labels = F.one_hot(batch.targets, count).float()
         return (self.kd_weight * scores + self.ce_weight * labels) / (self.kd_weight + self.ce_weight)
 
+    @property
+    def one_loss(self) -> bool:
+        """Whether one loss from the first epoch to the last is all of the method, so that a fine-tuning can take it."""
+        return type(self).apply is Distillation.apply
+
     def apply(self, model: nn.Module, ctx: Context) -> nn.Module:
+        with self.objective(model, ctx) as (extra, loss):
+            return ctx.fit(model, loss, extra)
+
+    @contextmanager
+    def objective(self, student: nn.Module, ctx: Context) -> Iterator[tuple[nn.Module | None, Loss]]:
+        """(modules to train beside the student and drop, the whole weighted loss) while the block runs."""
         if self.kd_weight == 0:
-            return ctx.fit(model, self._weighted(None))
-        with self.terms(model, ctx) as (extra, terms):
-            return ctx.fit(model, self._weighted(terms), extra)
+            yield None, self._weighted(None)
+            return
+        with self.terms(student, ctx) as (extra, terms):
+            yield extra, self._weighted(terms)
 
     def _weighted(self, terms: Loss | None) -> Loss:
         import torch.nn.functional as F

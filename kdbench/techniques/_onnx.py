@@ -1,14 +1,20 @@
-"""What the techniques on ONNX files share, before and after onnxruntime's quantizer; knows onnx, not torch."""
+"""What the techniques on ONNX files share, before and after onnxruntime's quantizers; knows onnx, not torch."""
 
 import contextlib
 import io
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import onnx
 from onnxruntime.quantization.quant_utils import add_pre_process_metadata
+
+from kdbench.errors import TechniqueError, nearest
+
+LINEAR = frozenset({"MatMul", "Gemm"})
+LAYERS = LINEAR | {"Conv", "ConvTranspose"}
+QUANTIZED = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulNBits"})
 
 
 def load_for_quantizer(path: Path) -> onnx.ModelProto:
@@ -31,6 +37,46 @@ def strip(path: Path) -> Counter[str]:
     del model.graph.value_info[:]
     onnx.save(model, path)
     return Counter(node.op_type for node in model.graph.node)
+
+
+def layers(model: onnx.ModelProto, kinds: frozenset[str] = LAYERS) -> list[onnx.NodeProto]:
+    """The convolutions and matrix products (or those of some kinds) whose weights are constants of the file."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    return [node for node in model.graph.node if node.op_type in kinds and node.input[1] in constants]
+
+
+def integer_weights(model: onnx.ModelProto) -> int:
+    """How many constants of two axes or more are 8-bit integers."""
+    types = (onnx.TensorProto.INT8, onnx.TensorProto.UINT8)
+    return sum(tensor.data_type in types and len(tensor.dims) > 1 for tensor in model.graph.initializer)
+
+
+def named_nodes(model: onnx.ModelProto, names: Iterable[str], field: str) -> set[str]:
+    """The nodes that names mean: a node's own name, or a layer's or block's path in the network that was exported.
+
+    Exported constants are still called by their paths (`layer1.0.conv1.weight`). Raises TechniqueError with the
+    legal names where one means nothing.
+    """
+    found: set[str] = set()
+    for name in names:
+        meant = {node.name for node in model.graph.node if _means(name, node)}
+        if not meant:
+            legal = {path.rpartition(".")[0] for node in layers(model) for path in node.input[1:2]}
+            known = {*legal, *(node.name for node in model.graph.node)} - {""}
+            raise TechniqueError(f"{field}: the file has no layer and no node '{name}'. {nearest(name, known)}")
+        found |= meant
+    return found
+
+
+def _means(name: str, node: onnx.NodeProto) -> bool:
+    return node.name == name or any(given.startswith(f"{name}.") for given in node.input[1:])
+
+
+def quantized_already(path: Path) -> str | None:
+    """Why a file cannot be quantized once more, as a sentence; None where it can."""
+    if QUANTIZED & {node.op_type for node in onnx.load(path).graph.node}:
+        return "the file is quantized already; quantize it once."
+    return None
 
 
 @contextlib.contextmanager

@@ -1,5 +1,8 @@
 """Re-sizing a network to given weights: a pruned network is its declaration and a state dict. Knows no technique."""
 
+import math
+
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -11,8 +14,9 @@ CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 def fit_shapes(model: nn.Module, state: dict[str, Tensor]) -> None:
     """Give the layers of `model` the channel counts that `state`, a state dict of the same architecture, has.
 
-    Convolutions (grouped and depthwise included), BatchNorm and linear layers are re-sized in place; their new
-    parameters hold no values yet: `model.load_state_dict(state)` follows. Layers that fit already are not touched.
+    Convolutions (grouped and depthwise included), linear layers, normalisations and the loose parameters of a
+    network's own modules are re-sized in place; the new ones hold no values yet: `model.load_state_dict(state)`
+    follows. Layers that fit already are not touched.
 
     Raises TechniqueError when the names differ, or a tensor of any other layer, or a kernel, has another shape.
     """
@@ -46,13 +50,27 @@ def _resize(layer: nn.Module, own: dict[str, Tensor], changed: str) -> None:
         layer.out_features, layer.in_features = own["weight"].shape
     elif isinstance(layer, _BatchNorm):
         layer.num_features = max(tensor.numel() for tensor in own.values())
-    else:
+    elif isinstance(layer, nn.LayerNorm):
+        layer.normalized_shape = tuple(own["weight"].shape)
+    elif isinstance(layer, nn.GroupNorm):
+        layer.num_channels = own["weight"].numel()
+    elif _is_torchs_own(layer) or getattr(layer, _last(changed)).dim() != own[_last(changed)].dim():
         raise TechniqueError(
             f"'{changed}' ({type(layer).__name__}) has another shape in these weights; only the channels of "
-            "convolutions, BatchNorm and linear layers can be re-sized: keep the layers around it from being pruned."
+            "convolutions, linear layers and normalisations can be re-sized: keep the layers around it from being "
+            "pruned."
         )
     for key, tensor in own.items():
         _empty(layer, key, tensor)
+
+
+def _is_torchs_own(layer: nn.Module) -> bool:
+    """Such a layer keeps counts beside its tensors; a network's own module goes by the tensors alone."""
+    return type(layer).__module__.startswith("torch.nn.")
+
+
+def _last(path: str) -> str:
+    return path.rpartition(".")[2]
 
 
 def _count_convolution(layer: nn.Conv1d | nn.Conv2d | nn.Conv3d, weight: Tensor) -> None:
@@ -69,3 +87,28 @@ def _empty(layer: nn.Module, key: str, like: Tensor) -> None:
         setattr(layer, key, nn.Parameter(new, requires_grad=old.requires_grad))
     else:
         setattr(layer, key, new)
+
+
+def renew(model: nn.Module, fresh: nn.Module) -> None:
+    """Give a re-sized `model` the new weights of `fresh`, the same architecture in full width, cut to its size.
+
+    Weights and biases of convolutions and linear layers are multiplied by sqrt(fan-in before / fan-in after): what an
+    initialisation that goes by fan-in draws for a layer of that size. One that goes by fan-out (He et al. 2015,
+    section 2.2) agrees where a layer's inputs and outputs shrank alike.
+    """
+    news = dict(fresh.named_modules())
+    with torch.no_grad():
+        for name, layer in model.named_modules():
+            for key in _own_tensors(layer):
+                own, new = getattr(layer, key), getattr(news[name], key)
+                own.copy_(_scale(layer, news[name]) * _corner(new, own) if own.is_floating_point() else new)
+
+
+def _corner(tensor: Tensor, like: Tensor) -> Tensor:
+    return tensor[tuple(slice(size) for size in like.shape)]
+
+
+def _scale(layer: nn.Module, fresh: nn.Module) -> float:
+    if not isinstance(layer, (*CONVOLUTIONS, nn.Linear)):
+        return 1.0
+    return math.sqrt(fresh.weight[0].numel() / layer.weight[0].numel())  # type: ignore[index]

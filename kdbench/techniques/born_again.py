@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from kdbench.protocols import Context
+from kdbench.protocols import Context, Effect
 from kdbench.techniques._succession import Succession
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class BornAgain(Succession):
     """
 
     paper: ClassVar[str] = "Furlanello et al. 2018, Born-Again Neural Networks, sections 3 and 3.1"
+    effects: ClassVar[frozenset[Effect]] = frozenset({"teaching", "restart"})
 
     temperature: float = Field(1.0, gt=0)
     """T, of every generation; 1, as in the paper, leaves the outputs as they are."""

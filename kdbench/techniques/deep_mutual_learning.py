@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from kdbench.protocols import Batch, Context, Loss
+from kdbench.protocols import Batch, Context, Effect, Loss
 from kdbench.techniques._architectures import Architecture, identity
 from kdbench.techniques._distillation import Distillation
 
@@ -36,6 +36,7 @@ class DeepMutualLearning(Distillation):
 
     paper: ClassVar[str] = "Zhang et al. 2018, Deep Mutual Learning, section 3"
     needs: ClassVar[frozenset[str]] = frozenset()
+    effects: ClassVar[frozenset[Effect]] = frozenset({"teaching", "restart"})
 
     ce_weight: float = Field(1.0, gt=0)
     """Of each student's cross-entropy to the labels."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from kdbench.errors import TechniqueError
-from kdbench.protocols import Context, Technique
+from kdbench.protocols import Context, Effect, Technique
 
 
 class DynamicQuantization(Technique):
@@ -29,6 +29,7 @@ class DynamicQuantization(Technique):
     version: ClassVar[int] = 1
     family: ClassVar[str] = "quantization"
     paper: ClassVar[str] = "Jacob et al. 2018, Quantization and Training of Neural Networks, section 2.1"
+    effects: ClassVar[frozenset[Effect]] = frozenset({"rounding"})
     roles: ClassVar[frozenset[str]] = frozenset()
 
     def apply(self, model: Path, ctx: Context) -> Path:
@@ -54,6 +55,8 @@ class DynamicQuantization(Technique):
     def problem(self, model: Any, ctx: Context) -> str | None:
         import onnx
 
-        if {"MatMul", "Gemm"} & {node.op_type for node in onnx.load(model).graph.node}:
-            return None
-        return "the model has no fully connected layer (MatMul, Gemm), and convolutions are not quantized dynamically."
+        from kdbench.techniques import _onnx
+
+        if not _onnx.layers(onnx.load(model), _onnx.LINEAR):
+            return "no fully connected layer (MatMul, Gemm with constant weights), and convolutions stay float."
+        return _onnx.quantized_already(model)

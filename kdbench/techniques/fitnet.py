@@ -63,6 +63,10 @@ class FitNet(PairDistillation):
         assert adapters is not None
         return F.hint(adapters(student)[0], teacher[0])
 
+    @property
+    def one_loss(self) -> bool:
+        return self.stages == "one"
+
     def apply(self, model: nn.Module, ctx: Context) -> nn.Module:
         if self.stages == "one" or self.kd_weight == 0:
             return super().apply(model, ctx)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from kdbench.protocols import Batch, Context, Technique
+from kdbench.protocols import Batch, Context, Effect, Technique
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -27,6 +27,7 @@ class LabelSmoothing(Technique):
 
     paper: ClassVar[str] = "Szegedy et al. 2016, Rethinking the Inception Architecture for Computer Vision, section 7"
     start: ClassVar[Literal["fresh", "trained", "pretrained"]] = "fresh"
+    effects: ClassVar[frozenset[Effect]] = frozenset({"retraining"})
 
     smoothing: float = Field(0.1, ge=0, lt=1)
     """The mass that all K classes share; 0.1 in the paper."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from kdbench.protocols import Context, Technique
+from kdbench.protocols import Context, Effect, Technique
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -28,6 +28,7 @@ class LongerTraining(Technique):
     paper: ClassVar[str] = "Beyer et al. 2022, Knowledge distillation: A good teacher is patient and consistent"
     start: ClassVar[Literal["fresh", "trained", "pretrained"]] = "fresh"
     needs: ClassVar[frozenset[str]] = frozenset({"teacher_features"})
+    effects: ClassVar[frozenset[Effect]] = frozenset({"retraining"})
 
     def apply(self, model: nn.Module, ctx: Context) -> nn.Module:
         from kdbench.units import three_digits

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from kdbench.protocols import Context
+from kdbench.protocols import Context, Effect
 from kdbench.techniques._architectures import Architecture, identity
 from kdbench.techniques._succession import Succession
 
@@ -33,6 +33,7 @@ class TeacherAssistant(Succession):
     """
 
     paper: ClassVar[str] = "Mirzadeh et al. 2020, Improved Knowledge Distillation via Teacher Assistant"
+    effects: ClassVar[frozenset[Effect]] = frozenset({"teaching", "retraining"})
 
     assistants: tuple[Architecture, ...] = Field(min_length=1)
     """From large to small, each a registered model: a name, or one {name: {fields}}."""

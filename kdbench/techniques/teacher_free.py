@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from kdbench.protocols import Batch, Context, Technique
+from kdbench.protocols import Batch, Context, Effect, Technique
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -30,6 +30,7 @@ class TeacherFree(Technique):
 
     paper: ClassVar[str] = "Yuan et al. 2020, Revisiting Knowledge Distillation via Label Smoothing, section 5"
     start: ClassVar[Literal["fresh", "trained", "pretrained"]] = "fresh"
+    effects: ClassVar[frozenset[Effect]] = frozenset({"retraining"})
 
     ce_weight: float = Field(0.9, ge=0)
     """Of the cross-entropy to the labels, the paper's 1 - alpha; 0.9 in the authors' code for ResNet18."""

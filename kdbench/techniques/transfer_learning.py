@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from kdbench.errors import ModelError
-from kdbench.protocols import Context, Technique
+from kdbench.protocols import Context, Effect, Technique
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -36,6 +36,7 @@ class TransferLearning(Technique):
     paper: ClassVar[str] = "Yosinski et al. 2014, How transferable are features in deep neural networks?, section 2"
     start: ClassVar[Literal["fresh", "trained", "pretrained"]] = "fresh"
     needs: ClassVar[frozenset[str]] = frozenset({"teacher_features"})
+    effects: ClassVar[frozenset[Effect]] = frozenset({"restart"})
 
     source: str = Field("teacher", min_length=1)
     """`teacher`, or a place: a state dict (.pt, .pth, .safetensors), or a folder in which kdbench keeps a model."""

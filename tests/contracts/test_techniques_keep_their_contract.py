@@ -16,10 +16,13 @@ from kdbench.suite import load
 
 FIELDS = {
     "flow_of_solution": {"student_layers": ["layer1.0", "layer1"], "teacher_layers": ["layer1.0", "layer1"]},
+    "low_rank": {"rank_fraction": 0.5},
     "mixed_distillation": {"ce_weight": 0.1, "kd_weight": 0.9},
     "structured_pruning": {"channel_fraction": 0.5},
     "teacher_assistant": {"assistants": [{"cnn": {"channels": [16, 48]}}]},
     "unstructured_pruning": {"weight_fraction": 0.5},
+    "weight_only_quantization": {"smallest_layer": 256},
+    "weight_sharing": {"bits": 4},
 }
 """What has no default, or one that the bench's networks do not fit (equal channels, layer by layer)."""
 

@@ -76,8 +76,8 @@ def test_the_source_of_a_users_file_is_in_the_key_and_its_place_is_not() -> None
 STEPS = {
     "soft_distillation": st.fixed_dictionaries({"temperature": st.floats(0.5, 20)}),
     "hard_distillation": st.just({}),
-    "unstructured_pruning": st.fixed_dictionaries({"weight_fraction": st.floats(0.1, 0.9)}),
     "structured_pruning": st.fixed_dictionaries({"channel_fraction": st.floats(0.1, 0.9)}),
+    "unstructured_pruning": st.fixed_dictionaries({"weight_fraction": st.floats(0.1, 0.9)}),
     "static_quantization": st.fixed_dictionaries({"samples": st.integers(1, 500)}),
 }
 ORDER = list(STEPS)

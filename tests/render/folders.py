@@ -30,6 +30,14 @@ STEPS: dict[str, list[dict[str, Any]]] = {
         {"static_quantization": {}},
     ],
 }
+UNCOMPRESSED = {
+    "pruned-unstructured": ("from-scratch", 0),
+    "pruned-structured": ("from-scratch", 0),
+    "int8-dynamic": ("from-scratch", 0),
+    "int8-static": ("from-scratch", 0),
+    "soft-pruned-int8": ("soft", 1),
+}
+"""Case -> the case it came from, and how many of its steps that took."""
 #        logit of accuracy, latency at batch 1 (µs), bytes, parameters, MACs
 TRUTH: dict[str, tuple[float, float, int, int, int]] = {
     "teacher": (4.6, 310.0, 1_210_000, 301_000, 8_400_000),
@@ -63,6 +71,8 @@ class Folder:
     warnings: tuple[str, ...] = ()
     call_count: int = 200
     memory: bool = False
+    origins: bool = False
+    """Whether compressed cases are compared with what they came from, as records say since they do."""
 
     def write(self) -> Path:
         self.path.mkdir(parents=True, exist_ok=True)
@@ -77,13 +87,20 @@ class Folder:
             "suite": "quickstart",
             "about": self.about,
             "baseline": "from-scratch",
-            "cases": {n: {"steps": s, "student": "cnn", "teacher": "cnn"} for n, s in self.steps.items()},
+            "cases": {
+                n: {"steps": s, "student": "cnn", "teacher": "cnn", **self._uncompressed(n)}
+                for n, s in self.steps.items()
+            },
             "seeds": list(self.seeds),
             "targets": list(self.targets),
             "command": "kdbench run suites/quickstart.yaml",
             "versions": {"kdbench": "0.1.0", "torch": "2.11.0", "onnxruntime": "1.24.1"},
             "warnings": list(self.warnings),
         }
+
+    def _uncompressed(self, name: str) -> dict[str, Any]:
+        known = self.origins and name in UNCOMPRESSED
+        return {"uncompressed_step_count": UNCOMPRESSED[name][1]} if known else {}
 
     def _environment(self) -> Record:
         facts = {"processor": "Imaginary Processor 9000", "core_count": 2, "system": "Linux 6.1"}
@@ -159,7 +176,11 @@ class Folder:
             if stage == "finetune":
                 made.append(
                     Compression(
-                        **self._common(name, seed, steps, stage), technique="pruning", wall_ns=10**8, cpu_ns=10**8
+                        **self._common(name, seed, steps, stage),
+                        technique="pruning",
+                        wall_ns=10**8,
+                        cpu_ns=10**8,
+                        lineage=("data", "trained"),
                     )
                 )
         return made
@@ -167,10 +188,7 @@ class Folder:
     def _accuracy(self, name: str, seed: int, steps: list[dict[str, Any]], target: str) -> Record:
         targets = _draw("targets").integers(0, CLASSES, EXAMPLES)
         predicted = _predictions(name, seed, targets)
-        path = f"predictions/{_digest(name)[:12]}-{seed}.npz"
-        if self.predictions:
-            (self.path / "predictions").mkdir(exist_ok=True)
-            np.savez(self.path / path, test=predicted, test_targets=targets)
+        path = self._stored(name, seed, predicted, targets)
         right = int((predicted == targets).sum())
         return Accuracy(
             **self._common(name, seed, steps, "evaluate"),
@@ -184,8 +202,28 @@ class Folder:
             split="test",
             runtime="onnxruntime 1.24.1 CPUExecutionProvider",
             teacher_agreement_fraction=right / EXAMPLES,
-            predictions_path=path if self.predictions else None,
+            predictions_path=path,
+            **self._origin_accuracy(name, seed, predicted, targets),
         )
+
+    def _stored(self, name: str, seed: int, predicted: NDArray[Any], targets: NDArray[Any]) -> str | None:
+        if not self.predictions:
+            return None
+        path = f"predictions/{_digest(name)[:12]}-{seed}.npz"
+        (self.path / "predictions").mkdir(exist_ok=True)
+        np.savez(self.path / path, test=predicted, test_targets=targets)
+        return path
+
+    def _origin_accuracy(self, name: str, seed: int, predicted: NDArray[Any], targets: NDArray[Any]) -> dict[str, Any]:
+        if not self.origins or name not in UNCOMPRESSED:
+            return {}
+        origin = UNCOMPRESSED[name][0]
+        before = _predictions(origin, seed, targets)
+        return {
+            "origin_value": float((before == targets).mean()),
+            "origin_agreement_fraction": float((before == predicted).mean()),
+            "origin_predictions_path": self._stored(origin, seed, before, targets),
+        }
 
     def _size(self, name: str, seed: int, steps: list[dict[str, Any]], target: str) -> Record:
         _, _, size, parameters, macs = TRUTH.get(name, (0, 0, 212_000, 52_000, 1_450_000))
@@ -205,7 +243,30 @@ class Folder:
             quantized_weight_fraction=0.98 if "int8" in name else 0.0,
             onnx_path=onnx,
             onnx_sha256=_digest("file", name, seed),
+            **self._origin_size(name, size),
         )
+
+    def _origin_size(self, name: str, size: int) -> dict[str, Any]:
+        if not self.origins:
+            return {}
+        small = "int8" in name
+        new: dict[str, Any] = {
+            "onnx_zstd_bytes": int(size * 0.8),
+            "weight_bytes_by_dtype": {"int8": size - 4000, "float": 3000} if small else {"float": size - 1000},
+            "layer_count": 4,
+            "float_layer_count": 1 if small else 4,
+        }
+        if name in UNCOMPRESSED:
+            _, _, before, parameters, macs = TRUTH[UNCOMPRESSED[name][0]]
+            new["origin"] = {
+                "parameter_count": parameters,
+                "nonzero_parameter_count": parameters,
+                "mac_count": macs,
+                "onnx_bytes": before,
+                "onnx_gzip_bytes": int(before * 0.9),
+                "onnx_zstd_bytes": int(before * 0.8),
+            }
+        return new
 
     def _latency(self, name: str, seed: int, steps: list[dict[str, Any]], target: str, batch: int) -> Record:
         references = {"baseline": _digest("file", "from-scratch", 0), "teacher": _digest("file", "teacher", 0)}

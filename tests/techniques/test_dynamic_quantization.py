@@ -89,3 +89,9 @@ def test_a_model_without_fully_connected_layers_is_a_problem_said_in_a_sentence(
 
 def test_a_model_with_a_classifier_has_no_problem(context, exported):
     assert DynamicQuantization().problem(exported("plain"), context()) is None
+
+
+def test_a_file_is_not_quantized_twice(context, exported):
+    once = DynamicQuantization().apply(exported("mlp"), context())
+
+    assert "no fully connected layer" in DynamicQuantization().problem(once, context())

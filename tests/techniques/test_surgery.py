@@ -65,10 +65,41 @@ def test_weights_of_another_architecture_are_refused_by_name(build):
 
 
 def test_a_layer_that_cannot_be_resized_is_named():
-    model = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4))
-    other = nn.Sequential(nn.Linear(4, 2), nn.LayerNorm(2))
+    model = nn.Sequential(nn.Linear(4, 4), nn.PReLU(4))
+    other = nn.Sequential(nn.Linear(4, 2), nn.PReLU(2))
 
-    with pytest.raises(TechniqueError, match=r"'1.weight' \(LayerNorm\) has another shape"):
+    with pytest.raises(TechniqueError, match=r"'1.weight' \(PReLU\) has another shape"):
+        fit_shapes(model, other.state_dict())
+
+
+class Scaled(nn.Module):
+    """A parameter of a network's own module, no layer's."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.rand(width))
+
+    def forward(self, x):
+        return self.scale * x
+
+
+@pytest.mark.parametrize("layer", [nn.LayerNorm, lambda width: nn.GroupNorm(2, width), Scaled])
+def test_normalisations_and_loose_parameters_are_resized_too(layer):
+    torch.manual_seed(0)
+    model, other = nn.Sequential(nn.Linear(4, 8), layer(8)), nn.Sequential(nn.Linear(4, 4), layer(4))
+
+    fit_shapes(model, other.state_dict())
+    model.load_state_dict(other.state_dict())
+
+    inputs = torch.rand(3, 4)
+    assert torch.equal(model(inputs), other(inputs))
+
+
+def test_a_loose_parameter_with_other_axes_is_refused():
+    model, other = Scaled(4), Scaled(4)
+    other.scale = nn.Parameter(torch.rand(4, 1))
+
+    with pytest.raises(TechniqueError, match=r"'scale' \(Scaled\) has another shape"):
         fit_shapes(model, other.state_dict())
 
 

@@ -1,0 +1,193 @@
+"""A compressed file beside the uncompressed student of the same seed: ratios, what it lost, what that cost.
+
+The uncompressed student is the case's network before its first step that compresses: trained on labels alone, or
+distilled where the chain begins so.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kdbench.evidence.accuracy import SPLIT, Answers, compare
+from kdbench.evidence.intervals import Difference, Estimate
+from kdbench.evidence.latency import BASELINE, LatencyView
+from kdbench.evidence.results import Results, baseline_of
+from kdbench.evidence.training import Cost, stage_times
+from kdbench.records import Accuracy, Compression, Size
+
+FORMS = {"file": "onnx_bytes", "gzip": "onnx_gzip_bytes", "zstd": "onnx_zstd_bytes"}
+"""Ways to ship a file -> the field of its bytes."""
+
+
+@dataclass(frozen=True)
+class ClassLoss:
+    """One class of the task, and how much of it is lost."""
+
+    name: str
+    lost: float
+    """Share of its examples: right before compression minus right after; mean over seeds."""
+    example_count: int
+
+
+@dataclass(frozen=True)
+class CompressionView:
+    """One compressed case on one target. What is None or missing was not recorded."""
+
+    ratio: dict[str, float]
+    """By form (FORMS): bytes of the uncompressed student / its bytes, mean over seeds each."""
+    mac_counts: tuple[float, float] | None
+    """Before and after."""
+    speedup: dict[int, Estimate]
+    """By batch size: above 1 is faster than the uncompressed student."""
+    difference: Difference | None
+    """Its accuracy minus the uncompressed student's, in rates, paired on seeds and examples; unadjusted."""
+    agreement: float | None
+    """Mean share of test examples on which both give the same class."""
+    losses: tuple[ClassLoss, ...] | None
+    """The classes that lost, the worst first; None where predictions of both files are not stored for every seed."""
+    cost: Cost | None
+    """Of the steps that compress, fine-tuning and calibration among it: mean over seeds."""
+
+
+def compression_views(
+    results: Results, target: str, timed: Mapping[int, Mapping[str, LatencyView]]
+) -> dict[str, CompressionView]:
+    """Every compressed case with a size or an accuracy on the target; `timed`: batch size -> case -> its latency."""
+    return {
+        name: view
+        for name in results.case_names
+        if is_compressed(results, name) and (view := _view(results, name, target, timed)) is not None
+    }
+
+
+def is_compressed(results: Results, name: str) -> bool:
+    """Whether the plan says so, or (in a folder without one) a record does."""
+    case = results.plan.cases.get(name)
+    if case is not None and case.uncompressed_step_count is not None:
+        return True
+    return any(record.origin is not None for record in results.of(Size, name))
+
+
+def _view(
+    results: Results, name: str, target: str, timed: Mapping[int, Mapping[str, LatencyView]]
+) -> CompressionView | None:
+    sizes = [record for record in results.of(Size, name) if record.target in (target, None)]
+    tested = [r for r in results.of(Accuracy, name) if r.target in (target, None) and r.split == SPLIT]
+    if not sizes and not tested:
+        return None
+    return CompressionView(
+        ratio={form: ratio for form, field in FORMS.items() if (ratio := _ratio(sizes, field)) is not None},
+        mac_counts=_mac_counts(sizes),
+        speedup=_speedup(results, name, target, timed),
+        difference=_difference(results, tested),
+        agreement=_agreement(tested),
+        losses=class_losses(results, tested),
+        cost=_cost(results, name, target),
+    )
+
+
+def _ratio(sizes: Sequence[Size], field: str) -> float | None:
+    """Mean bytes before over mean bytes after; None where a seed does not know both."""
+    after: list[int] = [getattr(record, field) or 0 for record in sizes]
+    before: list[int] = [(record.origin or {}).get(field) or 0 for record in sizes]
+    return sum(before) / sum(after) if sizes and all([*before, *after]) else None
+
+
+def _mac_counts(sizes: Sequence[Size]) -> tuple[float, float] | None:
+    pairs = [((record.origin or {}).get("mac_count"), record.mac_count) for record in sizes]
+    known = [(before, after) for before, after in pairs if before is not None and after is not None]
+    if not known or len(known) < len(pairs):
+        return None
+    before, after = np.mean(np.array(known, dtype=np.float64), axis=0).tolist()
+    return before, after
+
+
+def _speedup(
+    results: Results, name: str, target: str, timed: Mapping[int, Mapping[str, LatencyView]]
+) -> dict[int, Estimate]:
+    """Over the baseline's file, which was timed in the same rounds, where that is the same network.
+
+    Its weights are another training's, which changes no latency.
+    """
+    if not _baseline_is_same_network(results, name, target):
+        return {}
+    return {
+        batch: views[name].speedup[BASELINE]
+        for batch, views in timed.items()
+        if name in views and BASELINE in views[name].speedup
+    }
+
+
+def _baseline_is_same_network(results: Results, name: str, target: str) -> bool:
+    """Whether the baseline has as many parameters and multiply-accumulates as the uncompressed student."""
+    case = results.plan.cases.get(name)
+    baseline = baseline_of(results.plan, case) if case is not None else results.plan.baseline
+    theirs = {_network(vars(record)) for record in results.of(Size, baseline) if record.target in (target, None)}
+    origins = [record.origin for record in results.of(Size, name) if record.target in (target, None)]
+    return bool(origins) and all(origin is not None and {_network(origin)} == theirs for origin in origins)
+
+
+def _network(said: Mapping[str, object]) -> tuple[object, object]:
+    return said.get("parameter_count"), said.get("mac_count")
+
+
+def _difference(results: Results, tested: Sequence[Accuracy]) -> Difference | None:
+    known = [record for record in tested if record.origin_value is not None]
+    before = {r.seed: Answers(replace(r, value=r.origin_value), results.origin_correct(r)) for r in known}
+    return compare({record.seed: Answers(record, results.correct(record)) for record in known}, before)
+
+
+def _agreement(tested: Sequence[Accuracy]) -> float | None:
+    known = [r.origin_agreement_fraction for r in tested if r.origin_agreement_fraction is not None]
+    return float(np.mean(known)) if known else None
+
+
+def class_losses(results: Results, tested: Sequence[Accuracy]) -> tuple[ClassLoss, ...] | None:
+    """From the stored predictions of each seed's two files; None where they are not all there."""
+    seeds = [seed for record in tested if (seed := _changes_by_class(results, record)) is not None]
+    if not seeds or len(seeds) < len(tested):
+        return None
+    classes = sorted({label for seed in seeds for label in seed})
+    names = results.class_names
+    found = []
+    for label in classes:
+        changes = [seed[label] for seed in seeds if label in seed]
+        lost = -float(np.mean([change.mean() for change in changes]))
+        name = names[label] if 0 <= label < len(names) else str(label)
+        found.append(ClassLoss(name, lost, max(len(change) for change in changes)))
+    return tuple(sorted((loss for loss in found if loss.lost > 0), key=lambda loss: -loss.lost))
+
+
+def _changes_by_class(results: Results, record: Accuracy) -> dict[int, NDArray[np.float64]] | None:
+    """True class -> of each of its examples, right after minus right before."""
+    after = results.predictions(record.predictions_path, record.split)
+    before = results.predictions(record.origin_predictions_path, record.split)
+    if after is None or before is None or after[0].shape != before[0].shape:
+        return None
+    truth = after[1]
+    change = (after[0] == truth).astype(np.float64) - (before[0] == truth)
+    return {int(label): change[truth == label] for label in np.unique(truth)}
+
+
+def _cost(results: Results, name: str, target: str) -> Cost | None:
+    """Of the stages that compress; None where the plan does not say which they are."""
+    case = results.plan.cases.get(name)
+    if case is None or case.uncompressed_step_count is None:
+        return None
+    stages = _compressing_stages(results, name, target, case.uncompressed_step_count)
+    keys = [key for of_seed in stages.values() for key in of_seed]
+    if not keys:
+        return None
+    wall, cpu = stage_times(results)
+    return Cost(sum(wall[key] for key in keys) / len(stages), sum(cpu[key] for key in keys) / len(stages))
+
+
+def _compressing_stages(results: Results, name: str, target: str, first: int) -> dict[int, list[str]]:
+    """By seed the keys of a case's steps from number `first` on; a later step rests on more than those before it."""
+    by_seed: dict[int, dict[str, int]] = {}
+    for record in results.of(Compression, name):
+        if record.target in (target, None):
+            by_seed.setdefault(record.seed, {})[record.key] = len(record.lineage)
+    return {seed: sorted(found, key=lambda key: found[key])[first:] for seed, found in by_seed.items()}
