@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kdbench import records
-from kdbench.records import Accuracy, Record, Size, Training
+from kdbench.records import Accuracy, Compression, Record, Size, Training
 from kdbench.store import Store
 
 HEAD = """
@@ -41,6 +41,8 @@ cases:
   file: {teacher: file, steps: [soft_distillation]}
   case: {teacher: {case: trained}, steps: [soft_distillation]}
   several: {teacher: [weights, file], steps: [multi_teacher]}
+  tuned: {student: {model: {cnn: {channels: [32, 64]}}}, steps: [transfer_learning: {source: teacher.safetensors}]}
+  by-tuned: {teacher: {case: tuned}, steps: [soft_distillation]}
   sparse: {steps: [], regularizer: {penalty: l1, weight: 1e-2}}
 """
 )
@@ -99,6 +101,15 @@ def test_each_row_agrees_with_its_own_teacher(taught: list[Record]) -> None:
     again = accuracy(taught, "case")
     assert again.teacher_agreement_fraction is not None
     assert again.teacher_agreement_fraction > 0.85
+
+
+def test_a_teacher_that_was_fine_tuned_from_a_file_teaches(taught: list[Record]) -> None:
+    """Transfer from a source, then distillation: the fine-tuned network is another case's."""
+    (notes,) = [r.notes for r in taught if isinstance(r, Compression) and r.case == "tuned"]
+    assert any("matched" in note for note in notes)
+    agreed = accuracy(taught, "by-tuned").teacher_agreement_fraction
+    assert agreed is not None
+    assert agreed > 0.85
 
 
 def test_a_penalty_on_weights_is_a_term_that_falls(taught: list[Record]) -> None:
