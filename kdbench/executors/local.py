@@ -20,8 +20,6 @@ from kdbench.worker import Outcome, run_stages
 PRELOADED = [*(place.partition(":")[0] for place in stages.TABLE.values()), *stages.LATE_IMPORTS]
 
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
-JOIN_SECONDS = 5.0
-"""A killed process is gone at once; one that cannot die must not keep the user waiting."""
 
 
 class LocalExecutor:
@@ -51,10 +49,8 @@ class LocalExecutor:
         processes = [process for slot in slots for process in (slot._processes or {}).values()]
         for process in processes:
             process.kill()
-        for process in processes:
-            process.join(JOIN_SECONDS)
-        for slot in slots:
-            slot.shutdown(wait=False, cancel_futures=True)
+        for slot in slots:  # to its end: a pool still closing while Python exits complains of a closed pipe
+            slot.shutdown(wait=True, cancel_futures=True)
 
     def _take(self) -> ProcessPoolExecutor:
         with self._lock:
