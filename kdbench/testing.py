@@ -7,8 +7,9 @@ The bench is small and real: handwritten digits, two CNN teachers and a smaller 
 import inspect
 import json
 import logging
+import re
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -17,18 +18,18 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from kdbench.measure.sessions import OnnxruntimeSession, SessionSpec
+from kdbench.measure.sessions import Feed, OnnxruntimeSession, SessionSpec
 from kdbench.parts import Part, PartSpec
 from kdbench.protocols import Destination, Model, Task, TaskDescription, Technique
 from kdbench.recipe import Recipe
 from kdbench.specs import StageSpec
 from kdbench.stages import _models, compress
 from kdbench.stages._context import StageContext
-from kdbench.stages._work import Work
+from kdbench.stages._work import Work, read_description
 from kdbench.stages.export import parity, to_onnx
 from kdbench.stages.names import ONNX_FILE
 from kdbench.store import Store
-from kdbench.tasks._arrays import ArrayData
+from kdbench.tasks._arrays import ArrayData, preprocess_array
 from kdbench.techniques import _fake_quantized
 from kdbench.techniques._split import is_factor
 from kdbench.worker import run_stages
@@ -38,7 +39,8 @@ TASK = PartSpec("task", "digits", 1, {})
 STUDENT = PartSpec("model", "cnn", 1, {"channels": [16, 32]})
 TEACHER = PartSpec("model", "cnn", 1, {"channels": [16, 64]})
 """As wide as the student in its first stage, so that weights can be carried over, and wider in its second."""
-LONGER, SHORTER = Recipe(epochs=3), Recipe(epochs=1)
+LONGEST, LONGER, SHORTER = Recipe(epochs=6), Recipe(epochs=3), Recipe(epochs=1)
+"""A network with depthwise convolutions needs the first before its answers are sure enough to survive 8 bits."""
 
 
 def check_part(part: Part) -> None:
@@ -70,6 +72,33 @@ def check_technique(technique: Technique) -> None:
     first, again, other = (_apply(settled, seed) for seed in (0, 0, 1))
     assert first == again, f"{name} gives different results for the same seed."
     assert first != other, f"{name} gives the same result for different seeds."
+
+
+def check_network(technique: PartSpec, student: PartSpec) -> str | None:
+    """Let a technique work on another network, trained on the bench: its file runs and agrees with what it came from.
+
+    A network's own agreement with its file is the export's affair, which refuses what disagrees. Returns the sentence
+    with which the network is refused, or None.
+    """
+    bench = _bench()
+    trained = _train(bench.store, bench.data, student, 0, LONGEST)
+    exported = _export(bench.store, bench.data, trained)
+    declared: Technique = technique.build()
+    on_file = declared.form == "onnx"
+    settled = replace(technique, fields=declared.settle(Destination("cpu", "x86_64")).to_fields())
+    parts = {"task": TASK, "technique": settled, **_recipes(declared)}
+    inputs = {"data": bench.data, "teacher": bench.teacher, "model": exported if on_file else trained}
+    try:
+        made = _run(bench.store, StageSpec("compress", 1, parts, inputs, 0))
+        file = made if on_file else _export(bench.store, bench.data, made)
+    except AssertionError as refusal:
+        if re.match(r"\w+(Error|Exception|Warning)\b", str(refusal)):
+            raise
+        return str(refusal)
+    if on_file:
+        before, after = (bench.store.folder(key) / ONNX_FILE for key in (exported, file))
+        _check_agreement(technique.name, before, after, bench.examples())
+    return None
 
 
 def check_model(model: Model, task: TaskDescription) -> None:
@@ -135,6 +164,13 @@ class _Bench:
     second_teacher: str
     students: dict[int, tuple[str, str]]
 
+    def examples(self) -> Feed:
+        """Test examples as files take them."""
+        task = read_description(self.store.folder(self.data))
+        arrays = ArrayData.open(self.store.folder(self.data), task).inputs("test")
+        prepared = (preprocess_array(array, task.preprocessing) for array in arrays)
+        return dict(zip(task.input_names, prepared, strict=True))
+
 
 def _apply(technique: Technique, seed: int) -> bytes:
     """Let a technique work on this seed's student, check what it leaves behind; the resulting model as bytes."""
@@ -142,8 +178,7 @@ def _apply(technique: Technique, seed: int) -> bytes:
     trained, exported = bench.students[seed]
     model = exported if technique.form == "onnx" else trained
     inputs = {"data": bench.data, "teacher": bench.teacher, "teacher:1": bench.second_teacher, "model": model}
-    recipes = {f"recipe:{role}": _recipe(SHORTER) for role in technique.trains_under()}
-    spec = StageSpec("compress", 1, {"task": TASK, **recipes}, inputs, seed)
+    spec = StageSpec("compress", 1, {"task": TASK, **_recipes(technique)}, inputs, seed)
     with tempfile.TemporaryDirectory() as folder:
         work = Work(spec, bench.store, Path(folder), logging.getLogger("kdbench.testing"))
         return _apply_to_file(technique, work) if technique.form == "onnx" else _apply_to_network(technique, work)
@@ -188,12 +223,14 @@ def _apply_to_file(technique: Technique, work: Work) -> bytes:
     compress.reseed(ctx.seed)
     result = Path(technique.apply(source, ctx))
     assert source.read_bytes() == before, f"{name} changes the file it was given."
-    some = next(iter(ctx.train)).inputs
-    inputs = {key: tensor.numpy() for key, tensor in zip(ctx.task.input_names, some, strict=True)}
-    answers = [OnnxruntimeSession(str(path), SessionSpec()).run_checked(inputs)[0] for path in (source, result)]
+    _check_agreement(name, source, result, _bench().examples())
+    return result.read_bytes()
+
+
+def _check_agreement(name: str, source: Path, result: Path, examples: Feed) -> None:
+    answers = [OnnxruntimeSession(str(path), SessionSpec()).run_checked(examples)[0] for path in (source, result)]
     agreement = float((answers[0].argmax(1) == answers[1].argmax(1)).mean())
     assert agreement > 0.8, f"{name}'s file agrees with its source on {agreement:.0%} of the examples only."
-    return result.read_bytes()
 
 
 def _check_problem(name: str, problem: str | None) -> None:
@@ -218,13 +255,22 @@ def _bench() -> _Bench:
 
 def _student(store: Store, data: str, seed: int) -> tuple[str, str]:
     trained = _train(store, data, STUDENT, seed)
-    inputs = {"data": data, "model": trained}
-    return trained, _run(store, StageSpec("export", 1, {"task": TASK}, inputs, settings={"opset": OPSET}))
+    return trained, _export(store, data, trained)
 
 
-def _train(store: Store, data: str, model: PartSpec, seed: int) -> str:
-    parts = {"task": TASK, "model": model, "recipe:train": _recipe(LONGER)}
+def _export(store: Store, data: str, model: str) -> str:
+    inputs = {"data": data, "model": model}
+    return _run(store, StageSpec("export", 1, {"task": TASK}, inputs, settings={"opset": OPSET}))
+
+
+def _train(store: Store, data: str, model: PartSpec, seed: int, recipe: Recipe = LONGER) -> str:
+    parts = {"task": TASK, "model": model, "recipe:train": _recipe(recipe)}
     return _run(store, StageSpec("train", 1, parts, {"data": data}, seed))
+
+
+def _recipes(technique: Technique) -> dict[str, PartSpec]:
+    """A short recipe for everything that a technique trains under."""
+    return {f"recipe:{role}": _recipe(SHORTER) for role in technique.trains_under()}
 
 
 def _recipe(recipe: Recipe) -> PartSpec:

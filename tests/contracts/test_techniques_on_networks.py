@@ -1,0 +1,34 @@
+"""Every technique that compresses on four kinds of network: its file runs and agrees, or it says why not."""
+
+import pytest
+
+from kdbench import registry, testing
+from kdbench.parts import PartSpec
+
+NETWORKS = ("cnn", "resnet20", "MobileNetV2", "mlp")
+"""A small CNN, residual connections, depthwise convolutions, and no convolution at all."""
+FIELDS: dict[str, dict[str, object]] = {
+    "structured_pruning": {"channel_fraction": 0.5},
+    "unstructured_pruning": {"weight_fraction": 0.5},
+    "low_rank": {"rank_fraction": 0.5},
+    "weight_sharing": {"bits": 4},
+    "weight_only_quantization": {"smallest_layer": 256},
+}
+REFUSED = {
+    ("batchnorm_reestimation", "mlp"): (
+        "the model has no BatchNorm with running statistics, so there is nothing to re-estimate."
+    )
+}
+COMPRESSING = [
+    name
+    for name in registry.TABLE["technique"]
+    if (cls := registry.resolve("technique", name)).start == "trained" and cls.family != "distillation"
+]
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("technique", COMPRESSING)
+def test_a_network_is_compressed_or_refused_with_a_true_sentence(technique: str, network: str) -> None:
+    compressing = PartSpec("technique", technique, 1, FIELDS.get(technique, {}))
+    said = testing.check_network(compressing, PartSpec("model", network, 1, {}))
+    assert said == REFUSED.get((technique, network))
