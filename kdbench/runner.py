@@ -11,6 +11,7 @@ from kdbench.collect import Failure, Results
 from kdbench.errors import DamagedStage
 from kdbench.estimate import from_store
 from kdbench.executors.local import LocalExecutor
+from kdbench.interrupts import Interrupts
 from kdbench.plan import Label, Plan
 from kdbench.progress import Progress
 from kdbench.specs import StageSpec
@@ -57,6 +58,7 @@ class Run:
         self.plan, self.labels, self.store, self.command = plan, labels, store, command
         self.results = Results(folder, plan, store)
         self.damaged: list[str] = []
+        self._interrupts = Interrupts()
         self._known: dict[str, bool] = {}
         self.todo = {spec.key: spec for spec in plan.needed(labels, self._have)}
         self.names = _names(plan)
@@ -80,8 +82,14 @@ class Run:
 
     def walk(self, jobs: int, console: "Console") -> Summary:
         """Run everything that is to do. KeyboardInterrupt ends the workers at once and is raised on."""
-        self.results.write_plan(self.command, [])
-        self.results.begin()
+        with self._interrupts:
+            self.results.write_plan(self.command, [])
+            self.results.begin()
+            self._compute(jobs, console)
+            self._finish()
+        return self.summary
+
+    def _compute(self, jobs: int, console: "Console") -> None:
         progress = Progress(console, len(self.todo), self.summary.reused, jobs, from_store(self.plan, self.store))
         progress.pending = dict(self.todo)
         executor = LocalExecutor(self.store.root, jobs)
@@ -93,8 +101,6 @@ class Run:
                 self._measure(executor, progress)
         finally:
             executor.close()
-        self._finish()
-        return self.summary
 
     def _work(self, executor: LocalExecutor, progress: Progress) -> None:
         """Everything but measuring, as many at once as there are jobs."""
@@ -106,7 +112,8 @@ class Run:
             for spec in ready[: executor.jobs - len(flying)]:
                 del waiting[spec.key]
                 flying[self._submit(executor, [spec], progress)] = spec
-            done, _ = wait(flying, timeout=TICK_SECONDS, return_when=FIRST_COMPLETED)
+            with self._interrupts.heeded():
+                done, _ = wait(flying, timeout=TICK_SECONDS, return_when=FIRST_COMPLETED)
             for future in done:
                 del flying[future]
                 self._settle(future.result(), progress)
@@ -121,6 +128,8 @@ class Run:
             self._skip_hopeless(pending, progress)
             if pending:
                 future = self._submit(executor, list(pending.values()), progress, f"measure on {target.id}")
+                with self._interrupts.heeded():
+                    wait([future])
                 self._settle(future.result(), progress)
 
     def _submit(

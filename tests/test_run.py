@@ -298,7 +298,7 @@ def test_ctrl_c_stops_with_130_and_says_how_to_go_on(fresh: Place) -> None:
         wait_until(lambda: len(fresh.store.entries()) >= 1)
         run.send_signal(signal.SIGINT)
         _, said = run.communicate(timeout=60)
-    assert run.returncode == 130
+    assert run.returncode == 130, said
     assert "Stopped. What is finished is kept; to go on, run the same command again:" in said
     assert "Traceback" not in said
     wait_until(lambda: not processes_of(fresh.folder))

@@ -1,12 +1,11 @@
 """The local executor: a warm pool, one process a slot: a worker that dies takes nothing with it but its own stage."""
 
-import contextlib
 import multiprocessing
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import BaseContext
@@ -18,8 +17,6 @@ from kdbench.specs import StageSpec
 from kdbench.worker import Outcome, run_stages
 
 PRELOADED = [*(place.partition(":")[0] for place in stages.TABLE.values()), *stages.LATE_IMPORTS]
-
-INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 
 
 class LocalExecutor:
@@ -37,8 +34,7 @@ class LocalExecutor:
         """Run stages in one worker. A worker that dies gives a failed outcome for each of them."""
         slot = self._take()
         answer: Future[list[Outcome]] = Future()
-        with _uninterrupted():
-            running = slot.submit(run_stages, [spec.to_json() for spec in specs], str(self.store))
+        running = slot.submit(run_stages, [spec.to_json() for spec in specs], str(self.store))
         running.add_done_callback(lambda done: self._settle(slot, specs, done, answer))
         return answer
 
@@ -85,24 +81,6 @@ def _context() -> BaseContext:
         context.set_forkserver_preload(PRELOADED)
         return context
     return multiprocessing.get_context("spawn")
-
-
-@contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Hold an interrupt back until a worker has started whole: one half started complains when its parent is gone."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # interrupts reach the main thread only
-        return
-    held: list[int] = []
-    heeded = [number for number in INTERRUPTS if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, lambda number, _: held.append(number)) for number in heeded}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if held:
-        raise KeyboardInterrupt
 
 
 def _end_with_parent() -> None:

@@ -36,7 +36,7 @@ STOREYS = [
         "staging",
         "planner",
     ],
-    ["estimate", "probe", "progress", "executors", "task_file", "collect", "runner"],
+    ["estimate", "probe", "progress", "interrupts", "executors", "task_file", "collect", "runner"],
     ["evidence", "choose", "handover", "get", "render"],
     ["testing", "listing", "outlook", "cli"],
 ]

@@ -1,0 +1,52 @@
+"""Ctrl-C and SIGTERM, heeded only while a run waits.
+
+Anywhere else they would cut short a file half written or a process half started, and what is hit so (zipfile, say)
+answers with an error of its own in place of the interrupt.
+"""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType, TracebackType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupts:
+    """Within it, an interrupt becomes a KeyboardInterrupt at the next `heeded()`; a second one, at once."""
+
+    def __init__(self) -> None:
+        self._heeded = self._held = False
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> "Interrupts":
+        if threading.current_thread() is threading.main_thread():  # no other thread is ever interrupted
+            wanted = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+            self._before = {number: signal.signal(number, self._arrived) for number in wanted}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Raises KeyboardInterrupt for one that came too late to be heeded."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]  # what signal.signal gave
+        if self._held and kind is None:
+            raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def heeded(self) -> Iterator[None]:
+        """Raises KeyboardInterrupt within, and on entry for one that was held back."""
+        self._heeded = True
+        try:
+            if self._held:
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self._heeded = False
+
+    def _arrived(self, number: int, frame: FrameType | None) -> None:
+        if self._heeded or self._held:
+            raise KeyboardInterrupt
+        self._held = True
