@@ -6,19 +6,21 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kdbench import __version__, records
-from kdbench.cases import Case
+from kdbench import records
 from kdbench.errors import StoreError
+from kdbench.measure import energy
+from kdbench.merged import KeptDevices, device_runs, with_devices
 from kdbench.plan import Label, Plan
-from kdbench.records import TEACHER, Compression, Environment, Record, Size
+from kdbench.plan_file import about
+from kdbench.records import Accuracy, Compression, Environment, Latency, Record, Size
 from kdbench.specs import digest
 from kdbench.stages.names import DESCRIPTION, ONNX_FILE, PREDICTIONS, RECORDS, STAGE
 from kdbench.store import Store
-from kdbench.task_file import TASK_FILE, kept_task, write_test_inputs
+from kdbench.task_file import TASK_FILE, kept_task, write_sample, write_test_inputs
 
 RECORDS_FILE = "records.jsonl"
 KIND_OF_STAGE = {
@@ -31,7 +33,6 @@ KIND_OF_STAGE = {
 """What kind of record says that a stage failed."""
 PATHS = ("onnx_path", "predictions_path", "origin_predictions_path")
 """Fields of records that name a file of the folder."""
-PACKAGES = ("torch", "torchvision", "onnx", "onnxruntime", "numpy")
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Results:
         """Make the folder. Raises StoreError where it cannot be written."""
         self.folder, self.plan, self.store = folder, plan, store
         self.written: list[Record] = []
+        self._devices = KeptDevices(folder)
         with _writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "suite.yaml").write_text(plan.suite.document.text)
@@ -56,7 +58,8 @@ class Results:
     def write_plan(self, command: str, warnings: Iterable[str]) -> None:
         """plan.json: the labels of this run, for whoever reads the records later."""
         with _writing(self.folder):
-            _replace(self.folder / "plan.json", json.dumps(_about(self.plan, command, list(warnings)), indent=1))
+            said = with_devices(about(self.plan, command, list(warnings)), device_runs(self.folder))
+            _replace(self.folder / "plan.json", json.dumps(said, indent=1))
 
     def begin(self) -> None:
         """Records of everything the store has already, in place of what the folder said before."""
@@ -66,6 +69,8 @@ class Results:
             _replace(self.folder / RECORDS_FILE, "")
             records.append(self.folder / RECORDS_FILE, self._environments())
         self.add(label for label in self.plan.labels if self.store.has(label.key))
+        self._add_skipped()
+        self.add_devices()
 
     def add(self, labels: Iterable[Label]) -> None:
         """Append the records of finished stages."""
@@ -75,6 +80,11 @@ class Results:
             records.append(self.folder / RECORDS_FILE, lines)
         self.written += lines
 
+    def add_devices(self) -> None:
+        """Append what other devices measured of files that the folder has (again): once each."""
+        with _writing(self.folder):
+            records.append(self.folder / RECORDS_FILE, self._devices.again(self.written))
+
     def add_failures(self, labels: Iterable[Label], failures: dict[str, Failure]) -> None:
         """Append a record of its kind for every label without a result."""
         lines = []
@@ -82,6 +92,16 @@ class Results:
             failure = failures[label.key]
             kind = records.TYPES[KIND_OF_STAGE[self.plan.stages[label.key].kind]]
             lines.append(kind(**self._labels(label), status=failure.status, reason=failure.reason))
+        with _writing(self.folder):
+            records.append(self.folder / RECORDS_FILE, lines)
+
+    def _add_skipped(self) -> None:
+        """Say of rows that a target cannot have why that is so; nothing failed."""
+        lines = [
+            kind(**self._labels(label), status="skipped", reason=reason)
+            for label, reason in self.plan.skipped.items()
+            for kind in (Accuracy, Latency)
+        ]
         with _writing(self.folder):
             records.append(self.folder / RECORDS_FILE, lines)
 
@@ -95,7 +115,15 @@ class Results:
 
     def warnings(self) -> list[str]:
         """What a reader of the whole must know: what decoding left out, students no smaller than their teacher."""
-        return [*self._decoding_notes(), *self._no_smaller_than_teacher(), *self._technique_notes()]
+        own = [*self._decoding_notes(), *self._no_smaller_than_teacher(), *self._technique_notes()]
+        return [*own, *self._devices.notes(), *self._without_energy()]
+
+    def _without_energy(self) -> Iterator[str]:
+        """Why energy that was asked for is not there."""
+        for target in self.plan.targets:
+            name, reason = energy.counter(target.entry.provider) if target.entry.energy else ("", "")
+            if name is None:
+                yield f"no energy was read on {target.id}: {reason}"
 
     def _technique_notes(self) -> list[str]:
         """What techniques said of their work, each sentence once with the seeds it holds for."""
@@ -159,7 +187,7 @@ class Results:
     def _keep(self, label: Label, name: str, key: str, folder: str, ending: str) -> str:
         """A copy of a stage's file in the results folder; its path there."""
         path = Path(folder) / slug(label.case) / f"seed{label.seed}-{key[:8]}{ending}"
-        self._place(path, lambda partial: shutil.copyfile(self.store.folder(key) / name, partial))
+        self._place(path, partial(shutil.copyfile, self.store.folder(key) / name))
         return path.as_posix()
 
     def _keep_task(self) -> None:
@@ -169,10 +197,11 @@ class Results:
             return
         decoded = self.store.folder(spec.key)
         kept = kept_task(spec, decoded)
+        written = {kept.test_inputs_path: write_test_inputs, kept.sample_path: write_sample}
         with _writing(self.folder):
-            if kept.test_inputs_path is not None:
-                path = Path(kept.test_inputs_path)
-                self._place(path, lambda partial: write_test_inputs(decoded, kept.description, partial))
+            for path, write in written.items():
+                if path is not None:
+                    self._place(Path(path), partial(write, decoded, kept.description))
             _replace(self.folder / TASK_FILE, kept.model_dump_json(indent=1, exclude_none=True))
 
     def _place(self, path: Path, write: Callable[[Path], object]) -> None:
@@ -180,9 +209,9 @@ class Results:
         place = self.folder / path
         if not place.exists():
             place.parent.mkdir(parents=True, exist_ok=True)
-            partial = place.with_suffix(f".{os.getpid()}")
-            write(partial)
-            partial.replace(place)
+            unfinished = place.with_suffix(f".{os.getpid()}")
+            write(unfinished)
+            unfinished.replace(place)
 
     def _labels(self, label: Label) -> dict[str, Any]:
         case = self.plan.cases.get(label.case)
@@ -198,7 +227,8 @@ class Results:
         }
 
     def _environments(self) -> Iterator[Record]:
-        for found in self.plan.machine.runtimes.values():
+        machine = self.plan.machine
+        for found in (*machine.runtimes.values(), *machine.references.values()):
             name = found["fingerprint"]
             yield Environment(
                 suite=self.plan.suite.name, key=name, fingerprint=name, facts=found["facts"], also=found["also"]
@@ -211,41 +241,10 @@ def slug(name: str) -> str:
     return plain if plain == name and name not in (".", "..") else f"{plain}-{digest(name)[:6]}"
 
 
-def _about(plan: Plan, command: str, warnings: list[str]) -> dict[str, Any]:
-    suite = plan.suite
-    return {
-        "suite": suite.name,
-        "about": suite.about,
-        "baseline": suite.baseline,
-        "cases": {name: _case(case, plan) for name, case in plan.cases.items()},
-        "teachers": [row for row in plan.teachers if row != TEACHER],
-        "seeds": list(suite.seeds),
-        "targets": [target.id for target in plan.targets],
-        "limits": suite.limits.as_written(),
-        "command": command,
-        "versions": {"kdbench": __version__, **{name: version(name) for name in PACKAGES}},
-        "warnings": warnings,
-    }
-
-
-def _case(case: Case, plan: Plan) -> dict[str, Any]:
-    family = {"family": case.steps[0].technique.family} if len(case.steps) == 1 else {}
-    origin = case.uncompressed
-    return {
-        "steps": [step.spec.name for step in case.steps],
-        **family,
-        **({"uncompressed_step_count": len(origin.steps)} if origin is not None else {}),
-        "student": case.student.model.name,
-        "teacher": ", ".join(choice.title for choice in case.teachers),
-        "teacher_row": plan.taught.get(case.name, TEACHER),
-        "baseline": plan.references[case.name],
-    }
-
-
 def _replace(path: Path, text: str) -> None:
-    partial = path.with_suffix(f".{os.getpid()}")
-    partial.write_text(text)
-    partial.replace(path)
+    unfinished = path.with_suffix(f".{os.getpid()}")
+    unfinished.write_text(text)
+    unfinished.replace(path)
 
 
 class _writing:

@@ -1,4 +1,4 @@
-"""task.json of a results folder: the task as declared and decoded, with its test inputs where nobody else has them."""
+"""task.json of a results folder: the task as declared and decoded, and the test inputs that lie beside it."""
 
 from pathlib import Path
 
@@ -9,9 +9,13 @@ from kdbench.errors import StoreError
 from kdbench.protocols import ImageForm, Task, TaskDescription
 from kdbench.specs import StageSpec
 from kdbench.stages.names import DESCRIPTION
-from kdbench.tasks._arrays import ArrayData
+from kdbench.tasks._arrays import ArrayData, preprocess_array
 
 TASK_FILE = "task.json"
+SAMPLE_BYTES = 16 * 2**20
+"""Of the preprocessed inputs of a sample: files can be timed and checked again with it wherever the folder goes."""
+SAMPLE_EXAMPLES = (8, 1000)
+"""At least, and at most."""
 
 
 class KeptTask(BaseModel):
@@ -27,6 +31,8 @@ class KeptTask(BaseModel):
     origin: str = ""
     test_inputs_path: str | None = None
     """Within the results folder, see `write_test_inputs`; None where the data lies as image files."""
+    sample_path: str | None = None
+    """Within the results folder, see `write_sample`; None in folders of an older kdbench."""
 
 
 def kept_task(spec: StageSpec, decoded: Path) -> KeptTask:
@@ -40,6 +46,7 @@ def kept_task(spec: StageSpec, decoded: Path) -> KeptTask:
         image_form=form,
         origin=task.data_origin(),
         test_inputs_path=None if form else f"inputs/test-{spec.key[:8]}.npz",
+        sample_path=f"inputs/sample-{spec.key[:8]}.npz",
     )
 
 
@@ -49,6 +56,23 @@ def write_test_inputs(decoded: Path, description: TaskDescription, path: Path) -
     arrays = dict(zip(description.input_names, data.inputs("test"), strict=True))
     with open(path, "wb") as file:
         np.savez_compressed(file, **arrays, targets=data.targets("test"))  # type: ignore[arg-type]  # its flag only
+
+
+def write_sample(decoded: Path, description: TaskDescription, path: Path) -> None:
+    """Write an .npz of test examples as models take them, evenly spaced over the split: each input float32 (N, ...)
+
+    by name, with `targets` and `index` (N,), int64, the examples' places in the split.
+    """
+    data = ArrayData.open(decoded, description)
+    stored = data.inputs("test")
+    example_bytes = sum(4 * int(np.prod(array.shape[1:])) for array in stored)
+    least, most = SAMPLE_EXAMPLES
+    count = min(max(least, min(most, SAMPLE_BYTES // example_bytes)), data.count("test"))
+    index = np.linspace(0, data.count("test"), count, endpoint=False).astype(np.int64)
+    prepared = (preprocess_array(array[index], description.preprocessing) for array in stored)
+    arrays = dict(zip(description.input_names, prepared, strict=True))
+    with open(path, "wb") as file:
+        np.savez_compressed(file, **arrays, targets=data.targets("test")[index], index=index)  # type: ignore[arg-type]
 
 
 def read_task(folder: Path) -> KeptTask:

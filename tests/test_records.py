@@ -72,8 +72,8 @@ def test_migrations_are_applied_one_step_at_a_time(monkeypatch: pytest.MonkeyPat
     def second(data: dict[str, object]) -> dict[str, object]:
         return {name: value for name, value in data.items() if value is not None}
 
-    monkeypatch.setattr(records, "SCHEMA", 3)
-    monkeypatch.setattr(records, "MIGRATIONS", {1: first, 2: second})
+    monkeypatch.setattr(records._lines, "SCHEMA", 3)
+    monkeypatch.setattr(records._lines, "MIGRATIONS", {1: first, 2: second})
     old = {**json.loads(records.to_line(accuracy())), "schema": 1, "value_percent": 25}
     assert records.from_line(json.dumps(old)) == accuracy(0.25)
 

@@ -71,7 +71,7 @@ def test_images_of_a_folder_are_not_copied_and_their_form_is_kept(pictures: Path
     begun(tmp_path, planned(tmp_path, f"{{image_folder: {{root: {pictures}, image_size: 16, grayscale: true}}}}"))
     task = read_task(tmp_path / "results")
     assert task.test_inputs_path is None
-    assert not (tmp_path / "results" / "inputs").exists()
+    assert [path.name for path in (tmp_path / "results" / "inputs").iterdir()] == [Path(task.sample_path or "").name]
     assert task.image_form is not None
     assert (task.image_form.size, task.image_form.channels) == (16, 1)
 
@@ -88,3 +88,26 @@ def test_saying_where_images_come_from_changes_no_key(pictures: Path) -> None:
     said = PartSpec("task", "image_folder", 1, {**fields, "origin": "Mine, CC0."}).located()
     assert silent.identity() == said.identity()
     assert said.build().data_origin() == "Mine, CC0."
+
+
+def test_a_sample_of_the_test_split_is_kept_as_models_take_it(tmp_path: Path) -> None:
+    decoded = begun(tmp_path, planned(tmp_path, "digits"))
+    kept = read_task(tmp_path / "results")
+    stored, targets = np.load(decoded / "test_inputs0.npy"), np.load(decoded / "test_targets.npy")
+    assert kept.sample_path is not None
+    sample = np.load(tmp_path / "results" / kept.sample_path)
+    assert sample["index"].tolist() == list(range(len(targets)))  # 360 small pictures: all of them fit
+    np.testing.assert_array_equal(sample["targets"], targets)
+    (name,) = kept.description.input_names
+    rule = kept.description.preprocessing
+    np.testing.assert_allclose(sample[name][:, 0], (stored[:, 0] * rule.scale - rule.mean[0]) / rule.std[0], rtol=1e-5)
+
+
+def test_the_sample_of_large_pictures_is_spread_over_the_split(pictures: Path, tmp_path: Path) -> None:
+    task = f"{{image_folder: {{root: '{pictures}', image_size: 512, validation_fraction: 0}}}}"
+    begun(tmp_path, planned(tmp_path, task))
+    kept = read_task(tmp_path / "results")
+    assert kept.sample_path is not None
+    sample = np.load(tmp_path / "results" / kept.sample_path)
+    assert sample["index"].tolist() == [0, 2, 5, 7, 10, 12, 15, 17]  # 8 of 20, though 16 MiB hold only 5
+    assert sample["targets"].tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
