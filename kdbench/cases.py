@@ -11,6 +11,7 @@ from kdbench.parts import PartSpec
 from kdbench.protocols import Technique
 from kdbench.recipe import Recipe, Regularizer
 from kdbench.schema import MeasureEntry
+from kdbench.tolerances import SuiteTolerances
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ class Suite:
     cases: Mapping[str, Case]
     measure: tuple[MeasureEntry, ...]
     limits: SuiteLimits
+    tolerances: SuiteTolerances
 
     @property
     def folder(self) -> Path:

@@ -69,6 +69,12 @@ def check_limits(suite: Suite) -> None:
         raise SuiteError("\n".join(map(str, faults)))
 
 
+def check_tolerances(suite: Suite) -> None:
+    faults = [suite.fail(("check", "cases", name), text) for name, text in suite.tolerances.unknown_cases(suite.cases)]
+    if faults:
+        raise SuiteError("\n".join(map(str, faults)))
+
+
 def check_estimators(suite: Suite) -> None:
     """A student that is no network is fitted once, by a step that has targets for it; and it teaches nobody."""
     for case in suite.cases.values():
@@ -128,5 +134,8 @@ def _senseless(earlier: Step, later: Step) -> str | None:
     return later.technique.refuses_after(earlier.technique)
 
 
-CHECKS = (check_baseline, check_teaching_cases, check_orders, check_estimators, check_selection, check_limits)
+CHECKS = (
+    *(check_baseline, check_teaching_cases, check_orders, check_estimators),
+    *(check_selection, check_limits, check_tolerances),
+)
 """All of them, in the order in which their faults are reported."""

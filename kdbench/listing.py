@@ -8,7 +8,7 @@ from typing import Any
 
 from kdbench import registry
 from kdbench.errors import UnknownName, nearest
-from kdbench.measure.sessions import PROVIDERS
+from kdbench.measure.providers import FIELDS, ONNXRUNTIME, TABLE, precisions_of, runtime_of
 from kdbench.parts import Part, about
 from kdbench.protocols import Model, Technique
 from kdbench.recipe import Recipe
@@ -19,9 +19,18 @@ WIDTH = 96
 def list_text(kind: str) -> str:
     """One line a name; `kind` is plural."""
     if kind == "providers":
-        return _columns([(name, known) for name, known in PROVIDERS.items()])
+        return _columns([(name, _offers(name)) for name in TABLE])
     single = kind.removesuffix("s")
     return _columns([(name, about(registry.resolve(single, name))) for name in sorted(registry.names(single))])
+
+
+def _offers(provider: str) -> str:
+    """The runtime's name of a provider, its precisions, and those of a measure entry's fields that not all have."""
+    if runtime_of(provider) != ONNXRUNTIME:
+        how = "compiled" if TABLE[provider].engine_cache else "eager"
+        return f"PyTorch, {how}, on the CPU: for reference, no deployment target ({', '.join(precisions_of(provider))})"
+    has = [name for name in FIELDS if getattr(TABLE[provider], name)]
+    return f"{TABLE[provider].name} ({', '.join(precisions_of(provider))}{'; ' if has else ''}{', '.join(has)})"
 
 
 def describe_text(name: str, models: Mapping[str, Model] | None = None) -> str:

@@ -9,7 +9,7 @@ from kdbench.records import TEACHER
 from kdbench.specs import StageSpec
 from kdbench.targets import Target
 
-COMPARED = ("baseline", "teacher", "origin")
+COMPARED = ("baseline", "teacher", "origin", "answers")
 """Inputs that an evaluation or a measurement compares with; its own model does not rest on them."""
 
 
@@ -23,6 +23,12 @@ class Machine:
     """platform.machine()."""
     runtimes: Mapping[str | None, Mapping[str, Any]]
     """Interpreter (None: this one) -> what its measuring program says of itself (fingerprint, runtime_version ...)."""
+    references: Mapping[str | None, Mapping[str, Any]] = field(default_factory=dict)
+    """The same of torch, for interpreters that reference targets name."""
+
+    def runtime(self, target: Target) -> Mapping[str, Any]:
+        """What runs a target's files."""
+        return (self.references if target.is_reference else self.runtimes)[target.entry.python]
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,8 @@ class Plan:
     targets: list[Target]
     stages: dict[str, StageSpec] = field(default_factory=dict)
     labels: list[Label] = field(default_factory=list)
+    skipped: dict[Label, str] = field(default_factory=dict)
+    """Rows that a target cannot have by their nature, and why; their key is that of a stage that they would rest on."""
     cases: dict[str, Case] = field(default_factory=dict)
     """The suite's cases, and the baselines that were added for further students."""
     references: dict[str, str] = field(default_factory=dict)

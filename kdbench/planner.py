@@ -1,29 +1,42 @@
 """From a suite and what was probed to its plan: the rows, and what each is measured beside. No work is done."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from kdbench import stages
 from kdbench.cases import Case, Suite, TeacherChoice
+from kdbench.models.estimators import Estimator
 from kdbench.plan import Label, Machine, Plan
 from kdbench.records import TEACHER
+from kdbench.specs import StageSpec
 from kdbench.stages.names import numbered
 from kdbench.staging import Staging
 from kdbench.targets import Target, targets_of
 
 FROM_SCRATCH = "from-scratch"
+ONNX_TEACHER = "the teacher came as an ONNX file: torch, which is timed for reference, cannot run it."
 
 
-def make_plan(suite: Suite, machine: Machine) -> Plan:
+Repeats = Callable[[StageSpec], int]
+"""A measurement as it was the first time -> the number of the repeat that is meant."""
+
+
+def _first(measurement: StageSpec) -> int:
+    return 0
+
+
+def make_plan(suite: Suite, machine: Machine, repeats: Repeats = _first) -> Plan:
     """The plan of a whole suite. Raises SuiteError where parts do not fit together, DataError where data is missing."""
-    return _Planner(suite, machine).plan()
+    return _Planner(suite, machine, repeats).plan()
 
 
 class _Planner:
     """Gives every row its stages."""
 
-    def __init__(self, suite: Suite, machine: Machine) -> None:
+    def __init__(self, suite: Suite, machine: Machine, repeats: Repeats) -> None:
         self.suite = suite
         self.machine = machine
+        self.repeats = repeats
         self.out = Plan(suite, machine, targets_of(suite.measure))
         self.staging = Staging(suite, machine)
 
@@ -51,7 +64,8 @@ class _Planner:
         seen: set[str] = set()
         for target in self.out.targets:
             if target.id in seen:
-                raise self.suite.fail(("measure", target.index), f"a second target would be named '{target.id}'.")
+                text = f"a second target would be named '{target.id}'; give this entry a 'name' of its own."
+                raise self.suite.fail(("measure", target.index), text)
             seen.add(target.id)
 
     def _own_baselines(self) -> dict[str, Case]:
@@ -77,12 +91,18 @@ class _Planner:
             self.label(case.name, seed, key)
         uncompressed = case.uncompressed
         for target in self.out.targets:
+            without = no_torch_form(case) if target.is_reference else None
+            if without is not None:
+                key = self.staging.export(self.staging.trained(case, seed)[-1])
+                self.out.skipped[Label(case.name, seed, key, target.id)] = without
+                continue
             files = self.staging.files(case, seed, target)
             for key in files[1:]:
-                self.label(case.name, seed, key, target.id)
+                if self.staging.stages[key].kind == "compress":
+                    self.label(case.name, seed, key, target.id)
             teacher = case.teachers[0] if case.teachers else None
-            origin = self.staging.files(uncompressed, seed, target)[-1] if uncompressed else None
-            self._rows(case.name, seed, files, target, baseline, teacher, origin)
+            origin = self.staging.files(uncompressed, seed, target) if uncompressed else None
+            self._rows(case.name, seed, files, target, baseline, teacher, seed == self.suite.seeds[0], origin)
 
     def _teachers_rows(self) -> None:
         """The teachers as rows of their own: the suite's first one, then those that cases name beside it.
@@ -98,15 +118,18 @@ class _Planner:
                     self.out.taught[case.name] = row
         for row, choice in rows.items():
             if choice.case is None:
-                for seed in self.suite.seeds if choice.per_seed else (choice.seed,):
-                    self._teacher_rows(choice, row, seed)
+                for place, seed in enumerate(self.suite.seeds if choice.per_seed else (choice.seed,)):
+                    self._teacher_rows(choice, row, seed, place == 0)
 
-    def _teacher_rows(self, choice: TeacherChoice, row: str, seed: int) -> None:
+    def _teacher_rows(self, choice: TeacherChoice, row: str, seed: int, leads: bool) -> None:
         """A teacher as a row of its own."""
         self.label(row, seed, self.staging.teacher(choice, seed))
-        file = self.staging.teacher_file(choice, seed)
         for target in self.out.targets:
-            self._rows(row, seed, [file], target, self.suite.cases[self.suite.baseline], choice)
+            files = self._teacher_files(choice, seed, target)
+            if not files:
+                self.out.skipped[Label(row, seed, self.staging.teacher(choice, seed), target.id)] = ONNX_TEACHER
+                continue
+            self._rows(row, seed, files, target, self.suite.cases[self.suite.baseline], choice, leads)
 
     def _rows(
         self,
@@ -116,32 +139,55 @@ class _Planner:
         target: Target,
         baseline: Case,
         teacher: TeacherChoice | None,
-        origin: str | None = None,
+        leads: bool,
+        origin: list[str] | None = None,
     ) -> None:
-        """Evaluate and measure the last of a row's files, beside its baseline, its teacher and what it came from."""
-        teacher_file = self.staging.teacher_file(teacher, seed) if teacher else None
+        """Evaluate and measure the last of a row's files, beside its baseline, its teacher and what it came from.
+
+        `files`, `origin`: stages, the first that of the export.
+        `leads`: it is of the first seed, whose files stand for the others' where a measurement takes long.
+        """
+        taught = self._teacher_files(teacher, seed, target) if teacher else []
+        teacher_file = taught[-1] if taught else None
         beside: dict[str, str] = {}
         if teacher_file is not None:
-            answered = self._evaluate(teacher_file, teacher_file, target, {})
+            answered = self._evaluate(taught[0], teacher_file, target, {})
             beside = {} if files[-1] == teacher_file else {"teacher": answered}
         if origin is not None:
-            beside = {**beside, "origin": self._evaluate(origin, origin, target, beside)}
-        base = self.staging.files(baseline, self.suite.seeds[0], target)[-1]
+            beside = {**beside, "origin": self._evaluate(origin[0], origin[-1], target, beside)}
+        base = self._baseline_file(baseline, target)
         own = self._evaluate(files[0], files[-1], target, beside)
         self.label(case, seed, own, target.id)
-        self.label(case, seed, self._measure(files[-1], target, base, teacher_file), target.id)
+        references = {"baseline": base, "teacher": teacher_file, "origin": origin[-1] if origin else None}
+        given = {role: key for role, key in references.items() if key is not None}
+        self.label(case, seed, self._measure(files[-1], target, {**given, "answers": own}, leads), target.id)
+
+    def _teacher_files(self, choice: TeacherChoice, seed: int, target: Target) -> list[str]:
+        """Stages, the first that of the export; none where the target cannot run the teacher."""
+        if target.is_reference:
+            case = self.suite.cases[choice.case] if choice.case is not None else None
+            if choice.onnx is not None or (case is not None and no_torch_form(case) is not None):
+                return []
+        return self.staging.teacher_files(choice, seed, target)
+
+    def _baseline_file(self, baseline: Case, target: Target) -> str | None:
+        """What a row is timed beside; None where the target cannot run it."""
+        if target.is_reference and no_torch_form(baseline) is not None:
+            return None
+        return self.staging.files(baseline, self.suite.seeds[0], target)[-1]
 
     def _evaluate(self, exported: str, file: str, target: Target, beside: Mapping[str, str]) -> str:
         """The evaluation of a file; `beside`: role -> the evaluation that it is compared with."""
         inputs = {"data": self.staging.data, "model": file, "export": exported, **beside}
-        runtime = self.machine.runtimes[target.entry.python]
+        runtime = self.machine.runtime(target)
         numerics = {"runtime": runtime["runtime"], "runtime_version": runtime["runtime_version"]}
+        if target.entry.plugin:
+            numerics["plugins"] = runtime["facts"].get("plugins", [])
         return self.staging.add("evaluate", inputs=inputs, settings=_settings(target), numerics=numerics)
 
-    def _measure(self, file: str, target: Target, baseline: str, teacher: str | None) -> str:
-        inputs = {"data": self.staging.data, "model": file, "baseline": baseline}
-        if teacher is not None:
-            inputs["teacher"] = teacher
+    def _measure(self, file: str, target: Target, beside: Mapping[str, str], leads: bool) -> str:
+        """The newest timing of a file; `beside`: role -> the references' files, and the file's own evaluation."""
+        inputs = {"data": self.staging.data, "model": file, **beside}
         entry = target.entry
         settings = {
             **_settings(target),
@@ -150,10 +196,26 @@ class _Planner:
             "calls": entry.calls,
             "seconds": entry.seconds,
             "memory": entry.memory,
+            "start": entry.start and leads,
+            "energy": entry.energy and leads,
             "repeat": 0,
         }
-        fingerprint = self.machine.runtimes[entry.python]["fingerprint"]
-        return self.staging.add("measure", inputs=inputs, settings=settings, numerics={"fingerprint": fingerprint})
+        numerics = {"fingerprint": self.machine.runtime(target)["fingerprint"]}
+        spec = StageSpec("measure", stages.VERSIONS["measure"], inputs=inputs, settings=settings, numerics=numerics)
+        return self.staging.keep(spec.repeated(self.repeats(spec)))
+
+
+def no_torch_form(case: Case) -> str | None:
+    """Why torch cannot run what a case makes: a sentence; None where it can."""
+    if isinstance(case.student.model.build(), Estimator):
+        return f"{case.student.model.name} is no network: torch, which is timed for reference, cannot run it."
+    for step in case.steps:
+        name = step.spec.name
+        if step.technique.form == "onnx":
+            return f"{name} changes the ONNX file: torch, which is timed for reference, has no form of what it makes."
+        if "rounding" in step.technique.effects:
+            return f"{name} gives integers in the ONNX file only: torch, timed for reference, would simulate them."
+    return None
 
 
 def _row(choice: TeacherChoice, rows: Mapping[str, TeacherChoice], case: str, number: int) -> str:

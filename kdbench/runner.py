@@ -177,6 +177,7 @@ class Run:
         """Failures become records; warnings that only the whole can show go into the plan."""
         without = [label for label in self.labels if label.key in self.summary.failures]
         self.results.add_failures(without, self.summary.failures)
+        self.results.add_devices()
         self.summary.warnings = self.results.warnings()
         self.results.sweep()
         self.results.write_plan(self.command, self.summary.warnings)

@@ -4,18 +4,29 @@ import json
 import re
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, Field, JsonValue, WithJsonSchema, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    JsonValue,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from kdbench import registry
-from kdbench.errors import nearest
 from kdbench.limits import Limits, SuiteLimits
+from kdbench.measure import providers
 from kdbench.parts import Part
 from kdbench.recipe import Recipe, Regularizer
+from kdbench.tolerances import SuiteTolerances
 
 VERSION = 1
 """Of the suite format; a file of another version is refused."""
 NAME = r"^\w[\w.+-]*$"
 """What suites, cases and recipes may be called: names become parts of file names, and `/` sets off a grid's values."""
+TARGET_NAME = r"^[a-z][a-z0-9_]*$"
+"""What an entry of `measure` may be called: it stands in its targets' ids between dashes."""
 NAMED: dict[str, JsonValue] = {"propertyNames": {"pattern": NAME}}
 OWN = r"\.py:\w+$"
 """How the name of a class in a user's own file ends."""
@@ -49,13 +60,44 @@ def _checked_as(definition: str) -> WithJsonSchema:
     return WithJsonSchema({LINK: f"#/$defs/{definition}"})
 
 
+def _target_name(text: str) -> str:
+    if not re.fullmatch(TARGET_NAME, text):
+        raise ValueError(f"'{text}' cannot be a name: a small letter, then small letters, digits and _ only")
+    return text
+
+
+TargetName = Annotated[str, AfterValidator(_target_name), WithJsonSchema({"type": "string", "pattern": TARGET_NAME})]
+Precision = Annotated[
+    str,
+    WithJsonSchema({"enum": sorted({word for short in providers.TABLE for word in providers.precisions_of(short)})}),
+]
+
+
 class MeasureEntry(Part):
     """One provider to measure on; every combination of threads and precision is a target of its own."""
 
+    plugin: str | None = None
+    """A module that brings the provider (`onnxruntime_ep_openvino`), where it is a package beside onnxruntime."""
     provider: str
+    """By short name; one that only a plug-in knows may have any name here, and computes in precision `default`.
+    `torch` and `torch_compiled` run the same networks in PyTorch on the CPU, as torch.export writes them, eager or
+    through torch.compile (which takes a C++ compiler, and some seconds for each file, batch size and process unless
+    `engine_cache` keeps what it built): marked as reference, as nobody deploys there; ONNX-only steps have no rows."""
+    name: TargetName | None = None
+    """What its targets' ids and tables call it, where two entries have one provider; else they say the provider."""
     threads: Annotated[tuple[Positive, ...], Distinct] = Field((1,), min_length=1)
     batch_sizes: Annotated[tuple[Positive, ...], Distinct] = Field((1,), min_length=1)
-    precisions: Annotated[tuple[Literal["fp32"], ...], Distinct] = Field(("fp32",), min_length=1)
+    precisions: Annotated[tuple[Precision, ...], Distinct] = Field(("fp32",), min_length=1, validate_default=True)
+    """What it computes in: fp32 is never TF32, bf16 or half. Which there are depends on the provider; tensors of other
+    types (a file's own int8 or half) stay what they are."""
+    search: Literal["exhaustive", "heuristic", "default"] | None = None
+    """How algorithms of convolutions are searched; `exhaustive` on cuda, whose own default that is."""
+    engine_cache: str | None = None
+    """A folder where the provider keeps what it builds; a cached engine may differ in speed from one built anew."""
+    graphs: bool = False
+    """Whether calls replay a captured graph of kernels (CUDA graphs)."""
+    options: dict[str, str | int | float] = Field(default_factory=dict)
+    """The provider's own options, given to it as they are; they win over what all other fields imply."""
     python: str | None = None
     """Another interpreter, which has numpy and onnxruntime; this one where it is left out."""
     processes: int = Field(5, ge=3)
@@ -66,15 +108,24 @@ class MeasureEntry(Part):
     """Timed seconds of each file and batch size in a process, at least."""
     memory: bool = True
     """Whether peak memory is measured too, in processes of its own."""
+    start: bool = True
+    """Whether a cold start is timed too (the runtime's import, the load, the first answer): three processes, one at a
+    time, of each file of the first seed at the first batch size; about a second a file."""
+    energy: bool = False
+    """Whether energy is read too where the machine has a counter of it (NVML, RAPL; without one there is no record):
+    three processes, one at a time, of each file of the first seed at each batch size; ten to twelve seconds each."""
 
-    @field_validator("provider")
+    @field_validator("provider", "precisions", *providers.FIELDS)
     @classmethod
-    def _known(cls, provider: str) -> str:
-        from kdbench.measure.sessions import PROVIDERS
-
-        if provider not in PROVIDERS:
-            raise ValueError(f"there is no provider '{provider}'. {nearest(provider, PROVIDERS)}")
-        return provider
+    def _is_offered(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuses, at its own field, what the provider does not have."""
+        if "provider" not in info.data and info.field_name != "provider":
+            return value  # the provider is what is wrong
+        asked = {"provider": info.data.get("provider"), "plugin": info.data.get("plugin"), str(info.field_name): value}
+        checked = [{**asked, "precision": word} for word in value] if info.field_name == "precisions" else [asked]
+        for _, sentence in (refused for one in checked for refused in providers.refusals(one)):
+            raise ValueError(sentence)
+        return value
 
 
 class NetworkFields(Part):
@@ -148,6 +199,8 @@ class SuiteFields(Part):
     measure: tuple[Annotated[Any, _checked_as("measure")], ...] = Field(min_length=1)
     limits: Annotated[Any, _checked_as("limits")] = None
     """What `choose` keeps to, here and in the report."""
+    check: Annotated[Any, _checked_as("check")] = None
+    """How much worse than a reference `check` lets a file be."""
 
     @field_validator("kdbench")
     @classmethod
@@ -159,6 +212,7 @@ class SuiteFields(Part):
 
 def schema() -> dict[str, Any]:
     """The JSON Schema of a whole suite file, with the fields of every registered technique, model and task."""
+    tolerances = SuiteTolerances.model_json_schema()
     definitions: dict[str, Any] = {
         "recipe": Recipe.model_json_schema(),
         "teacher": TeacherFields.model_json_schema(),
@@ -168,6 +222,8 @@ def schema() -> dict[str, Any]:
         "measure": MeasureEntry.model_json_schema(),
         "limits": SuiteLimits.model_json_schema(),
         "Limits": Limits.model_json_schema(),
+        "check": tolerances,
+        **tolerances.pop("$defs"),
         "case": {"anyOf": [{"type": "array", "items": {LINK: "#/$defs/step"}}, CaseFields.model_json_schema()]},
         "model": _any_part("model"),
         "task": _any_part("task"),

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -46,6 +46,10 @@ class StageSpec:
                 "numerics": self.numerics,
             }
         )
+
+    def repeated(self, number: int) -> "StageSpec":
+        """The same measurement another time: 0 is the first."""
+        return replace(self, settings={**self.settings, "repeat": number})
 
     def to_json(self) -> str:
         """Everything a worker needs, as text."""

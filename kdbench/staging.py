@@ -29,7 +29,8 @@ class Staging:
         """Raises SuiteError where the task's data is not there."""
         self.suite = suite
         self.machine = machine
-        self.first_target = targets_of(suite.measure)[0]
+        targets = targets_of(suite.measure)
+        self.first_target = next((target for target in targets if not target.is_reference), targets[0])
         self.stages: dict[str, StageSpec] = {}
         self.located: dict[str, PartSpec] = {}
         self.packages = {name: _version(name) for name in ("torch", "onnx", "onnxscript")}
@@ -47,13 +48,22 @@ class Staging:
         number = stages.VERSIONS[kind]
         if kind in ("train", "compress"):
             number = number * 1000 + stages.LOOP_VERSION
-        spec = StageSpec(kind, number, **fields)
+        return self.keep(StageSpec(kind, number, **fields))
+
+    def keep(self, spec: StageSpec) -> str:
+        """Add a stage as it is; its key."""
         self.stages.setdefault(spec.key, spec)
         return spec.key
 
     def files(self, case: Case, seed: int, target: Target) -> list[str]:
-        """The file of a case's trained model as it is exported, and what each step on files makes of it, in order."""
-        files = [self.export(self.trained(case, seed)[-1])]
+        """The file of a case's trained model as it is exported, and what each step on files makes of it, in order.
+
+        For a reference target the second is the same network as torch runs it.
+        """
+        model = self.trained(case, seed)[-1]
+        files = [self.export(model)]
+        if target.is_reference:
+            return [*files, self._trace(model)]
         for step in case.steps:
             if step.technique.form == "onnx":
                 files.append(self._compress_file(step, files[-1], seed, target))
@@ -94,10 +104,12 @@ class Staging:
         assert choice.model is not None
         return self._train(StudentChoice(choice.model, choice.recipe), seed if choice.per_seed else choice.seed)
 
-    def teacher_file(self, choice: TeacherChoice, seed: int) -> str:
-        """The stage that holds a teacher's ONNX file."""
+    def teacher_files(self, choice: TeacherChoice, seed: int, target: Target) -> list[str]:
+        """The stage that holds a teacher's ONNX file; for a reference target also the one with what torch runs."""
         found = self.teacher(choice, seed)
-        return found if choice.onnx is not None else self.export(found)
+        if choice.onnx is not None:
+            return [found]
+        return [self.export(found), *([self._trace(found)] if target.is_reference else [])]
 
     def _adopt(self, choice: TeacherChoice) -> str:
         """A user's own file as a stage, known by its content wherever it lies."""
@@ -180,6 +192,10 @@ class Staging:
     def export(self, model: str) -> str:
         parts, inputs = {"task": self.task}, {"data": self.data, "model": model}
         return self.add("export", parts=parts, inputs=inputs, settings={"opset": OPSET}, numerics=self.packages)
+
+    def _trace(self, model: str) -> str:
+        parts, inputs = {"task": self.task}, {"data": self.data, "model": model}
+        return self.add("trace", parts=parts, inputs=inputs, numerics={"torch": self.packages["torch"]})
 
     def _compress_file(self, step: Step, file: str, seed: int, target: Target) -> str:
         settled = step.technique.settle(target.destination(self.machine.architecture))

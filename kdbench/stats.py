@@ -25,11 +25,20 @@ MAX_OTHER_FRACTION = 0.15
 MIN_OWN_FRACTION = 0.95
 """Of the calls' wall time, the least that their thread spends on a core when nobody takes it away (the same point)."""
 
+MAX_STEAL_FRACTION = 0.01
+"""Of the machine's processor time that its host may withhold: what a process of a second can tell at all, as the
+system counts it in hundredths of a second (proc(5))."""
+
+SCHEDULER_SLICE_NS = 3_000_000
+"""A call that takes longer is interrupted on a busy machine more often than not (Linux gives slices of 3-4 ms): with a
+load of 7.6 on two cores, calls of 23 ms took 2.9 times as long at p10 by the clock, and 1.0 times by thread time."""
+
 CALL_OVERHEAD_NS = 20_000
 """Below it the 2.2 us that any pre-bound call costs are over a tenth of the time (onnxruntime 1.31, one thread)."""
 
 PROCESSES_DISAGREE = "processes disagree"
 CONTENDED = "contended"
+STOLEN = "processor time stolen"
 TOO_FEW = "too few samples"
 MOSTLY_OVERHEAD = "mostly call overhead"
 
@@ -37,7 +46,10 @@ MOSTLY_OVERHEAD = "mostly call overhead"
 def percentile(samples: Sequence[int], fraction: float) -> float | None:
     """The quantile at `fraction` (0.9 is p90), in the samples' unit; None where they are too few to say.
 
-    The median is always given: its spread over processes tells its worth.
+    What counts is single calls. Those of several processes (and seeds) of one case may be pooled: "a call at some
+    moment in some process" is what a percentile is of, and calls of several processes hang together less than those
+    of one. A percentile of pooled calls is of all of them, never a mean of the processes' own, and its n is no n of an
+    interval: intervals are over processes. The median is always given: its spread over processes tells its worth.
     """
     if not samples or (fraction != 0.5 and len(samples) < needed_samples(fraction)):
         return None
@@ -76,14 +88,46 @@ def paired_round_ratios(samples: Samples, reference_samples: Samples, round_call
     return [_median_log_ratio(_rounds(mine, round_call_count), _rounds(its, round_call_count)) for mine, its in pairs]
 
 
+def paired_ratios(
+    samples: Samples,
+    reference_samples: Samples,
+    round_call_count: int,
+    thread_cpu_ns: Samples = (),
+    reference_thread_cpu_ns: Samples = (),
+) -> list[float]:
+    """Per process, how much slower a file is than its reference (natural logarithm), by the clock that fits its calls.
+
+    Calls that fit into a scheduler's slice: `paired_round_ratios` of wall time. Longer ones (the median call of either
+    file, over processes), where both files' thread time was recorded: `paired_cpu_ratios`. Equal files of 18 ms a call
+    on two cores under a load of 12: the ratios' standard deviation is 8.7 % by the first and 1.4 % by the second
+    (21 ratios, each of 5 rounds of 5 calls); at 2 ms a call it is 1.0 % by either.
+    Raises ValueError as those do.
+    """
+    if thread_cpu_ns and reference_thread_cpu_ns and _outlast_a_slice(samples, reference_samples):
+        return paired_cpu_ratios(thread_cpu_ns, reference_thread_cpu_ns)
+    return paired_round_ratios(samples, reference_samples, round_call_count)
+
+
+def paired_cpu_ratios(thread_cpu_ns: Samples, reference_thread_cpu_ns: Samples) -> list[float]:
+    """Per process, the median over rounds of log(thread time of the file's calls / that of its reference's).
+
+    Both are [process][round], nanoseconds that the calling thread spent on a core, so for targets of one CPU thread.
+    Raises ValueError where the two did not take the same rounds.
+    """
+    pairs = zip(thread_cpu_ns, reference_thread_cpu_ns, strict=True)
+    return [_median_log_ratio(_rounds(mine, 1), _rounds(its, 1)) for mine, its in pairs]
+
+
 def instability(
     samples: Samples,
     other_cpu_fraction: Sequence[float] = (),
     thread_cpu_ns: Samples = (),
+    steal_fraction: Sequence[float] = (),
 ) -> list[str]:
     """Words for what is wrong with these samples; none when they can be trusted.
 
-    `other_cpu_fraction` is one a process; `thread_cpu_ns` is [process][round], for one-thread CPU targets.
+    `other_cpu_fraction` (time that other processes took) and `steal_fraction` (time that a virtual machine's host
+    withheld) are one a process; `thread_cpu_ns` is [process][round], for one-thread CPU targets.
     """
     words = []
     if len(samples) < MIN_PROCESSES or min(map(len, samples)) < MIN_SAMPLES:
@@ -96,9 +140,15 @@ def instability(
         or _own_fraction(samples, thread_cpu_ns) < MIN_OWN_FRACTION
     ):
         words.append(CONTENDED)
+    if max(steal_fraction, default=0.0) > MAX_STEAL_FRACTION:
+        words.append(STOLEN)
     if medians and float(np.median(medians)) < CALL_OVERHEAD_NS:
         words.append(MOSTLY_OVERHEAD)
     return words
+
+
+def _outlast_a_slice(*several: Samples) -> bool:
+    return any(samples and median_of_process_medians(samples) > SCHEDULER_SLICE_NS for samples in several)
 
 
 def _own_fraction(samples: Samples, thread_cpu_ns: Samples) -> float:

@@ -5,6 +5,7 @@ Layout under the root:
   scratch/KEY/       a stage at work, or what a killed one left to resume from
   locks/KEY.lock     held while a stage is worked on; the system frees it when its holder dies
   failed/KEY.txt     log and traceback of the last failure of a stage; never a result
+  repeats/KEY.txt    how often a stage was asked for afresh, KEY being that of the first time
 """
 
 import hashlib
@@ -43,7 +44,7 @@ class Store:
         """Open or create a store. Raises StoreError where it cannot be written."""
         self.root = root
         try:
-            for part in ("stages", "scratch", "locks", "failed"):
+            for part in ("stages", "scratch", "locks", "failed", "repeats"):
                 (root / part).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(
@@ -115,6 +116,23 @@ class Store:
                 shutil.rmtree(self.folder(key), ignore_errors=True)
         except Timeout:
             return
+
+    def repeat(self, key: str) -> int:
+        """How often a stage was asked for afresh since its first time, whose key this is."""
+        try:
+            return int((self.root / "repeats" / f"{key}.txt").read_text())
+        except (OSError, ValueError):
+            return 0
+
+    def ask_again(self, key: str) -> int:
+        """Note that a stage is asked for afresh; the number of this time, which nobody else gets."""
+        with self.claim(key):
+            number = self.repeat(key) + 1
+            place = self.root / "repeats" / f"{key}.txt"
+            unfinished = place.with_suffix(f".{os.getpid()}")
+            unfinished.write_text(str(number))
+            unfinished.replace(place)
+        return number
 
     def read_json(self, key: str, name: str) -> Any:
         """A JSON file of a finished stage."""

@@ -22,6 +22,7 @@ from kdbench.reading import Named, Reading, is_grid
 from kdbench.recipe import Recipe, Regularizer
 from kdbench.records import TEACHER
 from kdbench.schema import CaseFields, MeasureEntry, NetworkFields, SuiteFields, TeacherFields
+from kdbench.tolerances import SuiteTolerances
 
 
 def load(path: Path | str) -> Suite:
@@ -38,8 +39,8 @@ def select(suite: Suite, cases: Sequence[str] = (), seeds: Sequence[str] = ()) -
 
     The baseline always stays: ratios refer to it. Raises SuiteError where a glob matches nothing.
     """
-    kept = _matching("case", cases, list(suite.cases)) | {suite.baseline}
-    kept_seeds = _matching("seed", seeds, [str(seed) for seed in suite.seeds])
+    kept = matching("case", cases, list(suite.cases)) | {suite.baseline}
+    kept_seeds = matching("seed", seeds, [str(seed) for seed in suite.seeds])
     return replace(
         suite,
         cases={name: case for name, case in suite.cases.items() if name in kept},
@@ -47,7 +48,8 @@ def select(suite: Suite, cases: Sequence[str] = (), seeds: Sequence[str] = ()) -
     )
 
 
-def _matching(kind: str, globs: Sequence[str], names: Sequence[str]) -> set[str]:
+def matching(kind: str, globs: Sequence[str], names: Sequence[str]) -> set[str]:
+    """The names that globs choose; no glob means all. Raises SuiteError where a glob matches nothing."""
     kept = set() if globs else set(names)
     for glob in globs:
         found = {name for name in names if fnmatchcase(name, glob) or glob in (name, name.partition("/")[0])}
@@ -78,6 +80,9 @@ class _Reader(Reading):
         with self.kept():
             written = {} if self.file.limits is None else self.file.limits
             limits = self.built(SuiteLimits, written, ("limits",), "limits")
+        with self.kept():
+            allowed = {} if self.file.check is None else self.file.check
+            tolerances = self.built(SuiteTolerances, allowed, ("check",), "check")
         recipes, cases, measure = self.recipes(), self.all_cases(), self.measure()
         self.report()
         suite = Suite(
@@ -93,6 +98,7 @@ class _Reader(Reading):
             cases=cases,
             measure=measure,
             limits=limits,
+            tolerances=tolerances,
         )
         for check in CHECKS:
             with self.kept():

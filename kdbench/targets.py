@@ -8,6 +8,7 @@ from typing import Any
 from kdbench.document import Place
 from kdbench.errors import nearest
 from kdbench.limits import SuiteLimits
+from kdbench.measure.providers import ONNXRUNTIME, runtime_of
 from kdbench.protocols import Destination
 from kdbench.schema import MeasureEntry
 
@@ -24,18 +25,31 @@ class Target:
 
     @property
     def id(self) -> str:
-        """What records carry: device, provider, threads and precision."""
-        return f"local-{self.entry.provider}-{self.threads}t-{self.precision}"
+        """What records carry: device, provider (or the entry's own name), threads and precision."""
+        return f"local-{self.entry.name or self.entry.provider}-{self.threads}t-{self.precision}"
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether it is timed for reference only, in a runtime that reads no ONNX files."""
+        return runtime_of(self.entry.provider) != ONNXRUNTIME
 
     @property
     def session(self) -> dict[str, Any]:
-        """How the measuring program runs a file here."""
+        """How the measuring program runs a file here; what the entry leaves out is left out."""
+        asked = {
+            "plugin": self.entry.plugin,
+            "search": self.entry.search,
+            "engine_cache": self.entry.engine_cache,
+            "graphs": self.entry.graphs,
+            "options": {name: str(value) for name, value in self.entry.options.items()},
+        }
         return {
             "provider": self.entry.provider,
             "threads_intra": self.threads,
             "threads_inter": 1,
-            "graph_optimization": "all",
+            **({} if self.is_reference else {"graph_optimization": "all"}),
             "precision": self.precision,
+            **{name: value for name, value in asked.items() if value},
         }
 
     def destination(self, machine: str) -> Destination:
@@ -50,6 +64,13 @@ def targets_of(entries: tuple[MeasureEntry, ...]) -> list[Target]:
         for index, entry in enumerate(entries)
         for threads, precision in product(entry.threads, entry.precisions)
     ]
+
+
+def interpreters_of(entries: tuple[MeasureEntry, ...]) -> tuple[list[str | None], list[str | None]]:
+    """Those that measure with onnxruntime, and those that measure with torch; None is this one."""
+    runtimes = [(runtime_of(entry.provider), entry.python) for entry in entries]
+    own = [python for runtime, python in runtimes if runtime == ONNXRUNTIME]
+    return own, [python for runtime, python in runtimes if runtime != ONNXRUNTIME]
 
 
 def limit_faults(limits: SuiteLimits, entries: tuple[MeasureEntry, ...]) -> Iterator[tuple[Place, str]]:

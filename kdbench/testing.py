@@ -18,7 +18,8 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from kdbench.measure.sessions import Feed, OnnxruntimeSession, SessionSpec
+from kdbench.measure.bound import Feed
+from kdbench.measure.sessions import OnnxruntimeSession, SessionSpec
 from kdbench.parts import Part, PartSpec
 from kdbench.protocols import Destination, Model, Task, TaskDescription, Technique
 from kdbench.recipe import Recipe

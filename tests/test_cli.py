@@ -1,6 +1,7 @@
 """The command line as a user meets it: help, lists, plans, clean errors, exit codes, no torch."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -37,7 +38,9 @@ def test_list_has_a_line_for_every_registered_name(kind: str) -> None:
 
 
 def test_list_providers_names_what_a_suite_may_ask_for() -> None:
-    assert "cpu       CPUExecutionProvider" in kdbench("list", "providers")
+    listed = kdbench("list", "providers")
+    assert re.search(r"^cpu +CPUExecutionProvider \(fp32\)", listed, re.MULTILINE)
+    assert re.search(r"^cuda +CUDAExecutionProvider \(fp32, tf32; search, graphs\)", listed, re.MULTILINE)
 
 
 def test_describe_shows_formula_paper_and_bounds() -> None:

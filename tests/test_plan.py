@@ -198,6 +198,50 @@ def test_what_no_case_has_is_evaluated_for_the_compressed_one_and_is_no_row(plan
     assert spec.inputs["origin"] not in {label.key for label in plan.labels}
 
 
+def measurements(plan: Plan, case: str) -> dict[int, StageSpec]:
+    """Of the first target, by seed."""
+    labels = [label for label in plan.labels if label.case == case and label.target == plan.targets[0].id]
+    found = {label.seed: plan.stages[label.key] for label in labels}
+    return {seed: spec for seed, spec in found.items() if spec.kind == "measure"}
+
+
+@pytest.mark.parametrize(("case", "origin"), [("pruned", "from-scratch"), ("int8", "from-scratch"), ("chain", "soft")])
+def test_a_compressed_file_is_timed_beside_the_same_seeds_uncompressed_one(
+    planned: Planner, case: str, origin: str
+) -> None:
+    plan = planned()
+    baseline = measurements(plan, "from-scratch")[0].inputs["model"]
+    for seed, spec in measurements(plan, case).items():
+        assert spec.inputs["origin"] == measurements(plan, origin)[seed].inputs["model"]
+        assert spec.inputs["baseline"] == baseline
+    assert all("origin" not in spec.inputs for spec in measurements(plan, origin).values())
+
+
+def test_a_file_is_timed_with_its_own_evaluation_at_hand_and_does_not_rest_on_it(planned: Planner) -> None:
+    plan = planned()
+    for case in ("teacher", "from-scratch", "chain"):
+        spec = measurements(plan, case)[0]
+        answers = plan.stages[spec.inputs["answers"]]
+        assert (answers.kind, answers.inputs["model"]) == ("evaluate", spec.inputs["model"])
+        assert answers.settings["target"] == spec.settings["target"]
+        assert answers.key not in plan.lineage(spec.key)
+
+
+def asked_beside(plan: Plan, case: str) -> dict[int, tuple[bool, bool]]:
+    """By seed, whether a start is timed and energy read."""
+    found = measurements(plan, case)
+    return {seed: (spec.settings["start"], spec.settings["energy"]) for seed, spec in found.items()}
+
+
+def test_starts_are_timed_of_the_first_seed_and_energy_only_where_it_is_asked_for(planned: Planner) -> None:
+    plan = planned()
+    assert asked_beside(plan, "soft") == {0: (True, False), 1: (False, False), 2: (False, False)}
+    assert measurements(plan, "teacher")[0].settings["start"]
+    other = planned(("batch_sizes: [1]", "batch_sizes: [1], start: false, energy: true"), ("[0, 1, 2]", "[7, 0]"))
+    assert asked_beside(other, "soft") == {7: (False, True), 0: (False, False)}
+    assert measurements(other, "teacher")[0].settings["energy"]  # it has one seed, whatever the students' are
+
+
 def test_a_row_without_compression_is_compared_with_its_teacher_alone(planned: Planner) -> None:
     plan = planned()
     for case in ("from-scratch", "soft", "hot"):
@@ -337,3 +381,14 @@ def test_a_teachers_file_that_is_not_there_is_said(planned: Planner) -> None:
     old = "teacher: {model: {cnn: {channels: [32, 64]}}, recipe: train}"
     with pytest.raises(SuiteError, match=r"teacher: cannot read 'no\.onnx' \(No such file or directory\)\."):
         planned((old, "teacher: {onnx: no.onnx}"))
+
+
+def test_a_plugins_version_is_part_of_what_an_evaluation_depends_on(planned: Planner) -> None:
+    entry = "batch_sizes: [1], plugin: onnxruntime_ep_webgpu, precisions: [default]}"
+    keys = []
+    for version in ("0.4.0", "0.5.0"):
+        facts = {"facts": {"plugins": [f"onnxruntime_ep_webgpu-{version}"]}}
+        machine = Machine("cpu", "x86_64", {None: {**RUNTIME, **facts}})
+        plan = planned(("provider: cpu", "provider: mine"), ("batch_sizes: [1]}", entry), machine=machine)
+        keys.append({key for key, spec in plan.stages.items() if spec.kind == "evaluate"})
+    assert not keys[0] & keys[1]

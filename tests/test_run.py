@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from kdbench import records
-from kdbench.records import Accuracy, Compression, Latency, Memory, Record, Size, Training
+from kdbench.records import Accuracy, Compression, Latency, Memory, Record, Size, Start, Training
 from kdbench.store import Store
 
 SUITE = """
@@ -83,6 +83,7 @@ def test_every_row_has_its_records(finished: Place) -> None:
         assert counts[case, Accuracy] == 2 * 2  # seeds x splits
         assert counts[case, Size] == 2
         assert counts[case, Latency] == counts[case, Memory] == 2 * 2  # seeds x batches
+        assert counts[case, Start] == 1  # the first seed's, at the first batch size
     assert counts["teacher", Accuracy] == 2
     assert counts["soft", Training] == 2
     # soft_distillation, structured_pruning and static_quantization, the first two of which train
@@ -163,8 +164,20 @@ def test_latency_keeps_raw_samples_of_each_process_and_its_references(finished: 
             assert [len(process) for process in record.samples_ns] == [100] * 3
             assert record.node_count_by_provider.keys() == {"CPUExecutionProvider"}  # type: ignore[union-attr]
             assert record.references is not None
-            assert record.references.keys() == {"baseline", "teacher"}
+            assert record.references.keys() == {"baseline", "teacher", *({"origin"} if record.case == "chain" else ())}
             assert set(record.references.values()) == set(record.reference_samples_ns or {})
+
+
+def test_a_compressed_file_is_timed_beside_the_same_seeds_uncompressed_one(finished: Place) -> None:
+    files = {(r.case, r.seed): r.onnx_sha256 for r in finished.records() if isinstance(r, Size)}
+    timed = [r for r in finished.records() if isinstance(r, Latency) and r.case == "chain"]
+    assert [(r.references or {})["origin"] for r in timed] == [files["soft", r.seed] for r in timed]
+
+
+def test_the_timed_sessions_gave_the_answers_that_were_evaluated(finished: Place) -> None:
+    fractions = {r.answers_agreement_fraction for r in finished.records() if isinstance(r, Latency)}
+    assert None not in fractions
+    assert min(fractions) > 0.98  # type: ignore[type-var]
 
 
 def test_the_report_is_there_with_its_table_and_figures(finished: Place) -> None:

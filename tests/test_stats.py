@@ -11,10 +11,14 @@ from kdbench.stats import (
     CONTENDED,
     MOSTLY_OVERHEAD,
     PROCESSES_DISAGREE,
+    SCHEDULER_SLICE_NS,
+    STOLEN,
     TOO_FEW,
     instability,
     median_of_process_medians,
     needed_samples,
+    paired_cpu_ratios,
+    paired_ratios,
     paired_round_ratios,
     percentile,
 )
@@ -73,6 +77,37 @@ def test_samples_of_different_rounds_are_not_compared() -> None:
         paired_round_ratios([[1] * 4], [[1] * 2], 2)
 
 
+SHORT, LONG = 1_000_000, 10_000_000
+
+
+def preempted(call_ns: int) -> list[list[int]]:
+    """Three processes of two rounds of four calls, of which a neighbour made nearly all of the second round longer."""
+    return [[call_ns] * 4 + [9 * call_ns] * 4] * 3
+
+
+def test_thread_time_tells_the_ratio_of_long_calls_that_neighbours_made_longer() -> None:
+    cpu, reference_cpu = [[44 * 10**6] * 2] * 3, [[40 * 10**6] * 2] * 3
+    found = paired_ratios(preempted(LONG), [[LONG] * 8] * 3, 4, cpu, reference_cpu)
+    assert found == pytest.approx([math.log(1.1)] * 3)
+    assert found == paired_cpu_ratios(cpu, reference_cpu)
+
+
+@pytest.mark.parametrize(("mine", "its"), [(SCHEDULER_SLICE_NS + 1, 10), (10, SCHEDULER_SLICE_NS + 1)])
+def test_one_side_that_outlasts_a_slice_is_enough(mine: int, its: int) -> None:
+    assert paired_ratios([[mine] * 2], [[its] * 2], 1, [[7, 7]], [[7, 7]]) == [0.0]
+
+
+def test_calls_within_a_slice_or_without_thread_time_go_by_the_wall_clock() -> None:
+    short, long = [[2 * SHORT] * 8] * 3, [[2 * LONG] * 8] * 3
+    assert paired_ratios(short, [[SHORT] * 8] * 3, 4, [[1, 1]] * 3, [[1, 1]] * 3) == pytest.approx([math.log(2)] * 3)
+    assert paired_ratios(long, [[LONG] * 8] * 3, 4, [[1, 1]] * 3, ()) == pytest.approx([math.log(2)] * 3)
+
+
+def test_thread_times_of_different_rounds_are_not_compared() -> None:
+    with pytest.raises(ValueError, match="not the same rounds: 2 of the file, 1 of its reference"):
+        paired_cpu_ratios([[1, 1]], [[1]])
+
+
 STEADY = [[100_000] * 100] * 3
 
 
@@ -92,6 +127,11 @@ def test_processes_that_disagree_say_so() -> None:
 
 def test_a_busy_machine_in_one_process_is_contended() -> None:
     assert instability(STEADY, other_cpu_fraction=[0.0, 0.4, 0.0]) == [CONTENDED]
+
+
+@pytest.mark.parametrize(("steal", "words"), [([0.0, 0.005, 0.01], []), ([0.0, 0.02, 0.0], [STOLEN])])
+def test_a_host_that_withholds_processor_time_is_said(steal: list[float], words: list[str]) -> None:
+    assert instability(STEADY, steal_fraction=steal) == words
 
 
 def test_a_thread_that_waited_for_its_core_is_contended() -> None:

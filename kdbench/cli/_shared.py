@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from kdbench.cases import Suite
     from kdbench.plan import Plan
     from kdbench.store import Store
 
@@ -20,14 +21,29 @@ case_option = click.option("--case", "cases", multiple=True, metavar="GLOB", hel
 seed_option = click.option("--seed", "seeds", multiple=True, metavar="GLOB", help="Only these seeds; repeatable.")
 
 
-def plan_of(path: Path) -> "Plan":
-    """The whole plan of a suite file."""
-    from kdbench import probe
+def plan_of(path: Path, store: "Store | None" = None) -> "Plan":
+    """The whole plan of a suite file; of files that were timed more than once, the newest times in the store."""
+    from kdbench import probe, repeats
     from kdbench.planner import make_plan
     from kdbench.suite import load
+    from kdbench.targets import interpreters_of
 
     suite = load(path)
-    return make_plan(suite, probe.machine(entry.python for entry in suite.measure))
+    _check_interpreters(suite)
+    machine = probe.machine(*interpreters_of(suite.measure))
+    return make_plan(suite, machine, repeats.newest(store)) if store else make_plan(suite, machine)
+
+
+def _check_interpreters(suite: "Suite") -> None:
+    """Raises SuiteError at the entry whose interpreter does not run the measuring program."""
+    from kdbench import probe
+    from kdbench.errors import MeasureError
+
+    for index, entry in enumerate(suite.measure):
+        try:
+            probe.runtime(entry.python, entry.provider)
+        except MeasureError as error:
+            raise suite.fail(("measure", index, *(["python"] if entry.python else [])), str(error)) from None
 
 
 def open_store(path: Path | None) -> "Store":

@@ -27,7 +27,7 @@ def store_command(store: Path | None, older_than: float | None, unused_by: tuple
     if older_than is None and not unused_by:
         click.echo(store_text(opened))
         return
-    used = {key for path in unused_by for key in plan_of(path).stages} if unused_by else None
+    used = {key for path in unused_by for key in plan_of(path, opened).stages} if unused_by else None
     doomed = sweep(opened, older_than, used)
     total = sum(entry.byte_count for entry in doomed)
     click.echo(f"{len(doomed)} of the stages in {opened.root} would go: {units.size(total)}.")

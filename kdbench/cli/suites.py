@@ -1,15 +1,24 @@
-"""Verbs on a suite file: run, plan, validate."""
+"""Verbs on a suite file: run, measure, plan, validate."""
 
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from kdbench.cli._shared import case_option, open_store, plan_of, report, seed_option, store_option, suite_argument
 
+if TYPE_CHECKING:
+    from kdbench.plan import Label, Plan
+    from kdbench.store import Store
+
 SOME_FAILED = 1
 INTERRUPTED = 130
+
+output_option = click.option(
+    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Results folder.  [default: results/NAME]"
+)
 
 
 @click.command()
@@ -18,9 +27,7 @@ INTERRUPTED = 130
 @seed_option
 @click.option("--jobs", "-j", type=click.IntRange(min=1), help="Stages side by side.  [default: cores / threads]")
 @store_option
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Results folder.  [default: results/NAME]"
-)
+@output_option
 def run(
     suite: Path,
     cases: tuple[str, ...],
@@ -30,19 +37,57 @@ def run(
     output: Path | None,
 ) -> None:
     """Run a suite to a report; what is finished already is reused."""
+    from kdbench.suite import select
+
+    opened = open_store(store)
+    plan = plan_of(suite, opened)
+    _walk(plan, plan.chosen(select(plan.suite, cases, seeds)), opened, output, jobs)
+
+
+@click.command("measure")
+@suite_argument
+@case_option
+@seed_option
+@click.option("--target", "targets", multiple=True, metavar="ID", help="Only this target; repeatable.")
+@click.option("--again", is_flag=True, help="Time afresh what was timed already; the new times replace the old ones.")
+@store_option
+@output_option
+def measure_command(
+    suite: Path,
+    cases: tuple[str, ...],
+    seeds: tuple[str, ...],
+    targets: tuple[str, ...],
+    again: bool,
+    store: Path | None,
+    output: Path | None,
+) -> None:
+    """Time the files of a suite that was run, and make its report again; nothing is trained.
+
+    Times of files in the store that are still missing are taken; with --again every time is taken afresh, and later
+    runs use the newest.
+    """
+    from kdbench import repeats
+
+    opened = open_store(store)
+    plan = plan_of(suite, opened)
+    asked = repeats.measurements(plan, opened, cases, seeds, targets)
+    if again:
+        plan = repeats.again(plan, opened, asked)
+        asked = repeats.measurements(plan, opened, cases, seeds, targets)
+    _walk(plan, asked, opened, output, jobs=1)
+
+
+def _walk(plan: "Plan", labels: "list[Label]", store: "Store", output: Path | None, jobs: int | None) -> None:
+    """Run what these labels need, to a report; exits with a code where not all went well."""
     from rich.console import Console
 
     from kdbench import runner
-    from kdbench.suite import select
 
-    plan = plan_of(suite)
-    chosen = plan.chosen(select(plan.suite, cases, seeds))
     folder = output or Path("results") / plan.suite.name
-    opened = open_store(store)
     console = Console(stderr=True)
     command = shlex.join(["kdbench", *sys.argv[1:]])
-    console.print(f"Suite {plan.suite.name}: results in {folder}, store {opened.root}", highlight=False, soft_wrap=True)
-    work = runner.Run(plan, chosen, opened, folder, command)
+    console.print(f"Suite {plan.suite.name}: results in {folder}, store {store.root}", highlight=False, soft_wrap=True)
+    work = runner.Run(plan, labels, store, folder, command)
     if not work.todo:
         console.print(f"Nothing to do: all {work.summary.stage_count} stages are in the store.", highlight=False)
     try:
@@ -73,8 +118,9 @@ def plan_command(suite: Path, cases: tuple[str, ...], seeds: tuple[str, ...], st
     from kdbench.outlook import plan_text
     from kdbench.suite import select
 
-    plan = plan_of(suite)
-    click.echo(plan_text(plan, plan.chosen(select(plan.suite, cases, seeds)), open_store(store)))
+    opened = open_store(store)
+    plan = plan_of(suite, opened)
+    click.echo(plan_text(plan, plan.chosen(select(plan.suite, cases, seeds)), opened))
 
 
 @click.command()

@@ -8,7 +8,8 @@ from kdbench.errors import StoreError
 from kdbench.evidence import Results
 from kdbench.evidence.latency import latency_view
 from kdbench.handover.chosen import Chosen
-from kdbench.measure.sessions import GRAPH_OPTIMIZATIONS, PROVIDERS, SessionSpec
+from kdbench.measure.providers import PROVIDERS
+from kdbench.measure.sessions import GRAPH_OPTIMIZATIONS, SessionSpec
 from kdbench.records import Accuracy, Environment, Latency, Memory
 from kdbench.task_file import KeptTask
 
@@ -99,7 +100,10 @@ def _run(results: Results, target: str) -> Json:
 
 
 def _session(results: Results, target: str) -> SessionSpec:
-    """The session of a target, from any timing on it; a plain one where nothing was timed there."""
+    """The session of a target as the run noted it; of an older run from any timing on it, plain where there is none."""
+    asked = results.plan.measure.get(target, {}).get("session")
+    if asked is not None:
+        return SessionSpec(**asked)
     timed = next((record for record in results.of(Latency) if record.target == target), None)
     if timed is None:
         return SessionSpec()

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Callable
 
 from kdbench.errors import KdbenchError
-from kdbench.measure.actions import describe, measure_memory, predict, prove
+from kdbench.measure.actions import describe, measure_energy, measure_memory, predict, prove, time_start
+from kdbench.measure.diagnosis import diagnose, try_session
 from kdbench.measure.jobs import SCHEMA, Job, read_job
 from kdbench.measure.sessions import describe_runtime
 from kdbench.measure.timing import time_files
@@ -54,14 +55,23 @@ def _work(job_path: str, out: Path) -> int:
 
 def _result(job: Job, out: Path) -> dict[str, Any]:
     actions: dict[str, Callable[[], dict[str, Any]]] = {
-        "describe": describe,
+        "describe": lambda: describe(job.session.provider),
         "time": lambda: time_files(job),
         "prove": lambda: prove(job),
         "predict": lambda: predict(job, out),
         "memory": lambda: measure_memory(job),
+        "start": lambda: time_start(job),
+        "energy": lambda: measure_energy(job),
+        "try": lambda: try_session(job),
     }
-    runtime = describe_runtime()  # loaded before anything is timed, or found missing
+    if job.action == "diagnose":  # also where there is no runtime: that is what it tells
+        return {"schema": SCHEMA, "action": job.action, **diagnose()}
+    provider = job.session.provider
+    job.session.pin_environment()
+    if job.action != "start":  # which times that itself
+        describe_runtime(provider)  # loaded before anything is timed, or found missing
     result = actions[job.action]()
+    runtime = describe_runtime(provider)
     named = {name: runtime[name] for name in ("runtime", "runtime_version")}
     return {"schema": SCHEMA, "action": job.action, **named, **result, **_loaded(runtime)}
 
@@ -73,7 +83,7 @@ def _loaded(runtime: dict[str, Any]) -> dict[str, Any]:
     versions = {"python": platform.python_version(), "numpy": numpy.__version__}
     return {
         "versions": {**versions, runtime["runtime"]: runtime["runtime_version"]},
-        "modules": [name for name in FOREIGN_MODULES if name in sys.modules],
+        "modules": [name for name in FOREIGN_MODULES if name in sys.modules and name != runtime["runtime"]],
     }
 
 

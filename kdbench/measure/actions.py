@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import json
 import tempfile
+import time
 from pathlib import Path
 from typing import Any, Callable
 
 from kdbench.errors import MeasureError
-from kdbench.measure import host
+from kdbench.measure import energy, host, plugins
 from kdbench.measure.inputs import Inputs, load_inputs
 from kdbench.measure.jobs import File, Job
-from kdbench.measure.proof import kernels_of_calls, summary
+from kdbench.measure.opening import open_session, session_class
+from kdbench.measure.proof import Kernel, effective_precision, kernels_of_calls, least_disturbed, refusal, summary
 from kdbench.measure.sessions import OnnxruntimeSession, describe_runtime
+
+PROOF_CALL_COUNT = 4
+"""Of one shape: the first may still build or tune kernels, and of the others the least disturbed one is the proof."""
 
 MEMORY_CALL_COUNT = 3
 """The arena has its size after the first call; two more for what is allocated lazily."""
 
 
-def describe() -> dict[str, Any]:
-    """The machine and the runtime here."""
-    runtime = describe_runtime()
-    facts = host.facts(runtime)
+def describe(provider: str = "cpu") -> dict[str, Any]:
+    """The machine and the runtime here that has a provider."""
+    runtime = describe_runtime(provider)
+    brought = plugins.installed()
+    facts = {**host.facts(runtime), **({"plugins": brought} if brought else {})}
     return {**runtime, "facts": facts, "also": host.also(), "fingerprint": host.fingerprint(facts)}
 
 
@@ -33,17 +39,50 @@ def prove(job: Job) -> dict[str, Any]:
 
 def _prove_file(job: Job, file: File, inputs: Inputs) -> dict[str, Any]:
     path = file.verified_path()
+    if session_class(job.session.provider) is not OnnxruntimeSession:
+        return _prove_for_reference(job, path, inputs)
     with tempfile.TemporaryDirectory() as folder:
         session = OnnxruntimeSession(path, job.session, profile_prefix=str(Path(folder) / "profile"))
         for batch_size in job.batch_sizes:
             (feed,) = inputs.feeds(batch_size, most=1)
-            session.run(feed)  # the first call of a shape may still build or tune its kernels
-            session.run_checked(feed)
+            for _ in range(PROOF_CALL_COUNT):
+                session.run_checked(feed)
         calls = kernels_of_calls(json.loads(Path(session.end_profiling()).read_text(encoding="utf-8")))
+    by_batch = {}
+    for number, size in enumerate(job.batch_sizes):
+        later = calls[number * PROOF_CALL_COUNT + 1 : (number + 1) * PROOF_CALL_COUNT]
+        by_batch[str(size)] = _proof(session, least_disturbed(later), size)
     return {
+        "provider_asked": session.provider_asked,
+        "provider_options": job.session.provider_options(),
         "providers_got": session.providers_got,
         "assigned_node_count_by_provider": session.assigned_node_count_by_provider(),
-        "by_batch": {str(size): summary(kernels) for size, kernels in zip(job.batch_sizes, calls[1::2])},
+        "by_batch": by_batch,
+    }
+
+
+def _prove_for_reference(job: Job, path: str, inputs: Inputs) -> dict[str, Any]:
+    """In another runtime a file is run whole or not at all: there is no second provider, and no profile of any."""
+    session = session_class(job.session.provider)(path, job.session)
+    feeds = {size: inputs.feeds(size, most=1)[0] for size in job.batch_sizes}
+    return {
+        "provider_asked": session.provider_asked,
+        "provider_options": job.session.provider_options(),
+        "providers_got": session.providers_got,
+        "by_batch": {str(size): session.prove(feed) for size, feed in feeds.items()},
+    }
+
+
+def _proof(session: OnnxruntimeSession, kernels: list[Kernel], batch_size: int) -> dict[str, Any]:
+    """One call's proof. Raises MeasureError where the asked provider did not do the work."""
+    assigned = session.assigned_operators()
+    reason = refusal(session.asked, kernels, assigned)
+    if reason is not None:
+        raise MeasureError(f"{reason} (batch size {batch_size}).")
+    return {
+        **summary(kernels),
+        "assigned_node_count_by_provider": session.assigned_node_count_by_provider(),
+        "effective_precision": effective_precision(session.asked, kernels, assigned),
     }
 
 
@@ -56,7 +95,7 @@ def predict(job: Job, out: Path) -> dict[str, Any]:
 def _predict_file(job: Job, file: File, inputs: Inputs, place: Path) -> dict[str, Any]:
     import numpy
 
-    session = OnnxruntimeSession(file.verified_path(), job.session)
+    session = open_session(file.verified_path(), job.session)
     parts = [session.run_checked(feed)[0] for feed in inputs.in_order(job.batch_size)]
     numpy.save(place, numpy.concatenate(parts).astype(numpy.float32))
     return {"providers_got": session.providers_got, "example_count": inputs.example_count, "path": place.name}
@@ -69,7 +108,7 @@ def measure_memory(job: Job) -> dict[str, Any]:
     (feed,) = load_inputs(job.inputs).feeds(job.batch_size, most=1)
     host.reset_peak_rss()  # else the whole .npz, read a moment ago, would hide the session
     import_rss_bytes = host.peak_rss_bytes()
-    session = OnnxruntimeSession(path, job.session)
+    session = open_session(path, job.session)
     for _ in range(MEMORY_CALL_COUNT):
         session.run(feed)
     return {
@@ -79,6 +118,44 @@ def measure_memory(job: Job) -> dict[str, Any]:
         "import_rss_bytes": import_rss_bytes,
         "peak_rss_bytes": host.peak_rss_bytes(),
     }
+
+
+def time_start(job: Job) -> dict[str, Any]:
+    """From an interpreter with numpy to the first answer of the only file: the runtime's import, the load, one call.
+
+    The file was read once just before, so its bytes come from the system's cache.
+    """
+    (file,) = job.files
+    path = file.verified_path()
+    (feed,) = load_inputs(job.inputs).feeds(job.batch_size, most=1)
+    begin = time.perf_counter_ns()
+    describe_runtime(job.session.provider)
+    imported = time.perf_counter_ns()
+    session = open_session(path, job.session)
+    loaded = time.perf_counter_ns()
+    session.run(feed)
+    answered = time.perf_counter_ns()
+    return {
+        "digest": file.digest,
+        "providers_got": session.providers_got,
+        "batch_size": job.batch_size,
+        "runtime_import_ns": imported - begin,
+        "load_ns": loaded - imported,
+        "first_inference_ns": answered - loaded,
+    }
+
+
+def measure_energy(job: Job) -> dict[str, Any]:
+    """What the machine's counter read over calls of the only file, and over a while without calls just before.
+
+    Raises MeasureError where there is no counter of what the provider runs on.
+    """
+    (file,) = job.files
+    source = energy.open_counter(job.session.provider, job.session.provider_options())
+    session = open_session(file.verified_path(), job.session)
+    bound = session.bind(load_inputs(job.inputs).feeds(job.batch_size))
+    spent = energy.spend(bound, source, job.rule, job.idle_ns)
+    return {"digest": file.digest, "counter": source.name, "batch_size": job.batch_size, **spent}
 
 
 def _each_file(job: Job, work: Callable[[File], dict[str, Any]]) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def facts(runtime: dict[str, Any]) -> dict[str, Any]:
     """What must agree before numbers are pooled or gated; `runtime` is `sessions.describe_runtime()`."""
     found = {
         "cpu": cpu_name(),
-        "cpu_flags": _cpu_flags(),
+        "cpu_flags": cpu_flags(),
         "physical_core_count": physical_core_count(),
         "logical_core_count": os.cpu_count(),
         "os": f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}",
@@ -49,7 +49,7 @@ def facts(runtime: dict[str, Any]) -> dict[str, Any]:
         "runtime_build": runtime["build_info"],
         "precision_flags": {name: os.environ[name] for name in PRECISION_VARIABLES if name in os.environ},
     }
-    gpus = _nvidia_gpus()
+    gpus = nvidia_gpus()
     return {**found, "gpus": gpus} if gpus else found
 
 
@@ -162,12 +162,12 @@ def _cpuinfo(key: str) -> str | None:
     return None
 
 
-def _cpu_flags() -> list[str]:
+def cpu_flags() -> list[str]:
     flags = _cpuinfo("flags") or _cpuinfo("Features") or ""
     return sorted(CPU_FLAGS.intersection(flags.split()))
 
 
-def _nvidia_gpus() -> list[str]:
+def nvidia_gpus() -> list[str]:
     """One "name, driver version" a GPU; none without an NVIDIA driver."""
     if shutil.which("nvidia-smi") is None:
         driver = _read("/proc/driver/nvidia/version")

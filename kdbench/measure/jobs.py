@@ -17,22 +17,29 @@ SCHEMA = 1
 
 NEEDS: dict[str, tuple[str, ...]] = {
     "describe": (),
+    "diagnose": (),
+    "try": (),
     "time": ("files", "inputs", "batch_sizes"),
     "prove": ("files", "inputs", "batch_sizes"),
     "predict": ("files", "inputs", "batch_size"),
-    "memory": ("files", "inputs", "batch_size"),
+    **dict.fromkeys(("memory", "start", "energy"), ("files", "inputs", "batch_size")),
 }
 """Action -> the fields it cannot do without."""
+
+ALONE = ("memory", "start", "energy")
+"""Actions whose process has one file to itself."""
 
 SESSION_FIELDS = tuple(field.name for field in dataclasses.fields(SessionSpec))
 ROUND_FIELDS = ("round_call_count", "min_calls", "min_ns", "max_ns")
 
 FIELDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("action", "inputs", "provider", "graph_optimization", "precision"), (str,)),
+    **dict.fromkeys(("plugin", "search", "engine_cache"), (str,)),
     **dict.fromkeys(("files", "batch_sizes"), (list,)),
     **dict.fromkeys(("options", "warmup"), (dict,)),
     **dict.fromkeys(("schema", "batch_size", "process", "threads_intra", "threads_inter", *ROUND_FIELDS), (int, float)),
-    "exit_with_parent": (bool,),
+    "idle_ns": (int, float),
+    **dict.fromkeys(("graphs", "exit_with_parent"), (bool,)),
 }
 """Every field of a job -> what JSON may give for it."""
 
@@ -72,6 +79,8 @@ class Job:
     batch_size: int = 1
     process: int = 0
     """Which of several like processes this is; those of odd number go round backward first."""
+    idle_ns: int = 1_000_000_000
+    """How long energy is read without calls, before it is read over `min_ns` of them."""
     exit_with_parent: bool = False
 
 
@@ -100,6 +109,7 @@ def make_job(data: dict[str, Any]) -> Job:
         batch_sizes=tuple(_whole("batch_sizes", size, 1) for size in data.get("batch_sizes", [])),
         batch_size=_whole("batch_size", data.get("batch_size", 1), 1),
         process=_whole("process", data.get("process", 0), 0),
+        idle_ns=_whole("idle_ns", data.get("idle_ns", Job.idle_ns), 1),
         exit_with_parent=data.get("exit_with_parent", False),
     )
 
@@ -118,8 +128,8 @@ def _check_fields(data: dict[str, Any]) -> None:
     for name in NEEDS[action]:
         if not data.get(name):
             raise MeasureError(f"action {action} needs '{name}'.")
-    if action == "memory" and len(data["files"]) != 1:
-        raise MeasureError(f"action memory takes one file a process, got {len(data['files'])}.")
+    if action in ALONE and len(data["files"]) != 1:
+        raise MeasureError(f"action {action} takes one file a process, got {len(data['files'])}.")
 
 
 def _session_fields(data: dict[str, Any]) -> dict[str, Any]:

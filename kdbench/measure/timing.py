@@ -1,4 +1,4 @@
-"""The action `time`: every file of a job loaded, run a first time, then timed in shared rounds at each batch size."""
+"""The action `time`: every file of a job loaded, run once, timed in shared rounds, its timed answers read."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any
 
 from kdbench.errors import MeasureError
 from kdbench.measure import host
+from kdbench.measure.bound import Feed
 from kdbench.measure.clock import Timing, time_rounds
 from kdbench.measure.inputs import load_inputs
 from kdbench.measure.jobs import File, Job
-from kdbench.measure.sessions import BoundSession, Feed, OnnxruntimeSession, SessionSpec
+from kdbench.measure.opening import Bound, Session, open_session
+from kdbench.measure.sessions import SessionSpec
 
 
 def time_files(job: Job) -> dict[str, Any]:
@@ -26,7 +28,7 @@ def time_files(job: Job) -> dict[str, Any]:
 
 
 def _time_batch_size(job: Job, feeds: list[Feed], files: list[_TimedFile]) -> None:
-    one_thread = job.session.provider == "cpu" and job.session.threads_intra == 1
+    one_thread = job.session.runs_in_caller and job.session.threads_intra == 1
     ready = [(timed, bound) for timed in files if (bound := timed.prepare(feeds)) is not None]
     timings = time_rounds(
         [bound for _, bound in ready],
@@ -34,8 +36,24 @@ def _time_batch_size(job: Job, feeds: list[Feed], files: list[_TimedFile]) -> No
         process=job.process,
         cpu_clock=time.thread_time_ns if one_thread else None,
     )
-    for (timed, _), timing in zip(ready, timings):
-        timed.keep(len(next(iter(feeds[0].values()))), timing)
+    for (timed, bound), timing in zip(ready, timings):
+        timed.keep(len(next(iter(feeds[0].values()))), timing, bound)
+
+
+def _classes(bound: Bound, batch_count: int) -> list[list[int]]:
+    """[batch][example]: the class (largest of the first output) that the last timed call on each batch gave.
+
+    Raises MeasureError where an output is NaN or infinite.
+    """
+    import numpy
+
+    found = []
+    for number in range(batch_count):
+        outputs = bound.outputs(number)
+        if not all(numpy.isfinite(output).all() for output in outputs if output.dtype.kind == "f"):
+            raise MeasureError("the timed calls gave outputs that are not finite.")
+        found.append(outputs[0].reshape(len(outputs[0]), -1).argmax(1).tolist())
+    return found
 
 
 class _TimedFile:
@@ -43,17 +61,17 @@ class _TimedFile:
 
     def __init__(self, file: File, spec: SessionSpec) -> None:
         self.result: dict[str, Any] = {"digest": file.digest}
-        self._session: OnnxruntimeSession | None = None
+        self._session: Session | None = None
         self._first: dict[str, Any] = {}
         with self._failing():
             path = file.verified_path()
             begin = time.perf_counter_ns()
-            self._session = OnnxruntimeSession(path, spec)
+            self._session = open_session(path, spec)
             load_ns = time.perf_counter_ns() - begin
-            got = {"provider_asked": spec.provider_asked, "providers_got": self._session.providers_got}
-            self.result.update({**got, "load_ns": load_ns, "by_batch": {}})
+            got = {"provider_asked": self._session.provider_asked, "providers_got": self._session.providers_got}
+            self.result.update({**got, "provider_options": spec.provider_options(), "load_ns": load_ns, "by_batch": {}})
 
-    def prepare(self, feeds: list[Feed]) -> BoundSession | None:
+    def prepare(self, feeds: list[Feed]) -> Bound | None:
         """Run once, timed apart, and bind; None for a file that has failed."""
         if self._session is None:
             return None
@@ -67,8 +85,8 @@ class _TimedFile:
             return self._session.bind(feeds)
         return None
 
-    def keep(self, batch_size: int, timing: Timing) -> None:
-        """Put a batch size's raw times into the result."""
+    def keep(self, batch_size: int, timing: Timing, bound: Bound) -> None:
+        """Put a batch size's raw times into the result, and what the timed calls answered."""
         with self._failing():
             if timing.error is not None:
                 raise MeasureError(timing.error)
@@ -77,6 +95,7 @@ class _TimedFile:
                 "warmup_ns": timing.warmup_ns,
                 "samples_ns": timing.samples_ns,
                 "thread_cpu_ns": timing.thread_cpu_ns or None,
+                "classes": _classes(bound, min(bound.batch_count, len(timing.samples_ns))),
                 "warnings": timing.warnings,
             }
 

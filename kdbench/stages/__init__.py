@@ -11,6 +11,7 @@ TABLE = {
     "teach": "kdbench.stages.teach:teach",
     "compress": "kdbench.stages.compress:compress",
     "export": "kdbench.stages.export:export",
+    "trace": "kdbench.stages.trace:trace",
     "evaluate": "kdbench.stages.evaluate:evaluate",
     "measure": "kdbench.stages.measure:measure",
 }
@@ -29,8 +30,9 @@ VERSIONS = {
     "teach": 1,
     "compress": 1,
     "export": 1,
+    "trace": 1,
     "evaluate": 2,
-    "measure": 1,
+    "measure": 2,
 }
 """Raised whenever the numbers that a kind of stage produces change."""
 

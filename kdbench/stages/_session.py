@@ -7,14 +7,30 @@ from typing import Any
 from kdbench import measure
 from kdbench.errors import MeasureError
 from kdbench.measure import actions, jobs
+from kdbench.measure.providers import ONNXRUNTIME, TORCH, runtime_of
 from kdbench.stages._work import Work
+from kdbench.stages.names import ONNX_FILE, TORCH_FILE
 
 PROGRAM = "measure.pyz"
+FILES = {ONNXRUNTIME: ONNX_FILE, TORCH: TORCH_FILE}
+"""Runtime -> the file in a stage's folder that it reads."""
+Answer = dict[str, Any]
+"""What a process of the measuring program wrote."""
 
 
 def pack(work: Work) -> None:
     """Put the measuring program into the stage's folder; `PROGRAM` is not part of the result."""
-    measure.pack(work.out / PROGRAM)
+    measure.pack(work.out / PROGRAM, work.spec.settings["target"]["session"]["provider"])
+
+
+def runtime(work: Work) -> str:
+    """Of the stage's target."""
+    return runtime_of(work.spec.settings["target"]["session"]["provider"])
+
+
+def model_file(work: Work, role: str) -> Path:
+    """An input's file for the stage's target."""
+    return work.input(role) / FILES[runtime(work)]
 
 
 def ask(work: Work, action: str, folder: Path, **fields: Any) -> dict[str, Any]:
@@ -36,7 +52,7 @@ def predict(work: Work, **fields: Any) -> None:
     Raises MeasureError.
     """
     target = work.spec.settings["target"]
-    if target["python"] is not None:
+    if target["python"] is not None or target["session"]["provider"] != "cpu":  # another's libraries stay out of here
         pack(work)
         ask(work, "predict", work.out, **fields)
         work.remove([PROGRAM, "job.json", "predict.json"])

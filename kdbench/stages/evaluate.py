@@ -1,4 +1,4 @@
-"""The evaluate stage: what one ONNX file answers on one target, and how big it is. Needs no torch."""
+"""The evaluate stage: what one file answers on one target, and how big an ONNX file is. Needs no torch."""
 
 import gzip
 import json
@@ -30,10 +30,13 @@ OF_ORIGIN = (
 
 
 def evaluate(work: Work) -> list[Fact]:
-    """Predict validation and test through the target's runtime; keep the classes, return accuracy and size."""
+    """Predict validation and test through the target's runtime; keep the classes, return accuracy and size.
+
+    A size is that of an ONNX file: what another runtime reads is nothing that anybody deploys.
+    """
     task = read_description(work.input("data"))
     splits = [split for split in SPLITS if task.example_counts.get(split)]
-    model = work.input("model") / ONNX_FILE
+    model = _session.model_file(work, "model")
     predictions: dict[str, np.ndarray] = {}
     facts = []
     for split in splits:
@@ -42,7 +45,7 @@ def evaluate(work: Work) -> list[Fact]:
         predictions[f"{split}_targets"] = np.load(work.input("data") / f"{split}_targets.npy").astype(np.int32)
         facts.append(_accuracy(work, split, logits, predictions))
     np.savez_compressed(work.out / PREDICTIONS, **predictions)  # type: ignore[arg-type]  # numpy types only its flag
-    return [*facts, _size(work, model, task)]
+    return [*facts, _size(work, model, task)] if model.name == ONNX_FILE else facts
 
 
 def predict(work: Work, task: TaskDescription, model: Path, split: str) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 DESCRIPTION = "task.json"
 ONNX_FILE = "model.onnx"
+TORCH_FILE = "model.pt2"
 EXPORT_FACTS = "export.json"
 UNLABELLED = "unlabelled.npy"
 PREDICTIONS = "predictions.npz"

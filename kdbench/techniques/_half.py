@@ -7,7 +7,8 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from kdbench.errors import MeasureError, TechniqueError
-from kdbench.measure.sessions import PROVIDERS, OnnxruntimeSession, SessionSpec, describe_runtime
+from kdbench.measure.providers import PROVIDERS
+from kdbench.measure.sessions import OnnxruntimeSession, SessionSpec, describe_runtime
 from kdbench.techniques import _onnx
 
 BF16_OPSET = 22

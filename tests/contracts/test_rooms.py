@@ -21,11 +21,12 @@ STOREYS = [
     # from the ground up; in a storey a room may import those to its left, and `peers` do not know each other
     ["errors", "registry", "units", "quantities", "records", "stats", "store", "measure"],
     ["parts", "recipe", "specs", "protocols"],
-    ["functional", "checkpoints", "training", "techniques", "models", "tasks", "stages", "worker"],
+    ["functional", "checkpoints", "torch_session", "training", "techniques", "models", "tasks", "stages", "worker"],
     [
         "document",
         "faults",
         "limits",
+        "tolerances",
         "schema",
         "reading",
         "targets",
@@ -36,15 +37,27 @@ STOREYS = [
         "staging",
         "planner",
     ],
-    ["estimate", "probe", "progress", "interrupts", "executors", "task_file", "collect", "runner"],
-    ["evidence", "choose", "handover", "get", "render"],
-    ["testing", "listing", "outlook", "cli"],
+    [
+        "estimate",
+        "probe",
+        "repeats",
+        "progress",
+        "interrupts",
+        "executors",
+        "task_file",
+        "merged",
+        "plan_file",
+        "collect",
+        "runner",
+    ],
+    ["evidence", "choose", "handover", "get", "doctor", "check", "bundle", "render"],
+    ["testing", "listing", "outlook", "timing", "pytest_plugin", "cli"],
 ]
 PEERS = [{"store", "measure"}, {"techniques", "models", "tasks"}]
 OUTSIDE = {
     "torch": {
         *("functional", "checkpoints", "training", "techniques", "models", "tasks", "stages"),
-        *("executors", "testing"),
+        *("executors", "testing", "torch_session"),
     },
     "torchvision": {"models", "tasks"},
     "pandas": {"evidence", "render"},

@@ -176,7 +176,9 @@ def test_an_interpreter_without_a_runtime_says_what_to_install(tmp_path: Path, p
     python = tmp_path / "python"
     python.write_text(f"#!/bin/sh\nshift\nexec '{sys.executable}' -S \"$@\"\n")
     python.chmod(0o755)
-    with pytest.raises(MeasureError, match="no onnxruntime; install onnxruntime and numpy into it"):
+    with pytest.raises(
+        MeasureError, match=r"^the interpreter .* has no numpy; run `.* -m pip install numpy onnxruntime`"
+    ):
         run_job({"schema": 1, "action": "describe"}, tmp_path / "out", program, python=str(python))
 
 

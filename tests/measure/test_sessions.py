@@ -9,7 +9,8 @@ import pytest
 from tiny_models import FileOf, conv_net, gemm_net, infinite_net
 
 from kdbench.errors import MeasureError, UnknownName
-from kdbench.measure.sessions import PROVIDERS, OnnxruntimeSession, SessionSpec, describe_runtime
+from kdbench.measure.providers import PROVIDERS
+from kdbench.measure.sessions import OnnxruntimeSession, SessionSpec, describe_runtime
 
 IMAGES = {"x": np.random.default_rng(2).normal(size=(4, 3, 8, 8)).astype(np.float32)}
 
@@ -34,14 +35,6 @@ def test_an_unknown_provider_gets_the_nearest_name() -> None:
 def test_a_precision_the_provider_cannot_pin_is_refused() -> None:
     with pytest.raises(MeasureError, match=r"^provider cpu offers precision fp32, got 'fp16'\.$"):
         SessionSpec(precision="fp16")
-
-
-def test_fp32_on_cuda_is_not_silently_tf32() -> None:
-    assert SessionSpec(provider="cuda").provider_options() == {"use_tf32": "0"}
-    assert SessionSpec(provider="cuda", options={"device_id": "1"}).provider_options() == {
-        "use_tf32": "0",
-        "device_id": "1",
-    }
 
 
 def test_a_provider_that_falls_back_is_an_error(file_of: FileOf) -> None:

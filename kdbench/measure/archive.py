@@ -1,0 +1,184 @@
+"""A bundle as data: its manifest checked, its files verified and put by digest where asked; nothing of it is run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kdbench.errors import MeasureError
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+FOLDER = "files/"
+"""Where a bundle keeps what its manifest names, each under its SHA-256."""
+MOST_MANIFEST_BYTES = 64 * 2**20
+DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Model:
+    """One ONNX file, once however many rows it has."""
+
+    digest: str
+    expected: str
+    """Digest of its expected outputs: float32 (N, C), .npy."""
+    rows: tuple[tuple[str, int], ...]
+    """(case, seed)."""
+
+    @property
+    def name(self) -> str:
+        """Its first row, for people."""
+        case, seed = self.rows[0]
+        return f"{case}, seed {seed}"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a bundle holds and asks for."""
+
+    digest: str
+    """SHA-256 of manifest.json; every other file's digest is in it, so it names the whole bundle."""
+    suite: str
+    models: tuple[Model, ...]
+    groups: tuple[tuple[str, ...], ...]
+    """Digests of the files that are timed together, what they are compared with among them."""
+    inputs: str
+    """Digest of the inputs, .npz by input name."""
+    sample: str
+    """Digest of the results folder's whole sample, of which the inputs are a part."""
+    targets: tuple[int, ...]
+    """The true class of each example."""
+    prediction_batch_size: int
+    session: dict[str, Any]
+    """How files are run unless the command line says otherwise: the session fields of a job."""
+    batch_sizes: tuple[int, ...]
+    processes: int
+    memory: bool
+    start: tuple[str, ...]
+    """Digests of the files whose start is timed."""
+    rule: dict[str, int]
+    """The timing fields of a job."""
+    seconds: float
+    """What timing took on the machine that the results are from."""
+    program: dict[str, str]
+    """File of the measuring program -> SHA-256."""
+    file_bytes: dict[str, int]
+    """Digest -> size of every file."""
+
+    def model(self, digest: str) -> Model:
+        return next(model for model in self.models if model.digest == digest)
+
+
+class Bundle:
+    """An open bundle. Raises MeasureError where it is none, of another version, or damaged."""
+
+    def __init__(self, path: str, digest: str | None = None) -> None:
+        """`digest`: what the manifest's must be, where that is known."""
+        self.path = path
+        try:
+            self._archive = zipfile.ZipFile(path)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise MeasureError(f"{path} is no bundle ({_reason(error)}).") from None
+        data = self._read(MANIFEST, MOST_MANIFEST_BYTES)
+        found = hashlib.sha256(data).hexdigest()
+        if digest is not None and found != digest:
+            raise MeasureError(f"{path}: its manifest was changed after it was made; copy the bundle again.")
+        self.manifest = _manifest(path, found, data)
+
+    def verify_program(self) -> None:
+        """Raises MeasureError where a file of the measuring program is not what the manifest says."""
+        for name, digest in self.manifest.program.items():
+            if hashlib.sha256(self._read(name, MOST_MANIFEST_BYTES)).hexdigest() != digest:
+                raise MeasureError(f"{self.path}: {name} was changed after it was made; copy the bundle again.")
+
+    def put(self, digest: str, path: Path) -> Path:
+        """Write one file of the bundle to `path`, once its SHA-256 is its name."""
+        data = self._read(FOLDER + digest, self.manifest.file_bytes[digest])
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise MeasureError(f"{self.path}: a file in it is damaged ({digest[:16]}); copy the bundle again.")
+        path.write_bytes(data)
+        return path
+
+    def _read(self, name: str, most_bytes: int) -> bytes:
+        """A member, which is stored as it is: what a few bytes unpack to could fill the memory."""
+        try:
+            member = self._archive.getinfo(name)
+            if member.compress_type != zipfile.ZIP_STORED or member.file_size > most_bytes:
+                raise MeasureError(f"{self.path}: {name} is not stored as a bundle stores it.")
+            return self._archive.read(member)
+        except KeyError:
+            raise MeasureError(f"{self.path} is no bundle: it lacks {name}.") from None
+        except (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+            raise MeasureError(f"{self.path}: {name} cannot be read ({_reason(error)}); copy it again.") from None
+
+
+def _manifest(path: str, digest: str, data: bytes) -> Manifest:
+    """The manifest of its JSON text; of whatever does not fit, MeasureError says what."""
+    try:
+        said = json.loads(data.decode("utf-8"))
+    except ValueError as error:
+        raise MeasureError(f"{path}: the manifest is not JSON ({error}).") from None
+    schema = said.get("schema") if isinstance(said, dict) else None
+    if schema != SCHEMA:
+        raise MeasureError(f"{path} is a bundle of schema {schema!r}, this program reads schema {SCHEMA}.")
+    try:
+        manifest = _fields(digest, said)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise MeasureError(f"{path}: the manifest is damaged ({type(error).__name__}: {error}).") from None
+    fault = _fault(manifest)
+    if fault:
+        raise MeasureError(f"{path}: the manifest is damaged ({fault}).")
+    return manifest
+
+
+def _fields(digest: str, said: dict[str, Any]) -> Manifest:
+    sample, measure = said["sample"], said["measure"]
+    return Manifest(
+        digest=digest,
+        suite=str(said["suite"]),
+        models=tuple(
+            Model(entry["digest"], entry["expected"], tuple((str(case), int(seed)) for case, seed in entry["rows"]))
+            for entry in said["models"]
+        ),
+        groups=tuple(tuple(group) for group in said["groups"]),
+        inputs=sample["inputs"],
+        sample=sample["digest"],
+        targets=tuple(map(int, sample["targets"])),
+        prediction_batch_size=int(sample["batch_size"]),
+        session=dict(said["session"]),
+        batch_sizes=tuple(map(int, measure["batch_sizes"])),
+        processes=int(measure["processes"]),
+        memory=bool(measure["memory"]),
+        start=tuple(measure["start"]),
+        rule={name: int(value) for name, value in measure["rule"].items()},
+        seconds=float(measure["seconds"]),
+        program={str(name): str(found) for name, found in said["program"].items()},
+        file_bytes={str(name): int(size) for name, size in said["files"].items()},
+    )
+
+
+def _fault(manifest: Manifest) -> str | None:
+    """What is wrong with a manifest of the right form. Digests become file names, so they are digests and no more."""
+    named = {manifest.inputs, *(name for model in manifest.models for name in (model.digest, model.expected))}
+    if not all(isinstance(name, str) and DIGEST.fullmatch(name) for name in (*named, *manifest.file_bytes)):
+        return "a name in it is no SHA-256"
+    if named != manifest.file_bytes.keys():
+        return "its list of files does not fit what it names"
+    digests = [model.digest for model in manifest.models]
+    if not digests or len(set(digests)) != len(digests) or not all(model.rows for model in manifest.models):
+        return "its models are none, twice there or of no row"
+    if not {*manifest.start, *(digest for group in manifest.groups for digest in group)} <= set(digests):
+        return "a group names a model that is not there"
+    if min((*manifest.batch_sizes, manifest.processes, manifest.prediction_batch_size, len(manifest.targets))) < 1:
+        return "a count in it is less than one"
+    return None
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
