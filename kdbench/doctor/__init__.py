@@ -1,0 +1,61 @@
+"""What this machine can measure, what is missing and the command that installs it: everything is tried, not listed."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from kdbench import probe
+from kdbench.cases import Suite
+from kdbench.doctor.asked import Here, begin, verdicts
+from kdbench.doctor.findings import Diagnosis, Torch
+from kdbench.doctor.interpreters import Say, Trials, look, tried
+from kdbench.doctor.machine import this_machine
+from kdbench.doctor.missing import not_installed
+from kdbench.doctor.remedies import PLAIN_PROVIDER
+from kdbench.errors import MeasureError
+
+
+def diagnose(suite: Suite | None, pythons: Sequence[str], say: Say = lambda what: None) -> Diagnosis:
+    """Look at this machine, this interpreter, those in `pythons` and those that the suite measures with.
+
+    Nothing that is broken raises: it is a finding with its reason. `say` is told what is being looked at.
+    """
+    say("watching what else uses the processors")
+    here = this_machine()
+    named: dict[str | None, str] = dict.fromkeys([None, *pythons], PLAIN_PROVIDER)
+    for entry in suite.measure if suite else ():
+        named.setdefault(entry.python, entry.provider)
+    with ThreadPoolExecutor(here.usable_core_count) as pool:
+        trials = Trials(pool, say)
+        torch = pool.submit(_torch)
+        say("asking interpreters what they have")
+        founds = dict(zip(named, pool.map(look, named, named.values()), strict=True))
+        if suite is not None:
+            begin(suite, founds, trials)
+        looked_at = dict(zip(named, tried(founds.values(), trials, here.gpus), strict=True))
+        asked = verdicts(suite, Here(here, founds, looked_at), trials) if suite else []
+        return Diagnosis(
+            machine=here,
+            torch=torch.result(),
+            interpreters=tuple(looked_at.values()),
+            missing=tuple(not_installed(looked_at.values(), here)),
+            suite=suite.name if suite else None,
+            asked=tuple(asked),
+        )
+
+
+def _torch() -> Torch:
+    try:
+        found = probe.torch_devices()
+    except MeasureError as error:
+        return Torch(reason=str(error).rstrip("."))
+    return Torch(found["version"], found["devices"], _no_compiler())
+
+
+def _no_compiler() -> str | None:
+    """Why torch.compile cannot make code for the CPU: it calls a C++ compiler."""
+    named = os.environ.get("CXX", "g++")
+    if any(shutil.which(name) for name in (named, "clang++")):
+        return None
+    return f"there is no C++ compiler ({named})"
