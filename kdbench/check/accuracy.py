@@ -1,0 +1,107 @@
+"""Accuracy of both sides on the same test examples, from stored predictions. Runs no file."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kdbench import units
+from kdbench.check.sides import SPLIT, Place, Scope, Side, verdict_of
+from kdbench.check.verdicts import Row, Verdict
+from kdbench.errors import StoreError
+from kdbench.evidence.intervals import FEWEST, paired_difference, sign_test
+from kdbench.evidence.results import Predictions
+from kdbench.tolerances import SuiteTolerances
+
+FALSE_ALARM = 0.005
+"""One-sided: how often chance alone may call a row less accurate, whatever its tolerance."""
+
+Right = NDArray[np.bool_]
+
+
+def accuracy_rows(scope: Scope, tolerances: SuiteTolerances, wrong: Mapping[Place, str]) -> Iterator[Row]:
+    """A row for each case and target over all seeds that both sides have; below 3 of them one for each seed.
+
+    `wrong`: what is the matter with a new file whose records do not hold here.
+    """
+    for case in scope.shared_cases:
+        limit = tolerances.at(case).max_drop
+        for target in scope.shared_targets(case):
+            seeds = scope.shared_seeds(case, target)
+            for group in [seeds] if len(seeds) >= FEWEST else [(seed,) for seed in seeds]:
+                yield _row(scope, case, target, group, limit, wrong)
+
+
+def _row(scope: Scope, case: str, target: str, seeds: tuple[int, ...], limit: float, wrong: Mapping[Place, str]) -> Row:
+    verdict, said, numbers = _judged(scope, case, target, seeds, limit, wrong)
+    seed = seeds[0] if len(seeds) == 1 else None
+    row = Row(case=case, seed=seed, metric="accuracy", verdict=verdict, said=said, target=target, limit=limit)
+    return Row(**{**vars(row), **numbers})
+
+
+Judged = tuple[Verdict, str, dict[str, float | None]]
+
+
+def _judged(
+    scope: Scope, case: str, target: str, seeds: tuple[int, ...], limit: float, wrong: Mapping[Place, str]
+) -> Judged:
+    for seed in seeds:
+        if (case, seed, target) in wrong:
+            sentence = wrong[case, seed, target]
+            return verdict_of(sentence), f"Seed {seed}: {sentence}", {}
+    try:
+        pairs = [_both(scope, case, seed, target) for seed in seeds]
+    except StoreError as error:
+        return Verdict.ERRORED, str(error), {}
+    if any(pair is None for pair in pairs):
+        return Verdict.CANNOT_TELL, _unpaired(scope), {}
+    right = np.array([pair for pair in pairs if pair is not None])  # [seed, side, example]
+    return _compared(right, limit)
+
+
+def _unpaired(scope: Scope) -> str:
+    return (
+        f"{scope.new.name} and {scope.reference.name} do not keep predictions of the same test examples; "
+        "run the reference again on the same data."
+    )
+
+
+def _both(scope: Scope, case: str, seed: int, target: str) -> tuple[Right, Right] | None:
+    """Which examples each side got right; None where they cannot be paired."""
+    new, its = (_predictions(side, case, seed, target) for side in (scope.new, scope.reference))
+    if new is None or its is None or not np.array_equal(new[1], its[1]):
+        return None
+    return new[0] == new[1], its[0] == its[1]
+
+
+def _predictions(side: Side, case: str, seed: int, target: str) -> Predictions | None:
+    record = side.accuracies.get((case, seed, target))
+    return side.results.predictions(record.predictions_path, SPLIT) if record else None
+
+
+def _compared(right: Right, limit: float) -> Judged:
+    new, its = right[:, 0].astype(float), right[:, 1].astype(float)
+    difference = paired_difference(its - new)
+    drop = difference.value
+    numbers = {
+        **{"value": drop, "low": difference.low, "high": difference.high},
+        **{"new": float(new.mean()), "reference": float(its.mean())},
+    }
+    n, m = new.shape
+    examples = f"{m:,} test examples{f', {n} seeds' if n > 1 else ''}"
+    said = (
+        f"{units.percent(numbers['new'] or 0.0, 2)} % right against {units.percent(numbers['reference'] or 0.0, 2)} % "
+        f"({examples}): {units.points(-drop, 2)} points; {units.percent(limit, 2)} may be lost"
+    )
+    if drop <= limit + 1e-12:
+        return Verdict.OK, f"{said}.", numbers
+    chance = _chance(right[0]) if n == 1 else (difference.p if difference.p is not None else 1.0) / 2
+    told = f"p = {units.p_value(chance)}".replace("= <", "<")
+    if chance < FALSE_ALARM:
+        return Verdict.LESS_ACCURATE, f"{said}, and chance does not explain it ({told}).", numbers
+    return Verdict.CANNOT_TELL, f"{said}, but this could be chance ({told}, {FALSE_ALARM:g} would tell).", numbers
+
+
+def _chance(right: Right) -> float:
+    """How often equal files would differ so; `right` is [side, example], the new file first."""
+    return sign_test(int((right[1] & ~right[0]).sum()), int((right[0] & ~right[1]).sum()))

@@ -1,0 +1,164 @@
+"""A whole check: both sides opened, what can be compared compared, the rest said. Writes nothing but scratch."""
+
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from kdbench import probe
+from kdbench.check.accuracy import accuracy_rows
+from kdbench.check.answers import Sample, read_sample, refused, wrong_answers
+from kdbench.check.baseline import opened
+from kdbench.check.duel import USUAL, Effort, Progress
+from kdbench.check.latency import Timing, latency_rows, to_time
+from kdbench.check.rule import DEFAULT, Rule
+from kdbench.check.sides import File, Place, Scope, Side, verdict_of
+from kdbench.check.size import size_rows
+from kdbench.check.verdicts import Checked, Row
+from kdbench.errors import MeasureError, StoreError
+from kdbench.evidence.results import Results, read_results
+from kdbench.task_file import read_task
+from kdbench.tolerances import SuiteTolerances
+
+
+def check(
+    new: Path,
+    reference: Path,
+    targets: Sequence[str] = (),
+    cases: Sequence[str] = (),
+    progress: Progress | None = None,
+    rule: Rule = DEFAULT,
+    effort: Effort = USUAL,
+) -> Checked:
+    """A results folder against another or a saved baseline, both timed again now, side by side.
+
+    Raises StoreError, RecordError or UnknownName where there is nothing to begin with.
+    """
+    began, say = time.perf_counter_ns(), progress or (lambda words: None)
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kdbench-check-")))
+        ours = Side(read_results(new), str(new))
+        theirs = Side(read_results(stack.enter_context(opened(reference))), str(reference))
+        work = _Work(Scope(ours, theirs, tuple(cases), tuple(targets)), scratch, say, rule, effort)
+        rows = tuple(work.rows())
+        return Checked(
+            suite=ours.results.plan.suite,
+            new=str(new),
+            reference=str(reference),
+            created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
+            wall_ns=time.perf_counter_ns() - began,
+            rows=rows,
+            notes=tuple(work.scope.notes()),
+            environments=work.environments,
+        )
+
+
+def tolerances_of(results: Results, name: str) -> SuiteTolerances:
+    """What a results folder's suite lets a file lose. Raises StoreError where its plan says it wrongly."""
+    try:
+        return SuiteTolerances.from_fields(results.plan.check)
+    except ValidationError as error:
+        raise StoreError(
+            f"'check' in plan.json of {name} cannot be understood ({error.error_count()} faults); run the suite again."
+        ) from None
+
+
+@dataclass
+class _Work:
+    """The rows of one check, in the making."""
+
+    scope: Scope
+    scratch: Path
+    say: Progress
+    rule: Rule
+    effort: Effort
+
+    def __post_init__(self) -> None:
+        new = self.scope.new
+        self.tolerances = tolerances_of(new.results, new.name)
+        self.measured = new.results.plan.measure
+        self.sample = self._sample()
+        self.environments: dict[str, dict[str, Any]] = {}
+        self.dead: dict[str, str] = {}
+        self.refused: dict[Place, str] = {}
+        self.wrong: dict[Place, str] = {}
+        self.files, self.missing = self._files()
+
+    def _sample(self) -> Sample:
+        """Raises StoreError for a folder that does not say how it is measured, or keeps nothing to measure with."""
+        new = self.scope.new
+        path = new.results.file(read_task(new.results.folder).sample_path)
+        whole = all(entry.get("session") and entry.get("batch_sizes") for entry in self.measured.values())
+        if path is None or not self.measured or not whole:
+            raise StoreError(
+                f"{new.name} does not keep what measuring its files again needs (a sample of inputs, how its targets "
+                f"are measured); run its suite again with -o '{new.name}': what is finished is reused."
+            )
+        return read_sample(new, path)
+
+    def _files(self) -> tuple[dict[Place, tuple[File, File]], dict[Place, str]]:
+        """Both sides' files of everything that is compared, or why one is not to be had."""
+        files: dict[Place, tuple[File, File]] = {}
+        missing: dict[Place, str] = {}
+        for case in self.scope.shared_cases:
+            for target in self.scope.shared_targets(case):
+                for seed in self.scope.shared_seeds(case, target):
+                    try:
+                        both = (side.file(case, seed, target) for side in (self.scope.new, self.scope.reference))
+                        files[case, seed, target] = (next(both), next(both))
+                    except StoreError as error:
+                        missing[case, seed, target] = str(error)
+        return files, missing
+
+    def rows(self) -> Iterator[Row]:
+        """Failures and gaps first, then what costs no time, then what is timed."""
+        yield from self.scope.failed_rows()
+        yield from self.scope.missing_rows()
+        yield from size_rows(self.scope, self.tolerances)
+        targets = [target for target in self.measured if any(at == target for _, _, at in self.files)]
+        self._probe(targets)
+        for target in targets:
+            self._find_faults(target)
+        wrong = {**self.missing, **self.refused, **self.wrong}
+        yield from accuracy_rows(self.scope, self.tolerances, wrong)
+        for target in targets:
+            yield from self._latency(target)
+
+    def _probe(self, targets: list[str]) -> None:
+        """What each target is measured with now; one whose interpreter cannot measure is dead."""
+        for target in targets:
+            try:
+                found = probe.runtime(self.measured[target].get("python"))
+            except MeasureError as error:
+                self.dead[target] = str(error)
+                continue
+            self.environments[target] = {**found["facts"], "fingerprint": found["fingerprint"]}
+
+    def _find_faults(self, target: str) -> None:
+        """Of a target's new files, which its provider does not run, and which do not answer as their records say."""
+        files = {place: new for place, (new, _) in self.files.items() if place[2] == target}
+        if target in self.dead:
+            self.refused |= dict.fromkeys(files, self.dead[target])
+            return
+        self.say(f"{target}: {len(files)} files answer the sample")
+        entry = self.measured[target]
+        self.refused |= refused(files, entry, self.sample, self.scratch)
+        rest = {place: file for place, file in files.items() if place not in self.refused}
+        self.wrong |= wrong_answers(self.scope.new, rest, entry, self.sample, self.scratch)
+
+    def _latency(self, target: str) -> Iterator[Row]:
+        pairs = to_time(self.scope, self.files, target)
+        timed = [pair for pair in pairs if pair.place not in self.refused]
+        for pair in pairs:
+            if pair not in timed:
+                said = self.refused[pair.place]
+                verdict = verdict_of(said)
+                yield Row(case=pair.case, seed=pair.seed, metric="latency", verdict=verdict, said=said, target=target)
+        timing = Timing(self.sample.path, self.scratch, self.say, self.rule, self.effort)
+        yield from latency_rows(timed, self.measured[target], self.tolerances, timing)

@@ -1,0 +1,106 @@
+"""What the gate's rule would say, again and again, of processes that scatter as those seen did. It times nothing."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kdbench.check.rule import Decision, Rule, after_first, after_second
+
+SLOWDOWNS = tuple(percent / 100 for percent in (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 75, 100))
+TOLERANCES = (1.03, 1.04, 1.05, 1.07, 1.1, 1.15, 1.2, 1.3, 1.5, 2.0)
+"""Looked through for one that holds here."""
+SEEN = 0.95
+MOST_FALSE = 0.005
+MOST_DOUBT = 0.05
+"""Of equal files: what the gate leaves undecided."""
+MOST_PLACES = 60
+"""Of second stages that each first stage is put together with."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseTold:
+    """By drawing both stages from the ratios of a file to its copy."""
+
+    draw_count: int
+    process_sd: float
+    """Of a process's log ratio, from the quartiles (their distance over 1.349): a few wild ones count little."""
+    widest: float
+    """The largest log ratio of one process, without its sign."""
+    false_alarm_fraction: float
+    doubt_fraction: float
+    smallest_seen: float | None
+    """The smallest slow-down (0.03 is 3 per cent) called slower in more than 95 of 100; None where not even 2x is."""
+    sound_ratio: float | None
+    """The smallest tolerance from the one asked for on that is sound: at most 0.5 % false alarms, at most 5 % left
+    undecided, and a slow-down as large as it is seen in more than 95 of 100. None: no tolerance up to 2 is."""
+
+
+def noise_told(firsts: Sequence[Sequence[float]], max_ratio: float, rule: Rule) -> NoiseTold:
+    """From the first stages of several trials, which are made whatever they say; second stages follow odd ones only."""
+    drawn = _Draws(firsts, rule)
+    ratios = (max_ratio, *(ratio for ratio in TOLERANCES if ratio > max_ratio))
+    false, doubt = drawn.shares(max_ratio, 0.0)
+    logs = np.concatenate([np.asarray(first) for first in firsts])
+    low, high = np.quantile(logs, [0.25, 0.75])
+    return NoiseTold(
+        draw_count=drawn.count,
+        process_sd=float(high - low) / 1.349,
+        widest=float(np.abs(logs).max()),
+        false_alarm_fraction=false,
+        doubt_fraction=doubt,
+        smallest_seen=next((slower for slower in SLOWDOWNS if drawn.shares(max_ratio, slower)[0] > SEEN), None),
+        sound_ratio=next((ratio for ratio in ratios if _is_sound(drawn, ratio)), None),
+    )
+
+
+def _is_sound(drawn: "_Draws", max_ratio: float) -> bool:
+    false, doubt = drawn.shares(max_ratio, 0.0)
+    return false <= MOST_FALSE and doubt <= MOST_DOUBT and drawn.shares(max_ratio, max_ratio - 1)[0] > SEEN
+
+
+class _Draws:
+    """Every stretch of neighbouring processes as a first stage, with stretches as the second.
+
+    Neighbours in time stay together, as a machine that is busy now is busy next second too. Which of two copies is the
+    new one is chance, so each draw counts with both signs.
+    """
+
+    def __init__(self, firsts: Sequence[Sequence[float]], rule: Rule) -> None:
+        self.rule = rule
+        logs = np.concatenate([np.asarray(first) for first in firsts])
+        places = len(logs)
+        self.first = _stretches(logs, rule.first, range(places))
+        self.second = _stretches(logs, rule.fresh, _spaced(places))
+        self.count = 2 * len(self.first) * len(self.second)
+
+    def shares(self, max_ratio: float, slower: float) -> tuple[float, float]:
+        """Of all draws made slower (0.03 is 3 per cent): called slower, and left undecided."""
+        found: Counter[Decision] = Counter()
+        for sign in (1, -1):
+            seconds = [_shifted(stretch, sign, slower) for stretch in self.second]
+            for stretch in self.first:
+                first = _shifted(stretch, sign, slower)
+                said = after_first(first, max_ratio, self.rule)
+                if said is not None:
+                    found[said] += len(seconds)
+                    continue
+                found.update(after_second(first, second, max_ratio, self.rule) for second in seconds)
+        return found["slower"] / self.count, found["cannot tell"] / self.count
+
+
+def _spaced(places: int) -> Sequence[int]:
+    """All places, or MOST_PLACES of them at equal distances."""
+    return sorted({round(place) for place in np.linspace(0, places - 1, min(places, MOST_PLACES))})
+
+
+def _stretches(logs: np.ndarray, length: int, places: Sequence[int]) -> list[np.ndarray]:
+    """`length` neighbours from each place on; the end is followed by the beginning."""
+    return [np.take(logs, range(place, place + length), mode="wrap") for place in places]
+
+
+def _shifted(stretch: np.ndarray, sign: int, slower: float) -> list[float]:
+    shifted: list[float] = (sign * stretch + math.log1p(slower)).tolist()
+    return shifted

@@ -1,0 +1,120 @@
+"""Latency of both sides, timed again now: which files, on which targets, and what is said of each. Decides nothing."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kdbench import stats, units
+from kdbench.check.duel import USUAL, Duel, Effort, Pair, Progress, duel
+from kdbench.check.rule import DEFAULT, Rule
+from kdbench.check.sides import File, Place, Scope, verdict_of
+from kdbench.check.verdicts import Row, Verdict
+from kdbench.records import Latency
+from kdbench.tolerances import SuiteTolerances
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A case's two files on one target."""
+
+    case: str
+    seed: int
+    target: str
+    new: File
+    reference: File
+
+    @property
+    def place(self) -> Place:
+        return self.case, self.seed, self.target
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How the files of a check are timed."""
+
+    inputs: Path
+    folder: Path
+    """For scratch."""
+    progress: Progress
+    rule: Rule = DEFAULT
+    effort: Effort = USUAL
+
+
+def to_time(scope: Scope, files: Mapping[Place, tuple[File, File]], target: str) -> list[Timed]:
+    """The pairs to time on a target: of each case the first seed.
+
+    Seeds of a case have one graph, and weights do not change its speed. Where they do not (a technique that cuts by
+    the weights), their files differ in size, and the first seed of each size is timed.
+    """
+    failed = {(record.case, record.seed, record.target) for record in scope.new.results.of(Latency, status="failed")}
+    found: dict[tuple[str, int, int], Timed] = {}
+    for (case, seed, at), (new, its) in files.items():
+        if at == target and (case, seed, at) not in failed:  # what failed has its row already
+            found.setdefault((case, new.byte_count, its.byte_count), Timed(case, seed, target, new, its))
+    return list(found.values())
+
+
+def latency_rows(
+    pairs: list[Timed], entry: dict[str, Any], tolerances: SuiteTolerances, timing: Timing
+) -> Iterator[Row]:
+    """A row for each pair and batch size of one target; `entry` is what the plan says of how that is measured."""
+    for batch_size in entry["batch_sizes"]:
+        duels = duel(
+            [_pair(timed, batch_size, tolerances) for timed in pairs],
+            timing.inputs,
+            entry["session"],
+            batch_size,
+            entry.get("python"),
+            timing.folder,
+            timing.rule,
+            timing.progress,
+            timing.effort,
+        )
+        for timed, done in zip(pairs, duels, strict=True):
+            yield _row(timed, batch_size, done)
+
+
+def _pair(timed: Timed, batch_size: int, tolerances: SuiteTolerances) -> Pair:
+    ratio = tolerances.at(timed.case).latency.max_ratio
+    return Pair(f"{timed.case} on {timed.target}, batch {batch_size}", timed.new.path, timed.reference.path, ratio)
+
+
+def _row(timed: Timed, batch_size: int, done: Duel) -> Row:
+    verdict = verdict_of(done.error) if done.error is not None else Verdict(str(done.verdict))
+    new, its = (
+        stats.median_of_process_medians(samples) if samples else None
+        for samples in (done.samples_ns, done.reference_samples_ns)
+    )
+    return Row(
+        case=timed.case,
+        seed=timed.seed,
+        metric="latency",
+        verdict=verdict,
+        said=done.error or _said(done, new, its),
+        target=timed.target,
+        batch_size=batch_size,
+        limit=done.pair.max_ratio,
+        value=done.ratio,
+        low=done.low,
+        high=done.high,
+        new=new,
+        reference=its,
+        samples_ns=done.samples_ns,
+        reference_samples_ns=done.reference_samples_ns,
+    )
+
+
+def _said(done: Duel, new: float | None, its: float | None) -> str:
+    if new is None or its is None:
+        return "The same file, byte for byte: there is nothing to time."
+    stage = f"{len(done.second)} fresh processes" if done.second else f"{len(done.first)} processes"
+    found = (
+        f"{done.ratio:.3f} times the reference's ({done.low:.3f} to {done.high:.3f} over {stage}), "
+        f"{units.latency(new)} against {units.latency(its)}"
+    )
+    held = f"a slow-down of {done.pair.max_ratio:g} must not go unseen"
+    busy = f" Meanwhile: {', '.join(done.warnings)}." if done.warnings else ""
+    if done.verdict == "cannot tell":
+        return f"{found}: the processes do not agree enough to tell; {held}.{busy} Try again on a quieter machine."
+    return f"{found}; {held}.{busy}"

@@ -1,0 +1,83 @@
+"""What a check says: a verdict for every row, and the exit code of all of them. Measures nothing, writes nothing."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+
+class Verdict(StrEnum):
+    """Of one row."""
+
+    OK = "ok"
+    SLOWER = "slower"
+    LESS_ACCURATE = "less accurate"
+    LARGER = "larger"
+    WRONG_PROVIDER = "wrong provider"
+    ERRORED = "errored"
+    CANNOT_TELL = "cannot tell"
+
+
+REGRESSIONS = frozenset({Verdict.SLOWER, Verdict.LESS_ACCURATE, Verdict.LARGER})
+FAILURES = frozenset({Verdict.WRONG_PROVIDER, Verdict.ERRORED})
+
+OK, ERRORED, REGRESSION, CANNOT_TELL = 0, 1, 3, 4
+"""Exit codes; 2 is bad input."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One metric of one file against the same case's file of the reference."""
+
+    case: str
+    seed: int | None
+    """None: all seeds together."""
+    metric: Literal["accuracy", "size", "latency"]
+    verdict: Verdict
+    said: str
+    """One sentence: what was found, in numbers, and what it was held to."""
+    target: str | None = None
+    batch_size: int | None = None
+    limit: float | None = None
+    """Latency and size: the largest ratio; accuracy: the largest drop, a rate."""
+    value: float | None = None
+    """Latency and size: new / reference, above 1 is worse. Accuracy: reference - new, a rate, above 0 is worse."""
+    low: float | None = None
+    high: float | None = None
+    """The value's interval, where it has one."""
+    new: float | None = None
+    reference: float | None = None
+    """Nanoseconds, bytes, or a rate."""
+    samples_ns: tuple[tuple[int, ...], ...] = ()
+    """Latency: [process][i] of the new file, every process of both stages."""
+    reference_samples_ns: tuple[tuple[int, ...], ...] = ()
+    """Of the reference file, in the same processes and rounds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """A whole check."""
+
+    suite: str
+    new: str
+    """The folder that was checked."""
+    reference: str
+    """The folder or baseline file that it was checked against."""
+    created_utc: str
+    wall_ns: int
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+    """Sentences on what has no row: new cases, seeds and targets that were left out."""
+    environments: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Target -> facts of the machine and the runtime that it was re-measured with."""
+
+    @property
+    def exit_code(self) -> int:
+        """A confirmed regression outweighs an error, that outweighs a doubt; a check of nothing is a doubt."""
+        verdicts = {row.verdict for row in self.rows}
+        if verdicts & REGRESSIONS:
+            return REGRESSION
+        if verdicts & FAILURES:
+            return ERRORED
+        if not verdicts or Verdict.CANNOT_TELL in verdicts:
+            return CANNOT_TELL
+        return OK

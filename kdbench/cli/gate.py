@@ -1,0 +1,98 @@
+"""The verbs of the gate: check, and the baseline files that it is held against."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from kdbench.cli._shared import case_option
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@click.command("check")
+@click.argument("new", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--against", "reference", required=True, type=click.Path(path_type=Path), metavar="REF",
+              help="A results folder, or a file of `kdbench baseline save`.")  # fmt: skip
+@click.option("--target", "targets", multiple=True, metavar="ID", help="Only this device; repeatable.")
+@case_option
+@click.option("--format", "form", default="text", show_default=True, metavar="FORM",
+              help="What is printed: text, markdown, junit, json or pytest-benchmark.")  # fmt: skip
+@click.option("-o", "--output", "outputs", multiple=True, metavar="FORM=FILE",
+              help="Also write this form to a file: junit=check.xml; repeatable.")  # fmt: skip
+def check_command(
+    new: Path, reference: Path, targets: tuple[str, ...], cases: tuple[str, ...], form: str, outputs: tuple[str, ...]
+) -> None:
+    """Check the results folder NEW against REF: accuracy, size, and latency, timed again now, side by side.
+
+    How much worse a case may be stands in the suite of NEW, under `check`. Exit codes: 0 no regression,
+    3 a regression is confirmed, 1 something errored, 4 cannot tell, 2 bad input.
+    """
+    from rich.console import Console
+
+    from kdbench.check import check
+    from kdbench.render.check import FORMS, output, write, written
+
+    if form not in FORMS:
+        raise click.BadParameter(f"expected one of {', '.join(FORMS)}, got '{form}'.", param_hint="--format")
+    try:
+        files = [output(text) for text in outputs]
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--output") from None
+    with _progress(Console(stderr=True)) as say:
+        checked = check(new, reference, targets, cases, say)
+    console = Console()
+    click.echo(written(checked, form, console if console.is_terminal else None))
+    for file_form, path in files:
+        write(checked, file_form, path)
+    sys.exit(checked.exit_code)
+
+
+@contextmanager
+def _progress(console: "Console") -> Iterator[Callable[[str], None]]:
+    """Words on what is done next: one changing line in a terminal, a line each elsewhere."""
+    if not console.is_terminal:
+        yield lambda words: console.print(words, highlight=False, markup=False, soft_wrap=True)
+        return
+    with console.status("reading both sides") as status:
+        yield lambda words: status.update(words)
+
+
+@click.group()
+def baseline() -> None:
+    """Keep results as one file that later ones are checked against."""
+
+
+@baseline.command("save")
+@click.argument("results", type=click.Path(path_type=Path, file_okay=False))
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="File to write.")
+@click.option("--allow-failed", is_flag=True, help="Also of a run in which something failed.")
+def save_command(results: Path, output: Path, allow_failed: bool) -> None:
+    """Save RESULTS with its models, predictions and sample of inputs."""
+    from kdbench import units
+    from kdbench.check.baseline import save
+
+    saved = save(results, output, allow_failed)
+    click.echo(f"{output}: {len(saved.cases)} cases, {len(saved.files)} files, {units.size(output.stat().st_size)}.")
+    click.echo(f"Check later results with:  kdbench check NEW --against {output}")
+
+
+@baseline.command("show")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+def show_command(file: Path) -> None:
+    """Say what a baseline file holds."""
+    from kdbench import units
+    from kdbench.check.baseline import read_saved
+
+    saved = read_saved(file)
+    click.echo(f"{file}: suite {saved.suite}, kdbench {saved.kdbench}")
+    if saved.dates:
+        click.echo(f"Measured:  {units.period(*saved.dates)}")
+    click.echo(f"Cases:     {', '.join(saved.cases)}")
+    click.echo(f"Seeds:     {', '.join(map(str, saved.seeds))}")
+    click.echo(f"Targets:   {', '.join(saved.targets)}")
+    click.echo(f"Files:     {len(saved.files)}, {units.size(saved.byte_count)} unpacked")

@@ -1,0 +1,88 @@
+"""The verb that tries the gate on this machine: selfcheck."""
+
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+CANNOT_TELL = 4
+"""Exit code: the gate's tolerance is not sound here."""
+
+
+@click.command("selfcheck")
+@click.argument("model", required=False, type=click.Path(path_type=Path), metavar="[MODEL.onnx|RESULTS]")
+@click.option("--case", metavar="NAME", help="Of RESULTS: the case whose file it is.")
+@click.option("--target", metavar="ID", help="Of RESULTS: the target whose session it is.")
+@click.option("--provider", metavar="NAME", help="[default: cpu]")
+@click.option("--threads", type=click.IntRange(min=1), help="[default: 1]")
+@click.option("--batch-size", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--python", metavar="PATH", help="The interpreter that measures.  [default: this one]")
+@click.option("--pairs", type=click.IntRange(min=3), default=20, show_default=True, help="Trials; each takes seconds.")
+@click.option("--max-ratio", type=click.FloatRange(min=1, min_open=True), default=1.03, show_default=True,
+              help="The gate's tolerance to try.")  # fmt: skip
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def selfcheck_command(
+    model: Path | None, case: str | None, target: str | None, provider: str | None, threads: int | None,
+    batch_size: int, python: str | None, pairs: int, max_ratio: float, form: str,
+) -> None:  # fmt: skip
+    """Time a model against its own copy under the gate's rule: false alarms, and the least slow-down seen, here.
+
+    Without a model, a small network of kdbench's own. Exit codes: 0 the tolerance is sound for it on this machine,
+    4 it is not, 2 bad input.
+    """
+    from kdbench.check.selfcheck import selfcheck
+    from kdbench.render.selfcheck import selfcheck_json, selfcheck_text
+
+    if target is not None and (provider or threads or python):
+        raise click.UsageError("--target names a session already; leave --provider, --threads and --python out.")
+    session = {"provider": provider or "cpu", "threads_intra": threads or 1, "threads_inter": 1}
+    with tempfile.TemporaryDirectory() as folder:
+        tried = _tried(model, case, target, Path(folder), batch_size)
+        found = selfcheck(
+            tried.path, tried.name, tried.inputs, tried.session or session, batch_size, tried.python or python,
+            pairs, max_ratio, progress=lambda words: click.echo(words, err=True),
+        )  # fmt: skip
+    click.echo(selfcheck_json(found) if form == "json" else selfcheck_text(found))
+    sys.exit(0 if found.is_sound else CANNOT_TELL)
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """The file, its inputs, and what a results folder says of how to run it."""
+
+    path: Path
+    name: str
+    inputs: Path
+    session: dict[str, Any] | None = None
+    python: str | None = None
+
+
+def _tried(model: Path | None, case: str | None, target: str | None, folder: Path, batch_size: int) -> _Tried:
+    from kdbench.check.invented import write_random_inputs, write_small_network
+
+    if model is not None and model.is_dir():
+        if case is None:
+            raise click.UsageError(f"'{model}' is a results folder: name one of its cases with --case.")
+        return _of_results(model, case, target)
+    if case is not None or target is not None:
+        raise click.UsageError("--case and --target belong to a results folder; name one.")
+    name, path = (model.name, model) if model else ("a small network", write_small_network(folder / "small.onnx"))
+    return _Tried(path, name, write_random_inputs(path, folder / "inputs.npz", batch_size))
+
+
+def _of_results(folder: Path, case: str, target: str | None) -> _Tried:
+    from kdbench.errors import StoreError
+    from kdbench.evidence import read_results
+    from kdbench.handover.chosen import choose_file
+    from kdbench.task_file import read_task
+
+    results = read_results(folder)
+    path = choose_file(results, case, target=target).path
+    inputs = results.file(read_task(folder).sample_path)
+    if inputs is None:
+        raise StoreError(f"'{folder}' keeps no sample of inputs; run the suite again with -o '{folder}'.")
+    entry = results.plan.measure.get(target or "", {})
+    return _Tried(path, case, inputs, entry.get("session"), entry.get("python"))
