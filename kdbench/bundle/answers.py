@@ -1,0 +1,253 @@
+"""The form of what a device's processes answer: whoever wrote the record, only this much of it is believed."""
+
+from typing import Annotated, Any, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    StrictStr,
+    ValidationError,
+    model_validator,
+)
+
+from kdbench.errors import MeasureError, RecordError
+from kdbench.measure.record import Line, Recorded
+
+
+def _tuple(value: Any) -> Any:
+    """JSON's lists as the tuples that strict fields want."""
+    return tuple(map(_tuple, value)) if isinstance(value, list) else value
+
+
+Listed = BeforeValidator(_tuple)
+Count = Annotated[int, Field(ge=0, le=2**53)]
+"""Also nanoseconds."""
+AtLeastOne = Annotated[int, Field(ge=1, le=2**53)]
+Fraction = Annotated[FiniteFloat, Field(ge=0, le=1)]
+Positive = Annotated[FiniteFloat, Field(ge=0)]
+Text = Annotated[StrictStr, Field(max_length=1000)]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Counts = dict[Text, Count]
+
+
+class Answer(BaseModel):
+    """Fields that are not known here are left out."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+
+class Measure(Answer):
+    """What was asked of the device."""
+
+    batch_sizes: Annotated[tuple[AtLeastOne, ...], Listed, Field(min_length=1)]
+    processes: AtLeastOne
+    memory: bool
+    start: bool
+    rule: Counts
+
+    @property
+    def round_call_count(self) -> int:
+        return max(1, self.rule.get("round_call_count", 1))
+
+
+class Sample(Answer):
+    """On which examples."""
+
+    digest: Digest
+    example_count: AtLeastOne
+
+
+class Header(Answer):
+    """The first line."""
+
+    bundle: Digest
+    suite: Text
+    device: Text
+    target: Text
+    session: dict[Text, Any]
+    measure: Measure
+    sample: Sample
+    runtime: Text
+    runtime_version: Text
+    versions: dict[Text, Text]
+    facts: dict[Text, Any]
+    also: dict[Text, Any]
+    fingerprint: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    created_utc: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$")]
+
+
+class Predicted(Answer):
+    """Step predict: a file's class of each example, and how its answers compare with those at bundling."""
+
+    classes: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Listed]
+    max_abs_difference: Positive
+    agreement_fraction: Fraction
+
+
+class Kernels(Answer):
+    """What ran in one call at one batch size."""
+
+    node_count_by_provider: Counts
+    kernel_ns_by_provider: Counts
+    int8_kernel_fraction: Fraction | None = None
+    assigned_node_count_by_provider: Counts | None = None
+    effective_precision: Text | None = None
+
+
+class FileAnswer(Answer):
+    """What a process says of one of its files, or why it says nothing."""
+
+    digest: Digest
+    error: Annotated[str, Field(max_length=4000)] | None = None
+
+    def plain(self) -> Line:
+        """As the measuring program wrote it: what is missing is absent."""
+        return {name: value for name, value in self.model_dump().items() if value is not None}
+
+
+class ProvedFile(FileAnswer):
+    by_batch: dict[Text, Kernels] = {}
+
+
+class Proved(Answer):
+    """Step prove: which kernels ran where."""
+
+    files: Annotated[tuple[ProvedFile, ...], Listed]
+
+    @property
+    def plain(self) -> dict[str, Line]:
+        """By digest."""
+        return {file.digest: file.plain() for file in self.files}
+
+
+class Timing(Answer):
+    """One file at one batch size in one process."""
+
+    input_shapes: Annotated[tuple[tuple[Count, ...], ...], Listed]
+    first_inference_ns: Count
+    warmup_ns: Annotated[tuple[Count, ...], Listed]
+    samples_ns: Annotated[tuple[AtLeastOne, ...], Listed, Field(min_length=1)]
+    thread_cpu_ns: Annotated[tuple[Count, ...], Listed] | None = None
+    classes: Annotated[tuple[tuple[Count, ...], ...], Listed, Field(min_length=1)]
+    warnings: Annotated[tuple[Text, ...], Listed] = ()
+
+
+class TimedFile(FileAnswer):
+    provider_asked: Text = ""
+    providers_got: Annotated[tuple[Text, ...], Listed] = ()
+    provider_options: dict[Text, Text] | None = None
+    load_ns: Count = 0
+    by_batch: dict[Text, Timing] = {}
+
+
+class Timed(Answer):
+    """Step time: one process of a group."""
+
+    process: Count
+    files: Annotated[tuple[TimedFile, ...], Listed]
+    own_cpu_fraction: Positive = 0.0
+    other_cpu_fraction: Fraction | None = None
+    steal_fraction: Fraction | None = None
+    load_average: Positive | None = None
+    affinity: Annotated[tuple[Count, ...], Listed] | None = None
+
+    @model_validator(mode="after")
+    def _same_rounds(self) -> "Timed":
+        """Files of one process and batch size took the same rounds, else their ratios would mean nothing."""
+        for size in {size for file in self.files for size in file.by_batch}:
+            timings = [file.by_batch[size] for file in self.files if size in file.by_batch]
+            if len({len(timing.samples_ns) for timing in timings}) > 1:
+                raise ValueError(f"files of one process were called unequally often at batch {size}")
+            if any(str(len(batch)) != size for timing in timings for batch in timing.classes):
+                raise ValueError(f"a batch of {size} has another number of answers")
+        return self
+
+    @property
+    def digests(self) -> set[str]:
+        return {file.digest for file in self.files}
+
+    def plain(self) -> Line:
+        """As the measuring program wrote it: what is missing is absent."""
+        said = {name: value for name, value in self.model_dump().items() if value is not None}
+        return {**said, "files": [file.plain() for file in self.files]}
+
+
+class Peak(Answer):
+    """Step memory."""
+
+    batch_size: AtLeastOne
+    import_rss_bytes: Count
+    peak_rss_bytes: Count
+
+
+class Started(Answer):
+    """One process of step start."""
+
+    batch_size: AtLeastOne
+    runtime_import_ns: Count
+    load_ns: Count
+    first_inference_ns: Count
+
+
+class Answers:
+    """A record's header and steps in their forms; a step that failed is a MeasureError with its sentence."""
+
+    def __init__(self, recorded: Recorded, place: str) -> None:
+        """Raises RecordError for what has not its form; `place`: the record's name."""
+        self.header = _read_as(Header, recorded.header, f"{place}:1")
+        self.predicted: dict[str, Predicted | MeasureError] = {}
+        self.proved: dict[str, Proved | MeasureError] = {}
+        """By group."""
+        self.timed: dict[str, list[Timed | MeasureError]] = {}
+        """Group -> its processes."""
+        self.memory: dict[tuple[str, int], Peak | MeasureError] = {}
+        self.started: dict[str, list[Started] | MeasureError] = {}
+        for step, line in recorded.steps.items():
+            self._add(step.split("/"), line, f"{place}, step {step[:100]}")
+
+    def _add(self, step: list[str], line: Line, place: str) -> None:
+        error = MeasureError(str(line["error"])[:1000]) if "error" in line else None
+        answer = line.get("answer")
+        match step:
+            case ["predict", digest]:
+                self.predicted[digest] = error or _read_as(Predicted, answer, place)
+            case ["prove", group]:
+                self.proved[group] = error or _read_as(Proved, answer, place)
+            case ["time", group, _]:
+                self.timed.setdefault(group, []).append(error or _read_as(Timed, answer, place))
+            case ["memory", digest, size] if size.isdecimal():
+                self.memory[digest, int(size)] = error or _read_as(Peak, answer, place)
+            case ["start", digest]:
+                self.started[digest] = error or _processes(answer, place)
+            case _:
+                raise RecordError(f"{place}: this record is damaged: there is no such step.")
+
+    @property
+    def digests(self) -> set[str]:
+        """Every file that an answer is of."""
+        timed = {digest for group in self.timed.values() for t in group if isinstance(t, Timed) for digest in t.digests}
+        return {*self.predicted, *timed, *self.started, *(digest for digest, _ in self.memory)}
+
+
+def _processes(answer: Any, place: str) -> list[Started]:
+    listed = answer.get("processes") if isinstance(answer, dict) else None
+    return [_read_as(Started, each, place) for each in (listed if isinstance(listed, list) and listed else [None])]
+
+
+Form = TypeVar("Form", bound=Answer)
+
+
+def _read_as(form: type[Form], data: Any, place: str) -> Form:
+    """Data in its form. Raises RecordError naming the place and the field that does not fit."""
+    try:
+        return form.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(map(str, first["loc"]))
+        raise RecordError(
+            f"{place}{f', {field}' if field else ''}: this record is damaged: {first['msg']}; copy it from the device "
+            "again."
+        ) from None

@@ -1,0 +1,147 @@
+"""From a device's answers to records: the results folder says whose a file is, the answers what it did there."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kdbench import records
+from kdbench.bundle.answers import Answers, Predicted
+from kdbench.bundle.timings import facts_of
+from kdbench.errors import KdbenchError
+from kdbench.evidence import Results
+from kdbench.merged import is_own
+from kdbench.records import Accuracy, Compression, Environment, Latency, Record, Size
+from kdbench.stages.evaluate import DIRECTIONS
+
+Classes = NDArray[np.int32]
+Row = tuple[str, int]
+"""(case, seed)."""
+
+
+@dataclass(frozen=True)
+class Home:
+    """What a results folder says of its own files."""
+
+    results: Results
+    sizes: Mapping[str, tuple[Size, ...]]
+    """Digest -> its rows, once each."""
+    references: Mapping[Row, dict[str, str]]
+    """Row -> role -> digest of what it was timed beside."""
+
+    def compressions(self, size: Size) -> list[Compression]:
+        """What made a row's file for its target alone: a step whose fields hang on where it runs."""
+        works = [work for work in self.results.of(Compression, size.case) if work.seed == size.seed]
+        return [work for work in works if work.target is not None and work.target == size.target]
+
+    def digest_of(self, case: str, seed: int) -> str | None:
+        """The file of a row; a case of one seed, as a teacher mostly is, answers for every seed."""
+        found = {size.seed: digest for digest, sizes in self.sizes.items() for size in sizes if size.case == case}
+        return found.get(seed, next(iter(found.values())) if len(found) == 1 else None)
+
+
+def own_targets(results: Results) -> tuple[str, ...]:
+    """The targets that the run itself measured."""
+    return tuple(filter(is_own, results.targets))
+
+
+def home(results: Results) -> Home:
+    """A row that has several targets is taken from the first of them with its file."""
+    own = own_targets(results)
+    sizes: dict[str, dict[Row, Size]] = {}
+    references: dict[Row, dict[str, str]] = {}
+    for target in (None, *own):
+        for size in results.of(Size):
+            if size.target == target:
+                sizes.setdefault(size.onnx_sha256 or "", {}).setdefault((size.case, size.seed), size)
+        for latency in results.of(Latency):
+            if latency.target == target:
+                references.setdefault((latency.case, latency.seed), latency.references or {})
+    return Home(results, {digest: tuple(rows.values()) for digest, rows in sizes.items()}, references)
+
+
+@dataclass(frozen=True)
+class Composer:
+    """The records of one device's run."""
+
+    home: Home
+    answers: Answers
+    target: str
+    key: str
+    truth: Classes
+    """True classes of the sample's examples."""
+    split_example_count: int
+    predictions: Mapping[str, str]
+    """Digest -> where its classes lie in the results folder."""
+
+    def records(self) -> list[Record]:
+        """The environment, then each file's, row by row."""
+        return [self._environment(), *(record for digest in self.answers.predicted for record in self._of_file(digest))]
+
+    def _environment(self) -> Environment:
+        header = self.answers.header
+        also = {**header.also, "device": header.device, "versions": header.versions}
+        return Environment(
+            suite=header.suite, key=header.fingerprint, fingerprint=header.fingerprint, facts=header.facts, also=also
+        )
+
+    def _of_file(self, digest: str) -> Iterator[Record]:
+        header = self.answers.header
+        said = {"created_utc": header.created_utc, "fingerprint": header.fingerprint}
+        own: dict[str, Any] = {"target": self.target, "key": self.key, **said}
+        predicted = self.answers.predicted[digest]
+        for size in self.home.sizes[digest]:
+            labels = {name: getattr(size, name) for name in ("suite", "case", "seed", "lineage", "steps")} | own
+            yield replace(size, **own)
+            yield from (replace(work, target=self.target) for work in self.home.compressions(size))
+            if isinstance(predicted, Predicted):
+                yield self._accuracy(size, predicted, labels)
+            else:
+                yield Accuracy(**labels, status="failed", reason=str(predicted))
+            facts = facts_of(self.answers, digest, self.home.references.get((size.case, size.seed), {}))
+            if isinstance(facts, KdbenchError):
+                yield Latency(**labels, status="failed", reason=str(facts))
+            else:
+                yield from (_record({**labels, **fact}) for fact in facts)
+
+    def _accuracy(self, size: Size, predicted: Predicted, labels: dict[str, Any]) -> Accuracy:
+        header, classes = self.answers.header, np.array(predicted.classes, np.int32)
+        right = classes == self.truth
+        row = self.home.results.teacher_of(size.case)
+        teacher = self._classes(self.home.digest_of(row, size.seed) if row is not None else None)
+        origin_digest = (size.origin or {}).get("onnx_sha256")
+        origin = self._classes(origin_digest)
+        return Accuracy(
+            **labels,
+            metric="accuracy",
+            direction=DIRECTIONS["accuracy"],
+            value=float(right.mean()),
+            correct_count=int(right.sum()),
+            example_count=len(classes),
+            split_example_count=self.split_example_count,
+            split="test",
+            runtime=f"{header.runtime} {header.runtime_version} {header.session['provider']}",
+            teacher_agreement_fraction=_share(teacher, classes),
+            origin_value=_share(origin, self.truth),
+            origin_agreement_fraction=_share(origin, classes),
+            home_agreement_fraction=predicted.agreement_fraction,
+            max_abs_home_difference=predicted.max_abs_difference,
+            predictions_path=self.predictions[size.onnx_sha256 or ""],
+            origin_predictions_path=None if origin is None else self.predictions[str(origin_digest)],
+        )
+
+    def _classes(self, digest: str | None) -> Classes | None:
+        found = self.answers.predicted.get(digest or "")
+        return np.array(found.classes, np.int32) if isinstance(found, Predicted) else None
+
+
+def _share(some: Classes | None, others: Classes) -> float | None:
+    return None if some is None else float((some == others).mean())
+
+
+def _record(line: dict[str, Any]) -> Record:
+    known = {name: value for name, value in line.items() if value is not None}
+    return records.from_line(json.dumps({"schema": records.SCHEMA, **known}))

@@ -1,0 +1,228 @@
+"""`kdbench merge`: a device's record becomes columns of a results folder, or a sentence says why it cannot."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kdbench import records
+from kdbench.bundle.answers import Answers, Header, Predicted
+from kdbench.bundle.compose import Composer, Home, home
+from kdbench.bundle.sample import Sample, kept_sample
+from kdbench.errors import KdbenchError, RecordError, StoreError
+from kdbench.evidence import read_results
+from kdbench.measure import jobs
+from kdbench.measure.device import DEVICE, RESERVED, target_name
+from kdbench.measure.host import fingerprint
+from kdbench.measure.record import Recorded, read_record
+from kdbench.merged import FOLDER, DeviceRun, device_records, device_runs, with_devices
+from kdbench.records import Environment, Record
+from kdbench.store import sha256_of
+from kdbench.task_file import read_task
+
+OF_THE_RUNTIME = ("runtime", "runtime_version", "runtime_build", "precision_flags")
+"""Facts that one machine may have several of; all others are the machine's own."""
+
+
+@dataclass(frozen=True)
+class Merging:
+    """What a merge did."""
+
+    target: str
+    row_count: int
+    failed_count: int
+    """Rows of which something failed there."""
+    changed: bool
+    """False where exactly this record was merged before."""
+    warnings: tuple[str, ...]
+
+
+def merge(folder: Path, path: Path, device: str | None = None) -> Merging:
+    """Add a record to a results folder; `device` renames it. Merging the same record again changes nothing.
+
+    Raises RecordError where the record is damaged, of another version, another suite or other models, or its device's
+    name already stands for something else; StoreError where the folder is not as its run left it.
+    """
+    results, task = read_results(folder), read_task(folder)
+    recorded = read_record(path)
+    answers = Answers(recorded, str(path))
+    header = answers.header
+    name = device or header.device
+    _check_header(header, name, path)
+    if header.suite != results.plan.suite:
+        raise RecordError(f"{path} is of suite '{header.suite}', '{folder}' holds '{results.plan.suite}'.")
+    sample = _sample(kept_sample(results, task), header, folder, path)
+    known = home(results)
+    _check_files(known, answers, path)
+    run = _run(header, name, len(sample.index), task.description.example_counts["test"], path)
+    others = device_runs(folder)
+    _check_others(run, others)
+    if run in others and _is_merged(folder, run):
+        return Merging(run.target, *_counts(device_records(folder, run)), False, ())
+    lines = _keep(folder, run, known, answers, sample)
+    return Merging(run.target, *_counts(lines), True, _warnings(recorded, answers, known))
+
+
+def _check_header(header: Header, device: str, path: Path) -> None:
+    """What a header says of itself must be so; only then does any of it name a file."""
+    if fingerprint(header.facts) != header.fingerprint:
+        raise RecordError(f"{path}:1: this record was changed after it was written: its fingerprint is another.")
+    if not DEVICE.fullmatch(device) or device == RESERVED:
+        raise RecordError(
+            f"'{device}' cannot be a device's name: up to 40 lower-case letters, digits and . _ -, and not "
+            f"'{RESERVED}'; give another with --device."
+        )
+    try:
+        jobs.make_job({"schema": jobs.SCHEMA, "action": "describe", **header.session})
+    except KdbenchError as error:
+        raise RecordError(f"{path}:1: {error}") from None
+    if header.target != target_name(header.device, header.session):
+        raise RecordError(f"{path}:1: this record was changed after it was written: its target is another.")
+
+
+def _sample(kept: Sample, header: Header, folder: Path, path: Path) -> Sample:
+    """The examples that the device answered."""
+    if header.sample.digest != kept.digest:
+        raise RecordError(
+            f"{path} comes from a bundle of other data than '{folder}' holds; merge it into the folder it was made of."
+        )
+    if header.sample.example_count > len(kept.index):
+        raise RecordError(f"{path}:1: this record is damaged: it has more examples than the sample.")
+    return kept.part(header.sample.example_count)
+
+
+def _check_files(known: Home, answers: Answers, path: Path) -> None:
+    unknown = sorted(answers.digests - known.sizes.keys())
+    if unknown:
+        raise RecordError(
+            f"{path}: the model {unknown[0][:16]} is none of this folder's{_others(unknown)}; the suite was run again "
+            "since: bundle it anew and run that on the device."
+        )
+    for digest, predicted in answers.predicted.items():
+        if isinstance(predicted, Predicted) and len(predicted.classes) != answers.header.sample.example_count:
+            raise RecordError(f"{path}: this record is damaged: the model {digest[:16]} did not answer every example.")
+    if not answers.predicted:
+        raise RecordError(f"{path} holds no answer yet; let the bundle run on.")
+
+
+def _others(unknown: Sequence[str]) -> str:
+    return f", nor are {len(unknown) - 1} more" if len(unknown) > 1 else ""
+
+
+def _run(header: Header, device: str, examples: int, of: int, path: Path) -> DeviceRun:
+    return DeviceRun(
+        target=target_name(device, header.session),
+        device=device,
+        bundle=header.bundle,
+        fingerprint=header.fingerprint,
+        facts=header.facts,
+        session=header.session,
+        batch_sizes=header.measure.batch_sizes,
+        example_count=examples,
+        split_example_count=of,
+        record_sha256=sha256_of(path),
+    )
+
+
+def _check_others(run: DeviceRun, others: Sequence[DeviceRun]) -> None:
+    """One name for one device, one target for one way of measuring."""
+    for other in others:
+        if other.device == run.device and _machine(other.facts) != _machine(run.facts):
+            raise RecordError(
+                f"the device '{run.device}' is another machine here already ({other.facts.get('cpu')}); name this one "
+                "with --device."
+            )
+        if other.target != run.target:
+            continue
+        differing = [
+            words
+            for words, name in (("runtime", "fingerprint"), ("session", "session"), ("examples", "example_count"))
+            if getattr(other, name) != getattr(run, name)
+        ]
+        if differing:
+            raise RecordError(
+                f"{run.target} is here already with another {' and '.join(differing)}; name this one with --device, or "
+                f"remove {FOLDER}/{other.stem}.json and run the suite again to replace it."
+            )
+
+
+def _machine(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in facts.items() if name not in OF_THE_RUNTIME}
+
+
+def _is_merged(folder: Path, run: DeviceRun) -> bool:
+    """Whether the folder's records have the run's already."""
+    found = {(record.target, record.key) for record in records.read(folder / "records.jsonl")}
+    return (run.target, run.key) in found
+
+
+def _keep(folder: Path, run: DeviceRun, known: Home, answers: Answers, sample: Sample) -> list[Record]:
+    """Write devices/ first, then the records and plan.json: a kill between them is mended by merging again."""
+    place = folder / FOLDER / run.stem
+    found = {digest: each for digest, each in answers.predicted.items() if isinstance(each, Predicted)}
+    paths = {digest: f"{FOLDER}/{run.stem}/{digest[:16]}.npz" for digest in found}
+    composer = Composer(
+        known, answers, run.target, run.key, sample.targets.astype(np.int32), run.split_example_count, paths
+    )
+    lines = composer.records()
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        for digest, predicted in found.items():
+            classes = np.array(predicted.classes, np.int32)
+            np.savez_compressed(folder / paths[digest], test=classes, test_targets=composer.truth)
+        _replace(place.with_name(f"{run.stem}.jsonl"), "".join(records.to_line(line) + "\n" for line in lines))
+        _replace(place.with_name(f"{run.stem}.json"), run.model_dump_json(indent=1))
+        _put(folder, lines)
+        _plan(folder)
+    except OSError as error:
+        raise StoreError(f"cannot write '{folder}' ({error.strerror}); make room, then merge again.") from None
+    return lines
+
+
+def _put(folder: Path, lines: Sequence[Record]) -> None:
+    """The run's records at the end of the folder's, in place of an earlier state of the same run."""
+    path = folder / "records.jsonl"
+    replaced = {(line.target, line.key) for line in lines if not isinstance(line, Environment)}
+    rest = [line for line in records.read(path) if (line.target, line.key) not in replaced]
+    known = {line.fingerprint for line in rest if isinstance(line, Environment)}
+    new = [line for line in lines if not (isinstance(line, Environment) and line.fingerprint in known)]
+    _replace(path, "".join(records.to_line(line) + "\n" for line in (*rest, *new)))
+
+
+def _plan(folder: Path) -> None:
+    path = folder / "plan.json"
+    if path.is_file():
+        about = with_devices(json.loads(path.read_text(encoding="utf-8")), device_runs(folder))
+        _replace(path, json.dumps(about, indent=1))
+
+
+def _replace(path: Path, text: str) -> None:
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)
+
+
+def _counts(lines: Sequence[Record]) -> tuple[int, int]:
+    """Rows, and those of them of which something failed."""
+    rows = {(line.case, line.seed) for line in lines if not isinstance(line, Environment)}
+    failed = {(line.case, line.seed) for line in lines if line.status != "ok"}
+    return len(rows), len(failed)
+
+
+def _warnings(recorded: Recorded, answers: Answers, known: Home) -> tuple[str, ...]:
+    """What the reader of the merged table should know."""
+    found = []
+    if not recorded.finished:
+        found.append("the run was stopped before its end; what was finished is merged.")
+    for digest, predicted in answers.predicted.items():
+        if isinstance(predicted, Predicted) and predicted.agreement_fraction < 1:
+            size = known.sizes[digest][0]
+            found.append(
+                f"{size.case}, seed {size.seed}, gives {1 - predicted.agreement_fraction:.1%} of the examples another "
+                f"class there than here (largest difference of an output {predicted.max_abs_difference:.2g})."
+            )
+    return tuple(found)

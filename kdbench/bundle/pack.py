@@ -1,0 +1,278 @@
+"""`kdbench bundle`: models, inputs, expected outputs and the measuring program in one file, always the same bytes."""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kdbench import __version__, measure
+from kdbench.bundle.rows import File, choose_target, chosen_files, groups
+from kdbench.bundle.sample import Sample, kept_sample
+from kdbench.errors import MeasureError, StoreError
+from kdbench.evidence import Results, read_results
+from kdbench.evidence.results import Predictions
+from kdbench.measure import jobs
+from kdbench.measure.archive import FOLDER, MANIFEST, SCHEMA
+from kdbench.measure.passage import STARTS
+from kdbench.records import Accuracy, Latency
+from kdbench.schema import MeasureEntry
+from kdbench.stages.evaluate import PREDICTION_BATCH
+from kdbench.stages.measure import rule as timing_rule
+from kdbench.stats import median_of_process_medians
+from kdbench.task_file import read_task
+
+LEAST_AGREEMENT = 0.99
+"""Of the classes recorded and those computed at bundling. Near ties fall otherwise in another runtime, on another
+processor, or (dynamic quantization) in a batch of other neighbours; a wrong file or wrong inputs fall far below."""
+
+MOST_BYTES = 2**31 - 2**26
+"""Of models: zipfile writes archives over 2 GiB in a form that no Python before 3.13 starts (python/cpython#89739)."""
+
+SETTINGS = ("processes", "calls", "seconds", "memory", "start")
+"""Fields of a suite's measure entry that hold on a device too."""
+
+PLAIN = {"provider": "cpu", "threads_intra": 1, "threads_inter": 1, "graph_optimization": "all", "precision": "fp32"}
+"""How expected outputs are computed, and how the device runs files where nothing else is asked."""
+
+START = """import sys
+
+if sys.version_info < (3, 9):
+    sys.stderr.write("this bundle needs Python 3.9 or newer, this is %s.\\n" % sys.version.split()[0])
+    sys.exit(2)
+
+from kdbench.measure.device import main
+
+sys.exit(main(sys.argv[0], sys.argv[1:], "{digest}"))
+"""
+"""The bundle's __main__.py, which any Python can read; the digest is the manifest's."""
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What of a results folder is bundled; by default everything."""
+
+    cases: Sequence[str] = ()
+    seeds: Sequence[str] = ()
+    batch_sizes: Sequence[int] = ()
+    target: str | None = None
+    examples: int | None = None
+
+
+@dataclass(frozen=True)
+class Bundled:
+    """A bundle that was written."""
+
+    path: Path
+    digest: str
+    byte_count: int
+    model_count: int
+    row_count: int
+    example_count: int
+    process_count: int
+    """So many fresh processes the device starts."""
+    seconds: float
+    """What those that time take, beside their start, on a device as fast as this one."""
+    notes: tuple[str, ...]
+
+
+def bundle(folder: Path, out: Path, asked: Asked | None = None) -> Bundled:
+    """Write `out` from a results folder alone.
+
+    Raises UnknownName for cases, seeds and targets that it lacks, StoreError where its files are not as recorded or
+    answer otherwise here, MeasureError where they do not run.
+    """
+    asked = asked or Asked()
+    results, task = read_results(folder), read_task(folder)
+    target = choose_target(results, asked.target)
+    files = chosen_files(results, target, asked.cases, asked.seeds)
+    sample = kept_sample(results, task).part(asked.examples)
+    inputs = _npz(sample.inputs)
+    expected = _expected(files, inputs)
+    notes = _check(results, target, files, sample, expected)
+    if sum(file.path.stat().st_size for file in files) > MOST_BYTES:
+        raise StoreError(
+            "these models take more than the 2 GB that Python starts from one file; name fewer with --case."
+        )
+    carried = {file.digest: file.path.read_bytes() for file in files}
+    carried |= {_sha256(data): data for data in (inputs, *map(_npy, expected.values()))}
+    said = _manifest(results, target, files, sample, expected, asked.batch_sizes)
+    said["files"] = {digest: len(data) for digest, data in sorted(carried.items())}
+    said["sample"]["inputs"] = _sha256(inputs)
+    manifest = json.dumps(said, indent=1, sort_keys=True, allow_nan=False).encode()
+    _write(out, manifest, carried)
+    return Bundled(
+        path=out,
+        digest=_sha256(manifest),
+        byte_count=out.stat().st_size,
+        model_count=len(files),
+        row_count=sum(len(file.rows) for file in files),
+        example_count=len(sample.index),
+        process_count=_process_count(said),
+        seconds=said["measure"]["seconds"],
+        notes=tuple(notes),
+    )
+
+
+def _process_count(said: Json) -> int:
+    measure, models = said["measure"], len(said["models"])
+    memory = models * len(measure["batch_sizes"]) if measure["memory"] else 0
+    processes: int = measure["processes"]
+    return models + memory + STARTS * len(measure["start"]) + len(said["groups"]) * (1 + processes)
+
+
+def _expected(files: Sequence[File], inputs: bytes) -> dict[str, NDArray[np.float32]]:
+    """Digest -> logits (N, C) as onnxruntime's CPU provider gives them here, in a process of its own."""
+    with tempfile.TemporaryDirectory() as scratch:
+        place = Path(scratch)
+        (place / "inputs.npz").write_bytes(inputs)
+        named = [{"digest": file.digest, "path": str(file.path)} for file in files]
+        job = {**PLAIN, "schema": jobs.SCHEMA, "action": "predict", "batch_size": PREDICTION_BATCH, "files": named}
+        program = measure.pack(place / "measure.pyz")
+        answer = measure.run_job({**job, "inputs": str(place / "inputs.npz")}, place / "out", program)
+        for entry in answer["files"]:
+            if "error" in entry:
+                raise MeasureError(entry["error"])
+        return {file.digest: np.load(place / "out" / f"{file.digest}.npy") for file in files}
+
+
+def _check(
+    results: Results,
+    target: str,
+    files: Sequence[File],
+    sample: Sample,
+    expected: dict[str, NDArray[np.float32]],
+) -> list[str]:
+    """Compare with what the run recorded; notes on the files that differ a little. Raises StoreError."""
+    tests = [record for record in results.of(Accuracy) if record.target == target and record.split == "test"]
+    recorded = {(record.case, record.seed): results.predictions(record.predictions_path, "test") for record in tests}
+    notes = []
+    for file in files:
+        for row in file.rows:
+            agreement = _agreement(results.folder, row, recorded.get(row), sample, expected[file.digest])
+            if agreement < LEAST_AGREEMENT:
+                raise StoreError(
+                    f"{row[0]}, seed {row[1]}, gives {1 - agreement:.1%} of the sample another class here than was "
+                    "recorded; run the suite again on this machine, then bundle."
+                )
+            if agreement < 1:
+                notes.append(f"{row[0]}, seed {row[1]}, gives {1 - agreement:.1%} of the sample another class here.")
+    return notes
+
+
+def _agreement(
+    folder: Path,
+    row: tuple[str, int],
+    found: Predictions | None,
+    sample: Sample,
+    logits: NDArray[np.float32],
+) -> float:
+    if found is None:
+        raise StoreError(f"'{folder}' has no predictions of {row[0]}, seed {row[1]}; run the suite again.")
+    classes, targets = found
+    if sample.index.max() >= len(targets) or not np.array_equal(targets[sample.index], sample.targets):
+        raise StoreError(f"the sample in '{folder}' is not of the data that was tested; run the suite again.")
+    return float((classes[sample.index] == logits.argmax(1)).mean())
+
+
+def _manifest(
+    results: Results,
+    target: str,
+    files: Sequence[File],
+    sample: Sample,
+    expected: dict[str, NDArray[np.float32]],
+    batch_sizes: Sequence[int],
+) -> Json:
+    """Everything but `files` and the digest of the inputs."""
+    entry = results.plan.measure.get(target, {})
+    default = MeasureEntry(provider="cpu")
+    sizes = list(batch_sizes or entry.get("batch_sizes") or default.batch_sizes)
+    settings = {name: entry.get(name, getattr(default, name)) for name in SETTINGS}
+    rule, processes = timing_rule(settings), settings["processes"]
+    return {
+        "schema": SCHEMA,
+        "kdbench": __version__,
+        "suite": results.plan.suite,
+        "models": [
+            {"digest": file.digest, "expected": _sha256(_npy(expected[file.digest])), "rows": file.rows}
+            for file in files
+        ],
+        "groups": groups(files),
+        "sample": {
+            "digest": sample.digest,
+            "index": sample.index.tolist(),
+            "targets": sample.targets.tolist(),
+            "batch_size": PREDICTION_BATCH,
+        },
+        "session": entry.get("session") or PLAIN,
+        "measure": {
+            "batch_sizes": sizes,
+            "processes": processes,
+            "memory": settings["memory"],
+            "start": _first_of_cases(files) if settings["start"] else [],
+            "rule": rule,
+            "seconds": processes * len(files) * len(sizes) * _seconds(results, target, sizes, rule),
+        },
+        "program": {name: _sha256(data) for name, data in measure.sources().items()},
+    }
+
+
+def _first_of_cases(files: Sequence[File]) -> list[str]:
+    """One file a case, that of its first seed: seeds differ in their weights, which a start does not see."""
+    first: dict[str, tuple[int, str]] = {}
+    for file in files:
+        for case, seed in file.rows:
+            first[case] = min(first.get(case, (seed, file.digest)), (seed, file.digest))
+    return list(dict.fromkeys(digest for _, digest in first.values()))
+
+
+def _seconds(results: Results, target: str, sizes: Sequence[int], rule: dict[str, int]) -> float:
+    """What timing one file at one batch size takes a process here, on average; at least what the rule asks for."""
+    timed = [r for r in results.of(Latency) if r.target == target and r.batch_size in sizes and r.samples_ns]
+    medians = [median_of_process_medians(record.samples_ns or ()) for record in timed]
+    per_call = float(np.mean(medians)) if medians else 0.0
+    return max(rule["min_calls"] * per_call, rule["min_ns"]) / 1e9
+
+
+def _write(out: Path, manifest: bytes, carried: dict[str, bytes]) -> None:
+    """The archive: everything stored, sorted and dated 1980, so that equal content is equal bytes."""
+    members = {**measure.sources(), MANIFEST: manifest, **{FOLDER + name: data for name, data in carried.items()}}
+    members["__main__.py"] = START.replace("{digest}", _sha256(manifest)).encode()
+    unfinished = out.with_name(f"{out.name}.{os.getpid()}")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(unfinished, "w") as archive:
+            for name in sorted(members):
+                archive.writestr(zipfile.ZipInfo(name), members[name])
+        os.replace(unfinished, out)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        raise StoreError(f"cannot write '{out}' ({error.strerror}); name another file with -o.") from None
+
+
+def _npz(arrays: dict[str, NDArray[np.float32]]) -> bytes:
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # numpy types only its flag
+    return file.getvalue()
+
+
+def _npy(array: NDArray[np.float32]) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

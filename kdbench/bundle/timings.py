@@ -1,0 +1,116 @@
+"""A device's answers about one file as the facts a run here would have of it, by the measure stage's own rules."""
+
+from typing import Any
+
+import numpy as np
+
+from kdbench.bundle.answers import Answers, Peak, Predicted, Proved, ProvedFile, Started, Timed, TimedFile
+from kdbench.errors import KdbenchError, MeasureError, RecordError
+from kdbench.stages import _facts
+
+UNPROVED = MeasureError("the run was stopped before it was proved which provider runs it.")
+
+
+def facts_of(answers: Answers, digest: str, wanted: dict[str, str]) -> "list[dict[str, Any]] | KdbenchError":
+    """Latency, memory and start of a file, or why it has none; nothing where the run was stopped before.
+
+    `wanted`: role -> digest of what it is compared with. Raises RecordError where answers contradict one another.
+    """
+    predicted = answers.predicted.get(digest)
+    if not isinstance(predicted, Predicted):
+        return predicted or []
+    group = _group(answers, digest, set(wanted.values()))
+    if group is None:
+        return []
+    proof, timed = answers.proved.get(group, UNPROVED), []
+    for answer in (proof, *answers.timed[group]):
+        if isinstance(answer, MeasureError):
+            return answer
+        if isinstance(answer, Timed):
+            timed.append(answer)
+    assert isinstance(proof, Proved)
+    references = {role: other for role, other in wanted.items() if _ran(other, proof, timed)}
+    _check(answers, proof, timed, {digest, *references.values()})
+    asked = _facts.Asked(digest, references, _settings(answers, digest), np.array(predicted.classes, np.int32))
+    return _facts.facts(asked, _heard(answers, timed, proof))
+
+
+def _group(answers: Answers, digest: str, references: set[str]) -> str | None:
+    """The group in which a file was timed beside most of what it is compared with."""
+    together = {
+        group: set.union(set(), *(timed.digests for timed in processes if isinstance(timed, Timed)))
+        for group, processes in answers.timed.items()
+    }
+    fitting = [group for group, members in together.items() if digest in members or not members]
+    return max(fitting, key=lambda group: len(references & together[group]), default=None)
+
+
+def _ran(digest: str, proof: Proved, timed: list[Timed]) -> bool:
+    """Whether a reference can be compared with; where it failed, that is its own row's trouble."""
+    entries = [*_timed(digest, timed), *_proved(digest, proof)]
+    return len(entries) == 1 + len(timed) and not any(file.error for file in entries)
+
+
+def _timed(digest: str, timed: list[Timed]) -> list[TimedFile]:
+    return [file for answer in timed for file in answer.files if file.digest == digest]
+
+
+def _proved(digest: str, proof: Proved) -> list[ProvedFile]:
+    return [file for file in proof.files if file.digest == digest]
+
+
+def _check(answers: Answers, proof: Proved, timed: list[Timed], digests: set[str]) -> None:
+    """Raises RecordError where what belongs together does not fit together."""
+    measure = answers.header.measure
+    sizes = {str(size) for size in measure.batch_sizes}
+    for digest in digests:
+        entries, proved = _timed(digest, timed), _proved(digest, proof)
+        if len(entries) != len(timed) or len(proved) != 1:
+            raise _contradiction(answers, digest, "it is not in every process of its group")
+        measured = [set(file.by_batch) for file in entries if not file.error]
+        measured += [set(file.by_batch) for file in proved if not file.error]
+        if any(found != sizes for found in measured):
+            raise _contradiction(answers, digest, "its batch sizes are not those that were asked for")
+        for size in sizes if not any(file.error for file in entries) else ():
+            timings = [file.by_batch[size] for file in entries]
+            if any(len(timing.samples_ns) % measure.round_call_count for timing in timings):
+                raise _contradiction(answers, digest, "its calls are no whole rounds")
+            if len({bool(timing.thread_cpu_ns) for timing in timings}) > 1:
+                raise _contradiction(answers, digest, "only some of its processes read their processor time")
+
+
+def _contradiction(answers: Answers, digest: str, what: str) -> RecordError:
+    return RecordError(
+        f"the record of {answers.header.device} contradicts itself: of the file {digest[:16]}, {what}; run the bundle "
+        "again."
+    )
+
+
+def _settings(answers: Answers, digest: str) -> dict[str, Any]:
+    measure = answers.header.measure
+    session = {"threads_intra": 1, "threads_inter": 1, "graph_optimization": "all", **answers.header.session}
+    return {
+        "target": {"session": session, "python": None},
+        "batch_sizes": measure.batch_sizes,
+        "memory": all((digest, size) in answers.memory for size in measure.batch_sizes),
+        "start": digest in answers.started,
+        "energy": False,
+        "repeat": 0,
+    }
+
+
+def _heard(answers: Answers, timed: list[Timed], proof: Proved) -> _facts.Heard:
+    header = answers.header
+    named = {"runtime": header.runtime, "runtime_version": header.runtime_version}
+    return _facts.Heard(
+        processes=[{**answer.plain(), **named} for answer in timed],
+        proof=proof.plain,
+        memory={at: peak.model_dump() if isinstance(peak, Peak) else peak for at, peak in answers.memory.items()},
+        start={digest: _plain(found) for digest, found in answers.started.items()},
+        energy={},
+        round_call_count=header.measure.round_call_count,
+    )
+
+
+def _plain(found: "list[Started] | MeasureError") -> "list[dict[str, Any]] | MeasureError":
+    return found if isinstance(found, MeasureError) else [each.model_dump() for each in found]

@@ -1,0 +1,69 @@
+"""Verbs that carry models to other devices and their records home: bundle, merge."""
+
+from pathlib import Path
+
+import click
+
+from kdbench.cli._shared import case_option, report, seed_option
+
+
+@click.command("bundle")
+@click.argument("results", type=click.Path(path_type=Path, file_okay=False))
+@case_option
+@seed_option
+@click.option("--batch-size", "batch_sizes", type=click.IntRange(1), multiple=True, metavar="N",
+              help="Time these batch sizes; repeatable.  [default: the suite's]")  # fmt: skip
+@click.option("--examples", type=click.IntRange(1), metavar="N", help="Test examples to carry.  [default: all kept]")
+@click.option(
+    "--target", metavar="ID", help="Whose files, where targets have files of their own.  [default: the first]"
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="FILE")
+def bundle_command(
+    results: Path,
+    cases: tuple[str, ...],
+    seeds: tuple[str, ...],
+    batch_sizes: tuple[int, ...],
+    examples: int | None,
+    target: str | None,
+    output: Path,
+) -> None:
+    """Pack models, inputs, expected outputs and the measuring program into one file for another device.
+
+    There `python FILE --out record.jsonl` measures them (Python 3.9 or newer, numpy, an onnxruntime); `kdbench merge`
+    brings the record home. Baselines and teachers always go along. A bundle is a program: one from somebody you do not
+    trust is measured by your own with `python -m kdbench.measure.device FILE --out record.jsonl`.
+    """
+    from kdbench import units
+    from kdbench.bundle import Asked, bundle
+
+    made = bundle(results, output, Asked(cases, seeds, batch_sizes, target, examples))
+    for note in made.notes:
+        click.echo(note, err=True)
+    click.echo(
+        f"{made.model_count} models of {made.row_count} rows, {made.example_count} examples: {made.path} "
+        f"({units.size(made.byte_count)}, SHA-256 of its manifest {made.digest[:16]})."
+    )
+    click.echo(
+        f"{made.process_count} processes will run there; of their time, timed calls are about "
+        f"{units.duration(made.seconds * 1e9)} on a device as fast as this one."
+    )
+    click.echo(f"On the device: python {made.path.name} --out record.jsonl")
+
+
+@click.command("merge")
+@click.argument("results", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("record", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--device", metavar="NAME", help="What tables call the device.  [default: as it called itself]")
+def merge_command(results: Path, record: Path, device: str | None) -> None:
+    """Add what a bundle recorded on a device to a results folder, and make its report again."""
+    from kdbench.bundle import merge
+
+    made = merge(results, record, device)
+    for warning in made.warnings:
+        click.echo(warning, err=True)
+    if made.changed:
+        failed = f", {made.failed_count} of them failed there in part" if made.failed_count else ""
+        click.echo(f"{made.target}: {made.row_count} rows{failed}.")
+        click.echo(f"Report: {report(results)}")
+    else:
+        click.echo(f"{made.target}: this record was merged already; nothing is changed.")
