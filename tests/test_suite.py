@@ -61,6 +61,7 @@ def written(folder: Path, data: Any) -> Suite:
 @pytest.mark.parametrize("name", sorted(path.name for path in SUITES.glob("*.yaml")))
 def test_every_suite_of_the_repository_loads(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KDBENCH_DATA", "/data")
+    monkeypatch.setenv("KDBENCH_OPENVINO_PYTHON", "/envs/openvino/bin/python")
     found = load(SUITES / name)
     assert found.name == Path(name).stem
     assert found.about

@@ -255,7 +255,11 @@ def test_an_unknown_name_comes_with_the_nearest_known_one(old: str, new: str, ex
         ("batch_sizes: [1, 32]", "batch_sizes: [0]", "s.yaml:21: measure.0.batch_sizes.0: must be > 0, got 0."),
         ("threads: [1]", "threads: [1, 1]", "s.yaml:21: measure.0.threads: 1 is given twice."),
         ("threads: [1]", "processes: 2", "s.yaml:21: measure.0.processes: must be >= 3, got 2."),
-        ("threads: [1]", "precisions: [fp8]", "s.yaml:21: measure.0.precisions.0: must be 'fp32', got 'fp8'."),
+        (
+            "threads: [1]",
+            "precisions: [fp8]",
+            "s.yaml:21: measure.0.precisions: provider cpu offers precision fp32, got 'fp8'.",
+        ),
     ],
 )
 def test_what_does_not_fit_together_is_one_sentence(old: str, new: str, expected: str) -> None:

@@ -114,9 +114,14 @@ def choose(
         baseline=found.results.plan.baseline,
         devices=tuple(device for device, _ in made),
         one_for_all=one_for_all([ranking for _, ranking in made]),
-        untimed=() if targets else tuple(t for t in found.targets if t not in {timed for timed, _ in found.settings}),
+        untimed=() if targets else _untimed(found),
         resample_count=resample_count,
     )
+
+
+def _untimed(found: Evidence) -> tuple[str, ...]:
+    known = {target for target, _ in found.settings} | found.results.reference_targets
+    return tuple(target for target in found.targets if target not in known)
 
 
 def suite_limits(found: Evidence) -> SuiteLimits:
@@ -132,10 +137,16 @@ def suite_limits(found: Evidence) -> SuiteLimits:
 def _settings(
     found: Evidence, at: dict[str, Limits], targets: Collection[str], batch_sizes: Collection[int]
 ) -> list[Setting]:
-    timed = list(dict.fromkeys(target for target, _ in found.settings))
+    references = found.results.reference_targets
+    timed = [t for t in dict.fromkeys(target for target, _ in found.settings) if t not in references]
     if not timed:
-        raise KdbenchError(f"nothing was timed in '{found.results.folder}', so nothing can be chosen.")
+        what = "nothing but references was timed" if found.settings else "nothing was timed"
+        raise KdbenchError(f"{what} in '{found.results.folder}', so nothing can be chosen.")
     for target in targets:
+        if target in references:
+            raise KdbenchError(
+                f"nobody deploys to '{target}', it is timed for reference; choose on {', '.join(timed)}."
+            )
         if target not in timed:
             raise KdbenchError(f"nothing was timed on a target '{target}'. {nearest(target, timed)}")
     kept = [target for target in timed if target in (targets or timed)]

@@ -6,7 +6,7 @@ import sys
 import click
 
 from kdbench import __version__
-from kdbench.cli import keeping, names, results, suites
+from kdbench.cli import devices, gate, keeping, machine, names, results, selfcheck, suites
 from kdbench.errors import KdbenchError
 
 BAD_INPUT = 2
@@ -23,9 +23,12 @@ def cli() -> None:
 
 
 for verb in (
-    *(suites.run, suites.plan_command, suites.validate),
+    *(suites.run, suites.measure_command, suites.plan_command, suites.validate),
     *(names.list_command, names.describe, names.schema),
     *(results.render, results.load, results.choose_command, results.get_command, keeping.store_command),
+    *(gate.check_command, gate.baseline, selfcheck.selfcheck_command),
+    machine.doctor,
+    *(devices.bundle_command, devices.merge_command),
 ):
     cli.add_command(verb)
 

@@ -39,6 +39,11 @@ class AccuracyView:
     agreement: float | None
     """Mean share of test examples on which it and the teacher give the same class."""
     example_count: int
+    split_example_count: int | None
+    """How many examples the whole split has, where a device answered a sample of it."""
+    home_agreement: float | None
+    """On a device: share of its examples with the class that was given where its files came from; the least of all
+    seeds."""
     seeds: tuple[int, ...]
 
 
@@ -83,6 +88,7 @@ def answers_by_case(results: Results, target: str, split: str = SPLIT) -> dict[s
 def _view(found: BySeed, difference: Difference | None, taught: Difference | None, group: str) -> AccuracyView:
     agreements = [answers.record.teacher_agreement_fraction for answers in found.values()]
     known = [value for value in agreements if value is not None]
+    home = [answers.record.home_agreement_fraction for answers in found.values()]
     return AccuracyView(
         estimate=mean_interval([answers.value for answers in found.values()]),
         difference=difference,
@@ -90,6 +96,8 @@ def _view(found: BySeed, difference: Difference | None, taught: Difference | Non
         letters=group,
         agreement=float(np.mean(known)) if known else None,
         example_count=max(answers.record.example_count or 0 for answers in found.values()),
+        split_example_count=max(answers.record.split_example_count or 0 for answers in found.values()) or None,
+        home_agreement=min((value for value in home if value is not None), default=None),
         seeds=tuple(found),
     )
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from kdbench.evidence.accuracy import SPLIT, Answers, compare
 from kdbench.evidence.intervals import Difference, Estimate
-from kdbench.evidence.latency import BASELINE, LatencyView
-from kdbench.evidence.results import Results, baseline_of
+from kdbench.evidence.latency import ORIGIN, LatencyView
+from kdbench.evidence.results import Results
 from kdbench.evidence.training import Cost, stage_times
 from kdbench.records import Accuracy, Compression, Size
 
@@ -80,7 +80,7 @@ def _view(
     return CompressionView(
         ratio={form: ratio for form, field in FORMS.items() if (ratio := _ratio(sizes, field)) is not None},
         mac_counts=_mac_counts(sizes),
-        speedup=_speedup(results, name, target, timed),
+        speedup=_speedup(name, timed),
         difference=_difference(results, tested),
         agreement=_agreement(tested),
         losses=class_losses(results, tested),
@@ -104,33 +104,13 @@ def _mac_counts(sizes: Sequence[Size]) -> tuple[float, float] | None:
     return before, after
 
 
-def _speedup(
-    results: Results, name: str, target: str, timed: Mapping[int, Mapping[str, LatencyView]]
-) -> dict[int, Estimate]:
-    """Over the baseline's file, which was timed in the same rounds, where that is the same network.
-
-    Its weights are another training's, which changes no latency.
-    """
-    if not _baseline_is_same_network(results, name, target):
-        return {}
+def _speedup(name: str, timed: Mapping[int, Mapping[str, LatencyView]]) -> dict[int, Estimate]:
+    """Over the same seed's uncompressed file, which was timed in the same rounds."""
     return {
-        batch: views[name].speedup[BASELINE]
+        batch: views[name].speedup[ORIGIN]
         for batch, views in timed.items()
-        if name in views and BASELINE in views[name].speedup
+        if name in views and ORIGIN in views[name].speedup
     }
-
-
-def _baseline_is_same_network(results: Results, name: str, target: str) -> bool:
-    """Whether the baseline has as many parameters and multiply-accumulates as the uncompressed student."""
-    case = results.plan.cases.get(name)
-    baseline = baseline_of(results.plan, case) if case is not None else results.plan.baseline
-    theirs = {_network(vars(record)) for record in results.of(Size, baseline) if record.target in (target, None)}
-    origins = [record.origin for record in results.of(Size, name) if record.target in (target, None)]
-    return bool(origins) and all(origin is not None and {_network(origin)} == theirs for origin in origins)
-
-
-def _network(said: Mapping[str, object]) -> tuple[object, object]:
-    return said.get("parameter_count"), said.get("mac_count")
 
 
 def _difference(results: Results, tested: Sequence[Accuracy]) -> Difference | None:

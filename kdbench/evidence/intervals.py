@@ -5,7 +5,11 @@ Obuchowski, Rockette 1995: both readers and cases random and crossed; here they 
 Hillis 2007 (Statistics in Medicine 26): the degrees of freedom of that model, ddf_H.
 Gallas, Bandos, Samuelson, Wagner 2009: the variance of a mean over two crossed random factors.
 Satterthwaite 1946: the degrees of freedom of a sum of variances.
+Welch 1938: two means whose noise is independent and not alike.
 Holm 1979: the step-down adjustment.
+McNemar 1947: two files' answers to the same examples.
+Clopper, Pearson 1934: the exact interval of a rate.
+Zou, Donner 2008 (Statistics in Medicine 27): an interval from those of two parts measured apart.
 
 `python tests/simulation` shows the level of each and what it can see (report/statistics/interval-level.md).
 The seed variance is not pooled over cases: over seeds a quantized student goes with its baseline, a distilled one its
@@ -18,7 +22,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtr, stdtrit
+from scipy.special import bdtrc, betaincinv, stdtr, stdtrit
 
 Spread = tuple[float, float]
 """A mean's standard error and its degrees of freedom."""
@@ -27,6 +31,8 @@ LEVEL = 0.95
 """Of every interval."""
 FEWEST = 3
 """Seeds (or processes) below which there is no interval; the values themselves are shown."""
+STILL = 1e-9
+"""A standard error below it is rounding: such values do not vary."""
 
 
 @dataclass(frozen=True)
@@ -105,11 +111,35 @@ def example_half(rate: float, example_count: int) -> float:
     return quantile(math.inf) * math.sqrt(rate * (1 - rate) / example_count)
 
 
+def rate_interval(count: int, of: int) -> tuple[float, float]:
+    """The exact interval of a rate, `count` of `of` independent trials (Clopper, Pearson 1934).
+
+    Where none or all of them counted, the whole 1 - LEVEL lies on the only side there is.
+    """
+    tail = 1 - LEVEL if count in (0, of) else (1 - LEVEL) / 2
+    low = float(betaincinv(count, of - count + 1, tail)) if count else 0.0
+    high = float(betaincinv(count + 1, of - count, 1 - tail)) if count < of else 1.0
+    return low, high
+
+
 def from_logs(logs: Estimate) -> Estimate:
     """An estimate of logarithms, as the numbers themselves (a geometric mean and its interval)."""
     low = None if logs.low is None else math.exp(logs.low)
     high = None if logs.high is None else math.exp(logs.high)
     return Estimate(math.exp(logs.value), low, high, tuple(math.exp(value) for value in logs.values))
+
+
+def quotient(one: Estimate, other: Estimate) -> Estimate:
+    """one / other of two positive numbers that were measured apart, so whose noise is independent.
+
+    Of the logarithms' difference each end takes the squares of both parts' distances to theirs (Zou, Donner 2008).
+    """
+    value = one.value / other.value
+    if one.low is None or one.high is None or other.low is None or other.high is None:
+        return Estimate(value, None, None, (value,))
+    down = math.hypot(math.log(one.value / one.low), math.log(other.high / other.value))
+    up = math.hypot(math.log(one.high / one.value), math.log(other.value / other.low))
+    return Estimate(value, value * math.exp(-down), value * math.exp(up), (value,))
 
 
 def grid_interval(values: NDArray[np.float64]) -> Estimate:
@@ -120,12 +150,39 @@ def grid_interval(values: NDArray[np.float64]) -> Estimate:
     Of what is there fewer than FEWEST times nothing is said; the estimate's own values are one a process.
     """
     mean, by_process = float(values.mean()), tuple(values.mean(axis=0).tolist())
-    by_seed = tuple(values.mean(axis=1).tolist())
-    spreads = [_spread(several) for several in (by_seed, by_process) if len(several) >= FEWEST]
+    spreads = _factors(values)
     if not spreads:
         return Estimate(mean, None, None, by_process)
     half = max(quantile(df) * error for error, df in [*spreads, _sum(spreads)])
     return Estimate(mean, mean - half, mean + half, by_process)
+
+
+def grid_p(values: NDArray[np.float64]) -> float | None:
+    """Two-sided p of a mean of 0 of values[seed, process]: below 1 - LEVEL where `grid_interval` leaves 0 out.
+
+    None where that gives no interval, and where the values never vary, which says nothing of their noise.
+    """
+    return _mean_p(float(values.mean()), _factors(values))
+
+
+def apart_grids_p(one: NDArray[np.float64], other: NDArray[np.float64]) -> float | None:
+    """The same of the difference of two means, each over seeds and processes of its own: all their variances add.
+
+    Never surer than any of those alone (Welch's test, with Satterthwaite's degrees of freedom).
+    """
+    return _mean_p(float(one.mean() - other.mean()), [*_factors(one), *_factors(other)])
+
+
+def _mean_p(mean: float, spreads: Sequence[Spread]) -> float | None:
+    if max((error for error, _ in spreads), default=0.0) < STILL:
+        return None
+    return max(_p_of(mean, error, df) for error, df in [*spreads, _sum(spreads)])
+
+
+def _factors(values: NDArray[np.float64]) -> list[Spread]:
+    """Of the mean over seeds and of that over processes; each where there are enough of them."""
+    means = (values.mean(axis=1).tolist(), values.mean(axis=0).tolist())
+    return [_spread(several) for several in means if len(several) >= FEWEST]
 
 
 def _spread(values: Sequence[float]) -> Spread:
@@ -158,6 +215,15 @@ def paired_difference(differences: NDArray[np.float64]) -> Difference:
     half = max(quantile(df) * error for error, df in spreads)
     p = max(_p_of(mean, error, df) for error, df in spreads)
     return Difference(mean, mean - half, mean + half, p, tuple(by_seed.tolist()), m)
+
+
+def sign_test(lost: int, won: int) -> float:
+    """How often chance alone loses as many or more: P(Binomial(lost + won, 1/2) >= lost), exact and one-sided.
+
+    Of two files' answers to the same examples, `lost` those that only the first got right, `won` only the second: the
+    exact form of McNemar's test.
+    """
+    return 1.0 if lost == 0 else float(bdtrc(lost - 1, lost + won, 0.5))
 
 
 def seed_difference(values: Sequence[float]) -> Difference:

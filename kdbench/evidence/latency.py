@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kdbench import stats
 from kdbench.errors import RecordError
 from kdbench.evidence.intervals import Estimate, from_logs, grid_interval
 from kdbench.records import Latency
 
-BASELINE, TEACHER = "baseline", "teacher"
+BASELINE, TEACHER, ORIGIN = "baseline", "teacher", "origin"
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class LatencyView:
     """Of all samples; None where they are too few."""
     p99_ns: float | None
     speedup: dict[str, Estimate]
-    """Over "baseline" and "teacher": reference/this, from rounds that stood side by side."""
+    """Over "baseline", "teacher" and "origin" (the same seed's uncompressed file): reference/this, from rounds that
+    stood side by side; of calls that outlast a scheduler's slice by the thread's own time, where both have it."""
     placed_ns: Estimate
     """For figures: the baseline's pooled latency divided by the speed-up, so free of drift; else `p50_ns`."""
     processes: tuple[tuple[int, ...], ...]
@@ -33,13 +35,15 @@ class LatencyView:
     """Share of convolutions and matrix products that ran in int8; mean over seeds."""
     warnings: tuple[str, ...]
     runtime: str
+    letters: str = ""
+    """Cases at the same setting that share one cannot be told apart in latency; empty where that cannot be said."""
 
 
 def latency_view(records: Sequence[Latency], pooled_baseline_ns: float | None) -> LatencyView:
     """From the records of a case's seeds; `pooled_baseline_ns`: of all cases with its baseline."""
     medians = [[math.log(_median(process)) for process in record.samples_ns or () if process] for record in records]
-    p50 = from_logs(_over_processes_and_seeds(medians))
-    speedup = {role: found for role in (BASELINE, TEACHER) if (found := _speedup(records, role)) is not None}
+    p50 = from_logs(grid_interval(grid(medians)))
+    speedup = {role: found for role in (BASELINE, TEACHER, ORIGIN) if (found := _speedup(records, role)) is not None}
     processes = _pooled(records)
     samples = [sample for process in processes for sample in process]
     int8 = [r.int8_kernel_fraction for r in records if r.int8_kernel_fraction is not None]
@@ -59,7 +63,10 @@ def latency_view(records: Sequence[Latency], pooled_baseline_ns: float | None) -
 def pooled_reference_ns(records: Sequence[Latency]) -> float | None:
     """The baseline file's latency over every process that timed it beside another file (geometric mean of medians)."""
     logs = [
-        math.log(_median(process)) for record in records for process in _reference(record, BASELINE) or () if process
+        math.log(_median(process))
+        for record in records
+        for process in reference_samples(record, BASELINE) or ()
+        if process
     ]
     return math.exp(float(np.mean(logs))) if logs else None
 
@@ -68,34 +75,36 @@ def _median(samples: Sequence[int]) -> float:
     return float(np.median(samples))
 
 
-def _over_processes_and_seeds(logs: Sequence[Sequence[float]]) -> Estimate:
-    """Mean of logs[seed][process] and its interval over both; processes that not every seed has are left out."""
+def grid(logs: Sequence[Sequence[float]]) -> NDArray[np.float64]:
+    """logs[seed][process] as a table; processes that not every seed has are left out."""
     shortest = min(len(processes) for processes in logs)
-    return grid_interval(np.array([processes[:shortest] for processes in logs], dtype=np.float64))
+    return np.array([processes[:shortest] for processes in logs], dtype=np.float64)
 
 
-def _reference(record: Latency, role: str) -> tuple[tuple[int, ...], ...] | None:
+def reference_samples(record: Latency, role: str) -> tuple[tuple[int, ...], ...] | None:
+    """Those of a reference in the record's own processes and rounds; None where it has none."""
     digest = (record.references or {}).get(role)
     return None if digest is None else (record.reference_samples_ns or {}).get(digest)
 
 
 def _speedup(records: Sequence[Latency], role: str) -> Estimate | None:
-    """Reference over file in each process's rounds; None where a record lacks the reference's samples.
+    """Reference over file in each process's rounds; None where a record lacks the reference's samples."""
+    logs = [[-ratio for ratio in log_ratios(record, role)] for record in records]
+    return from_logs(grid_interval(grid(logs))) if all(logs) else None
+
+
+def log_ratios(record: Latency, role: str) -> list[float]:
+    """Per process, log(its time / its reference's of the same rounds); empty without the reference's samples.
 
     Raises RecordError where the two were not timed in the same rounds.
     """
-    logs = []
-    for record in records:
-        reference = _reference(record, role)
-        if reference is None or record.samples_ns is None:
-            return None
-        logs.append([-ratio for ratio in _ratios(record, record.samples_ns, reference)])
-    return from_logs(_over_processes_and_seeds(logs)) if all(logs) else None
-
-
-def _ratios(record: Latency, samples: stats.Samples, reference: stats.Samples) -> list[float]:
+    samples, reference = record.samples_ns, reference_samples(record, role)
+    if reference is None or samples is None:
+        return []
+    cpu = record.thread_cpu_ns or ()
+    reference_cpu = (record.reference_thread_cpu_ns or {}).get((record.references or {})[role]) or ()
     try:
-        return stats.paired_round_ratios(samples, reference, record.round_call_count or 1)
+        return stats.paired_ratios(samples, reference, record.round_call_count or 1, cpu, reference_cpu)
     except ValueError as error:
         place = f"{record.case}, seed {record.seed}, {record.target}, batch {record.batch_size}"
         raise RecordError(f"the latency record of {place} does not fit its reference: {error}.") from None
@@ -128,4 +137,9 @@ def _warnings(records: Sequence[Latency]) -> tuple[str, ...]:
 
 
 def _instability(record: Latency) -> list[str]:
-    return stats.instability(record.samples_ns or (), record.other_cpu_fraction or (), record.thread_cpu_ns or ())
+    return stats.instability(
+        record.samples_ns or (),
+        record.other_cpu_fraction or (),
+        record.thread_cpu_ns or (),
+        record.steal_fraction or (),
+    )

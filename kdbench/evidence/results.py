@@ -4,7 +4,6 @@ The folder may be torn, old or merged from elsewhere: what is missing is derived
 """
 
 import json
-from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +15,9 @@ from numpy.typing import NDArray
 
 from kdbench import records
 from kdbench.errors import StoreError
-from kdbench.records import TEACHER, Accuracy, Environment, Latency, Memory, Record
+from kdbench.evidence.current import current_records
+from kdbench.evidence.targets import REFERENCE_RUNTIME, is_reference, target_name
+from kdbench.records import TEACHER, Accuracy, Environment, Latency, Record
 from kdbench.task_file import read_task
 
 FAMILIES = ("reference", "distillation", "pruning", "quantization", "chain", "other")
@@ -54,10 +55,14 @@ class Plan:
     """In the suite's order, without the teachers."""
     seeds: tuple[int, ...]
     targets: tuple[str, ...]
+    measure: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Target -> `session` (provider, threads ...), `python` (None: this one) and `batch_sizes` it is measured with."""
     teachers: tuple[str, ...] = (TEACHER,)
     """The rows of teachers: the suite's own first."""
     limits: dict[str, Any] = field(default_factory=dict)
     """As the suite writes them, for `choose`."""
+    check: dict[str, Any] = field(default_factory=dict)
+    """How much worse than a reference each case may be, for `check`."""
     command: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
@@ -102,9 +107,23 @@ class Results:
 
     @cached_property
     def targets(self) -> tuple[str, ...]:
-        """Every target the plan or a record names."""
+        """Every target the plan or a record names; those that are references only stand last."""
         recorded = [record.target for record in self.records if record.target is not None]
-        return tuple(dict.fromkeys([*self.plan.targets, *recorded]))
+        named = dict.fromkeys([*self.plan.targets, *recorded])
+        return tuple(sorted(named, key=lambda target: target in self.reference_targets))
+
+    @cached_property
+    def reference_targets(self) -> frozenset[str]:
+        """Targets that nobody deploys to: by their session or name, or by the runtime that timed there."""
+        timed = {record.target for record in self.of(Latency) if record.runtime == REFERENCE_RUNTIME and record.target}
+        known = {record.target for record in self.records if record.target} | set(self.plan.targets)
+        return frozenset(timed | {target for target in known if is_reference(self._provider(target))})
+
+    def _provider(self, target: str) -> str:
+        """By short name; empty where nothing says it."""
+        session = self.plan.measure.get(target, {}).get("session") or {}
+        name = target_name(target)
+        return str(session.get("provider") or (name.provider if name else ""))
 
     @cached_property
     def dates(self) -> tuple[str, str] | None:
@@ -136,7 +155,7 @@ class Results:
                 if split not in arrays or f"{split}_targets" not in arrays:
                     return None
                 return arrays[split], arrays[f"{split}_targets"]
-        except (OSError, ValueError, BadZipFile) as error:
+        except (OSError, EOFError, ValueError, BadZipFile) as error:
             raise StoreError(f"'{path}' holds no predictions ({error}); remove it and run the suite again.") from None
 
     @cached_property
@@ -173,42 +192,8 @@ def read_results(folder: Path) -> Results:
     path = folder / "records.jsonl"
     if not path.is_file():
         raise StoreError(f"'{folder}' has no records.jsonl; give the folder that `kdbench run -o FOLDER` wrote.")
-    current = tuple(_current(records.read(path)))
+    current = tuple(current_records(records.read(path)))
     return Results(folder, _plan(folder / "plan.json", current), current)
-
-
-def _label(record: Record) -> Hashable:
-    detail: Hashable = record.key
-    if isinstance(record, Accuracy):
-        detail = record.split
-    elif isinstance(record, Latency | Memory):
-        detail = record.batch_size
-    elif record.target is not None:
-        detail = None
-    return (record.KIND, record.case, record.seed, record.target, detail)
-
-
-def _current(everything: Iterable[Record]) -> list[Record]:
-    """The last record of each label; a failure counts only where nothing of its group went well after it."""
-    last: dict[Hashable, Record] = {}
-    mended: dict[Hashable, int] = {}
-    place: dict[Hashable, int] = {}
-    for number, record in enumerate(everything):
-        label = _label(record) if record.status == "ok" else (record.status, _group(record), record.key)
-        last.pop(label, None)
-        last[label] = record
-        place[label] = number
-        if record.status == "ok":
-            mended[_group(record)] = number
-    return [
-        record
-        for label, record in last.items()
-        if record.status == "ok" or place[label] > mended.get(_group(record), -1)
-    ]
-
-
-def _group(record: Record) -> Hashable:
-    return (record.KIND, record.case, record.seed, record.target)
 
 
 def _read_plan(path: Path) -> dict[str, Any]:
@@ -232,7 +217,9 @@ def _plan(path: Path, current: tuple[Record, ...]) -> Plan:
         seeds=tuple(data.get("seeds") or sorted({record.seed for record in current if record.case not in teachers})),
         teachers=teachers,
         targets=tuple(data.get("targets") or ()),
+        measure={str(name): dict(entry) for name, entry in (data.get("measure") or {}).items()},
         limits=dict(data.get("limits") or {}),
+        check=dict(data.get("check") or {}),
         command=str(data.get("command") or ""),
         versions={str(name): str(version) for name, version in (data.get("versions") or {}).items()},
         warnings=tuple(str(sentence) for sentence in data.get("warnings") or ()),

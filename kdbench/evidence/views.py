@@ -1,20 +1,25 @@
 """Every case of a results folder with its estimates: what tables, figures, sentences and choices are made from."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from kdbench.evidence.accuracy import AccuracyView, accuracy_views
 from kdbench.evidence.compression import CompressionView, compression_views, is_compressed
+from kdbench.evidence.execution import ExecutionView, execution_view
 from kdbench.evidence.latency import LatencyView, latency_view, pooled_reference_ns
+from kdbench.evidence.latency_groups import latency_letters
 from kdbench.evidence.results import REFERENCE, Results, baseline_of, read_results
 from kdbench.evidence.training import Cost, Curve, curves, training_cost
-from kdbench.records import Latency, Memory, Record, Size
+from kdbench.evidence.use import EnergyView, StartView, energy_view, start_view
+from kdbench.records import Energy, Latency, Memory, Record, Size, Start
 
 Setting = tuple[str, int]
 """A target and a batch size."""
+Timed = TypeVar("Timed", Latency, Start, Energy, Memory)
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,9 @@ class CaseView:
     accuracy: dict[str, AccuracyView]
     size: dict[str, SizeView]
     latency: dict[Setting, LatencyView]
+    execution: dict[Setting, ExecutionView]
+    start: dict[Setting, StartView]
+    energy: dict[Setting, EnergyView]
     memory_bytes: dict[Setting, float]
     """Peak resident memory that loading and running the file added to its process: mean over seeds."""
     compressed: bool
@@ -87,7 +95,12 @@ class Evidence:
     """The teachers, the baseline, then the rest in the suite's order."""
     targets: tuple[str, ...]
     settings: tuple[Setting, ...]
-    """Every (target, batch size) that was timed or asked for."""
+    """Every (target, batch size) that was timed or asked for; those of references last."""
+
+    @property
+    def deployed(self) -> tuple[Setting, ...]:
+        """The settings that a file can be deployed to; all of them, where all are references."""
+        return tuple(s for s in self.settings if s[0] not in self.results.reference_targets) or self.settings
 
     def case(self, name: str) -> CaseView | None:
         return next((case for case in self.cases if case.name == name), None)
@@ -110,6 +123,9 @@ def evidence(folder: Path) -> Evidence:
             accuracy={target: views[name] for target, views in accuracy.items() if name in views},
             size={target: views[name] for target, views in size.items() if name in views},
             latency={setting: views[name] for setting, views in latency.items() if name in views},
+            execution={setting: execution_view(found) for setting, found in _at(results.of(Latency, name)).items()},
+            start={setting: start_view(found) for setting, found in _at(results.of(Start, name)).items()},
+            energy={setting: energy_view(found) for setting, found in _at(results.of(Energy, name)).items()},
             memory_bytes=memory_bytes(results, name),
             compressed=is_compressed(results, name),
             compression={target: views[name] for target, views in compression.items() if name in views},
@@ -131,6 +147,14 @@ def _settings(results: Results) -> tuple[Setting, ...]:
     return tuple(sorted(found, key=lambda setting: (results.targets.index(setting[0]), setting[1])))
 
 
+def _at(found: Sequence[Timed]) -> dict[Setting, list[Timed]]:
+    """The records by where and at which batch size they were taken."""
+    by_setting: dict[Setting, list[Timed]] = {}
+    for record in found:
+        by_setting.setdefault((record.target or "", record.batch_size or 1), []).append(record)
+    return by_setting
+
+
 def latency_views(results: Results, setting: Setting) -> dict[str, LatencyView]:
     """Every case that was timed at a setting."""
     timed = [record for record in results.of(Latency) if (record.target, record.batch_size) == setting]
@@ -140,7 +164,18 @@ def latency_views(results: Results, setting: Setting) -> dict[str, LatencyView]:
         for baseline, names in _compared(results).items()
     }
     of = {name: baseline for baseline, names in _compared(results).items() for name in names}
-    return {name: latency_view(found, pooled[of[name]]) for name, found in by_case.items() if found}
+    groups = latency_letters(by_case, _digests(results, setting[0]))
+    return {
+        name: replace(latency_view(found, pooled[of[name]]), letters=groups.get(name, ""))
+        for name, found in by_case.items()
+        if found
+    }
+
+
+def _digests(results: Results, target: str) -> dict[tuple[str, int], str]:
+    """sha256 of the file of each (case, seed)."""
+    sizes = [record for record in results.of(Size) if record.target in (target, None)]
+    return {(record.case, record.seed): record.onnx_sha256 for record in sizes if record.onnx_sha256}
 
 
 def _compared(results: Results) -> dict[str | None, list[str]]:
@@ -205,11 +240,10 @@ def _mean(found: Sequence[Size], name: str) -> float:
 
 def memory_bytes(results: Results, case: str) -> dict[Setting, float]:
     """At each (target, batch size): peak of a process over what it held before the file was loaded."""
-    found: dict[Setting, list[int]] = {}
-    for record in results.of(Memory, case):
-        added = (record.peak_rss_bytes or 0) - (record.import_rss_bytes or 0)
-        found.setdefault((record.target or "", record.batch_size or 1), []).append(added)
-    return {setting: float(np.mean(values)) for setting, values in found.items()}
+    return {
+        setting: float(np.mean([(record.peak_rss_bytes or 0) - (record.import_rss_bytes or 0) for record in found]))
+        for setting, found in _at(results.of(Memory, case)).items()
+    }
 
 
 def _troubles(results: Results, case: str) -> dict[str | None, tuple[str, ...]]:

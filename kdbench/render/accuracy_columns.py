@@ -18,10 +18,15 @@ SHOWN_TARGETS, LATER = 2, 10
 """Of so many targets accuracy is shown at once; that of the others, ranked lower by LATER, can be opened."""
 
 
-def distinct(evidence: Evidence, key: Callable[[CaseView, str], object]) -> list[tuple[str, str]]:
-    """(target, " on ..." for a heading) of the targets on which the cases differ; equal ones share a heading."""
+def distinct(
+    evidence: Evidence, key: Callable[[CaseView, str], object], among: Sequence[str] = ()
+) -> list[tuple[str, str]]:
+    """(target, " on ..." for a heading) of the targets on which the cases differ; equal ones share a heading.
+
+    `among`: the targets in question; all where it is left out.
+    """
     alike: dict[tuple[object, ...], list[str]] = {}
-    for target in evidence.targets:
+    for target in among or evidence.targets:
         alike.setdefault(tuple(key(case, target) for case in evidence.cases), []).append(target)
     several = len(alike) > 1
     return [(same[0], f" on {listed([target_place(t) for t in same])}" if several else "") for same in alike.values()]

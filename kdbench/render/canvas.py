@@ -130,6 +130,12 @@ def notable(evidence: Evidence) -> list[CaseView]:
     """The cases that a figure has room for: all, or the references and those that no other beats."""
     if len(evidence.cases) <= MOST_NAMED:
         return list(evidence.cases)
+    first, rest = by_note(evidence)
+    return [*first, *rest][: max(len(first), FEWEST_NAMED)][:MOST_NAMED]
+
+
+def by_note(evidence: Evidence) -> tuple[list[CaseView], list[CaseView]]:
+    """The references and the cases that no other beats; the others."""
     kept = {TEACHER, evidence.results.plan.baseline}
     for setting in evidence.settings:
         points = {
@@ -139,8 +145,7 @@ def notable(evidence: Evidence) -> list[CaseView]:
         }
         kept |= set(pareto_front(points))
     found = [case for case in evidence.cases if case.name in kept]
-    rest = [case for case in evidence.cases if case.name not in kept]
-    return [*found, *rest][: max(len(found), FEWEST_NAMED)][:MOST_NAMED]
+    return found, [case for case in evidence.cases if case.name not in kept]
 
 
 def short(name: str, longest: int = LONGEST_NAME) -> str:
@@ -149,16 +154,18 @@ def short(name: str, longest: int = LONGEST_NAME) -> str:
     return name if len(name) <= longest else f"{name[:half]}…{name[-half:]}"
 
 
-def log_axis(axes: Axes, values: Sequence[float], scale: Sequence[units.Unit], margin: float = 1.1) -> None:
-    """A logarithmic x axis over positive `values`, its ticks plain numbers in one unit."""
+def log_axis(
+    axes: Axes, values: Sequence[float], scale: Sequence[units.Unit], margin: float = 1.1, name: str = "x"
+) -> None:
+    """A logarithmic axis, "x" or "y", over positive `values`, its ticks plain numbers in one unit."""
     low, high = min(values) / margin, max(values) * margin
     unit = units.common_unit([low], scale)
-    axes.set_xscale("log")
-    axes.set_xlim(low, high)
-    axes.xaxis.set_major_locator(FixedLocator([tick * unit.size for tick in _ticks(low / unit.size, high / unit.size)]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / unit.size:,.4g}"))
-    axes.xaxis.set_minor_locator(FixedLocator([]))
-    axes.set_xlabel(f"{axes.get_xlabel()}, {unit.name}")
+    axes.set(**{f"{name}scale": "log", f"{name}lim": (low, high)})
+    axis = axes.yaxis if name == "y" else axes.xaxis
+    axis.set_major_locator(FixedLocator([tick * unit.size for tick in _ticks(low / unit.size, high / unit.size)]))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / unit.size:,.4g}"))
+    axis.set_minor_locator(FixedLocator([]))
+    axis.set_label_text(f"{axis.get_label_text()}, {unit.name}")
 
 
 def _ticks(low: float, high: float) -> list[float]:

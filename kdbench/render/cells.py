@@ -16,6 +16,8 @@ class Cell:
     notes: tuple[int, ...] = ()
     value: float | None = None
     """What it sorts by; None sorts last."""
+    stands_out: bool = False
+    """Whether it is the best of its row beyond every interval, so worth bold face."""
 
     @property
     def marks(self) -> str:

@@ -9,7 +9,7 @@ from kdbench.errors import KdbenchError
 from kdbench.evidence import Evidence
 from kdbench.evidence.intervals import FEWEST, LEVEL, Estimate
 from kdbench.render.sentences import Sentence, change, faster
-from kdbench.render.words import counted, explained, listed, quoted, quoted_list, setting_place
+from kdbench.render.words import counted, explained, listed, quoted, quoted_list, setting_place, target_place
 
 VALUES: dict[str, Callable[[float], str]] = {
     "accuracy_drop": lambda rate: f"{units.percent(rate)} points below the baseline",
@@ -255,12 +255,9 @@ def _worst(one: OneForAll) -> str:
 
 def basis(choice: Choice) -> str:
     """What the choice rests on."""
-    on_test = any(device.split == "test" for device in choice.devices)
     few = [device.seed_count for device in choice.devices if device.example_noise_only]
     said = [
-        "There is no validation split: the choice was made on the test split, so the pick's accuracy flatters it."
-        if on_test
-        else "Chosen on the validation split, told in numbers of the test split.",
+        _split_words(choice),
         "Of the cases that keep to the limits, those that cannot be told from the most accurate are alike; of these "
         "the fastest, and of equally fast ones the smallest.",
         f"{counted(few[0], 'seed')}: too few to tell cases apart by, so the split's examples alone said who is alike."
@@ -270,3 +267,18 @@ def basis(choice: Choice) -> str:
         f"Nothing was timed on {listed(choice.untimed)}." if choice.untimed else "",
     ]
     return " ".join(part for part in said if part)
+
+
+def _split_words(choice: Choice) -> str:
+    """Which split decided; a device whose record was merged may have answered test examples only."""
+    on_test = list(dict.fromkeys(target_place(device.target) for device in choice.devices if device.split == "test"))
+    if not on_test:
+        return "Chosen on the validation split, told in numbers of the test split."
+    if all(device.split == "test" for device in choice.devices):
+        return (
+            "There is no validation split: the choice was made on the test split, so the pick's accuracy flatters it."
+        )
+    return (
+        "Chosen on the validation split, told in numbers of the test split; "
+        f"on {', and on '.join(on_test)}, only test examples were answered, so there the pick's accuracy flatters it."
+    )

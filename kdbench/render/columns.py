@@ -21,7 +21,8 @@ SIZES: tuple[tuple[str, str, int, tuple[units.Unit, ...], Callable[[SizeView], f
 def size_columns(evidence: Evidence, notes: Footnotes) -> list[Column]:
     """How big each file is, and how much smaller than its baseline's; again for targets whose files differ."""
     columns: list[Column] = []
-    for place, (target, named) in enumerate(distinct(evidence, _bytes)):
+    deployed = [target for target in evidence.targets if target not in evidence.results.reference_targets]
+    for place, (target, named) in enumerate(distinct(evidence, _bytes, deployed)):
         group, later = f"Size{named}", LATER if place >= SHOWN_TARGETS else 0
         unit, cells = _sized(evidence, target, units.BYTES, lambda view: view.onnx_bytes, notes)
         columns += [

@@ -1,7 +1,6 @@
 """The second table: each compressed case beside the uncompressed student that it came from, one table a target."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from kdbench import units
 from kdbench.evidence import CaseView, CompressionView, Evidence, LatencyView, SizeView
@@ -11,9 +10,9 @@ from kdbench.render.accuracy_columns import points_text
 from kdbench.render.cells import Cell, Column, Footnotes, Table
 from kdbench.render.columns import NO_SIZE
 from kdbench.render.compression_words import ORIGIN, size_word, speed_words, warned
-from kdbench.render.latency_columns import NO_KERNELS, NOT_TIMED
-from kdbench.render.sentences import Sentence
-from kdbench.render.words import target_place
+from kdbench.render.latency_columns import NO_KERNELS
+from kdbench.render.target_table import TargetTable
+from kdbench.render.words import NOT_TIMED, target_place
 
 NOT_COMPARED = f"these records do not compare it with {ORIGIN}; run the suite again"
 NO_PREDICTIONS = "the predictions of both files are not stored for every seed"
@@ -22,36 +21,20 @@ NO_MACS = "multiply-accumulates were not counted both before and after"
 NO_TEACHER_SIZE = "no size of the teacher was recorded"
 NO_COST = "no cost of its compressing steps was recorded"
 NO_TEACHER = f"it was not timed beside the {TEACHER}"
-NO_SPEEDUP = f"nothing that is known to be the same network as {ORIGIN} was timed beside it"
+NO_SPEEDUP = f"it was not timed beside {ORIGIN}"
 LEAST_SHARE = 0.01
 """Types with a smaller share of the bytes are left out of the short form."""
 MOST_CLASSES = 3
 
 
-@dataclass(frozen=True)
-class Compressed:
-    """One target's table; `sentences`: what is larger or slower than before."""
-
-    place: str
-    table: Table
-    sentences: tuple[Sentence, ...]
-    rows: tuple[int, ...]
-    """Where each case stands in the decision table."""
-
-    @property
-    def most_notes(self) -> list[int]:
-        """By column: the most footnotes of a cell."""
-        return [max((len(cell.notes) for cell in column.cells), default=0) for column in self.table.columns]
-
-
-def compression_tables(evidence: Evidence) -> tuple[Compressed, ...]:
-    """One for each target; none where no case compresses."""
+def compression_tables(evidence: Evidence) -> tuple[TargetTable, ...]:
+    """One for each target, with what is larger or slower than before; none where no case compresses."""
     places = tuple(place for place, case in enumerate(evidence.cases) if case.compressed)
     if not places:
         return ()
     cases = tuple(evidence.cases[place] for place in places)
     return tuple(
-        Compressed(target_place(target), _Rows(evidence, cases, target).table(), warned(cases, target), places)
+        TargetTable(target_place(target), _Rows(evidence, cases, target).table(), warned(cases, target), places)
         for target in evidence.targets
     )
 
@@ -246,8 +229,9 @@ class _Rows:
             f"Uncompressed is {ORIGIN}: the same seed's network before its first step that compresses, trained on "
             "labels or distilled.": True,
             "x smaller: bytes of the uncompressed file / bytes of this one; gzip at level 6, zstd at level 3.": True,
-            f"Faster than {ORIGIN}: than the baseline's file, which is the same network with other weights and was "
-            "timed in the same rounds.": any(view.speedup for view in views),
+            f"Faster than {ORIGIN}: than the same seed's file, timed in the same rounds.": any(
+                view.speedup for view in views
+            ),
             f"Types of weights below {100 * LEAST_SHARE:.0f} % of the bytes are left out; the parameters of a file "
             "that was worked on are without batch normalisation, which lies folded in them.": bool(sizes),
             "Layers in float: convolutions and matrix products whose weights the file stores as floating-point "

@@ -1,6 +1,7 @@
 """Every figure of a report, in the page's order."""
 
 from kdbench.evidence import Evidence
+from kdbench.render.batch_sizes import batch_sizes
 from kdbench.render.canvas import PAGE_WIDTH, Figure, style
 from kdbench.render.distributions import latency_distributions
 from kdbench.render.orders import orders
@@ -8,7 +9,16 @@ from kdbench.render.sweeps import sweeps
 from kdbench.render.tradeoff import accuracy_latency, accuracy_size
 from kdbench.render.training_curves import loss_terms, training_curves
 
-DRAWERS = (accuracy_latency, accuracy_size, orders, sweeps, latency_distributions, training_curves, loss_terms)
+DRAWERS = (
+    accuracy_latency,
+    accuracy_size,
+    orders,
+    sweeps,
+    latency_distributions,
+    batch_sizes,
+    training_curves,
+    loss_terms,
+)
 
 
 def draw(evidence: Evidence, inches: float = PAGE_WIDTH) -> tuple[Figure, ...]:

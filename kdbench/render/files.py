@@ -9,7 +9,7 @@ from kdbench.render.canvas import COLUMN_WIDTH, Figure
 from kdbench.render.choice import asked_sentences
 from kdbench.render.figures import draw
 from kdbench.render.latex import latex
-from kdbench.render.markdown import compression_markdown, markdown
+from kdbench.render.markdown import compression_markdown, execution_markdown, markdown, throughput_markdown
 from kdbench.render.page import page
 from kdbench.render.pictures import save
 
@@ -17,9 +17,18 @@ IMAGES = ("png", "svg", "pdf")
 COLUMN = "-column"
 """Ends the name of a figure that fits a paper's column."""
 TEXTS: dict[str, tuple[tuple[str, Callable[[Evidence], str]], ...]] = {
-    "markdown": (("table.md", markdown), ("compression.md", compression_markdown)),
+    "markdown": (
+        ("table.md", markdown),
+        ("compression.md", compression_markdown),
+        ("execution.md", execution_markdown),
+        ("throughput.md", throughput_markdown),
+    ),
     "latex": (("table.tex", latex),),
-    "csv": (("measurements.csv", tidy.measurements), ("estimates.csv", tidy.estimates)),
+    "csv": (
+        ("measurements.csv", tidy.measurements),
+        ("estimates.csv", tidy.estimates),
+        ("execution.csv", tidy.executions),
+    ),
 }
 """Format -> the files it makes, and how; one without text is not written."""
 

@@ -1,16 +1,21 @@
-"""The decision table's columns of a setting: latency, speed-ups, percentiles, int8 share, memory."""
+"""The decision table's columns of a setting: latency, speed-ups, percentiles, what ran where, memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from kdbench import units
-from kdbench.evidence import CaseView, Evidence, LatencyView, Setting
+from kdbench.evidence import CaseView, Evidence, ExecutionView, LatencyView, Setting
 from kdbench.records import TEACHER
 from kdbench.render.cells import Cell, Column, Footnotes, aligned_cells
-from kdbench.render.words import baseline_name, explained, setting_name
+from kdbench.render.throughput_columns import throughput_columns
+from kdbench.render.use_columns import energy_columns, start_columns
+from kdbench.render.words import NOT_TIMED, UNRELIABLE_TAIL, baseline_name, explained, setting_name, target_place
 from kdbench.stats import needed_samples
 
-NOT_TIMED = "no latency was recorded"
 NO_KERNELS = "the runtime did not say which kernels ran"
+TOO_SMALL = "n too small"
+"""Instead of a percentile that the calls are too few for."""
+AT_A_SETTING = frozenset({"p50", "speedup", "speedup_teacher", "throughput", "thread_speedup", "asked", "int8"})
+"""Columns whose heading must say the setting, where nothing above them does."""
 
 
 def latency_columns(evidence: Evidence, setting: Setting, notes: Footnotes) -> list[Column]:
@@ -29,7 +34,13 @@ def latency_columns(evidence: Evidence, setting: Setting, notes: Footnotes) -> l
                _speedups(evidence, setting, TEACHER, notes)),
         Column("int8", "In int8", "% of kernels", place, 20, _int8(evidence, setting, notes)),
     ]  # fmt: skip
-    return [*columns, *_memory(evidence, setting, place, notes)]
+    return [
+        *columns,
+        *throughput_columns(evidence, setting, place, notes),
+        *start_columns(evidence, setting, place, notes),
+        *_memory(evidence, setting, place, notes),
+        *energy_columns(evidence, setting, place, notes),
+    ]
 
 
 def _timed(
@@ -58,24 +69,73 @@ def _p50(evidence: Evidence, setting: Setting, unit: units.Unit, notes: Footnote
 def _percentile(
     evidence: Evidence, setting: Setting, unit: units.Unit, fraction: float, notes: Footnotes
 ) -> tuple[Cell, ...]:
-    few = f"a p{100 * fraction:.0f} needs {needed_samples(fraction)} samples or more"
-    found: list[tuple[str, float] | Cell] = []
-    for case in evidence.cases:
-        view = case.latency.get(setting)
-        value = None if view is None else view.p90_ns if fraction == 0.9 else view.p99_ns
-        if value is not None:
-            found.append((units.in_unit(value, unit), value))
-        else:
-            found.append(notes.missing(case.problems_on(setting[0]), few if view else NOT_TIMED))
-    return aligned_cells(found)
+    """A tail that neighbours on the machine made carries that warning; one of too few calls is not shown."""
+
+    def of(view: LatencyView) -> float | None:
+        return view.p90_ns if fraction == 0.9 else view.p99_ns
+
+    known = [value for case in evidence.cases if (view := case.latency.get(setting)) and (value := of(view))]
+    texts = iter(units.aligned([units.in_unit(value, unit) for value in known]))
+
+    def made(case: CaseView, view: LatencyView) -> Cell:
+        value = of(view)
+        if value is None:
+            return _too_small(view, fraction, notes)
+        marks = tuple(notes.place(explained(word)) for word in view.warnings if word in UNRELIABLE_TAIL)
+        return Cell(next(texts), notes=marks, value=value)
+
+    return tuple(_timed(evidence, setting, made, notes))
+
+
+def _too_small(view: LatencyView, fraction: float, notes: Footnotes) -> Cell:
+    calls = sum(map(len, view.processes))
+    why = f"{TOO_SMALL}: a p{100 * fraction:.0f} needs {needed_samples(fraction)} calls or more, here were {calls}"
+    return Cell(TOO_SMALL, notes=(notes.place(why),))
+
+
+def asked_columns(evidence: Evidence, notes: Footnotes) -> list[Column]:
+    """How much the asked provider did, for each target where that was not everything for every case."""
+    found = []
+    for target in evidence.targets:
+        views = {case.name: _proven(case, target) for case in evidence.cases}
+        if any(view.elsewhere for several in views.values() for view in several):
+            cells = tuple(_asked(case, views[case.name], target, notes) for case in evidence.cases)
+            found.append(Column("asked", "As asked", "% of the work", target_place(target), 6, cells))
+    return found
+
+
+def _proven(case: CaseView, target: str) -> list[ExecutionView]:
+    return [view for (where, _), view in case.execution.items() if where == target and view.is_known]
+
+
+def _asked(case: CaseView, views: Sequence[ExecutionView], target: str, notes: Footnotes) -> Cell:
+    """The least of all batch sizes."""
+    shares = [share for view in views if (share := view.asked_share) is not None]
+    if not shares:
+        timed = any(where == target for where, _ in case.latency)
+        return notes.missing(case.problems_on(target), NO_KERNELS if timed else NOT_TIMED)
+    return Cell(share_text(min(shares)), value=min(shares))
+
+
+def share_text(share: float) -> str:
+    """A share in per cent; only the whole is 100, only nothing 0."""
+    text = units.percent(share, 0)
+    if text == "100" and share < 1:
+        return "> 99"
+    return "< 1" if text == "0" and share > 0 else text
 
 
 def _speedups(evidence: Evidence, setting: Setting, role: str, notes: Footnotes) -> tuple[Cell, ...]:
+    """With letters where they are ratios to the baseline, for those rest on them."""
+    views = [case.latency[setting] for case in evidence.cases if setting in case.latency]
+    widest = max((len(view.letters) for view in views), default=0) if role == "baseline" else 0
+
     def made(case: CaseView, view: LatencyView) -> Cell:
+        letters = view.letters.ljust(widest, units.FIGURE_SPACE) if widest else ""
         if case.teaches if role == TEACHER else case.name == case.baseline:
-            return Cell(role, value=1.0)
+            return Cell(role, letters, value=1.0)
         if ratio := view.speedup.get(role):
-            return Cell(units.ratio(ratio.value, ratio.low, ratio.high), value=ratio.value)
+            return Cell(units.ratio(ratio.value, ratio.low, ratio.high), letters, value=ratio.value)
         return notes.missing(case.problems_on(setting[0]), f"it was not timed beside the {role}")
 
     return tuple(_timed(evidence, setting, made, notes))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from kdbench import units
 from kdbench.evidence import Evidence
 from kdbench.render.cells import Cell, Column, Table
+from kdbench.render.latency_columns import AT_A_SETTING
 from kdbench.render.table import build_table
 
 MOST_COLUMNS = 8
@@ -62,7 +63,7 @@ class _Column:
 
     @property
     def heading(self) -> str:
-        above = self.column.group if self.column.key in ("p50", "speedup") else ""
+        above = self.column.group if self.column.key in AT_A_SETTING else ""
         lines = [escaped(line) for line in (above, self.column.title, self.column.unit) if line]
         stacked, side = r"\\".join(lines), "l" if self.column.key == "case" else "r"
         return rf"\multicolumn{{{2 if any(self.beside) else 1}}}{{{side}}}{{\shortstack[{side}]{{{stacked}}}}}"

@@ -1,17 +1,21 @@
 """The decision table as GitHub's Markdown, at most eight columns, so that a README or a pull request can hold it."""
 
 import re
+from collections.abc import Sequence
+from itertools import zip_longest
 
 from kdbench.evidence import Evidence
 from kdbench.render.cells import Column, Table
 from kdbench.render.compression import compression_tables
+from kdbench.render.execution import execution_tables
+from kdbench.render.latency_columns import AT_A_SETTING
 from kdbench.render.sentences import sentences
 from kdbench.render.table import build_table
+from kdbench.render.target_table import TargetTable
+from kdbench.render.throughput import throughput_tables
 from kdbench.units import mark
 
 MOST_COLUMNS = 8
-GROUPED = ("p50", "speedup", "speedup_teacher", "int8")
-"""Columns whose heading says the setting they were measured at."""
 
 
 def markdown(evidence: Evidence) -> str:
@@ -26,11 +30,26 @@ def markdown(evidence: Evidence) -> str:
 
 def compression_markdown(evidence: Evidence) -> str:
     """The tables of compression, one a target; empty where nothing is compressed."""
-    found = compression_tables(evidence)
-    parts = [f"# {escaped(evidence.results.plan.suite)}: compression"] if found else []
-    for one in found:
+    return _target_tables(evidence, "compression", compression_tables(evidence))
+
+
+def execution_markdown(evidence: Evidence) -> str:
+    """What ran where, one table a target; empty where nothing says so."""
+    return _target_tables(evidence, "what ran where", execution_tables(evidence))
+
+
+def throughput_markdown(evidence: Evidence) -> str:
+    """Batch sizes and threads, one table a provider; empty where none was measured at several."""
+    return _target_tables(evidence, "batch sizes and threads", throughput_tables(evidence))
+
+
+def _target_tables(evidence: Evidence, heading: str, found: Sequence[TargetTable]) -> str:
+    parts = [f"# {escaped(evidence.results.plan.suite)}: {heading}"] if found else []
+    for one, after in zip_longest(found, found[1:]):
         said = "\n".join(f"- {_sentence(sentence.text)}" for sentence in one.sentences)
-        parts += [f"On {escaped(one.place)}", said, _rows(one.table), _notes(one.table), _legend(one.table)]
+        parts += [f"On {escaped(one.place)}", said, _rows(one.table), _notes(one.table)]
+        if after is None or after.table.legend != one.table.legend:
+            parts.append(_legend(one.table))
     return "\n\n".join(part for part in parts if part) + "\n" if parts else ""
 
 
@@ -50,7 +69,7 @@ def _rows(table: Table) -> str:
 
 
 def _heading(column: Column) -> str:
-    group = column.group if column.key in GROUPED else ""
+    group = column.group if column.key in AT_A_SETTING else ""
     unit = f"({column.unit})" if column.unit else ""
     return " ".join(part for part in (column.title, unit, group) if part)
 
@@ -58,7 +77,8 @@ def _heading(column: Column) -> str:
 def _cell(column: Column, place: int) -> str:
     cell = column.cells[place]
     letters = f" <sup>{cell.letters.strip()}</sup>" if cell.letters.strip() else ""
-    return f"{escaped(cell.text.strip())}{letters}{' ' + cell.marks if cell.notes else ''}"
+    text = f"**{escaped(cell.text.strip())}**" if cell.stands_out else escaped(cell.text.strip())
+    return f"{text}{letters}{' ' + cell.marks if cell.notes else ''}"
 
 
 def _notes(table: Table) -> str:

@@ -1,6 +1,6 @@
 """The report as one self-contained page. Everything that came from a suite or a record is escaped by the template."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,18 +9,24 @@ from markupsafe import Markup
 from kdbench.evidence import CaseView, Evidence, Setting
 from kdbench.render.canvas import Figure
 from kdbench.render.cells import Column, Table
-from kdbench.render.compression import Compressed, compression_tables
+from kdbench.render.compression import compression_tables
+from kdbench.render.execution import execution_tables
 from kdbench.render.html import filled, parts
 from kdbench.render.pictures import Sheet
 from kdbench.render.provenance import facts, links, machine, models, suite_text
 from kdbench.render.sentences import Sentence, sentences
 from kdbench.render.spending import costs, times
 from kdbench.render.table import build_table, shown_places
+from kdbench.render.target_table import TargetTable
+from kdbench.render.throughput import throughput_tables
 from kdbench.render.words import baseline_name, explained, listed, setting_place
 
+SWEEP = "sweep"
+"""Id of the section that holds tables beside its figure."""
 SECTIONS = (
     ("tradeoff", "Trade-off", ("accuracy-latency", "accuracy-size", "orders", "grids")),
     ("latency", "Latency", ("latency",)),
+    (SWEEP, "Batch sizes and threads", ("batch-sizes",)),
     ("training", "Training", ("training", "terms")),
 )
 """Id, heading and figures of the sections between table and cost."""
@@ -45,8 +51,9 @@ def page(
     """The page that will lie in `out`, linking the files `written` beside it; `choice` stands at its head."""
     table = build_table(evidence)
     sheet = Sheet(case.name for case in evidence.cases)
-    sections = _sections(figures, sheet)
-    compressed = compression_tables(evidence)
+    swept = _told(throughput_tables(evidence))
+    sections = _sections(figures, sheet, {SWEEP} if swept else set())
+    compressed, executed = _told(compression_tables(evidence)), _told(execution_tables(evidence))
     return filled(
         "page.html.j2",
         evidence.results.plan.suite,
@@ -54,7 +61,7 @@ def page(
         script="page.js",
         plan=evidence.results.plan,
         facts=facts(evidence),
-        contents=_contents(sections, bool(choice), bool(compressed)),
+        contents=_contents(sections, bool(choice), bool(compressed), bool(executed)),
         choice=[parts(sentence, table) for sentence in choice],
         sentences=[parts(sentence, table) for sentence in sentences(evidence)],
         table=table,
@@ -62,8 +69,11 @@ def page(
         shown=shown_places(table),
         firsts={columns.columns[0][0] for columns in _groups(table)},
         most_notes=[max((len(cell.notes) for cell in column.cells), default=0) for column in table.columns],
-        compressed=[(one, _said(one)) for one in compressed],
+        compressed=compressed,
         sections=sections,
+        swept=swept,
+        sweep=SWEEP,
+        executed=executed,
         times=times(evidence),
         costs=costs(evidence, table),
         baseline=baseline_name(evidence),
@@ -76,25 +86,28 @@ def page(
     )
 
 
-def _said(compressed: Compressed) -> list[list[tuple[str, str]]]:
-    return [parts(sentence) for sentence in compressed.sentences]
+def _told(tables: Sequence[TargetTable]) -> list[tuple[TargetTable, list[list[tuple[str, str]]]]]:
+    """Each with its sentences as parts."""
+    return [(one, [parts(sentence) for sentence in one.sentences]) for one in tables]
 
 
-def _contents(sections: Sequence[Section], choice: bool, compressed: bool) -> list[tuple[str, str]]:
+def _contents(sections: Sequence[Section], choice: bool, compressed: bool, executed: bool) -> list[tuple[str, str]]:
     first = [("choice", "Choice")] if choice else []
     second = [("compression", "Compression")] if compressed else []
     middle = [(id_, heading) for id_, heading, _ in sections]
+    proof = [("execution", "What ran where")] if executed else []
     return [
-        *first, ("answer", "Answer"), ("table", "Table"), *second, *middle,
+        *first, ("answer", "Answer"), ("table", "Table"), *second, *middle, *proof,
         ("cost", "Cost"), ("wrong", "What went wrong"), ("again", "How to get it again"),
     ]  # fmt: skip
 
 
-def _sections(figures: Sequence[Figure], sheet: Sheet) -> list[Section]:
+def _sections(figures: Sequence[Figure], sheet: Sheet, told: Collection[str]) -> list[Section]:
+    """Those with a figure, and those `told` in tables."""
     found: list[Section] = []
     for id_, heading, names in SECTIONS:
         drawn = [(figure, Markup(sheet.inline(figure))) for figure in figures if figure.name in names]
-        if drawn:
+        if drawn or id_ in told:
             found.append((id_, heading, drawn))
     return found
 

@@ -9,8 +9,22 @@ from urllib.parse import quote
 from kdbench import units
 from kdbench.evidence import Evidence
 from kdbench.evidence.intervals import FEWEST
-from kdbench.records import Environment, Size
-from kdbench.render.words import counted, listed, processor, target_place
+from kdbench.evidence.targets import HERE, target_name
+from kdbench.records import Environment, Latency, Size
+from kdbench.render.words import counted, listed, processor, processors_of, target_place
+
+THIS_MACHINE = "here"
+"""What the device is called on which the suite ran."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where some of the targets are, in words; empty where nothing says it."""
+
+    name: str
+    processor: str
+    system: str
+    runtimes: str
 
 
 @dataclass(frozen=True)
@@ -29,8 +43,7 @@ def facts(evidence: Evidence) -> list[tuple[str, str]]:
     troubled = [case.name for case in evidence.cases if case.problems]
     found = {
         "When": "" if results.dates is None else units.period(*results.dates),
-        "Processor": processor(evidence),
-        "Runtime": listed(_runtimes(evidence)),
+        **_machines(evidence),
         "Targets": "; ".join(target_place(target) for target in evidence.targets),
         "Cases": f"{counted(len(plan.cases), 'case')}; {counted(len(troubled), 'case')} with failures or skips"
         if troubled
@@ -42,8 +55,46 @@ def facts(evidence: Evidence) -> list[tuple[str, str]]:
     return [(name, text) for name, text in found.items() if text]
 
 
-def _runtimes(evidence: Evidence) -> list[str]:
-    return list(dict.fromkeys(view.runtime for case in evidence.cases for view in case.latency.values()))
+def _machines(evidence: Evidence) -> dict[str, str]:
+    """Processor and runtime; of several devices each one's processor, system and runtimes."""
+    found = devices(evidence)
+    if len(found) < 2:
+        return {"Processor": processor(evidence), "Runtime": listed(_runtimes(evidence, evidence.targets))}
+    return {
+        f"Device {device.name}": "; ".join(text for text in (device.processor, device.system, device.runtimes) if text)
+        for device in found
+    }
+
+
+def devices(evidence: Evidence) -> list[Device]:
+    """Every device that a target names, this machine first."""
+    by_name: dict[str, list[str]] = {}
+    for target in evidence.targets:
+        name = target_name(target)
+        by_name.setdefault(name.device if name else HERE, []).append(target)
+    ordered = sorted(by_name.items(), key=lambda pair: pair[0] != HERE)
+    return [_device(evidence, name, targets) for name, targets in ordered]
+
+
+def _device(evidence: Evidence, name: str, targets: Sequence[str]) -> Device:
+    timed = {record.fingerprint for record in evidence.results.of(Latency) if record.target in targets}
+    facts = [record.facts or {} for record in evidence.results.of(Environment) if record.fingerprint in timed]
+    processors = [text for record in facts for text in processors_of(record)]
+    systems = [str(record["os"]) for record in facts if record.get("os")]
+    return Device(
+        THIS_MACHINE if name == HERE else name,
+        listed(list(dict.fromkeys(processors))),
+        listed(list(dict.fromkeys(systems))),
+        listed(_runtimes(evidence, targets)),
+    )
+
+
+def _runtimes(evidence: Evidence, targets: Sequence[str]) -> list[str]:
+    return list(
+        dict.fromkeys(
+            view.runtime for case in evidence.cases for (target, _), view in case.latency.items() if target in targets
+        )
+    )
 
 
 def suite_text(evidence: Evidence) -> str:

@@ -7,10 +7,11 @@ import math
 from dataclasses import dataclass
 
 from kdbench import units
-from kdbench.evidence import CaseView, Evidence, Setting
+from kdbench.evidence import CaseView, Evidence, LatencyView, Setting
 from kdbench.evidence.intervals import FEWEST, Difference, Estimate
 from kdbench.records import TEACHER
 from kdbench.render.accuracy_columns import distinct, rates
+from kdbench.render.ranking_words import macs_mislead, orders_agree
 from kdbench.render.words import (
     baseline_name,
     counted,
@@ -34,9 +35,11 @@ class Sentence:
 def sentences(evidence: Evidence) -> tuple[Sentence, ...]:
     """The answer as far as the records carry it; at least one sentence."""
     said = [
-        *(_setting(evidence, setting) for setting in evidence.settings),
+        *(_setting(evidence, setting) for setting in evidence.deployed),
         *(Sentence(_accuracy(evidence, target, named)) for target, named in distinct(evidence, rates)),
         Sentence(_size(evidence)),
+        Sentence(orders_agree(evidence)),
+        Sentence(macs_mislead(evidence)),
         Sentence(_trouble(evidence)),
     ]
     return tuple(sentence for sentence in said if sentence.text) or (Sentence("Nothing was measured."),)
@@ -75,6 +78,13 @@ def _as_accurate(one: CaseView, timed: list[CaseView], target: str) -> list[Case
         if (set(its.letters) & set(view.letters) if its.letters else its.estimate.overlaps(view.estimate))
     }
     return [case for case in timed if case is one or case.name in alike]
+
+
+def _as_fast(one: LatencyView, other: LatencyView) -> bool:
+    """Whether they cannot be told apart in latency: by their letters, where one has none by their intervals."""
+    if one.letters and other.letters:
+        return bool(set(one.letters) & set(other.letters))
+    return one.placed_ns.overlaps(other.placed_ns)
 
 
 def _fastest(timed: list[CaseView], setting: Setting) -> CaseView:
@@ -132,10 +142,10 @@ def change(difference: Difference) -> str:
 
 def _others(timed: list[CaseView], pick: CaseView, setting: Setting) -> str:
     """Of the cases as accurate as the pick: which are as fast, which are slower."""
-    placed = pick.latency[setting].placed_ns
-    equal = {case.name: case.latency[setting].placed_ns for case in _as_accurate(pick, timed, setting[0])}
-    same = [name for name, its in equal.items() if name != pick.name and its.overlaps(placed)]
-    slower = [name for name, its in equal.items() if name not in (*same, pick.name) and its.value > placed.value]
+    view = pick.latency[setting]
+    equal = {case.name: case.latency[setting] for case in _as_accurate(pick, timed, setting[0]) if case is not pick}
+    same = [name for name, its in equal.items() if _as_fast(view, its)]
+    slower = [name for name, its in equal.items() if name not in same and its.placed_ns.value > view.placed_ns.value]
     if len(same) == len(timed) - 1 > 4:
         return f"None of the other {counted(len(same), 'case')} can be told from it, in accuracy or in latency."
     parts = []
@@ -151,7 +161,7 @@ def _others(timed: list[CaseView], pick: CaseView, setting: Setting) -> str:
 def _faster_still(timed: list[CaseView], pick: CaseView, setting: Setting) -> str:
     """Of the cases that are less accurate than the best, the fastest, where it is faster than the pick."""
     first = timed[0]
-    if first is pick or first.latency[setting].placed_ns.overlaps(pick.latency[setting].placed_ns):
+    if first is pick or _as_fast(first.latency[setting], pick.latency[setting]):
         return ""
     difference = first.accuracy[setting[0]].difference
     cost = f", but {change(difference)} against {quoted(first.baseline or '')}" if difference else ""

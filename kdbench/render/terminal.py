@@ -6,6 +6,7 @@ from rich.text import Text
 
 from kdbench.evidence import Evidence
 from kdbench.render.cells import Column, Table
+from kdbench.render.latency_columns import AT_A_SETTING
 from kdbench.render.table import HIDDEN, build_table
 from kdbench.units import mark
 
@@ -68,7 +69,7 @@ def _texts(column: Column) -> list[str]:
 
 
 def _heading(column: Column) -> str:
-    above = column.group if column.key in ("p50", "speedup") else ""
+    above = column.group if column.key in AT_A_SETTING else ""
     return f"{above}\n{column.title}\n{column.unit}"
 
 

@@ -8,10 +8,14 @@ import numpy as np
 
 from kdbench import stats
 from kdbench.errors import KdbenchError
-from kdbench.evidence import CaseView, CompressionView, Evidence, evidence
+from kdbench.evidence import CaseView, CompressionView, Evidence, Setting, evidence
 from kdbench.evidence.accuracy import SPLIT
 from kdbench.evidence.intervals import Estimate
-from kdbench.records import Accuracy, Latency, Memory, Record, Size
+from kdbench.evidence.throughput import provider_sweeps, thread_speedup, throughput
+from kdbench.evidence.use import energy_view, start_view
+from kdbench.records import Accuracy, Energy, Latency, Memory, Record, Size, Start
+from kdbench.render.executed_rows import proof, proof_rows
+from kdbench.render.words import threads_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +24,7 @@ Row = Mapping[str, object]
 Place = tuple[str, int, str, int | None]
 """Case, seed, target, batch size."""
 WHOLE = ("_count", "_bytes", "seed", "batch_size", "threads")
-DECIMAL = ("_fraction", "_ns", "_ratio", "_p", "_baseline", "_teacher", "_origin")
+DECIMAL = ("_fraction", "_ns", "_mj", "_watts", "_ratio", "_p", "_baseline", "_teacher", "_origin", "_per_second")
 """How the names of columns of numbers end; all others hold text."""
 SIZES = ("onnx_bytes", "onnx_gzip_bytes", "parameter_count", "nonzero_parameter_count", "mac_count",
          "quantized_weight_fraction", "onnx_sha256", "onnx_path")  # fmt: skip
@@ -49,7 +53,22 @@ def measurements(found: Evidence) -> str:
 
 def estimates(found: Evidence) -> str:
     """As CSV, one row a (case, target, batch size): means, intervals, differences and ratios, unrounded."""
-    return _csv(_frame([_estimated(case, target, batch) for case in found.cases for target, batch in _settings(found)]))
+    fewest = {more: fewest for sweep in provider_sweeps(found) for more, fewest in sweep.more_threads}
+    rows = [
+        {**_estimated(case, target, batch), **_threaded(case, target, batch, fewest)}
+        for case in found.cases
+        for target, batch in _settings(found)
+    ]
+    return _csv(_frame(rows))
+
+
+def executions(found: Evidence) -> str:
+    """As CSV, one row a (case, seed, target, batch size, provider): what it ran; failed timings with their reason.
+
+    Empty where nothing says what ran where.
+    """
+    rows = proof_rows(found)
+    return _csv(_frame(rows)) if rows else ""
 
 
 def write_frame(table: "pd.DataFrame", path: Path) -> None:
@@ -88,6 +107,10 @@ def _measured(found: Evidence) -> list[Row]:
     for memory in results.of(Memory):
         added = {"peak_rss_bytes": memory.peak_rss_bytes, "import_rss_bytes": memory.import_rss_bytes}
         rows.setdefault(_place(memory, memory.batch_size), {}).update(added)
+    for start in results.of(Start):
+        rows.setdefault(_place(start, start.batch_size), {}).update(_start(start))
+    for energy in results.of(Energy):
+        rows.setdefault(_place(energy, energy.batch_size), {}).update(_energy(energy))
     facts: list[Accuracy | Size] = [*results.of(Accuracy), *results.of(Size)]
     for fact in facts:
         batches = [key for key in rows if key[:3] == _place(fact, None)[:3]] or [_place(fact, None)]
@@ -112,14 +135,17 @@ def _labels(found: Evidence, place: Place) -> Row:
 def _latency(record: Latency) -> Row:
     processes = [process for process in record.samples_ns or () if process]
     calls = [sample for process in processes for sample in process]
+    p50 = stats.median_of_process_medians(processes) if processes else None
     return {
-        "latency_p50_ns": stats.median_of_process_medians(processes) if processes else None,
+        "latency_p50_ns": p50,
         "latency_p90_ns": stats.percentile(calls, 0.9),
         "latency_p99_ns": stats.percentile(calls, 0.99),
+        "throughput_examples_per_second": 1e9 * (record.batch_size or 1) / p50 if p50 else None,
         "process_count": len(processes),
         "call_count": len(calls),
         "load_ns": float(np.median(record.load_ns)) if record.load_ns else None,
         "int8_kernel_fraction": record.int8_kernel_fraction,
+        **proof(record),
         "runtime": f"{record.runtime} {record.runtime_version}",
         "provider": ", ".join(record.providers_got or ()),
         "precision": record.precision,
@@ -127,6 +153,25 @@ def _latency(record: Latency) -> Row:
         "warnings": "; ".join(record.warnings) or None,
         "fingerprint": record.fingerprint,
     }
+
+
+def _start(record: Start) -> Row:
+    view = start_view([record])
+    named = {
+        "cold_start_ns": view.total_ns.value,
+        "cold_start_import_ns": view.import_ns.value,
+        "cold_start_load_ns": view.load_ns.value,
+        "cold_start_first_inference_ns": view.first_inference_ns.value,
+    }
+    return named if view.engine_build_ns is None else {**named, "engine_build_ns": view.engine_build_ns}
+
+
+def _energy(record: Energy) -> Row:
+    view = energy_view([record])
+    named: dict[str, object] = {"energy_counter": view.counter, "energy_a_call_mj": view.call_mj.value}
+    if view.above_idle_mj is not None:
+        named |= {"energy_above_idle_a_call_mj": view.above_idle_mj.value, "idle_power_watts": view.idle_watts}
+    return named
 
 
 def _facts(record: Accuracy | Size) -> Row:
@@ -168,14 +213,38 @@ def _estimated(case: CaseView, target: str, batch: int | None) -> Row:
         row |= {f"compression_ratio_over_{role}": value for role, value in size.compression_ratio.items()}
     if batch is not None and (latency := case.latency.get((target, batch))):
         row |= _interval("latency_p50", "ns", latency.p50_ns) | {"latency_p90_ns": latency.p90_ns}
+        row |= _interval("throughput", "examples_per_second", throughput(latency, batch))
         for role, speedup in latency.speedup.items():
             row |= _interval(f"speedup_over_{role}", "ratio", speedup)
-        row["latency_warnings"] = "; ".join(latency.warnings)
+        row |= {"latency_group": latency.letters, "latency_warnings": "; ".join(latency.warnings)}
+    row |= _used(case, (target, batch)) if batch is not None else {}
     if compressed := case.compression.get(target):
         row |= _compressed(compressed, batch)
     if case.cost:
         row |= {"training_wall_ns": case.cost.wall_ns, "training_cpu_ns": case.cost.cpu_ns}
     return row | {"problems": "; ".join(case.problems)}
+
+
+def _threaded(case: CaseView, target: str, batch: int | None, fewest: Mapping[Setting, Setting]) -> Row:
+    """Speed-up over the provider's fewest threads, which were not timed side by side."""
+    other = None if batch is None else fewest.get((target, batch))
+    if batch is None or other is None or (speedup := thread_speedup(case, (target, batch), other)) is None:
+        return {}
+    return _interval(f"speedup_over_{threads_name(other[0]).replace(' ', '_')}", "ratio", speedup)
+
+
+def _used(case: CaseView, setting: Setting) -> Row:
+    """Cold start, energy and what ran where; medians with the least and the most process."""
+    row: dict[str, object] = {}
+    if start := case.start.get(setting):
+        row |= _interval("cold_start", "ns", start.total_ns)
+        row |= {} if start.engine_build_ns is None else {"engine_build_ns": start.engine_build_ns}
+    if energy := case.energy.get(setting):
+        row |= _interval("energy_a_call", "mj", energy.call_mj) | {"energy_counter": energy.counter}
+    if (execution := case.execution.get(setting)) and execution.is_known:
+        row |= {"asked_kernel_time_fraction": execution.kernel_time_shares.get(execution.asked),
+                "asked_node_fraction": execution.node_share}  # fmt: skip
+    return row
 
 
 def _compressed(view: CompressionView, batch: int | None) -> Row:

@@ -1,22 +1,26 @@
 """The sentences and names that every form of the report shares."""
 
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from kdbench import stats
 from kdbench.evidence import CaseView, Evidence, Setting
+from kdbench.evidence.targets import HERE, TargetName, is_reference, target_name
 from kdbench.records import Environment
 
 EXPLAINED = {
     stats.MOSTLY_OVERHEAD: "the cost of calling the runtime, not the model, decides this latency: a smaller model will "
     "hardly be faster here",
     stats.CONTENDED: "contended: other work took processor time during the measurement, so the tail is unreliable",
+    stats.STOLEN: "stolen: this machine is a virtual one and its host withheld processor time during the measurement, "
+    "so the tail is unreliable",
     stats.PROCESSES_DISAGREE: "unstable: the measuring processes' medians lie more than 10 % apart",
     stats.TOO_FEW: "too few samples or processes for an interval one can rely on",
 }
 """What a word of `kdbench.stats` means to a reader."""
-TARGET = re.compile(r"(?P<device>[\w.+-]+)-(?P<provider>[a-z_]+)-(?P<threads>\d+)t-(?P<precision>[a-z]+\d+)")
-"""How `kdbench.targets` names a target."""
+NOT_TIMED = "no latency was recorded"
+UNRELIABLE_TAIL = (stats.CONTENDED, stats.STOLEN)
+"""Words after which high percentiles tell of the neighbours, not of the file."""
 
 
 def explained(warning: str) -> str:
@@ -26,12 +30,31 @@ def explained(warning: str) -> str:
 
 def target_place(target: str) -> str:
     """ "cpu, 1 thread" for local-cpu-1t-fp32; a name that says less is its own words."""
-    found = TARGET.fullmatch(target)
-    if found is None:
-        return target
-    device = "" if found["device"] == "local" else f"{found['device']}, "
-    precision = "" if found["precision"] == "fp32" else f", {found['precision']}"
-    return f"{device}{found['provider']}, {counted(int(found['threads']), 'thread')}{precision}"
+    name = target_name(target)
+    return _place(name, threads_name(target)) if name else target
+
+
+def provider_place(target: str) -> str:
+    """The same without its threads."""
+    name = target_name(target)
+    return _place(name, "") if name else target
+
+
+def threads_name(target: str) -> str:
+    """ "2 threads"; a name that does not say how many is its own words."""
+    name = target_name(target)
+    return counted(name.threads, "thread") if name else target
+
+
+def _place(name: TargetName, threads: str) -> str:
+    parts = [
+        "" if name.device == HERE else name.device,
+        f"{name.provider.replace('_', ' ')} (reference)" if is_reference(name.provider) else name.provider,
+        threads,
+        "" if name.precision == "fp32" else name.precision,
+        f"machine {name.machine}" if name.machine else "",
+    ]
+    return ", ".join(part for part in parts if part)
 
 
 def setting_name(evidence: Evidence, setting: Setting) -> str:
@@ -78,11 +101,14 @@ def baseline_name(evidence: Evidence) -> str:
 
 def processor(evidence: Evidence) -> str:
     """What it ran on, as the environment records say it; empty where none does."""
-    names = []
-    for record in evidence.results.of(Environment):
-        facts = record.facts or {}
-        names += [str(facts[key]) for key in ("processor", "cpu_model", "cpu", "gpu_name", "gpu") if facts.get(key)]
+    names = [name for record in evidence.results.of(Environment) for name in processors_of(record.facts or {})]
     return listed(list(dict.fromkeys(names)))
+
+
+def processors_of(facts: Mapping[str, Any]) -> list[str]:
+    """The processors and GPUs that the facts of one environment name."""
+    named = [str(facts[key]) for key in ("processor", "cpu_model", "cpu", "gpu_name", "gpu") if facts.get(key)]
+    return [*named, *(str(gpu) for gpu in facts.get("gpus") or ())]
 
 
 def seeds_name(evidence: Evidence) -> str:

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 from kdbench.evidence import intervals
 
@@ -134,3 +135,15 @@ def test_seeds_that_lose_one_example_each_never_the_same_are_not_certain_of_it()
     assert found.low < found.value < found.high
     assert found.p is not None
     assert found.p > 0.05
+
+
+@pytest.mark.parametrize(("count", "of"), [(3, 40), (20, 40), (39, 40)])
+def test_a_rate_has_the_exact_interval_of_the_binomial(count: int, of: int) -> None:
+    expected = binomtest(count, of).proportion_ci(confidence_level=0.95, method="exact")
+    assert intervals.rate_interval(count, of) == pytest.approx((expected.low, expected.high))
+
+
+def test_nothing_counted_bounds_a_rate_on_one_side() -> None:
+    """(1 - p)^40 = 0.05."""
+    assert intervals.rate_interval(0, 40) == pytest.approx((0.0, 1 - 0.05 ** (1 / 40)))
+    assert intervals.rate_interval(40, 40) == pytest.approx((0.05 ** (1 / 40), 1.0))

@@ -269,7 +269,10 @@ class Folder:
         return new
 
     def _latency(self, name: str, seed: int, steps: list[dict[str, Any]], target: str, batch: int) -> Record:
-        references = {"baseline": _digest("file", "from-scratch", 0), "teacher": _digest("file", "teacher", 0)}
+        files = {"baseline": ("from-scratch", 0), "teacher": ("teacher", 0)}
+        if self.origins and name in UNCOMPRESSED:
+            files["origin"] = (UNCOMPRESSED[name][0], seed)
+        references = {role: _digest("file", *file) for role, file in files.items()}
         draw = _draw("latency", name, seed, batch, target)
         drifts = draw.normal(0, 0.01, 3)
         return Latency(
@@ -280,8 +283,7 @@ class Folder:
             batch_size=batch,
             samples_ns=self._samples(draw, name, batch, drifts),
             reference_samples_ns={
-                digest: self._samples(draw, case, batch, drifts)
-                for case, digest in zip(("from-scratch", "teacher"), references.values(), strict=True)
+                references[role]: self._samples(draw, case, batch, drifts) for role, (case, _) in files.items()
             },
             references=references,
             round_call_count=10,

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 from browser import CHROMIUM, Browser
+from enriched import OPENVINO, on_board, proven, rewritten, started
 from folders import STEPS, Folder
 from hostile import HOSTILE, many, write_hostile
 from PIL import Image
 
+from kdbench.evidence import evidence
 from kdbench.render import render, render_changes
+from kdbench.render.page import page
 
 Build = Callable[..., Folder]
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")
@@ -178,7 +181,23 @@ def test_three_hundred_cases_are_one_small_page(browser: Browser, tmp_path: Path
 
 def test_what_changed_is_shown_without_an_error_or_a_request(browser: Browser, folder: Build, tmp_path: Path) -> None:
     path = folder(steps={"from-scratch": [], "soft": STEPS["soft"]}, batch_sizes=(1,)).write()
-    page, _ = render_changes(path, path, tmp_path / "out")
-    browser.open(page)
+    changed, _ = render_changes(path, path, tmp_path / "out")
+    browser.open(changed)
     assert quiet(browser)
     assert browser.run("document.querySelectorAll('#cases tbody tr').length") == 3
+
+
+def test_what_ran_where_is_shown_on_a_phone_and_its_rows_are_those_of_the_table(
+    browser: Browser, folder: Build, tmp_path: Path
+) -> None:
+    steps = {"from-scratch": [], "soft": STEPS["soft"]}
+    targets = ("local-cpu-1t-fp32", "board-cpu-1t-fp32", "local-torch-1t-fp32")
+    path = rewritten(folder(steps=steps, targets=targets).write(), proven({"soft": 0.25}, OPENVINO), started, on_board)
+    (tmp_path / "page.html").write_text(page(evidence(path), (), tmp_path, ()), encoding="utf-8")
+    browser.open(tmp_path / "page.html", width=420)
+    assert quiet(browser)
+    assert browser.run("document.documentElement.scrollWidth") == 420
+    tables = "[...document.querySelectorAll('section[aria-labelledby=execution] table')]"
+    assert browser.run(f"{tables}.map(t => t.tBodies[0].rows.length)") == [3, 3, 3]
+    browser.point(f"{tables}[0].tBodies[0].rows[2].cells[0]")
+    assert browser.run("document.querySelector('#cases tr.here').innerText.includes('soft')")

@@ -12,11 +12,12 @@ from folders import STEPS, TARGET, UNCOMPRESSED, Folder
 from kdbench import records
 from kdbench.evidence import CompressionView, Evidence, evidence
 from kdbench.evidence.intervals import Estimate
-from kdbench.records import Accuracy, Record, Size
+from kdbench.records import Accuracy, Latency, Record, Size
 from kdbench.render import render
-from kdbench.render.compression import NOT_COMPARED, Compressed, compression_tables
+from kdbench.render.compression import NOT_COMPARED, compression_tables
 from kdbench.render.compression_words import size_word, speed_word
 from kdbench.render.markdown import compression_markdown
+from kdbench.render.target_table import TargetTable
 
 Build = Callable[..., Folder]
 
@@ -40,7 +41,7 @@ def rewritten(folder: Path, change: Callable[[Record], Record]) -> Evidence:
     return evidence(folder)
 
 
-def text_of(table: Compressed, case: str, key: str) -> list[str]:
+def text_of(table: TargetTable, case: str, key: str) -> list[str]:
     (row,) = (place for place, row in enumerate(table.table.rows) if row.name == case)
     return [column.cells[row].text for column in table.table.columns if column.key == key]
 
@@ -108,21 +109,42 @@ def test_a_class_has_its_name_where_the_folder_says_it(folder: Build) -> None:
     assert losses[0].name in names
 
 
-def test_speed_is_that_beside_the_baseline_which_is_the_same_network(found: Evidence, folder: Build) -> None:
+def test_speed_is_that_beside_the_same_seeds_uncompressed_file(found: Evidence, folder: Build) -> None:
     speedups = view(found, "pruned-structured").speedup
     assert set(speedups) == {1, 32}
     assert speedups[1].value == pytest.approx(92 / 41, rel=0.02)
 
-    def other_network(record: Record) -> Record:
-        if isinstance(record, Size) and record.origin:
-            return replace(record, origin={**record.origin, "mac_count": 9})
+    def slower_origin(record: Record) -> Record:
+        if isinstance(record, Latency) and "origin" in (record.references or {}):
+            origin, times = record.references["origin"], record.reference_samples_ns  # type: ignore[index]
+            slow = tuple(tuple(2 * sample for sample in process) for process in times[origin])  # type: ignore[index]
+            return replace(
+                record,
+                references={**record.references, "origin": "slow"},  # type: ignore[dict-item]
+                reference_samples_ns={**times, "slow": slow},  # type: ignore[dict-item]
+            )
         return record
 
-    other = rewritten(folder(origins=True).write(), other_network)
-    assert view(other, "pruned-structured").speedup == {}
-    (table,) = compression_tables(other)
+    slower = rewritten(folder(origins=True, seeds=(0,)).write(), slower_origin)
+    assert view(slower, "pruned-structured").speedup[1].value == pytest.approx(2 * 92 / 41, rel=0.02)
+    case = slower.case("pruned-structured")
+    assert case is not None
+    assert case.latency[TARGET, 1].speedup["baseline"].value == pytest.approx(92 / 41, rel=0.02)
+
+
+def without_origins_times(record: Record) -> Record:
+    if isinstance(record, Latency):
+        kept = {role: digest for role, digest in (record.references or {}).items() if role != "origin"}
+        return replace(record, references=kept)
+    return record
+
+
+def test_records_without_the_uncompressed_files_times_say_so(folder: Build) -> None:
+    older_records = rewritten(folder(origins=True).write(), without_origins_times)
+    assert view(older_records, "pruned-structured").speedup == {}
+    (table,) = compression_tables(older_records)
     assert text_of(table, "pruned-structured", "speedup") == ["–", "–"]
-    assert any("was timed beside it" in note for note in table.table.footnotes)
+    assert "it was not timed beside the uncompressed student" in " ".join(table.table.footnotes)
 
 
 def test_cost_is_that_of_the_compressing_steps_alone(found: Evidence) -> None:
@@ -194,7 +216,7 @@ def test_what_is_missing_is_a_dash_with_its_reason(folder: Build) -> None:
             return replace(record, origin=None, onnx_zstd_bytes=None, layer_count=None, weight_bytes_by_dtype=None)
         if isinstance(record, Accuracy):
             return replace(record, origin_value=None, origin_agreement_fraction=None, origin_predictions_path=None)
-        return record
+        return without_origins_times(record)
 
     written = folder(origins=True, failed={"int8-static": "it broke"}).write()
     (table,) = compression_tables(rewritten(written, bare))

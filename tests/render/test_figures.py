@@ -54,7 +54,7 @@ def test_inline_figures_share_no_id_and_name_no_fixed_ink(quickstart: Path) -> N
     sheet = Sheet(case.name for case in found.cases)
     drawn = [sheet.inline(figure) for figure in draw(found)]
     ids = [found for svg in drawn for found in re.findall(r'\bid="([^"]+)"', svg)]
-    assert len(drawn) == 5
+    assert len(drawn) == 6
     assert len(ids) == len(set(ids))
     for svg in drawn:
         ElementTree.fromstring(svg)

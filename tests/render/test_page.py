@@ -56,17 +56,17 @@ def page_of(folder: Folder) -> str:
     return (path / "report" / "index.html").read_text(encoding="utf-8")
 
 
-def test_a_report_is_a_page_a_table_two_csvs_and_figures(report: Path) -> None:
+def test_a_report_is_a_page_two_tables_two_csvs_and_figures(report: Path) -> None:
     names = {path.relative_to(report).as_posix() for path in report.rglob("*") if path.is_file()}
-    figures = {f"figures/{n}.{k}" for n in ("accuracy-latency", "accuracy-size", "latency", "training", "terms")
-               for k in ("png", "svg")}  # fmt: skip
-    assert names == {"index.html", "table.md", "measurements.csv", "estimates.csv", *figures}
+    drawn = ("accuracy-latency", "accuracy-size", "latency", "batch-sizes", "training", "terms")
+    figures = {f"figures/{name}.{kind}" for name in drawn for kind in ("png", "svg")}
+    assert names == {"index.html", "table.md", "throughput.md", "measurements.csv", "estimates.csv", *figures}
 
 
 def test_the_page_answers_in_the_readers_order_and_is_small(report: Path) -> None:
     text = (report / "index.html").read_text()
     places = [text.index(f'<h2 id="{name}"') for name in
-              ("answer", "table", "tradeoff", "latency", "training", "cost", "wrong", "again")]  # fmt: skip
+              ("answer", "table", "tradeoff", "latency", "sweep", "training", "cost", "wrong", "again")]  # fmt: skip
     assert places == sorted(places)
     assert len(text) < 2_000_000
 
@@ -96,7 +96,7 @@ def test_headings_captions_and_labels_serve_a_screen_reader(report: Path) -> Non
     count = len([tag for tag, _ in found if tag == "table"])
     assert len([tag for tag, _ in found if tag == "caption"]) == count
     pictures = [attributes for tag, attributes in found if attributes.get("role") == "img"]
-    assert len(pictures) == 5
+    assert len(pictures) == 6
     assert all(len(attributes["aria-label"] or "") > 20 for attributes in pictures)
     ids = [attributes["id"] for _, attributes in found if "id" in attributes]
     assert len(ids) == len(set(ids))
@@ -161,7 +161,7 @@ def test_a_metric_that_half_the_cases_lack_leaves_the_rest(folder: Build) -> Non
 
 def test_warnings_stand_beside_their_number_and_in_their_section(report: Path) -> None:
     text = (report / "index.html").read_text()
-    assert len(re.findall("the processes&#39; medians differ by 12 %", text)) == 2
+    assert len(re.findall("the processes&#39; medians differ by 12 %", text)) == 3, "under both tables, in the section"
 
 
 def test_an_unknown_format_is_refused_with_the_nearest(quickstart: Path, tmp_path: Path) -> None:

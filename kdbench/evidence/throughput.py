@@ -1,0 +1,78 @@
+"""Examples a second, and what larger batches and more threads bring to one provider. Knows no text."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from kdbench.evidence.intervals import Estimate, quotient
+from kdbench.evidence.latency import LatencyView
+from kdbench.evidence.targets import target_name
+from kdbench.evidence.views import CaseView, Evidence, Setting
+
+
+@dataclass(frozen=True)
+class ProviderSweep:
+    """One provider of one device in one precision at each thread count and batch size it was measured with."""
+
+    settings: tuple[Setting, ...]
+    """By threads, then by batch size."""
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The fewest threads first."""
+        return tuple(dict.fromkeys(target for target, _ in self.settings))
+
+    @property
+    def more_threads(self) -> tuple[tuple[Setting, Setting], ...]:
+        """(with more threads, with the fewest) at every batch size that both have."""
+        fewest = self.targets[0]
+        pairs = ((setting, (fewest, setting[1])) for setting in self.settings if setting[0] != fewest)
+        return tuple(pair for pair in pairs if pair[1] in self.settings)
+
+
+def throughput(view: LatencyView, batch_size: int) -> Estimate:
+    """Examples a second of one caller whose calls follow each other: batch size / p50, with the p50's own interval."""
+    p50, examples = view.p50_ns, 1e9 * batch_size
+    low = None if p50.high is None else examples / p50.high
+    high = None if p50.low is None else examples / p50.low
+    return Estimate(examples / p50.value, low, high, tuple(examples / value for value in p50.values))
+
+
+def is_varied(evidence: Evidence) -> bool:
+    """Whether more than one batch size or thread count was measured: else throughput is the latency again."""
+    threads = {name.threads for target, _ in evidence.settings if (name := target_name(target))}
+    return len(threads) > 1 or len({batch for _, batch in evidence.settings}) > 1
+
+
+def provider_sweeps(evidence: Evidence) -> tuple[ProviderSweep, ...]:
+    """Every provider that was measured at several settings, in the order of the targets."""
+    found: dict[object, list[Setting]] = {}
+    for setting in evidence.settings:
+        found.setdefault(_provider(setting[0]), []).append(setting)
+    return tuple(ProviderSweep(tuple(sorted(several, key=_order))) for several in found.values() if len(several) > 1)
+
+
+def _provider(target: str) -> object:
+    """What targets share that differ in threads only; one whose name says no threads stands alone."""
+    name = target_name(target)
+    return replace(name, threads=0) if name else target
+
+
+def _order(setting: Setting) -> tuple[int, int]:
+    name = target_name(setting[0])
+    return (name.threads if name else 0, setting[1])
+
+
+def thread_speedup(case: CaseView, more: Setting, fewest: Setting) -> Estimate | None:
+    """How many times faster more threads are; None where either was not timed. They were not timed side by side."""
+    if more not in case.latency or fewest not in case.latency:
+        return None
+    return quotient(case.latency[fewest].p50_ns, case.latency[more].p50_ns)
+
+
+def outstanding(found: Mapping[Setting, Estimate]) -> Setting | None:
+    """Where throughput is highest, if its interval lies beyond every other one's."""
+    if len(found) < 2:
+        return None
+    best = max(found, key=lambda setting: found[setting].value)
+    overlapping = (found[best].overlaps(other) for setting, other in found.items() if setting != best)
+    return None if any(overlapping) else best

@@ -1,0 +1,87 @@
+"""What it costs to begin with a file and to run it: cold start and energy, one number a process."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kdbench.errors import RecordError
+from kdbench.evidence.intervals import Estimate
+from kdbench.records import Energy, Start
+
+
+@dataclass(frozen=True)
+class StartView:
+    """From nothing to the first answer, in nanoseconds: medians over the processes of all seeds, least and most."""
+
+    import_ns: Estimate
+    load_ns: Estimate
+    first_inference_ns: Estimate
+    total_ns: Estimate
+    """Of the three together, summed in each process."""
+    engine_build_ns: float | None
+    """Median over seeds; None where no engine was built."""
+
+
+@dataclass(frozen=True)
+class EnergyView:
+    """What a counter read, in millijoules a call: medians over the processes of all seeds, least and most."""
+
+    counter: str
+    call_mj: Estimate
+    """The machine's idle power included."""
+    above_idle_mj: Estimate | None
+    """Less what the counter read in as long without calls; None where a process did not read it."""
+    idle_watts: float | None
+    """Without calls; median over processes."""
+
+
+def start_view(records: Sequence[Start]) -> StartView:
+    """From the records of a case's seeds. Raises RecordError where one has not as many of each number."""
+    processes = [
+        parts
+        for record in records
+        for parts in _processes(record, "runtime_import_ns", "load_ns", "first_inference_ns")
+    ]
+    imports, loads, firsts = (_middle([parts[place] for parts in processes]) for place in range(3))
+    built = [record.engine_build_ns for record in records if record.engine_build_ns is not None]
+    total = _middle([sum(parts) for parts in processes])
+    return StartView(imports, loads, firsts, total, float(np.median(built)) if built else None)
+
+
+def energy_view(records: Sequence[Energy]) -> EnergyView:
+    """From the records of a case's seeds. Raises RecordError where one has not as many of each number."""
+    readings = [reading for record in records for reading in _readings(record)]
+    above = [above for _, above, _ in readings if above is not None]
+    idle = [watts for _, _, watts in readings if watts is not None]
+    return EnergyView(
+        counter=records[0].counter or "",
+        call_mj=_middle([call for call, _, _ in readings]),
+        above_idle_mj=_middle(above) if len(above) == len(readings) else None,
+        idle_watts=float(np.median(idle)) if idle else None,
+    )
+
+
+def _readings(record: Energy) -> Iterator[tuple[float, float | None, float | None]]:
+    """(millijoules a call, the same above idle, idle watts) of each process. Microjoules a nanosecond are kilowatts."""
+    if record.idle_energy_uj is None or record.idle_wall_ns is None:
+        for count, energy, _ in _processes(record, "call_count", "energy_uj", "wall_ns"):
+            yield energy / count / 1e3, None, None
+        return
+    names = ("call_count", "energy_uj", "wall_ns", "idle_energy_uj", "idle_wall_ns")
+    for count, energy, wall, idle, idle_wall in _processes(record, *names):
+        yield energy / count / 1e3, (energy - idle * wall / idle_wall) / count / 1e3, 1e3 * idle / idle_wall
+
+
+def _processes(record: Start | Energy, *names: str) -> list[tuple[int, ...]]:
+    """These fields process by process; all are above zero but energies, of which a short reading may be none."""
+    fields = [getattr(record, name) or () for name in names]
+    positive = all(value > 0 for name, field in zip(names, fields, strict=True) if "_uj" not in name for value in field)
+    if len(set(map(len, fields))) > 1 or not fields[0] or not positive:
+        place = f"{record.case}, seed {record.seed}, {record.target}, batch {record.batch_size}"
+        raise RecordError(f"the {record.KIND} record of {place} has not one {', '.join(names)} above zero a process.")
+    return list(zip(*fields, strict=True))
+
+
+def _middle(values: Sequence[float]) -> Estimate:
+    return Estimate(float(np.median(values)), float(min(values)), float(max(values)), tuple(map(float, values)))
