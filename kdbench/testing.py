@@ -280,5 +280,6 @@ def _recipe(recipe: Recipe) -> PartSpec:
 
 def _run(store: Store, spec: StageSpec) -> str:
     (outcome,) = run_stages([spec.to_json()], str(store.root))
-    assert outcome.status != "failed", outcome.reason
+    if outcome.status == "failed":
+        raise AssertionError(outcome.reason)
     return spec.key
