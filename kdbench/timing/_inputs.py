@@ -23,7 +23,7 @@ class Given:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "inputs.npz"
         with path.open("wb") as file:
-            np.savez(file, allow_pickle=False, **self.arrays)
+            np.savez(file, **self.arrays)  # type: ignore[arg-type]  # numpy types only its flag
         return path
 
 
