@@ -18,22 +18,22 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from kdbench.measure.bound import Feed
-from kdbench.measure.sessions import OnnxruntimeSession, SessionSpec
-from kdbench.parts import Part, PartSpec
+from kdbench.measure.runtimes.bound_calls import Feed
+from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession, SessionSpec
 from kdbench.protocols import Destination, Model, Task, TaskDescription, Technique
-from kdbench.recipe import Recipe
-from kdbench.specs import StageSpec
-from kdbench.stages import _models, compress
-from kdbench.stages._context import StageContext
-from kdbench.stages._work import Work, read_description
+from kdbench.protocols.part import Part, PartSpec
+from kdbench.protocols.recipe import Recipe
+from kdbench.stages import compress, torch_models
+from kdbench.stages.context import StageContext
 from kdbench.stages.export import parity, to_onnx
 from kdbench.stages.names import ONNX_FILE
-from kdbench.store import Store
-from kdbench.tasks._arrays import ArrayData, preprocess_array
-from kdbench.techniques import _fake_quantized
-from kdbench.techniques._split import is_factor
-from kdbench.worker import run_stages
+from kdbench.stages.spec import StageSpec
+from kdbench.stages.store import Store
+from kdbench.stages.work import Work, read_description
+from kdbench.stages.worker import run_stages
+from kdbench.tasks.arrays import ArrayData, preprocess_array
+from kdbench.techniques.quantization import _fake_quantized
+from kdbench.techniques.weights._split import is_factor
 
 OPSET = 20
 TASK = PartSpec("task", "digits", 1, {})
@@ -191,9 +191,9 @@ def _apply_to_network(technique: Technique, work: Work) -> bytes:
     teacher = ctx.teacher_module
     before = _tensors(teacher)
     if technique.start == "fresh":
-        model = _models.fresh(STUDENT, ctx.task, ctx.seed)
+        model = torch_models.fresh(STUDENT, ctx.task, ctx.seed)
     else:
-        model = _models.load(work.input("model"), ctx.task, torch.device("cpu"))
+        model = torch_models.load(work.input("model"), ctx.task, torch.device("cpu"))
     declared = set(model.state_dict())
     _check_problem(name, technique.problem(model, ctx))
     compress.reseed(ctx.seed)

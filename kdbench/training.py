@@ -14,7 +14,7 @@ from torch.nn import functional as nnf
 from kdbench import functional as F
 from kdbench.errors import TrainingError
 from kdbench.protocols import Batch, Loss
-from kdbench.recipe import Recipe
+from kdbench.protocols.recipe import Recipe
 
 
 @dataclass(frozen=True)

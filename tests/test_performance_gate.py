@@ -14,8 +14,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from kdbench.cli import cli
-from kdbench.render.check import FORMS, output
-from kdbench.suite import load
+from kdbench.render.verbs.check import FORMS, output
+from kdbench.suite.reader import load
 
 ROOT = Path(__file__).parent.parent
 FILE = ROOT / ".github" / "workflows" / "performance-gate.yml"

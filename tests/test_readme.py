@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from kdbench import records, testing
-from kdbench.records import Environment, Latency
+from kdbench import testing
 from kdbench.render import render
-from kdbench.suite import load
+from kdbench.results import records
+from kdbench.results.records import Environment, Latency
+from kdbench.suite.reader import load
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from kdbench.errors import TrainingError
 from kdbench.protocols import Batch
-from kdbench.recipe import Recipe
+from kdbench.protocols.recipe import Recipe
 from kdbench.training import Examples, Training, accuracy, rate_factor
 
 

@@ -14,7 +14,7 @@ from pydantic import (
 )
 
 from kdbench.errors import MeasureError, RecordError
-from kdbench.measure.record import Line, Recorded
+from kdbench.measure.device.record_file import Line, Recorded
 
 
 def _tuple(value: Any) -> Any:

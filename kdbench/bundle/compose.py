@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kdbench import records
 from kdbench.bundle.answers import Answers, Predicted
 from kdbench.bundle.timings import facts_of
 from kdbench.errors import KdbenchError
 from kdbench.evidence import Results
-from kdbench.merged import is_own
-from kdbench.records import Accuracy, Compression, Environment, Latency, Record, Size
+from kdbench.results import records
+from kdbench.results.devices import is_own
+from kdbench.results.records import Accuracy, Compression, Environment, Latency, Record, Size
 from kdbench.stages.evaluate import DIRECTIONS
 
 Classes = NDArray[np.int32]

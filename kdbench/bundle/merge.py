@@ -9,20 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from kdbench import records
 from kdbench.bundle.answers import Answers, Header, Predicted
 from kdbench.bundle.compose import Composer, Home, home
 from kdbench.bundle.sample import Sample, kept_sample
 from kdbench.errors import KdbenchError, RecordError, StoreError
 from kdbench.evidence import read_results
 from kdbench.measure import jobs
-from kdbench.measure.device import DEVICE, RESERVED, target_name
+from kdbench.measure.device.command import DEVICE, RESERVED, target_name
+from kdbench.measure.device.record_file import Recorded, read_record
 from kdbench.measure.host import fingerprint
-from kdbench.measure.record import Recorded, read_record
-from kdbench.merged import FOLDER, DeviceRun, device_records, device_runs, with_devices
-from kdbench.records import Environment, Record
-from kdbench.store import sha256_of
-from kdbench.task_file import read_task
+from kdbench.results import records
+from kdbench.results.devices import FOLDER, DeviceRun, device_records, device_runs, with_devices
+from kdbench.results.records import Environment, Record
+from kdbench.run.kept_data import read_task
+from kdbench.stages.store import sha256_of
 
 OF_THE_RUNTIME = ("runtime", "runtime_version", "runtime_build", "precision_flags")
 """Facts that one machine may have several of; all others are the machine's own."""

@@ -15,21 +15,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kdbench import __version__, measure
+from kdbench import __version__
 from kdbench.bundle.rows import File, choose_target, chosen_files, groups
 from kdbench.bundle.sample import Sample, kept_sample
 from kdbench.errors import MeasureError, StoreError
 from kdbench.evidence import Results, read_results
-from kdbench.evidence.results import Predictions
-from kdbench.measure import jobs
-from kdbench.measure.archive import FOLDER, MANIFEST, SCHEMA
-from kdbench.measure.passage import STARTS
-from kdbench.records import Accuracy, Latency
-from kdbench.schema import MeasureEntry
+from kdbench.measure import client, jobs
+from kdbench.measure.device.bundle_file import FOLDER, MANIFEST, SCHEMA
+from kdbench.measure.device.run import STARTS
+from kdbench.results.folder import Predictions
+from kdbench.results.records import Accuracy, Latency
+from kdbench.run.kept_data import read_task
 from kdbench.stages.evaluate import PREDICTION_BATCH
 from kdbench.stages.measure import rule as timing_rule
 from kdbench.stats import median_of_process_medians
-from kdbench.task_file import read_task
+from kdbench.suite.schema import MeasureEntry
 
 LEAST_AGREEMENT = 0.99
 """Of the classes recorded and those computed at bundling. Near ties fall otherwise in another runtime, on another
@@ -126,10 +126,10 @@ def bundle(folder: Path, out: Path, asked: Asked | None = None) -> Bundled:
 
 
 def _process_count(said: Json) -> int:
-    measure, models = said["measure"], len(said["models"])
-    memory = models * len(measure["batch_sizes"]) if measure["memory"] else 0
-    processes: int = measure["processes"]
-    return models + memory + STARTS * len(measure["start"]) + len(said["groups"]) * (1 + processes)
+    client, models = said["measure"], len(said["models"])
+    memory = models * len(client["batch_sizes"]) if client["memory"] else 0
+    processes: int = client["processes"]
+    return models + memory + STARTS * len(client["start"]) + len(said["groups"]) * (1 + processes)
 
 
 def _expected(files: Sequence[File], inputs: bytes) -> dict[str, NDArray[np.float32]]:
@@ -139,8 +139,8 @@ def _expected(files: Sequence[File], inputs: bytes) -> dict[str, NDArray[np.floa
         (place / "inputs.npz").write_bytes(inputs)
         named = [{"digest": file.digest, "path": str(file.path)} for file in files]
         job = {**PLAIN, "schema": jobs.SCHEMA, "action": "predict", "batch_size": PREDICTION_BATCH, "files": named}
-        program = measure.pack(place / "measure.pyz")
-        answer = measure.run_job({**job, "inputs": str(place / "inputs.npz")}, place / "out", program)
+        program = client.pack(place / "measure.pyz")
+        answer = client.run_job({**job, "inputs": str(place / "inputs.npz")}, place / "out", program)
         for entry in answer["files"]:
             if "error" in entry:
                 raise MeasureError(entry["error"])
@@ -224,7 +224,7 @@ def _manifest(
             "rule": rule,
             "seconds": processes * len(files) * len(sizes) * _seconds(results, target, sizes, rule),
         },
-        "program": {name: _sha256(data) for name, data in measure.sources().items()},
+        "program": {name: _sha256(data) for name, data in client.sources().items()},
     }
 
 
@@ -247,7 +247,7 @@ def _seconds(results: Results, target: str, sizes: Sequence[int], rule: dict[str
 
 def _write(out: Path, manifest: bytes, carried: dict[str, bytes]) -> None:
     """The archive: everything stored, sorted and dated 1980, so that equal content is equal bytes."""
-    members = {**measure.sources(), MANIFEST: manifest, **{FOLDER + name: data for name, data in carried.items()}}
+    members = {**client.sources(), MANIFEST: manifest, **{FOLDER + name: data for name, data in carried.items()}}
     members["__main__.py"] = START.replace("{digest}", _sha256(manifest)).encode()
     unfinished = out.with_name(f"{out.name}.{os.getpid()}")
     try:

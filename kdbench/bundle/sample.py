@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from kdbench.errors import StoreError
 from kdbench.evidence import Results
-from kdbench.store import sha256_of
-from kdbench.task_file import KeptTask
+from kdbench.run.kept_data import KeptTask
+from kdbench.stages.store import sha256_of
 
 
 @dataclass(frozen=True)

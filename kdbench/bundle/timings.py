@@ -6,7 +6,7 @@ import numpy as np
 
 from kdbench.bundle.answers import Answers, Peak, Predicted, Proved, ProvedFile, Started, Timed, TimedFile
 from kdbench.errors import KdbenchError, MeasureError, RecordError
-from kdbench.stages import _facts
+from kdbench.timing import facts
 
 UNPROVED = MeasureError("the run was stopped before it was proved which provider runs it.")
 
@@ -31,8 +31,8 @@ def facts_of(answers: Answers, digest: str, wanted: dict[str, str]) -> "list[dic
     assert isinstance(proof, Proved)
     references = {role: other for role, other in wanted.items() if _ran(other, proof, timed)}
     _check(answers, proof, timed, {digest, *references.values()})
-    asked = _facts.Asked(digest, references, _settings(answers, digest), np.array(predicted.classes, np.int32))
-    return _facts.facts(asked, _heard(answers, timed, proof))
+    asked = facts.Asked(digest, references, _settings(answers, digest), np.array(predicted.classes, np.int32))
+    return facts.facts(asked, _heard(answers, timed, proof))
 
 
 def _group(answers: Answers, digest: str, references: set[str]) -> str | None:
@@ -99,10 +99,10 @@ def _settings(answers: Answers, digest: str) -> dict[str, Any]:
     }
 
 
-def _heard(answers: Answers, timed: list[Timed], proof: Proved) -> _facts.Heard:
+def _heard(answers: Answers, timed: list[Timed], proof: Proved) -> facts.Heard:
     header = answers.header
     named = {"runtime": header.runtime, "runtime_version": header.runtime_version}
-    return _facts.Heard(
+    return facts.Heard(
         processes=[{**answer.plain(), **named} for answer in timed],
         proof=proof.plain,
         memory={at: peak.model_dump() if isinstance(peak, Peak) else peak for at, peak in answers.memory.items()},

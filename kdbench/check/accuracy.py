@@ -10,8 +10,8 @@ from kdbench.check.sides import SPLIT, Place, Scope, Side, verdict_of
 from kdbench.check.verdicts import Row, Verdict
 from kdbench.errors import StoreError
 from kdbench.evidence.intervals import FEWEST, paired_difference, sign_test
-from kdbench.evidence.results import Predictions
-from kdbench.tolerances import SuiteTolerances
+from kdbench.results.folder import Predictions
+from kdbench.suite.tolerances import SuiteTolerances
 
 FALSE_ALARM = 0.005
 """One-sided: how often chance alone may call a row less accurate, whatever its tolerance."""

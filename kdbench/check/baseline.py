@@ -15,9 +15,9 @@ from typing import Any
 from kdbench import __version__
 from kdbench.check.sides import Side
 from kdbench.errors import StoreError
-from kdbench.evidence.results import Results, read_results
-from kdbench.records import Accuracy, Size
-from kdbench.task_file import TASK_FILE, read_task
+from kdbench.results.folder import Results, read_results
+from kdbench.results.records import Accuracy, Size
+from kdbench.run.kept_data import TASK_FILE, read_task
 
 FORMAT = 1
 MANIFEST = "manifest.json"

@@ -11,20 +11,20 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from kdbench import probe
 from kdbench.check.accuracy import accuracy_rows
 from kdbench.check.answers import Sample, read_sample, refused, wrong_answers
 from kdbench.check.baseline import opened
-from kdbench.check.duel import USUAL, Effort, Progress
 from kdbench.check.latency import Timing, latency_rows, to_time
-from kdbench.check.rule import DEFAULT, Rule
 from kdbench.check.sides import File, Place, Scope, Side, verdict_of
 from kdbench.check.size import size_rows
 from kdbench.check.verdicts import Checked, Row
 from kdbench.errors import MeasureError, StoreError
-from kdbench.evidence.results import Results, read_results
-from kdbench.task_file import read_task
-from kdbench.tolerances import SuiteTolerances
+from kdbench.results.folder import Results, read_results
+from kdbench.run.kept_data import read_task
+from kdbench.suite.tolerances import SuiteTolerances
+from kdbench.timing import probe
+from kdbench.timing.duel import USUAL, Effort, Progress
+from kdbench.timing.verdict_rule import DEFAULT, Rule
 
 
 def check(

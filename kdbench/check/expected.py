@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kdbench.check.rule import Decision, Rule, after_first, after_second
+from kdbench.timing.verdict_rule import Decision, Rule, after_first, after_second
 
 SLOWDOWNS = tuple(percent / 100 for percent in (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 75, 100))
 TOLERANCES = (1.03, 1.04, 1.05, 1.07, 1.1, 1.15, 1.2, 1.3, 1.5, 2.0)

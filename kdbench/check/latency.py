@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from kdbench import stats, units
-from kdbench.check.duel import USUAL, Duel, Effort, Pair, Progress, duel
-from kdbench.check.rule import DEFAULT, Rule
 from kdbench.check.sides import File, Place, Scope, verdict_of
 from kdbench.check.verdicts import Row, Verdict
-from kdbench.records import Latency
-from kdbench.tolerances import SuiteTolerances
+from kdbench.results.records import Latency
+from kdbench.suite.tolerances import SuiteTolerances
+from kdbench.timing.duel import USUAL, Duel, Effort, Pair, Progress, duel
+from kdbench.timing.verdict_rule import DEFAULT, Rule
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kdbench import measure
 from kdbench.errors import MeasureError
-from kdbench.measure import jobs
+from kdbench.measure import client, jobs
 
 PROGRAM = "measure.pyz"
 
@@ -18,9 +17,9 @@ def ask(entry: dict[str, Any], action: str, folder: Path, **fields: Any) -> dict
     Raises MeasureError with the program's sentence, or when its process was not as light as it must be.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    program = measure.pack(folder / PROGRAM)
+    program = client.pack(folder / PROGRAM)
     job = {"schema": jobs.SCHEMA, "action": action, **entry["session"], **fields}
-    answer = measure.run_job(job, folder, program, entry.get("python") or sys.executable)
+    answer = client.run_job(job, folder, program, entry.get("python") or sys.executable)
     if answer["modules"]:
         raise MeasureError(f"the measuring process had loaded {', '.join(answer['modules'])}; its times do not count.")
     return answer

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from kdbench.check.copies import write_copy
-from kdbench.check.duel import USUAL, Duel, Effort, Pair, duel
 from kdbench.check.expected import NoiseTold, noise_told
-from kdbench.check.rule import DEFAULT
 from kdbench.errors import MeasureError
 from kdbench.evidence.intervals import rate_interval
+from kdbench.timing.copies import write_copy
+from kdbench.timing.duel import USUAL, Duel, Effort, Pair, duel
+from kdbench.timing.verdict_rule import DEFAULT
 
 PAIRS = 20
 MAX_RATIO = 1.03

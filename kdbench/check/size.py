@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from kdbench.check.sides import Scope
 from kdbench.check.verdicts import Row, Verdict
 from kdbench.errors import StoreError
-from kdbench.tolerances import SuiteTolerances
+from kdbench.suite.tolerances import SuiteTolerances
 
 Sized = tuple[int, int, int]
 """Seed, the new file's bytes, the reference's."""

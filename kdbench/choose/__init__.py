@@ -3,6 +3,6 @@
 from kdbench.choose.choice import Choice, DeviceChoice, Miss, choose, suite_limits
 from kdbench.choose.everywhere import OneForAll
 from kdbench.choose.offers import Comparison, Offer
-from kdbench.limits import Limits
+from kdbench.suite.limits import Limits
 
 __all__ = ["Choice", "Comparison", "DeviceChoice", "Limits", "Miss", "Offer", "OneForAll", "choose", "suite_limits"]

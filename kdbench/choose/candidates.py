@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from kdbench.errors import KdbenchError
 from kdbench.evidence import CaseView, Evidence, LatencyView, Results, Setting
 from kdbench.evidence.accuracy import SPLIT, BySeed, answers_by_case
-from kdbench.limits import Limits
-from kdbench.records import Accuracy, Size
+from kdbench.results.records import Accuracy, Size
+from kdbench.suite.limits import Limits
 
 VALIDATION = "validation"
 

@@ -23,8 +23,8 @@ from kdbench.errors import KdbenchError, StoreError, nearest
 from kdbench.evidence import Evidence, Setting, evidence
 from kdbench.evidence.accuracy import compare
 from kdbench.evidence.intervals import FEWEST, quantile
-from kdbench.limits import Limits, SuiteLimits
-from kdbench.records import TEACHER
+from kdbench.results.records import TEACHER
+from kdbench.suite.limits import Limits, SuiteLimits
 
 RESAMPLES = 1000
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from kdbench.cases import Suite
-    from kdbench.plan import Plan
-    from kdbench.store import Store
+    from kdbench.plan.plan import Plan
+    from kdbench.stages.store import Store
+    from kdbench.suite.cases import Suite
 
 suite_argument = click.argument("suite", type=click.Path(path_type=Path), metavar="SUITE.yaml")
 store_option = click.option(
@@ -23,10 +23,11 @@ seed_option = click.option("--seed", "seeds", multiple=True, metavar="GLOB", hel
 
 def plan_of(path: Path, store: "Store | None" = None) -> "Plan":
     """The whole plan of a suite file; of files that were timed more than once, the newest times in the store."""
-    from kdbench import probe, repeats
-    from kdbench.planner import make_plan
-    from kdbench.suite import load
-    from kdbench.targets import interpreters_of
+    from kdbench.plan import repeats
+    from kdbench.plan.rows import make_plan
+    from kdbench.suite.reader import load
+    from kdbench.suite.targets import interpreters_of
+    from kdbench.timing import probe
 
     suite = load(path)
     _check_interpreters(suite)
@@ -36,8 +37,8 @@ def plan_of(path: Path, store: "Store | None" = None) -> "Plan":
 
 def _check_interpreters(suite: "Suite") -> None:
     """Raises SuiteError at the entry whose interpreter does not run the measuring program."""
-    from kdbench import probe
     from kdbench.errors import MeasureError
+    from kdbench.timing import probe
 
     for index, entry in enumerate(suite.measure):
         try:
@@ -48,8 +49,8 @@ def _check_interpreters(suite: "Suite") -> None:
 
 def open_store(path: Path | None) -> "Store":
     """The store in a folder, or the one in the user's cache folder."""
-    from kdbench import probe
-    from kdbench.store import Store
+    from kdbench.stages.store import Store
+    from kdbench.timing import probe
 
     return Store(path or probe.cache_folder() / "store")
 
@@ -59,7 +60,7 @@ def report(results: Path, output: Path | None = None, formats: tuple[str, ...] |
     from kdbench.evidence import evidence
     from kdbench.render import USUAL, terminal_table
     from kdbench.render import render as render_report
-    from kdbench.render.choice_forms import asked_text
+    from kdbench.render.verbs.choice_forms import asked_text
 
     written = render_report(results, output or results / "report", formats or USUAL)
     if chosen := asked_text(evidence(results)):

@@ -31,7 +31,7 @@ def bundle_command(
 
     There `python FILE --out record.jsonl` measures them (Python 3.9 or newer, numpy, an onnxruntime); `kdbench merge`
     brings the record home. Baselines and teachers always go along. A bundle is a program: one from somebody you do not
-    trust is measured by your own with `python -m kdbench.measure.device FILE --out record.jsonl`.
+    trust is measured by your own with `python -m kdbench.measure.device.command FILE --out record.jsonl`.
     """
     from kdbench import units
     from kdbench.bundle import Asked, bundle

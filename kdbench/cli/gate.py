@@ -35,7 +35,7 @@ def check_command(
     from rich.console import Console
 
     from kdbench.check import check
-    from kdbench.render.check import FORMS, output, write, written
+    from kdbench.render.verbs.check import FORMS, output, write, written
 
     if form not in FORMS:
         raise click.BadParameter(f"expected one of {', '.join(FORMS)}, got '{form}'.", param_hint="--format")

@@ -21,7 +21,7 @@ from kdbench.cli._shared import open_store, plan_of, store_option
 def store_command(store: Path | None, older_than: float | None, unused_by: tuple[Path, ...], yes: bool) -> None:
     """Show the stage store's size by kind, and clean it."""
     from kdbench import units
-    from kdbench.outlook import store_text, sweep
+    from kdbench.cli._plan_text import store_text, sweep
 
     opened = open_store(store)
     if older_than is None and not unused_by:

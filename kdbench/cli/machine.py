@@ -21,8 +21,8 @@ def doctor(suite: Path | None, pythons: tuple[str, ...], form: str) -> None:
     from rich.console import Console
 
     from kdbench.doctor import diagnose
-    from kdbench.render.doctor import as_json, as_text
-    from kdbench.suite import load
+    from kdbench.render.verbs.doctor import as_json, as_text
+    from kdbench.suite.reader import load
 
     loaded = load(suite) if suite is not None else None
     with Console(stderr=True).status("looking ...") as status:

@@ -9,7 +9,7 @@ import click
 @click.argument("kind", type=click.Choice(["techniques", "models", "tasks", "providers"]))
 def list_command(kind: str) -> None:
     """List what a suite can name."""
-    from kdbench.listing import list_text
+    from kdbench.cli._listing import list_text
 
     click.echo(list_text(kind))
 
@@ -24,7 +24,7 @@ def list_command(kind: str) -> None:
 )
 def describe(name: str, suite: Path | None) -> None:
     """Explain a technique, model or task: what it does, its fields with defaults and bounds, its paper."""
-    from kdbench.listing import describe_text, models_of
+    from kdbench.cli._listing import describe_text, models_of
 
     click.echo(describe_text(name, models_of(suite) if suite else None))
 
@@ -34,6 +34,6 @@ def schema() -> None:
     """Print the JSON Schema of suite files, for editors."""
     import json
 
-    from kdbench.schema import schema as suite_schema
+    from kdbench.suite.schema import schema as suite_schema
 
     click.echo(json.dumps(suite_schema(), indent=2))

@@ -38,8 +38,8 @@ def render(results: tuple[Path, ...], output: Path | None, formats: tuple[str, .
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A .csv or .parquet file.")
 def load(results: Path, output: Path | None) -> None:
     """Print every measurement as CSV, a row each, units in the column names; `kdbench.load` gives the DataFrame."""
-    from kdbench.render.tidy import load as load_frame
-    from kdbench.render.tidy import write_frame
+    from kdbench.render.report.tidy import load as load_frame
+    from kdbench.render.report.tidy import write_frame
 
     table = load_frame(results)
     if output is None:
@@ -51,7 +51,7 @@ def load(results: Path, output: Path | None) -> None:
 
 def _limit(context: click.Context, option: click.Parameter, text: str | None) -> str | None:
     """A limit's text, checked; click says the option's name."""
-    from kdbench.limits import PARSERS
+    from kdbench.suite.limits import PARSERS
 
     try:
         if text is not None:
@@ -78,7 +78,7 @@ def choose_command(
     The choice is made on the validation split and told in numbers of the test split.
     """
     from kdbench.choose import Limits, choose
-    from kdbench.render.choice_forms import written
+    from kdbench.render.verbs.choice_forms import written
 
     click.echo(written(choose(results, Limits(**limits), targets, batch_sizes), form))
 
@@ -91,6 +91,6 @@ def choose_command(
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Empty or new folder to write.")
 def get_command(results: Path, case: str, seed: int | None, target: str | None, output: Path) -> None:
     """Hand over a case's ONNX file with its manifest and a program that runs it."""
-    from kdbench.get import get, handed_text
+    from kdbench.handover.get import get, handed_text
 
     click.echo(handed_text(get(results, case, output, seed, target)))

@@ -34,7 +34,7 @@ def selfcheck_command(
     4 it is not, 2 bad input.
     """
     from kdbench.check.selfcheck import selfcheck
-    from kdbench.render.selfcheck import selfcheck_json, selfcheck_text
+    from kdbench.render.verbs.selfcheck import selfcheck_json, selfcheck_text
 
     if target is not None and (provider or threads or python):
         raise click.UsageError("--target names a session already; leave --provider, --threads and --python out.")
@@ -61,7 +61,7 @@ class _Tried:
 
 
 def _tried(model: Path | None, case: str | None, target: str | None, folder: Path, batch_size: int) -> _Tried:
-    from kdbench.check.invented import write_random_inputs, write_small_network
+    from kdbench.timing.random_inputs import write_random_inputs, write_small_network
 
     if model is not None and model.is_dir():
         if case is None:
@@ -77,7 +77,7 @@ def _of_results(folder: Path, case: str, target: str | None) -> _Tried:
     from kdbench.errors import StoreError
     from kdbench.evidence import read_results
     from kdbench.handover.chosen import choose_file
-    from kdbench.task_file import read_task
+    from kdbench.run.kept_data import read_task
 
     results = read_results(folder)
     path = choose_file(results, case, target=target).path

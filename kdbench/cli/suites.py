@@ -10,8 +10,8 @@ import click
 from kdbench.cli._shared import case_option, open_store, plan_of, report, seed_option, store_option, suite_argument
 
 if TYPE_CHECKING:
-    from kdbench.plan import Label, Plan
-    from kdbench.store import Store
+    from kdbench.plan.plan import Label, Plan
+    from kdbench.stages.store import Store
 
 SOME_FAILED = 1
 INTERRUPTED = 130
@@ -37,7 +37,7 @@ def run(
     output: Path | None,
 ) -> None:
     """Run a suite to a report; what is finished already is reused."""
-    from kdbench.suite import select
+    from kdbench.suite.reader import select
 
     opened = open_store(store)
     plan = plan_of(suite, opened)
@@ -66,7 +66,7 @@ def measure_command(
     Times of files in the store that are still missing are taken; with --again every time is taken afresh, and later
     runs use the newest.
     """
-    from kdbench import repeats
+    from kdbench.plan import repeats
 
     opened = open_store(store)
     plan = plan_of(suite, opened)
@@ -81,17 +81,17 @@ def _walk(plan: "Plan", labels: "list[Label]", store: "Store", output: Path | No
     """Run what these labels need, to a report; exits with a code where not all went well."""
     from rich.console import Console
 
-    from kdbench import runner
+    from kdbench.run import walk
 
     folder = output or Path("results") / plan.suite.name
     console = Console(stderr=True)
     command = shlex.join(["kdbench", *sys.argv[1:]])
     console.print(f"Suite {plan.suite.name}: results in {folder}, store {store.root}", highlight=False, soft_wrap=True)
-    work = runner.Run(plan, labels, store, folder, command)
+    work = walk.Run(plan, labels, store, folder, command)
     if not work.todo:
         console.print(f"Nothing to do: all {work.summary.stage_count} stages are in the store.", highlight=False)
     try:
-        summary = work.walk(jobs or runner.default_jobs(plan), console)
+        summary = work.walk(jobs or walk.default_jobs(plan), console)
     except KeyboardInterrupt:
         console.print("\nStopped. What is finished is kept; to go on, run the same command again:", highlight=False)
         console.print(f"  {command}", highlight=False, soft_wrap=True)
@@ -115,8 +115,8 @@ def _walk(plan: "Plan", labels: "list[Label]", store: "Store", output: Path | No
 @store_option
 def plan_command(suite: Path, cases: tuple[str, ...], seeds: tuple[str, ...], store: Path | None) -> None:
     """Say what a run would do: stages, what the store has, what is left."""
-    from kdbench.outlook import plan_text
-    from kdbench.suite import select
+    from kdbench.cli._plan_text import plan_text
+    from kdbench.suite.reader import select
 
     opened = open_store(store)
     plan = plan_of(suite, opened)

@@ -5,8 +5,6 @@ import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from kdbench import probe
-from kdbench.cases import Suite
 from kdbench.doctor.asked import Here, begin, verdicts
 from kdbench.doctor.findings import Diagnosis, Torch
 from kdbench.doctor.interpreters import Say, Trials, look, tried
@@ -14,6 +12,8 @@ from kdbench.doctor.machine import this_machine
 from kdbench.doctor.missing import not_installed
 from kdbench.doctor.remedies import PLAIN_PROVIDER
 from kdbench.errors import MeasureError
+from kdbench.suite.cases import Suite
+from kdbench.timing import probe
 
 
 def diagnose(suite: Suite | None, pythons: Sequence[str], say: Say = lambda what: None) -> Diagnosis:

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kdbench.cases import Suite
 from kdbench.doctor.findings import Asked, Interpreter, Machine, Trouble
 from kdbench.doctor.interpreters import Found, Trials, trial_of
 from kdbench.measure import energy
-from kdbench.targets import Target, targets_of
+from kdbench.suite.cases import Suite
+from kdbench.suite.targets import Target, targets_of
 
 
 @dataclass(frozen=True)

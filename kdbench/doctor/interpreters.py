@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kdbench import probe
 from kdbench.doctor import remedies
 from kdbench.doctor.findings import Interpreter, Plugin, Trial, Trouble
 from kdbench.doctor.remedies import PLAIN, PLAIN_PROVIDER
 from kdbench.errors import MeasureError
 from kdbench.measure.providers import ONNXRUNTIME, PROVIDERS, precisions_of, runtime_of
+from kdbench.timing import probe
 
 NEEDED = ("numpy", PLAIN)
 """What measuring takes."""

@@ -7,9 +7,9 @@ from kdbench.evidence.accuracy import AccuracyView
 from kdbench.evidence.compression import CompressionView
 from kdbench.evidence.execution import ExecutionView
 from kdbench.evidence.latency import LatencyView
-from kdbench.evidence.results import Plan, Results, read_results
 from kdbench.evidence.use import EnergyView, StartView
 from kdbench.evidence.views import CaseView, Evidence, Setting, SizeView, evidence
+from kdbench.results.folder import Plan, Results, read_results
 
 __all__ = [
     "AccuracyView",

@@ -17,8 +17,8 @@ from kdbench.evidence.intervals import (
     paired_difference,
     seed_difference,
 )
-from kdbench.evidence.results import Results, baseline_of
-from kdbench.records import Accuracy
+from kdbench.results.folder import Results, baseline_of
+from kdbench.results.records import Accuracy
 
 SPLIT = "test"
 """The split that is reported; validation is for choosing."""

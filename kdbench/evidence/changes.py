@@ -11,7 +11,7 @@ from kdbench.evidence.accuracy import answers_by_case, compare
 from kdbench.evidence.intervals import Difference, Estimate, holm
 from kdbench.evidence.latency import BASELINE
 from kdbench.evidence.views import CaseView, Evidence, Setting
-from kdbench.records import Latency
+from kdbench.results.records import Latency
 
 
 @dataclass(frozen=True)

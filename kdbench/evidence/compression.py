@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from kdbench.evidence.accuracy import SPLIT, Answers, compare
 from kdbench.evidence.intervals import Difference, Estimate
 from kdbench.evidence.latency import ORIGIN, LatencyView
-from kdbench.evidence.results import Results
 from kdbench.evidence.training import Cost, stage_times
-from kdbench.records import Accuracy, Compression, Size
+from kdbench.results.folder import Results
+from kdbench.results.records import Accuracy, Compression, Size
 
 FORMS = {"file": "onnx_bytes", "gzip": "onnx_gzip_bytes", "zstd": "onnx_zstd_bytes"}
 """Ways to ship a file -> the field of its bytes."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kdbench.measure.providers import TABLE
-from kdbench.records import Latency
+from kdbench.results.records import Latency
 
 Counts = dict[str, float]
 """Provider -> a number of its; the asked one first, then the others, the largest first."""

@@ -11,7 +11,7 @@ McNemar 1947: two files' answers to the same examples.
 Clopper, Pearson 1934: the exact interval of a rate.
 Zou, Donner 2008 (Statistics in Medicine 27): an interval from those of two parts measured apart.
 
-`python tests/simulation` shows the level of each and what it can see (report/statistics/interval-level.md).
+`python tests/studies/simulation` shows the level of each and what it can see (report/statistics/interval-level.md).
 The seed variance is not pooled over cases: over seeds a quantized student goes with its baseline, a distilled one its
 own way, and a variance pooled over both tells equal cases apart in 12 to 16 % (that page's section on pooling).
 """

@@ -10,7 +10,7 @@ import numpy as np
 from kdbench.evidence.groups import letters
 from kdbench.evidence.intervals import FEWEST, LEVEL, apart_grids_p, grid_p, holm
 from kdbench.evidence.latency import BASELINE, grid, log_ratios, reference_samples
-from kdbench.records import Latency
+from kdbench.results.records import Latency
 
 Against = tuple[str | None, str]
 """A machine's fingerprint, and the sha256 of the baseline's file."""

@@ -4,8 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from kdbench.evidence.results import Results
-from kdbench.records import Accuracy, Compression, Record, Size, Training
+from kdbench.results.folder import Results
+from kdbench.results.records import Accuracy, Compression, Record, Size, Training
 
 
 @dataclass(frozen=True)

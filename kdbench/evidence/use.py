@@ -7,7 +7,7 @@ import numpy as np
 
 from kdbench.errors import RecordError
 from kdbench.evidence.intervals import Estimate
-from kdbench.records import Energy, Start
+from kdbench.results.records import Energy, Start
 
 
 @dataclass(frozen=True)

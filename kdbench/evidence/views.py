@@ -12,10 +12,10 @@ from kdbench.evidence.compression import CompressionView, compression_views, is_
 from kdbench.evidence.execution import ExecutionView, execution_view
 from kdbench.evidence.latency import LatencyView, latency_view, pooled_reference_ns
 from kdbench.evidence.latency_groups import latency_letters
-from kdbench.evidence.results import REFERENCE, Results, baseline_of, read_results
 from kdbench.evidence.training import Cost, Curve, curves, training_cost
 from kdbench.evidence.use import EnergyView, StartView, energy_view, start_view
-from kdbench.records import Energy, Latency, Memory, Record, Size, Start
+from kdbench.results.folder import REFERENCE, Results, baseline_of, read_results
+from kdbench.results.records import Energy, Latency, Memory, Record, Size, Start
 
 Setting = tuple[str, int]
 """A target and a batch size."""

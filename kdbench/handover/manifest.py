@@ -9,9 +9,9 @@ from kdbench.evidence import Results
 from kdbench.evidence.latency import latency_view
 from kdbench.handover.chosen import Chosen
 from kdbench.measure.providers import PROVIDERS
-from kdbench.measure.sessions import GRAPH_OPTIMIZATIONS, SessionSpec
-from kdbench.records import Accuracy, Environment, Latency, Memory
-from kdbench.task_file import KeptTask
+from kdbench.measure.runtimes.onnxruntime import GRAPH_OPTIMIZATIONS, SessionSpec
+from kdbench.results.records import Accuracy, Environment, Latency, Memory
+from kdbench.run.kept_data import KeptTask
 
 SCHEMA = 1
 MODEL_FILE, MANIFEST_FILE, PREDICT_FILE, INPUTS_FILE = "model.onnx", "manifest.json", "predict.py", "inputs.npz"

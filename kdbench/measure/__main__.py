@@ -14,7 +14,7 @@ from kdbench.errors import KdbenchError
 from kdbench.measure.actions import describe, measure_energy, measure_memory, predict, prove, time_start
 from kdbench.measure.diagnosis import diagnose, try_session
 from kdbench.measure.jobs import SCHEMA, Job, read_job
-from kdbench.measure.sessions import describe_runtime
+from kdbench.measure.runtimes.onnxruntime import describe_runtime
 from kdbench.measure.timing import time_files
 
 FOREIGN_MODULES = ("matplotlib", "onnx", "pandas", "pydantic", "scipy", "torch")

@@ -9,12 +9,19 @@ from pathlib import Path
 from typing import Any, Callable
 
 from kdbench.errors import MeasureError
-from kdbench.measure import energy, host, plugins
+from kdbench.measure import energy, host
+from kdbench.measure.execution_proof import (
+    Kernel,
+    effective_precision,
+    kernels_of_calls,
+    least_disturbed,
+    refusal,
+    summary,
+)
 from kdbench.measure.inputs import Inputs, load_inputs
 from kdbench.measure.jobs import File, Job
-from kdbench.measure.opening import open_session, session_class
-from kdbench.measure.proof import Kernel, effective_precision, kernels_of_calls, least_disturbed, refusal, summary
-from kdbench.measure.sessions import OnnxruntimeSession, describe_runtime
+from kdbench.measure.runtimes import open_session, plugins, session_class
+from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession, describe_runtime
 
 PROOF_CALL_COUNT = 4
 """Of one shape: the first may still build or tune kernels, and of the others the least disturbed one is the proof."""

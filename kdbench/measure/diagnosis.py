@@ -23,9 +23,9 @@ from typing import Any
 from kdbench.errors import MeasureError
 from kdbench.measure import actions
 from kdbench.measure.jobs import File, Job
-from kdbench.measure.opening import session_class
-from kdbench.measure.overheard import cause, overheard
 from kdbench.measure.providers import ONNXRUNTIME, runtime_of
+from kdbench.measure.runtimes import session_class
+from kdbench.measure.runtimes.native_log import cause, overheard
 
 TINY_ONNX = zlib.decompress(
     base64.b64decode(

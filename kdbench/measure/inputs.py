@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from kdbench.errors import MeasureError
-from kdbench.measure.bound import Feed
+from kdbench.measure.runtimes.bound_calls import Feed
 
 MOST_FEEDS = 8
 """So many distinct batches are rotated: none is answered from a cache (MLPerf's TEST04), and few enough to hold."""

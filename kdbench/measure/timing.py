@@ -9,12 +9,12 @@ from typing import Any
 
 from kdbench.errors import MeasureError
 from kdbench.measure import host
-from kdbench.measure.bound import Feed
 from kdbench.measure.clock import Timing, time_rounds
 from kdbench.measure.inputs import load_inputs
 from kdbench.measure.jobs import File, Job
-from kdbench.measure.opening import Bound, Session, open_session
-from kdbench.measure.sessions import SessionSpec
+from kdbench.measure.runtimes import Bound, Session, open_session
+from kdbench.measure.runtimes.bound_calls import Feed
+from kdbench.measure.runtimes.onnxruntime import SessionSpec
 
 
 def time_files(job: Job) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Models: architectures as declarations; their networks are in private modules beside them."""

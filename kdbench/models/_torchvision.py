@@ -9,8 +9,8 @@ from torch import nn
 from torch.func import functional_call
 from torchvision.models import get_model  # type: ignore[attr-defined]  # re-exported without saying so
 
-from kdbench.checkpoints import first_line, misfit, read_state
 from kdbench.errors import ModelError
+from kdbench.state_dicts import first_line, misfit, read_state
 
 log = logging.getLogger(__name__)
 

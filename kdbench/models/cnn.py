@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, PositiveInt, model_validator
 
-from kdbench.models._inputs import image_shape
+from kdbench.models.inputs import image_shape
 from kdbench.protocols import Layers, Model, TaskDescription
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from pydantic import Field
 from kdbench.protocols import Model
 
 if TYPE_CHECKING:
-    from kdbench.models._estimators import Fitted, Lesson
+    from kdbench.models.fitted_estimators import Fitted, Lesson
 
 
 class Estimator(Model):
@@ -61,9 +61,9 @@ class DecisionTree(Estimator):
     """Examples of the lesson in a leaf, at least."""
 
     def fit(self, lesson: Lesson) -> Fitted:
-        from kdbench.models import _estimators
+        from kdbench.models import fitted_estimators
 
-        return _estimators.decision_tree(lesson, self.max_depth, self.leaf_examples)
+        return fitted_estimators.decision_tree(lesson, self.max_depth, self.leaf_examples)
 
 
 class RandomForest(Estimator):
@@ -78,9 +78,9 @@ class RandomForest(Estimator):
     """Examples of a tree's sample in a leaf, at least."""
 
     def fit(self, lesson: Lesson) -> Fitted:
-        from kdbench.models import _estimators
+        from kdbench.models import fitted_estimators
 
-        return _estimators.random_forest(lesson, self.tree_count, self.max_depth, self.leaf_examples)
+        return fitted_estimators.random_forest(lesson, self.tree_count, self.max_depth, self.leaf_examples)
 
 
 class GradientBoosting(Estimator):
@@ -101,9 +101,9 @@ class GradientBoosting(Estimator):
     """Decisions from root to leaf, at most."""
 
     def fit(self, lesson: Lesson) -> Fitted:
-        from kdbench.models import _estimators
+        from kdbench.models import fitted_estimators
 
-        return _estimators.gradient_boosting(lesson, self.rounds, self.learning_rate, self.max_depth)
+        return fitted_estimators.gradient_boosting(lesson, self.rounds, self.learning_rate, self.max_depth)
 
 
 class Linear(Estimator):
@@ -120,9 +120,9 @@ class Linear(Estimator):
     """Of the squared weights, the offset excluded; 1 / (C * examples) in scikit-learn's terms."""
 
     def fit(self, lesson: Lesson) -> Fitted:
-        from kdbench.models import _estimators
+        from kdbench.models import fitted_estimators
 
-        return _estimators.linear(lesson, self.penalty)
+        return fitted_estimators.linear(lesson, self.penalty)
 
 
 class SVM(Estimator):
@@ -145,9 +145,9 @@ class SVM(Estimator):
     """Of the rbf kernel; by default 1 / (features * the inputs' variance)."""
 
     def fit(self, lesson: Lesson) -> Fitted:
-        from kdbench.models import _estimators
+        from kdbench.models import fitted_estimators
 
-        return _estimators.svm(lesson, self.kernel, self.cost, self.gamma)
+        return fitted_estimators.svm(lesson, self.kernel, self.cost, self.gamma)
 
 
 class NearestNeighbours(Estimator):
@@ -161,6 +161,6 @@ class NearestNeighbours(Estimator):
     neighbours: int = Field(5, gt=0)
 
     def fit(self, lesson: Lesson) -> Fitted:
-        from kdbench.models import _estimators
+        from kdbench.models import fitted_estimators
 
-        return _estimators.nearest_neighbours(lesson, self.neighbours)
+        return fitted_estimators.nearest_neighbours(lesson, self.neighbours)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from kdbench.models._inputs import feature_count
+from kdbench.models.inputs import feature_count
 from kdbench.protocols import Layers, Model, TaskDescription
 
 if TYPE_CHECKING:

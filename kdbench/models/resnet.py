@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from kdbench.models._inputs import image_shape
+from kdbench.models.inputs import image_shape
 from kdbench.protocols import Layers, Model, TaskDescription
 
 if TYPE_CHECKING:

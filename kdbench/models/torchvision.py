@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from kdbench.errors import ModelError
 from kdbench.models import _torchvision_layers
-from kdbench.models._inputs import image_shape
+from kdbench.models.inputs import image_shape
 from kdbench.protocols import Layers, Model, TaskDescription
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ def terminal_table(results: Path, width: int | None = None) -> str:
     from rich.console import Console
 
     from kdbench.evidence import evidence
-    from kdbench.render.terminal import as_text
+    from kdbench.render.report.terminal import as_text
 
     return as_text(evidence(results), Console(width=width))
 
@@ -29,7 +29,7 @@ def render(results: Path, out: Path, formats: tuple[str, ...] = USUAL) -> list[P
     The same records give the same bytes. Raises KdbenchError for an unknown format, StoreError where the folder has no
     records or `out` cannot be written.
     """
-    from kdbench.render.files import write
+    from kdbench.render.report.files import write
 
     _check(formats)
     with _writing(out):
@@ -40,7 +40,7 @@ def render_changes(before: Path, after: Path, out: Path) -> tuple[Path, tuple[st
     """Write what changed between two results folders into `out`; the page's path and its sentences."""
     from kdbench.evidence import evidence
     from kdbench.evidence.changes import changes
-    from kdbench.render.changes import change_sentences, changes_page
+    from kdbench.render.report.changes import change_sentences, changes_page
 
     found = changes(evidence(before), evidence(after))
     page = out / "changes.html"
@@ -56,7 +56,7 @@ def render_all(folder: Path, out: Path, formats: tuple[str, ...] = USUAL) -> lis
     The paths of the pages, the index first. Raises StoreError where there is no results folder.
     """
     from kdbench.evidence import evidence
-    from kdbench.render.index import entry, index, results_under
+    from kdbench.render.report.index import entry, index, results_under
 
     found = results_under(folder)
     if not found:

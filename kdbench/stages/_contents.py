@@ -12,8 +12,8 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from kdbench.measure.proof import INT8_KERNELS
-from kdbench.stages._work import Fact
+from kdbench.measure.execution_proof import INT8_KERNELS
+from kdbench.stages.work import Fact
 
 PACKED = "MatMulNBits"
 """onnxruntime's product with weights of a few bits, several to a byte."""

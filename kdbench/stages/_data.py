@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from kdbench.protocols import Batch, Task, TaskDescription
-from kdbench.stages._work import Work, read_description
-from kdbench.tasks._arrays import ArrayData
-from kdbench.tasks._batches import chosen_batch, plain_batches, train_batches
+from kdbench.stages.work import Work, read_description
+from kdbench.tasks.arrays import ArrayData
+from kdbench.tasks.batches import chosen_batch, plain_batches, train_batches
 
 EVALUATION_BATCH = 256
 

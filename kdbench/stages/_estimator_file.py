@@ -7,11 +7,11 @@ import onnx
 from torch import Tensor
 
 from kdbench.errors import ExportError
-from kdbench.measure.sessions import OnnxruntimeSession, SessionSpec
-from kdbench.models._estimator_graphs import whole
-from kdbench.models._estimators import Fitted
+from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession, SessionSpec
+from kdbench.models.estimator_graphs import whole
+from kdbench.models.fitted_estimators import Fitted
 from kdbench.protocols import TaskDescription
-from kdbench.stages._work import Fact
+from kdbench.stages.work import Fact
 
 TOLERANCE = 1e-3
 """Largest difference of scores, relative to the largest score (at least 1); as for networks."""

@@ -14,18 +14,18 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from kdbench.models._inputs import feature_count
 from kdbench.models.estimators import Estimator
-from kdbench.parts import PartSpec
+from kdbench.models.inputs import feature_count
 from kdbench.protocols import Batch
-from kdbench.stages import _models
-from kdbench.stages._context import StageContext
+from kdbench.protocols.part import PartSpec
+from kdbench.stages import torch_models
 from kdbench.stages._data import EVALUATION_BATCH, TaskData
-from kdbench.stages._work import Fact, Work
-from kdbench.tasks._arrays import epoch_order, epoch_views
+from kdbench.stages.context import StageContext
+from kdbench.stages.work import Fact, Work
+from kdbench.tasks.arrays import epoch_order, epoch_views
 
 if TYPE_CHECKING:
-    from kdbench.models._estimators import Fitted, Lesson
+    from kdbench.models.fitted_estimators import Fitted, Lesson
 
 FITTED = "estimator.pkl"
 """A pickle, which runs code when it is read. Here that gives nobody a new way in: the store is read and written by
@@ -42,7 +42,7 @@ def is_estimator(part: PartSpec) -> bool:
 
 def learn(work: Work, ctx: StageContext, part: PartSpec, targets: Callable[[Batch], Tensor]) -> Fact:
     """Fit an estimator to the targets of the training split and its copies, and keep it; the fact of its training."""
-    import kdbench.models._estimators  # noqa: F401  # scikit-learn, whose import is no part of the training's time
+    import kdbench.models.fitted_estimators  # noqa: F401  # scikit-learn, whose import is no part of the training's time
 
     model: Estimator = part.build()
     recipe = work.recipe("train")
@@ -66,7 +66,7 @@ def learn(work: Work, ctx: StageContext, part: PartSpec, targets: Callable[[Batc
 
 def _lesson(work: Work, ctx: StageContext, part: PartSpec, targets: Callable[[Batch], Tensor], threads: int) -> Lesson:
     """Raises ModelError for a task with several inputs."""
-    from kdbench.models._estimators import Lesson
+    from kdbench.models.fitted_estimators import Lesson
 
     feature_count(part.name, ctx.task)
     inputs, taught = [], []
@@ -100,7 +100,7 @@ def _noisy(batch: Batch, noise: float, generator: torch.Generator) -> Batch:
 
 def save(fitted: Fitted, part: PartSpec, folder: Path) -> None:
     """Write a fitted estimator and its declaration."""
-    _models.save_declaration(part, folder)
+    torch_models.save_declaration(part, folder)
     (folder / FITTED).write_bytes(pickle.dumps(fitted, protocol=5))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from kdbench.protocols import TaskDescription
-from kdbench.tasks._arrays import ArrayData, preprocess_array
+from kdbench.tasks.arrays import ArrayData, preprocess_array
 
 
 def write_inputs(data: Path, task: TaskDescription, split: str, path: Path, count: int | None = None) -> Path:

@@ -4,12 +4,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from kdbench import measure
 from kdbench.errors import MeasureError
-from kdbench.measure import actions, jobs
+from kdbench.measure import actions, client, jobs
 from kdbench.measure.providers import ONNXRUNTIME, TORCH, runtime_of
-from kdbench.stages._work import Work
 from kdbench.stages.names import ONNX_FILE, TORCH_FILE
+from kdbench.stages.work import Work
 
 PROGRAM = "measure.pyz"
 FILES = {ONNXRUNTIME: ONNX_FILE, TORCH: TORCH_FILE}
@@ -20,7 +19,7 @@ Answer = dict[str, Any]
 
 def pack(work: Work) -> None:
     """Put the measuring program into the stage's folder; `PROGRAM` is not part of the result."""
-    measure.pack(work.out / PROGRAM, work.spec.settings["target"]["session"]["provider"])
+    client.pack(work.out / PROGRAM, work.spec.settings["target"]["session"]["provider"])
 
 
 def runtime(work: Work) -> str:
@@ -40,7 +39,7 @@ def ask(work: Work, action: str, folder: Path, **fields: Any) -> dict[str, Any]:
     """
     target = work.spec.settings["target"]
     job = {"schema": jobs.SCHEMA, "action": action, **target["session"], **fields}
-    answer = measure.run_job(job, folder, work.out / PROGRAM, target["python"] or sys.executable)
+    answer = client.run_job(job, folder, work.out / PROGRAM, target["python"] or sys.executable)
     if answer["modules"]:
         raise MeasureError(f"the measuring process had loaded {', '.join(answer['modules'])}; its times do not count.")
     return answer

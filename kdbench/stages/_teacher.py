@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from kdbench.errors import TechniqueError
-from kdbench.measure.sessions import OnnxruntimeSession, SessionSpec
+from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession, SessionSpec
 from kdbench.protocols import Batch
-from kdbench.stages import _models
+from kdbench.stages import torch_models
 from kdbench.stages._data import TaskData
-from kdbench.stages._work import Work
 from kdbench.stages.names import ONNX_FILE, numbered
+from kdbench.stages.work import Work
 
 CODES = "codes.npy"
 LOGITS = "logits.npy"
@@ -85,9 +85,9 @@ def load_teacher(work: Work, data: TaskData, device: torch.device, number: int =
 
 
 def _network(folder: Path, data: TaskData, device: torch.device) -> Network:
-    if not _models.is_network(folder):
+    if not torch_models.is_network(folder):
         return _OnnxNetwork(folder / ONNX_FILE, data.task.input_names)
-    return _models.load(folder, data.task, device)
+    return torch_models.load(folder, data.task, device)
 
 
 class _OnnxNetwork:

@@ -7,7 +7,7 @@ import torch
 
 from kdbench.protocols import Batch
 from kdbench.stages._data import TaskData
-from kdbench.tasks._batches import preprocess
+from kdbench.tasks.batches import preprocess
 
 
 def endless(

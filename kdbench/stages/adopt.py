@@ -9,15 +9,15 @@ import numpy as np
 import onnx
 import torch
 
-from kdbench.checkpoints import load_exactly
 from kdbench.errors import MeasureError, ModelError
-from kdbench.measure.sessions import OnnxruntimeSession, SessionSpec
+from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession, SessionSpec
 from kdbench.protocols import Model, TaskDescription
-from kdbench.stages import _models
-from kdbench.stages._context import plain_arithmetic
+from kdbench.stages import torch_models
 from kdbench.stages._data import EVALUATION_BATCH, TaskData
-from kdbench.stages._work import Fact, Work, read_description
+from kdbench.stages.context import plain_arithmetic
 from kdbench.stages.names import EXPORT_FACTS, ONNX_FILE
+from kdbench.stages.work import Fact, Work, read_description
+from kdbench.state_dicts import load_exactly
 
 MAC_RULE = "not counted: the file came as it is"
 
@@ -38,7 +38,7 @@ def _weights(work: Work, path: Path) -> None:
     with torch.random.fork_rng(devices=[]):
         network = model.build(task)
     load_exactly(network, path, part.name)
-    _models.save(network, part, work.out)
+    torch_models.save(network, part, work.out)
 
 
 def _onnx_file(work: Work, path: Path) -> None:

@@ -9,13 +9,13 @@ import torch
 from torch import nn
 
 from kdbench.errors import TechniqueError
-from kdbench.parts import PartSpec
 from kdbench.protocols import Technique
-from kdbench.stages import _estimators, _models
-from kdbench.stages._context import StageContext
-from kdbench.stages._work import Fact, Work
+from kdbench.protocols.part import PartSpec
+from kdbench.stages import _estimators, torch_models
+from kdbench.stages.context import StageContext
 from kdbench.stages.names import ONNX_FILE
-from kdbench.techniques._split import is_inner
+from kdbench.stages.work import Fact, Work
+from kdbench.techniques.weights._split import is_inner
 
 
 def compress(work: Work) -> list[Fact]:
@@ -47,7 +47,7 @@ def compress(work: Work) -> list[Fact]:
 
 def _declared(work: Work) -> PartSpec:
     """What the student is, whatever it went through."""
-    return work.spec.parts["model"] if "model" in work.spec.parts else _models.declaration(work.input("model"))
+    return work.spec.parts["model"] if "model" in work.spec.parts else torch_models.declaration(work.input("model"))
 
 
 def _on_network(technique: Technique, work: Work, ctx: StageContext) -> Fact:
@@ -56,7 +56,7 @@ def _on_network(technique: Technique, work: Work, ctx: StageContext) -> Fact:
     before = channel_count(model)
     reseed(ctx.seed)
     model = technique.apply(model, ctx)
-    _models.save(model, part, work.out)
+    torch_models.save(model, part, work.out)
     weights = [p for p in model.parameters() if p.dim() > 1]
     zeros = sum(int((weight == 0).sum()) for weight in weights)
     return {
@@ -68,9 +68,9 @@ def _on_network(technique: Technique, work: Work, ctx: StageContext) -> Fact:
 def _start(work: Work, ctx: StageContext) -> tuple[nn.Module, PartSpec]:
     if "model" in work.spec.inputs:
         folder = work.input("model")
-        return _models.load(folder, ctx.task, ctx.device), _models.declaration(folder)
+        return torch_models.load(folder, ctx.task, ctx.device), torch_models.declaration(folder)
     part = work.spec.parts["model"]
-    return _models.fresh(part, ctx.task, ctx.seed).to(ctx.device), part
+    return torch_models.fresh(part, ctx.task, ctx.seed).to(ctx.device), part
 
 
 def _on_file(technique: Technique, work: Work, ctx: StageContext) -> Fact:

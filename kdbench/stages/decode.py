@@ -1,7 +1,7 @@
 """The decode stage: a task's data becomes arrays that every later stage maps."""
 
-from kdbench.stages._work import Fact, Work
 from kdbench.stages.names import DESCRIPTION
+from kdbench.stages.work import Fact, Work
 
 
 def decode(work: Work) -> list[Fact]:

@@ -13,9 +13,9 @@ import zstandard
 from kdbench.protocols import TaskDescription
 from kdbench.stages import _contents, _session
 from kdbench.stages._inputs import write_inputs
-from kdbench.stages._work import Fact, Work, read_description
 from kdbench.stages.names import EXPORT_FACTS, ONNX_FILE, PREDICTIONS, RECORDS
-from kdbench.store import sha256_of
+from kdbench.stages.store import sha256_of
+from kdbench.stages.work import Fact, Work, read_description
 
 SPLITS = ("validation", "test")
 PREDICTION_BATCH = 64

@@ -13,14 +13,14 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from kdbench.errors import ExportError
-from kdbench.measure.sessions import OnnxruntimeSession, SessionSpec
+from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession, SessionSpec
 from kdbench.protocols import TaskDescription
-from kdbench.stages import _estimators, _models
-from kdbench.stages._context import plain_arithmetic
+from kdbench.stages import _estimators, torch_models
 from kdbench.stages._data import TaskData
-from kdbench.stages._work import Fact, Work
+from kdbench.stages.context import plain_arithmetic
 from kdbench.stages.names import EXPORT_FACTS, ONNX_FILE
-from kdbench.techniques import _fake_quantized, _integer
+from kdbench.stages.work import Fact, Work
+from kdbench.techniques.quantization import _fake_quantized, _integer
 
 Answer = Callable[..., np.ndarray]
 """Inputs -> logits (B, classes)."""
@@ -48,7 +48,7 @@ def export(work: Work) -> list[Fact]:
 
 
 def _network(work: Work, data: TaskData) -> tuple[Answer, Fact]:
-    model = _models.load(work.input("model"), data.task, CPU)
+    model = torch_models.load(work.input("model"), data.task, CPU)
     inputs = next(data.in_order("train", CPU)).inputs
     example = tuple(tensor[:2] for tensor in inputs)
     to_onnx(model, example, data.task, work.out / ONNX_FILE, work.spec.settings["opset"])

@@ -6,10 +6,10 @@ import numpy as np
 
 from kdbench.errors import DataError
 from kdbench.protocols import Task
-from kdbench.stages._work import Fact, Work
 from kdbench.stages.names import UNLABELLED
-from kdbench.tasks._listing import loose_images
-from kdbench.tasks._pictures import read_pictures
+from kdbench.stages.work import Fact, Work
+from kdbench.tasks.image_listing import loose_images
+from kdbench.tasks.pictures import read_pictures
 
 
 def gather(work: Work) -> list[Fact]:

@@ -10,12 +10,14 @@ import numpy as np
 
 from kdbench.errors import KdbenchError
 from kdbench.measure.inputs import MOST_FEEDS
-from kdbench.stages import _alone, _facts
 from kdbench.stages._inputs import write_inputs
 from kdbench.stages._session import PROGRAM, ask, model_file, pack
-from kdbench.stages._work import Fact, Work, read_description
 from kdbench.stages.names import PREDICTIONS
-from kdbench.store import sha256_of
+from kdbench.stages.store import sha256_of
+from kdbench.stages.work import Fact, Work, read_description
+from kdbench.timing import one_file_alone
+from kdbench.timing.facts import Asked, Heard, by_digest
+from kdbench.timing.facts import facts as facts_of
 
 REFERENCES = ("baseline", "teacher", "origin")
 FILES_PER_PROCESS = 40
@@ -44,12 +46,12 @@ class _File:
         """Digest -> path of all that must take part."""
         return {**dict(self.references.values()), self.digest: self.path}
 
-    def asked(self) -> _facts.Asked:
+    def asked(self) -> Asked:
         """What its facts are made for."""
         with np.load(self.work.input("answers") / PREDICTIONS) as predictions:
             evaluated = predictions["test"]
         references = {role: digest for role, (digest, _) in self.references.items()}
-        return _facts.Asked(self.digest, references, self.work.spec.settings, evaluated)
+        return Asked(self.digest, references, self.work.spec.settings, evaluated)
 
 
 def _file(work: Work, role: str) -> tuple[str, Path]:
@@ -87,24 +89,24 @@ class _Group:
         pack(lead)
         heard = self._ask(lead, str(inputs), settings)
         _clean(lead, inputs)
-        return {file.work.spec.key: _facts.facts(file.asked(), heard) for file in self.files}
+        return {file.work.spec.key: facts_of(file.asked(), heard) for file in self.files}
 
-    def _ask(self, lead: Work, inputs: str, settings: dict[str, Any]) -> _facts.Heard:
+    def _ask(self, lead: Work, inputs: str, settings: dict[str, Any]) -> Heard:
         """All the processes: first those that may stand beside others, then the timed ones, then one file alone."""
         named = self._named()
         shared = {"files": list(named.values()), "inputs": inputs, "batch_sizes": settings["batch_sizes"]}
-        memory = _alone.memory(lead, list(named.values()), inputs) if settings["memory"] else {}
+        memory = one_file_alone.memory(lead, list(named.values()), inputs) if settings["memory"] else {}
         proof = ask(lead, "prove", lead.out / "prove", **shared)
         processes = [
             ask(lead, "time", lead.out / f"time-{number}", process=number, **shared, **rule(settings))
             for number in range(settings["processes"])
         ]
-        return _facts.Heard(
+        return Heard(
             processes=processes,
-            proof=_facts.by_digest(proof),
+            proof=by_digest(proof),
             memory=memory,
-            start=_alone.start(lead, [named[file.digest] for file in self._asking("start")], inputs),
-            energy=_alone.energy(lead, [named[file.digest] for file in self._asking("energy")], inputs),
+            start=one_file_alone.start(lead, [named[file.digest] for file in self._asking("start")], inputs),
+            energy=one_file_alone.energy(lead, [named[file.digest] for file in self._asking("energy")], inputs),
             round_call_count=rule(settings)["round_call_count"],
         )
 

@@ -5,11 +5,11 @@ import time
 import numpy as np
 import torch
 
-from kdbench.stages._context import plain_arithmetic
 from kdbench.stages._data import TaskData
 from kdbench.stages._teacher import load_teacher, save_outputs
-from kdbench.stages._work import Fact, Work
-from kdbench.tasks._arrays import epoch_views
+from kdbench.stages.context import plain_arithmetic
+from kdbench.stages.work import Fact, Work
+from kdbench.tasks.arrays import epoch_views
 
 TABLE_BYTES = 4 << 30
 """A larger table is cut here; what is not in it is computed live, and counted there."""

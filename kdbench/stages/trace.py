@@ -2,12 +2,12 @@
 
 import torch
 
-from kdbench import torch_session
-from kdbench.stages import _models
-from kdbench.stages._context import plain_arithmetic
+from kdbench.measure.runtimes import torch as torch_runtime
+from kdbench.stages import torch_models
 from kdbench.stages._data import TaskData
-from kdbench.stages._work import Fact, Work
+from kdbench.stages.context import plain_arithmetic
 from kdbench.stages.names import TORCH_FILE
+from kdbench.stages.work import Fact, Work
 
 CPU = torch.device("cpu")
 
@@ -16,7 +16,7 @@ def trace(work: Work) -> list[Fact]:
     """Write `model.pt2`. Raises MeasureError where torch cannot export the network."""
     plain_arithmetic()
     data = TaskData.open(work)
-    model = _models.load(work.input("model"), data.task, CPU)
+    model = torch_models.load(work.input("model"), data.task, CPU)
     example = tuple(tensor[:2] for tensor in next(data.in_order("train", CPU)).inputs)
-    torch_session.save(model, example, tuple(data.task.input_names), work.out / TORCH_FILE)
+    torch_runtime.save(model, example, tuple(data.task.input_names), work.out / TORCH_FILE)
     return []

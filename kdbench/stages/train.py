@@ -1,8 +1,8 @@
 """The train stage: a model learns from the labels alone. From-scratch students and teachers."""
 
-from kdbench.stages import _estimators, _models
-from kdbench.stages._context import StageContext
-from kdbench.stages._work import Fact, Work
+from kdbench.stages import _estimators, torch_models
+from kdbench.stages.context import StageContext
+from kdbench.stages.work import Fact, Work
 
 
 def train(work: Work) -> list[Fact]:
@@ -11,7 +11,7 @@ def train(work: Work) -> list[Fact]:
     part = work.spec.parts["model"]
     if _estimators.is_estimator(part):
         return [_estimators.learn(work, ctx, part, lambda batch: batch.targets)]
-    model = ctx.fit(_models.fresh(part, ctx.task, ctx.seed))
-    _models.save(model, part, work.out)
+    model = ctx.fit(torch_models.fresh(part, ctx.task, ctx.seed))
+    torch_models.save(model, part, work.out)
     ctx.clean()
     return ctx.training_facts()

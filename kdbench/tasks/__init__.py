@@ -1,0 +1,1 @@
+"""Tasks: data with labels, declared without torch; decoding and batches beside them."""

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from kdbench.errors import DataError
 from kdbench.protocols import Preprocessing, TaskDescription
-from kdbench.tasks._arrays import Array, Index, stratified_split, write_split
+from kdbench.tasks.arrays import Array, Index, stratified_split, write_split
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,8 @@ class Digits(Task):
         import numpy as np
         from sklearn.datasets import load_digits
 
-        from kdbench.tasks._arrays import stratified_split
         from kdbench.tasks._labelled import Labelled, write_images
+        from kdbench.tasks.arrays import stratified_split
 
         digits = load_digits()
         everything = Labelled(digits.images[:, np.newaxis].astype(np.uint8), digits.target)

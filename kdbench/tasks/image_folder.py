@@ -10,7 +10,7 @@ from pydantic import Field, PositiveFloat, model_validator
 from kdbench.errors import DataError
 from kdbench.protocols import ImageForm, Preprocessing, TaskDescription
 from kdbench.tasks._images import Images
-from kdbench.tasks._listing import File, Listing, list_images
+from kdbench.tasks.image_listing import File, Listing, list_images
 
 if TYPE_CHECKING:
     from kdbench.tasks._labelled import Labelled
@@ -85,7 +85,7 @@ class ImageFolder(Images):
 
     def _read(self, listing: Listing) -> tuple[Labelled, Labelled, tuple[str, ...]]:
         """Train, test, and what a reader must know about them."""
-        from kdbench.tasks._pictures import read_pictures
+        from kdbench.tasks.pictures import read_pictures
 
         chosen = {split: self._chosen(listing, split) for split in listing.splits}
         read = {split: read_pictures(listing.root, files, self.image_form()) for split, files in chosen.items()}
@@ -97,7 +97,7 @@ class ImageFolder(Images):
     def _chosen(self, listing: Listing, split: str) -> list[File]:
         import numpy as np
 
-        from kdbench.tasks._arrays import per_class_subset
+        from kdbench.tasks.arrays import per_class_subset
 
         files = listing.splits[split]
         if self.examples_per_class is None:

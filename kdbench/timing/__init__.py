@@ -26,7 +26,7 @@ class Ratio:
     high: float
     """The range of these processes; of seven, without the lowest and the highest."""
     verdict: str
-    """ "ok", "slower" or "cannot tell", by the gate's two stages (kdbench.check.rule)."""
+    """ "ok", "slower" or "cannot tell", by the gate's two stages (kdbench.timing.verdict_rule)."""
     max_ratio: float
     """The slow-down that must not go unseen."""
     reference_samples_ns: Samples = ()

@@ -40,6 +40,6 @@ def given(inputs: Mapping[str, Any], batch_size: int | None) -> Given:
 
 def drawn(path: Path, batch_size: int | None) -> Given:
     """Random values for every input of a file. Raises MeasureError where it does not say enough of one to draw it."""
-    from kdbench.check.invented import random_inputs
+    from kdbench.timing.random_inputs import random_inputs
 
     return Given(*random_inputs(path, batch_size, "give inputs"))

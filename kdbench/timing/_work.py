@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kdbench import measure, stats
+from kdbench import stats
 from kdbench.errors import MeasureError
-from kdbench.measure import jobs
-from kdbench.store import sha256_of
+from kdbench.measure import client, jobs
+from kdbench.stages.store import sha256_of
 from kdbench.timing import Latency, Ratio
 
 ROUND_CALL_COUNT = 20
@@ -29,7 +29,7 @@ class Work:
     seconds: float
 
     def __post_init__(self) -> None:
-        measure.pack(self.scratch / PROGRAM)
+        client.pack(self.scratch / PROGRAM)
 
     def alone(self, path: Path, processes: int) -> Latency:
         """The file timed by itself. Raises MeasureError."""
@@ -52,7 +52,7 @@ class Work:
 
     def against(self, path: Path, reference: Path, max_ratio: float) -> Latency:
         """The file and another in turns, by the gate's rule; the same bytes are the same speed. Raises MeasureError."""
-        from kdbench.check.duel import USUAL, Pair, duel
+        from kdbench.timing.duel import USUAL, Pair, duel
 
         pair = Pair(path.name, path, reference, max_ratio)
         if sha256_of(path) == sha256_of(reference):
@@ -99,7 +99,7 @@ class Work:
             **{"schema": jobs.SCHEMA, "action": action, **self.session, "files": files, **fields},
             **{"inputs": str(self.inputs), "batch_sizes": [self.batch_size]},
         }
-        answer = measure.run_job(job, self.scratch, self.scratch / PROGRAM, self.python or sys.executable)
+        answer = client.run_job(job, self.scratch, self.scratch / PROGRAM, self.python or sys.executable)
         if answer["modules"]:
             raise MeasureError(f"the process had loaded {', '.join(answer['modules'])}; its times do not count.")
         return answer

@@ -15,12 +15,12 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from kdbench import records
-from kdbench.measure.sessions import OnnxruntimeSession, SessionSpec
+from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession, SessionSpec
 from kdbench.protocols import TaskDescription
-from kdbench.records import Accuracy, Environment, Latency, Record, Size
-from kdbench.store import sha256_of
-from kdbench.task_file import TASK_FILE, KeptTask
+from kdbench.results import records
+from kdbench.results.records import Accuracy, Environment, Latency, Record, Size
+from kdbench.run.kept_data import TASK_FILE, KeptTask
+from kdbench.stages.store import sha256_of
 
 TARGET = "local-cpu-1t-fp32"
 TESTED, KEPT, CLASSES = 90, 30, 3
@@ -174,7 +174,7 @@ def run_bundle(path: Path, *arguments: str | Path, python: str = sys.executable,
 
 def run_as_data(path: Path, *arguments: str | Path) -> Ran:
     """The bundle run by this kdbench's own program: nothing in it is executed."""
-    command = [sys.executable, "-m", "kdbench.measure.device", str(path), *map(str, arguments)]
+    command = [sys.executable, "-m", "kdbench.measure.device.command", str(path), *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True)
     return Ran(done.returncode, done.stderr)
 

@@ -24,9 +24,9 @@ from carried import (
 )
 
 from kdbench.bundle import bundle
-from kdbench.measure.device import _device
-from kdbench.measure.passage import STARTS
-from kdbench.measure.record import read_record
+from kdbench.measure.device.command import _device
+from kdbench.measure.device.record_file import read_record
+from kdbench.measure.device.run import STARTS
 
 
 def test_a_run_says_how_long_it_takes_and_that_answers_are_as_expected(ran: tuple[Ran, Path]) -> None:
@@ -75,7 +75,7 @@ def test_a_device_is_called_by_its_processor(monkeypatch: pytest.MonkeyPatch) ->
         "x" * 60: "x" * 40,
     }
     for told, name in names.items():
-        monkeypatch.setattr("kdbench.measure.device.cpu_name", lambda told=told: told)
+        monkeypatch.setattr("kdbench.measure.device.command.cpu_name", lambda told=told: told)
         assert _device(None) == name
 
 

@@ -3,10 +3,10 @@
 from pathlib import Path
 from types import SimpleNamespace
 
-from kdbench import records
-from kdbench.collect import Results
-from kdbench.merged import DeviceRun
-from kdbench.records import Environment, Size
+from kdbench.results import records
+from kdbench.results.devices import DeviceRun
+from kdbench.results.records import Environment, Size
+from kdbench.run.collect import Results
 
 FILE = "a" * 64
 

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from carried import FILES, KEPT, TARGET, TESTED, content, lines_of, model_path, rewritten, write_results
 
-from kdbench import records
 from kdbench.bundle import merge
 from kdbench.errors import KdbenchError, RecordError
 from kdbench.evidence import evidence, read_results
 from kdbench.measure.host import fingerprint
-from kdbench.merged import device_runs, still_true
-from kdbench.records import Accuracy, Compression, Environment, Latency, Memory, Size, Start
 from kdbench.render import render
+from kdbench.results import records
+from kdbench.results.devices import device_runs, still_true
+from kdbench.results.records import Accuracy, Compression, Environment, Latency, Memory, Size, Start
 
 DEVICE = "board-cpu-1t-fp32"
 

@@ -8,7 +8,7 @@ import pytest
 from carried import run_bundle
 
 from kdbench.evidence import read_results
-from kdbench.records import Accuracy, Latency
+from kdbench.results.records import Accuracy, Latency
 
 SUITE = """
 kdbench: 1

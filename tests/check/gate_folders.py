@@ -11,11 +11,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from kdbench import records
-from kdbench.measure.sessions import OnnxruntimeSession, SessionSpec
+from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession, SessionSpec
 from kdbench.protocols import TaskDescription
-from kdbench.records import Accuracy, Latency, Record, Size
-from kdbench.task_file import TASK_FILE, KeptTask
+from kdbench.results import records
+from kdbench.results.records import Accuracy, Latency, Record, Size
+from kdbench.run.kept_data import TASK_FILE, KeptTask
 
 TARGET = "local-cpu-1t-fp32"
 SESSION = {"provider": "cpu", "threads_intra": 1, "threads_inter": 1, "graph_optimization": "all", "precision": "fp32"}

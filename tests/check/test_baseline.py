@@ -15,7 +15,7 @@ from kdbench.check import baseline, check
 from kdbench.check.baseline import opened, read_saved, save
 from kdbench.cli import cli
 from kdbench.errors import StoreError
-from kdbench.records import Training
+from kdbench.results.records import Training
 
 FAILED = Training(**labels("b", 0, None), status="failed", reason="train: b, seed 0: loss is not finite.")
 

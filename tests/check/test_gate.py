@@ -12,12 +12,12 @@ from click.testing import CliRunner
 from gate_folders import TARGET, WIDE, Folder, Net, killing_python, labels, latency
 
 from kdbench.check import Checked, Row, Verdict, check
-from kdbench.check.duel import Effort
-from kdbench.check.rule import Rule
 from kdbench.cli import cli
 from kdbench.errors import StoreError, UnknownName
-from kdbench.records import Training
-from kdbench.store import sha256_of
+from kdbench.results.records import Training
+from kdbench.stages.store import sha256_of
+from kdbench.timing.duel import Effort
+from kdbench.timing.verdict_rule import Rule
 
 QUICK = Effort(calls=200, seconds=0.0)
 SHORT = Rule(first=1, fresh=3)

@@ -12,15 +12,15 @@ from click.testing import CliRunner
 from onnx import TensorProto, helper
 
 from kdbench.check import selfcheck as room
-from kdbench.check.copies import with_doc_string
-from kdbench.check.duel import Duel, Effort, Pair
 from kdbench.check.expected import noise_told
-from kdbench.check.invented import write_random_inputs, write_small_network
-from kdbench.check.rule import DEFAULT
 from kdbench.check.selfcheck import SelfCheck, Trial, selfcheck
 from kdbench.cli import cli
 from kdbench.errors import MeasureError
-from kdbench.render.selfcheck import selfcheck_json, selfcheck_text
+from kdbench.render.verbs.selfcheck import selfcheck_json, selfcheck_text
+from kdbench.timing.copies import with_doc_string
+from kdbench.timing.duel import Duel, Effort, Pair
+from kdbench.timing.random_inputs import write_random_inputs, write_small_network
+from kdbench.timing.verdict_rule import DEFAULT
 
 SESSION = {"provider": "cpu", "threads_intra": 1, "threads_inter": 1}
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from kdbench import records
-from kdbench.records import Accuracy, Latency, Memory, Record, Size, Training
+from kdbench.results import records
+from kdbench.results.records import Accuracy, Latency, Memory, Record, Size, Training
 
 CPU, PHONE = "local-cpu-1t-fp32", "phone-cpu-4t-fp32"
 EXAMPLES = 400

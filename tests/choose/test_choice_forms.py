@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from kdbench.choose import Limits, choose
 from kdbench.cli import cli
 from kdbench.evidence import evidence
-from kdbench.render.choice import asked_sentences, choice_sentences
-from kdbench.render.choice_forms import WIDTH, as_json, as_markdown, as_text, asked_text
+from kdbench.render.verbs.choice import asked_sentences, choice_sentences
+from kdbench.render.verbs.choice_forms import WIDTH, as_json, as_markdown, as_text, asked_text
 
 Build = Callable[..., Path]
 CASES = {

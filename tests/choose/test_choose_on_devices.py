@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from by_hand import CPU, PHONE, Given, Shelf
 
-from kdbench import records
 from kdbench.choose import choose
 from kdbench.errors import KdbenchError
-from kdbench.records import Accuracy
-from kdbench.render.choice import basis
+from kdbench.render.verbs.choice import basis
+from kdbench.results import records
+from kdbench.results.records import Accuracy
 
 TORCH = "local-torch-1t-fp32"
 Build = Callable[..., Shelf]

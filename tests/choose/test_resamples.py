@@ -9,7 +9,7 @@ from by_hand import CPU, Given, Shelf
 from kdbench.choose.candidates import Lineup, lineup
 from kdbench.choose.resamples import drawn, measured
 from kdbench.evidence import evidence
-from kdbench.limits import Limits
+from kdbench.suite.limits import Limits
 
 COUNT = 4000
 

@@ -12,7 +12,7 @@ from torch import nn
 from kdbench import registry, testing
 from kdbench.errors import KdbenchError
 from kdbench.protocols import Context, Technique
-from kdbench.suite import load
+from kdbench.suite.reader import load
 
 FIELDS = {
     "flow_of_solution": {"student_layers": ["layer1.0", "layer1"], "teacher_layers": ["layer1.0", "layer1"]},

@@ -3,7 +3,7 @@
 import pytest
 
 from kdbench import registry, testing
-from kdbench.parts import PartSpec
+from kdbench.protocols.part import PartSpec
 
 NETWORKS = ("cnn", "resnet20", "MobileNetV2", "mlp")
 """A small CNN, residual connections, depthwise convolutions, and no convolution at all."""

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from environments import Script
 
-from kdbench import probe
 from kdbench.doctor import machine
+from kdbench.timing import probe
 
 
 @pytest.fixture

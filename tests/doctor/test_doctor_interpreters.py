@@ -10,11 +10,11 @@ import onnxruntime
 import pytest
 from environments import Script, add_numpy, environment, install, share, uninstall
 
-from kdbench import probe
 from kdbench.doctor import diagnose
 from kdbench.doctor.findings import Interpreter
 from kdbench.doctor.interpreters import Trials, look, tried
 from kdbench.errors import MeasureError
+from kdbench.timing import probe
 
 pytestmark = pytest.mark.usefixtures("hasty")
 

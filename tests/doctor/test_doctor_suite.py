@@ -9,11 +9,11 @@ import pytest
 from click.testing import CliRunner, Result
 from environments import add_numpy, environment, install
 
-from kdbench import probe
 from kdbench.cli import cli
 from kdbench.cli.machine import CANNOT
 from kdbench.doctor.findings import Diagnosis
 from kdbench.measure import energy
+from kdbench.timing import probe
 
 QUICKSTART = Path(__file__).parent.parent.parent / "suites" / "quickstart.yaml"
 

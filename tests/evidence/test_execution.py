@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from kdbench.evidence.execution import execution_view
-from kdbench.records import Latency
+from kdbench.results.records import Latency
 
 CPU, OPENVINO, CUDA = "CPUExecutionProvider", "OpenVINOExecutionProvider", "CUDAExecutionProvider"
 ONE = Latency(

@@ -1,6 +1,6 @@
 """Intervals and differences against numbers worked out by hand, and a published analysis.
 
-Their level is simulated in tests/simulation.
+Their level is simulated in tests/studies/simulation.
 """
 
 import math

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from kdbench.evidence import intervals
 from kdbench.evidence.latency_groups import latency_letters
-from kdbench.records import Latency
+from kdbench.results.records import Latency
 
 BASE_NS = 10_000_000
 Logs = NDArray[np.float64]

@@ -8,7 +8,7 @@ import pytest
 from kdbench.evidence.intervals import FEWEST, Estimate, from_logs, mean_interval, quotient
 from kdbench.evidence.latency import latency_view
 from kdbench.evidence.throughput import outstanding, throughput
-from kdbench.records import Latency
+from kdbench.results.records import Latency
 
 SLOW, FAST = ("local-cpu-1t-fp32", 1), ("local-cpu-2t-fp32", 1)
 

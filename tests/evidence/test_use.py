@@ -6,7 +6,7 @@ import pytest
 
 from kdbench.errors import RecordError
 from kdbench.evidence.use import energy_view, start_view
-from kdbench.records import Energy, Start
+from kdbench.results.records import Energy, Start
 
 START = Start(
     suite="s", case="soft", seed=0, key="k", target="t", batch_size=1, runtime_import_ns=(60, 90, 61),

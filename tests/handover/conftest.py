@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from handed import Source, write_pictures
 
-from kdbench.parts import PartSpec
+from kdbench.protocols.part import PartSpec
 
 
 @pytest.fixture(scope="session")

@@ -10,18 +10,18 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from kdbench import records
-from kdbench.measure.sessions import OnnxruntimeSession, SessionSpec
-from kdbench.parts import PartSpec
+from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession, SessionSpec
 from kdbench.protocols import TaskDescription
-from kdbench.records import Accuracy, Environment, Latency, Record, Size
-from kdbench.specs import StageSpec
-from kdbench.stages._work import read_description
+from kdbench.protocols.part import PartSpec
+from kdbench.results import records
+from kdbench.results.records import Accuracy, Environment, Latency, Record, Size
+from kdbench.run.kept_data import TASK_FILE, kept_task, write_test_inputs
 from kdbench.stages.evaluate import PREDICTION_BATCH
-from kdbench.store import Store
-from kdbench.task_file import TASK_FILE, kept_task, write_test_inputs
-from kdbench.tasks._arrays import ArrayData, preprocess_array
-from kdbench.worker import run_stages
+from kdbench.stages.spec import StageSpec
+from kdbench.stages.store import Store
+from kdbench.stages.work import read_description
+from kdbench.stages.worker import run_stages
+from kdbench.tasks.arrays import ArrayData, preprocess_array
 
 TARGET, OTHER = "local-cpu-1t-fp32", "local-cpu-2t-fp32"
 WHEN = "2026-01-02T03:04:05+00:00"

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from handed import Source
 
-from kdbench.get import get
 from kdbench.handover import predict
+from kdbench.handover.get import get
 from kdbench.protocols import Preprocessing
-from kdbench.tasks._arrays import ArrayData, preprocess_array
+from kdbench.tasks.arrays import ArrayData, preprocess_array
 
 ABSENT = ("kdbench", "torch", "torchvision", "onnx", "sklearn", "scipy", "pandas", "pydantic")
 PROGRAM = """

@@ -8,7 +8,7 @@ import onnx
 import pytest
 from tiny_models import FileOf, entry
 
-from kdbench.measure import pack
+from kdbench.measure.client import pack
 
 
 @pytest.fixture(scope="session")

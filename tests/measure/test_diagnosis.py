@@ -11,10 +11,12 @@ import pytest
 from onnx.reference import ReferenceEvaluator
 
 from kdbench.errors import MeasureError
-from kdbench.measure import actions, diagnosis, run_job, runtime
+from kdbench.measure import actions, diagnosis
+from kdbench.measure.client import run_job
 from kdbench.measure.jobs import make_job
-from kdbench.measure.overheard import cause, overheard
-from kdbench.measure.sessions import OnnxruntimeSession, SessionSpec
+from kdbench.measure.runtimes import onnxruntime_import
+from kdbench.measure.runtimes.native_log import cause, overheard
+from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession, SessionSpec
 
 CUDA_LOG = (
     "2026-11-21 18:59:43.146 [E:onnxruntime:Default, provider_bridge_ort.cc:2458 operator()] core/bridge.cc:2043 "
@@ -102,7 +104,7 @@ def test_nvidias_libraries_are_looked_for_only_where_a_provider_that_needs_them_
 ) -> None:
     model, looked = tmp_path / "tiny.onnx", []
     model.write_bytes(diagnosis.TINY_ONNX)
-    monkeypatch.setattr(runtime, "preload_libraries", lambda: looked.append("looked"))
+    monkeypatch.setattr(onnxruntime_import, "preload_libraries", lambda: looked.append("looked"))
     OnnxruntimeSession(str(model), SessionSpec("cpu"))
     assert looked == []
     with pytest.raises(MeasureError):

@@ -8,7 +8,8 @@ import pytest
 from tiny_models import FileOf, gemm_net
 
 from kdbench.errors import MeasureError
-from kdbench.measure import energy, run_job
+from kdbench.measure import energy
+from kdbench.measure.client import run_job
 from kdbench.measure.clock import Rule
 
 RANGE = 262_143_328_850

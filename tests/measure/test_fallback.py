@@ -15,10 +15,12 @@ from onnx import TensorProto, helper
 from tiny_models import FileOf, conv_net
 
 from kdbench.errors import MeasureError
-from kdbench.measure import actions, run_job, runtime
+from kdbench.measure import actions
 from kdbench.measure.__main__ import main
+from kdbench.measure.client import run_job
 from kdbench.measure.jobs import make_job
-from kdbench.measure.sessions import OnnxruntimeSession, SessionSpec
+from kdbench.measure.runtimes import onnxruntime_import
+from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession, SessionSpec
 
 CPU, CUDA, OPENVINO = "CPUExecutionProvider", "CUDAExecutionProvider", "OpenVINOExecutionProvider"
 Job = dict[str, Any]
@@ -53,7 +55,7 @@ def lying(monkeypatch: pytest.MonkeyPatch) -> Callable[[str | None], None]:
     def replace(assigned: str | None) -> None:
         session = type("Session", (Lying,), {"assigned": assigned})
         fake = SimpleNamespace(**{**vars(onnxruntime), "InferenceSession": session})
-        monkeypatch.setattr(runtime, "onnxruntime", lambda: fake)
+        monkeypatch.setattr(onnxruntime_import, "onnxruntime", lambda: fake)
 
     return replace
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kdbench.errors import MeasureError
-from kdbench.measure import plugins
+from kdbench.measure.runtimes import plugins
 
 NAME = "FakeExecutionProvider"
 

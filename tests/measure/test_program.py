@@ -17,7 +17,7 @@ import pytest
 from tiny_models import FileOf, conv_net, entry, gemm_net, infinite_net
 
 from kdbench.errors import MeasureError
-from kdbench.measure import pack, run_job
+from kdbench.measure.client import pack, run_job
 
 Job = dict[str, Any]
 

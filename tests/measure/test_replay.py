@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from kdbench.errors import MeasureError
-from kdbench.measure import bound
-from kdbench.measure.bound import ReplayedSession
+from kdbench.measure.runtimes import bound_calls
+from kdbench.measure.runtimes.bound_calls import ReplayedSession
 
 
 class Value:
@@ -74,7 +74,7 @@ FEEDS = [{"x": np.full((2, 3), value, np.float32)} for value in (1, 5)]
 
 @pytest.fixture(autouse=True)
 def device(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bound, "onnxruntime", lambda: SimpleNamespace(OrtValue=Value, RunOptions=RunOptions))
+    monkeypatch.setattr(bound_calls, "onnxruntime", lambda: SimpleNamespace(OrtValue=Value, RunOptions=RunOptions))
 
 
 def test_every_batch_goes_through_the_memory_that_was_captured() -> None:
@@ -93,7 +93,7 @@ def test_two_batch_sizes_are_two_graphs() -> None:
     for feeds in (FEEDS, [{"x": np.ones((7, 3), np.float32)}]):
         ReplayedSession(session, feeds, [2 * feeds[0]["x"]])
     assert len(set(session.graphs)) == 2
-    assert bound.UNCAPTURED not in session.graphs
+    assert bound_calls.UNCAPTURED not in session.graphs
 
 
 def test_a_graph_that_answers_otherwise_than_a_plain_run_is_refused() -> None:

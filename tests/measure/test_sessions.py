@@ -10,13 +10,16 @@ from tiny_models import FileOf, conv_net, gemm_net, infinite_net
 
 from kdbench.errors import MeasureError, UnknownName
 from kdbench.measure.providers import PROVIDERS
-from kdbench.measure.sessions import OnnxruntimeSession, SessionSpec, describe_runtime
+from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession, SessionSpec, describe_runtime
 
 IMAGES = {"x": np.random.default_rng(2).normal(size=(4, 3, 8, 8)).astype(np.float32)}
 
 
 def test_the_table_of_providers_is_read_without_any_runtime() -> None:
-    code = "import sys, kdbench.measure.sessions; print([m for m in ('numpy', 'onnxruntime') if m in sys.modules])"
+    code = (
+        "import sys, kdbench.measure.runtimes.onnxruntime\n"
+        "print([m for m in ('numpy', 'onnxruntime') if m in sys.modules])"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
 

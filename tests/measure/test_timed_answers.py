@@ -9,7 +9,8 @@ import pytest
 from tiny_models import FileOf, conv_net, gemm_net
 
 from kdbench.errors import MeasureError
-from kdbench.measure import run_job, timing
+from kdbench.measure import timing
+from kdbench.measure.client import run_job
 from kdbench.measure.jobs import make_job
 
 Job = dict[str, Any]

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from kdbench import torch_session
 from kdbench.errors import MeasureError
-from kdbench.measure import pack, run_job, sources
-from kdbench.measure.sessions import SessionSpec
-from kdbench.torch_session import NO_COMPILER, TorchSession
+from kdbench.measure.client import pack, run_job, sources
+from kdbench.measure.runtimes import torch as torch_runtime
+from kdbench.measure.runtimes.onnxruntime import SessionSpec
+from kdbench.measure.runtimes.torch import NO_COMPILER, TorchSession
 
 Job = dict[str, Any]
 
@@ -35,7 +35,7 @@ def network() -> nn.Module:
 
 @pytest.fixture
 def saved(network: nn.Module, tmp_path: Path) -> Path:
-    torch_session.save(network, (torch.zeros(2, 3, 8, 8),), ("x",), tmp_path / "net.pt2")
+    torch_runtime.save(network, (torch.zeros(2, 3, 8, 8),), ("x",), tmp_path / "net.pt2")
     return tmp_path / "net.pt2"
 
 
@@ -60,7 +60,7 @@ def test_a_file_answers_as_the_network_that_it_came_from(network: nn.Module, sav
 
 
 def test_inputs_are_told_apart_by_name_whatever_order_they_come_in(tmp_path: Path) -> None:
-    torch_session.save(TwoInputs().eval(), (torch.zeros(2, 3), torch.zeros(2, 3)), ("a", "b"), tmp_path / "two.pt2")
+    torch_runtime.save(TwoInputs().eval(), (torch.zeros(2, 3), torch.zeros(2, 3)), ("a", "b"), tmp_path / "two.pt2")
     session = TorchSession(str(tmp_path / "two.pt2"), SessionSpec(provider="torch"))
     feed = {"b": np.ones((4, 3), np.float32), "a": np.full((4, 3), 5, np.float32)}
     assert (session.run(feed)[0] == 3).all()
@@ -98,7 +98,7 @@ def test_a_network_that_torch_cannot_export_is_named(tmp_path: Path) -> None:
             return images if images.sum() > 0 else -images
 
     with pytest.raises(MeasureError, match=r"torch\.export cannot write Branching"):
-        torch_session.save(Branching().eval(), (torch.zeros(2, 3),), ("x",), tmp_path / "net.pt2")
+        torch_runtime.save(Branching().eval(), (torch.zeros(2, 3),), ("x",), tmp_path / "net.pt2")
 
 
 @pytest.mark.parametrize("field", [{"options": {"device": "cuda"}}, {"plugin": "onnxruntime_ep_x"}, {"graphs": True}])
@@ -129,9 +129,9 @@ def test_a_missing_compiler_is_one_sentence(saved: Path, monkeypatch: pytest.Mon
 
 
 def test_torch_travels_with_its_own_jobs_only(tmp_path: Path) -> None:
-    assert "kdbench/torch_session.py" not in sources()
+    assert "kdbench/measure/runtimes/torch.py" not in sources()
     packed = zipfile.ZipFile(pack(tmp_path / "measure.pyz", "torch_compiled")).namelist()
-    assert "kdbench/torch_session.py" in packed
+    assert "kdbench/measure/runtimes/torch.py" in packed
 
 
 def test_a_process_times_it_as_any_file_and_says_that_torch_did(

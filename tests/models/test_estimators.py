@@ -14,9 +14,9 @@ from sklearn.tree import DecisionTreeClassifier
 
 from kdbench.errors import ModelError
 from kdbench.models import estimators
-from kdbench.models._estimator_graphs import whole
-from kdbench.models._estimators import Fitted, Lesson
+from kdbench.models.estimator_graphs import whole
 from kdbench.models.estimators import Estimator
+from kdbench.models.fitted_estimators import Fitted, Lesson
 from kdbench.protocols import TaskDescription
 
 pytest.importorskip("skl2onnx")

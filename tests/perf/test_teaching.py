@@ -32,16 +32,16 @@ import torch
 from scipy.stats import t as student_t
 
 from kdbench import registry
-from kdbench.parts import PartSpec, spec_of
-from kdbench.recipe import Recipe
-from kdbench.specs import StageSpec
-from kdbench.stages import _models
-from kdbench.stages._work import read_description
-from kdbench.store import Store
-from kdbench.tasks._arrays import ArrayData
-from kdbench.tasks._batches import plain_batches
+from kdbench.protocols.part import PartSpec, spec_of
+from kdbench.protocols.recipe import Recipe
+from kdbench.stages import torch_models
+from kdbench.stages.spec import StageSpec
+from kdbench.stages.store import Store
+from kdbench.stages.work import read_description
+from kdbench.stages.worker import run_stages
+from kdbench.tasks.arrays import ArrayData
+from kdbench.tasks.batches import plain_batches
 from kdbench.training import accuracy
-from kdbench.worker import run_stages
 
 SEEDS = (0, 1, 2)
 TASK = PartSpec("task", "digits", 1, {})
@@ -142,7 +142,7 @@ class Bench:
 
     def score(self, key: str) -> float:
         """Accuracy on every example that no training has seen."""
-        network = _models.load(self.store.folder(key), self.task, torch.device("cpu"))
+        network = torch_models.load(self.store.folder(key), self.task, torch.device("cpu"))
         splits = (
             plain_batches(self.arrays, split, self.task, 512, torch.device("cpu")) for split in ("validation", "test")
         )

@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from kdbench import records
-from kdbench.records import Energy, Environment, Latency, Record, Start
+from kdbench.results import records
+from kdbench.results.records import Energy, Environment, Latency, Record, Start
 
 CPU, OPENVINO = "CPUExecutionProvider", "OpenVINOExecutionProvider"
 ENVIRONMENT = "f00d"

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kdbench import records
-from kdbench.records import Accuracy, Compression, Environment, Latency, Memory, Record, Size, Training
+from kdbench.results import records
+from kdbench.results.records import Accuracy, Compression, Environment, Latency, Memory, Record, Size, Training
 
 TARGET = "local-cpu-1t-fp32"
 EXAMPLES, CLASSES, EPOCHS = 360, 10, 12

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from folders import STEPS, TRUTH, Folder
 
-from kdbench import records
-from kdbench.records import Latency, Record
+from kdbench.results import records
+from kdbench.results.records import Latency, Record
 
 HOSTILE = (
     "<script>alert(1)</script>", "</style><b>x", "a\"b'c", "../../etc/passwd", "back\\slash", "a`b`c", "{{ 7 * 7 }}",

@@ -12,15 +12,15 @@ from folders import STEPS, TARGET, Folder
 import kdbench
 from kdbench.evidence import Evidence, evidence
 from kdbench.render import render
-from kdbench.render.batch_sizes import MOST_LINES, batch_sizes, chosen
-from kdbench.render.canvas import style
-from kdbench.render.line_ends import apart
-from kdbench.render.markdown import markdown, throughput_markdown
-from kdbench.render.page import page
-from kdbench.render.table import HIDDEN, build_table
-from kdbench.render.target_table import TargetTable
-from kdbench.render.throughput import throughput_tables
-from kdbench.render.tidy import estimates
+from kdbench.render.figures.batch_sizes import MOST_LINES, batch_sizes, chosen
+from kdbench.render.figures.canvas import style
+from kdbench.render.figures.line_ends import apart
+from kdbench.render.report.markdown import markdown, throughput_markdown
+from kdbench.render.report.page import page
+from kdbench.render.report.tidy import estimates
+from kdbench.render.tables.table import HIDDEN, build_table
+from kdbench.render.tables.target_table import TargetTable
+from kdbench.render.tables.throughput import throughput_tables
 
 Build = Callable[..., Folder]
 FEW = {name: STEPS[name] for name in ("from-scratch", "soft", "int8-static")}

@@ -13,7 +13,7 @@ from PIL import Image
 
 from kdbench.evidence import evidence
 from kdbench.render import render, render_changes
-from kdbench.render.page import page
+from kdbench.render.report.page import page
 
 Build = Callable[..., Folder]
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")

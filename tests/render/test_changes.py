@@ -9,13 +9,13 @@ import pytest
 from click.testing import CliRunner
 from folders import STEPS, Folder
 
-from kdbench import records
 from kdbench.cli import cli
 from kdbench.evidence import evidence
 from kdbench.evidence.changes import changes, ratio
 from kdbench.evidence.intervals import Estimate
-from kdbench.records import Accuracy, Latency, Record, Size
-from kdbench.render.changes import change_sentences
+from kdbench.render.report.changes import change_sentences
+from kdbench.results import records
+from kdbench.results.records import Accuracy, Latency, Record, Size
 
 Build = Callable[..., Folder]
 FEW = {name: STEPS[name] for name in ("from-scratch", "soft", "pruned-structured")}

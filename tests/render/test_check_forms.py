@@ -18,10 +18,10 @@ from rich.console import Console
 from kdbench.check import Checked, Row, Verdict
 from kdbench.cli import cli
 from kdbench.errors import KdbenchError, StoreError
-from kdbench.render.check import FORMS, output, words, write, written
-from kdbench.render.check.benchmark import statistics
-from kdbench.render.check.commit import UNVERSIONED, commit_info
-from kdbench.render.check.markdown import MOST_NOT_OK
+from kdbench.render.verbs.check import FORMS, output, words, write, written
+from kdbench.render.verbs.check.benchmark import statistics
+from kdbench.render.verbs.check.commit import UNVERSIONED, commit_info
+from kdbench.render.verbs.check.markdown import MOST_NOT_OK
 
 WORST_FIRST = ["slower", "less accurate", "larger", "wrong provider", "errored", "cannot tell", "ok"]
 

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from folders import STEPS, TARGET, UNCOMPRESSED, Folder
 
-from kdbench import records
 from kdbench.evidence import CompressionView, Evidence, evidence
 from kdbench.evidence.intervals import Estimate
-from kdbench.records import Accuracy, Latency, Record, Size
 from kdbench.render import render
-from kdbench.render.compression import NOT_COMPARED, compression_tables
-from kdbench.render.compression_words import size_word, speed_word
-from kdbench.render.markdown import compression_markdown
-from kdbench.render.target_table import TargetTable
+from kdbench.render.report.markdown import compression_markdown
+from kdbench.render.tables.compression import NOT_COMPARED, compression_tables
+from kdbench.render.tables.target_table import TargetTable
+from kdbench.render.words.compression_words import size_word, speed_word
+from kdbench.results import records
+from kdbench.results.records import Accuracy, Latency, Record, Size
 
 Build = Callable[..., Folder]
 

@@ -7,12 +7,12 @@ from enriched import on_board, rewritten
 from folders import STEPS, Folder
 
 from kdbench.evidence import evidence
-from kdbench.records import Accuracy, Latency, Record
-from kdbench.render.page import page
-from kdbench.render.provenance import facts
-from kdbench.render.sentences import sentences
-from kdbench.render.table import build_table
-from kdbench.render.words import target_place
+from kdbench.render.report.page import page
+from kdbench.render.report.provenance import facts
+from kdbench.render.tables.table import build_table
+from kdbench.render.words.sentences import sentences
+from kdbench.render.words.words import target_place
+from kdbench.results.records import Accuracy, Latency, Record
 
 Build = Callable[..., Folder]
 FEW = {name: STEPS[name] for name in ("from-scratch", "soft")}

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from kdbench.doctor.findings import Asked, Counter, Diagnosis, Interpreter, Machine, Torch, Trial, Trouble
-from kdbench.render.doctor import as_text
+from kdbench.render.verbs.doctor import as_text
 
 COMMAND = "/a/rather/long/path/to/an/environment/bin/python -m pip uninstall -y onnxruntime onnxruntime-openvino"
 OVERWRITTEN = Trouble(f"two distributions lie in {'very/' * 30}deep, which overwrite each other. Keep one", (COMMAND,))

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from folders import EPOCHS, TARGET, TRUTH, Folder
 
-from kdbench import records
 from kdbench.errors import RecordError, StoreError
 from kdbench.evidence import Evidence, evidence
-from kdbench.records import Accuracy, Latency, Size, Training
+from kdbench.results import records
+from kdbench.results.records import Accuracy, Latency, Size, Training
 
 Build = Callable[..., Folder]
 PAIR = {name: steps for name, steps in Folder(Path()).steps.items() if name in ("from-scratch", "pruned-structured")}

@@ -11,17 +11,17 @@ import pytest
 from enriched import CPU, OPENVINO, proven, rewritten
 from folders import STEPS, Folder
 
-from kdbench import records
 from kdbench.evidence import evidence
-from kdbench.records import Latency, Record
 from kdbench.render import render
-from kdbench.render.execution import execution_tables
-from kdbench.render.latency_columns import share_text
-from kdbench.render.markdown import execution_markdown
-from kdbench.render.page import page
-from kdbench.render.table import build_table
-from kdbench.render.target_table import TargetTable
-from kdbench.render.tidy import estimates, executions, measurements
+from kdbench.render.report.markdown import execution_markdown
+from kdbench.render.report.page import page
+from kdbench.render.report.tidy import estimates, executions, measurements
+from kdbench.render.tables.execution import execution_tables
+from kdbench.render.tables.latency_columns import share_text
+from kdbench.render.tables.table import build_table
+from kdbench.render.tables.target_table import TargetTable
+from kdbench.results import records
+from kdbench.results.records import Latency, Record
 
 Build = Callable[..., Folder]
 FEW = {name: STEPS[name] for name in ("from-scratch", "soft", "int8-static")}

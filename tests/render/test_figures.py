@@ -10,13 +10,13 @@ from folders import STEPS, Folder
 from matplotlib.figure import Figure as Paper
 
 from kdbench.evidence import evidence
-from kdbench.render.canvas import COLORS, MARKERS, style
-from kdbench.render.distributions import latency_distributions
 from kdbench.render.figures import draw
-from kdbench.render.labels import Labelled, blocks
-from kdbench.render.pictures import Sheet, save
-from kdbench.render.sweeps import sweeps
-from kdbench.render.tradeoff import accuracy_latency, accuracy_size
+from kdbench.render.figures.canvas import COLORS, MARKERS, style
+from kdbench.render.figures.distributions import latency_distributions
+from kdbench.render.figures.labels import Labelled, blocks
+from kdbench.render.figures.pictures import Sheet, save
+from kdbench.render.figures.sweeps import sweeps
+from kdbench.render.figures.tradeoff import accuracy_latency, accuracy_size
 
 Build = Callable[..., Folder]
 FEW = {name: STEPS[name] for name in ("from-scratch", "soft", "int8-static")}

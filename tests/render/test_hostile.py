@@ -15,7 +15,7 @@ from hostile import HOSTILE, spoil_plan, write_hostile
 
 from kdbench.evidence import evidence
 from kdbench.render import render
-from kdbench.render.latex import latex
+from kdbench.render.report.latex import latex
 
 Build = Callable[..., Folder]
 LATEX = shutil.which("pdflatex")

@@ -10,16 +10,16 @@ import pytest
 from folders import STEPS, TARGET, Folder
 from rich.console import Console
 
-from kdbench import records
 from kdbench.evidence import CaseView, Evidence, evidence
-from kdbench.records import Latency, Record
-from kdbench.render.cells import Column
-from kdbench.render.latex import latex
-from kdbench.render.markdown import markdown
-from kdbench.render.sentences import sentences
-from kdbench.render.table import build_table
-from kdbench.render.terminal import as_text
-from kdbench.render.tidy import estimates
+from kdbench.render.report.latex import latex
+from kdbench.render.report.markdown import markdown
+from kdbench.render.report.terminal import as_text
+from kdbench.render.report.tidy import estimates
+from kdbench.render.tables.cells import Column
+from kdbench.render.tables.table import build_table
+from kdbench.render.words.sentences import sentences
+from kdbench.results import records
+from kdbench.results.records import Latency, Record
 
 Build = Callable[..., Folder]
 FEW = {name: STEPS[name] for name in ("from-scratch", "soft", "soft-pruned-int8")}

@@ -9,8 +9,8 @@ from folders import STEPS, Folder
 
 from kdbench.evidence import Evidence, evidence
 from kdbench.render import render
-from kdbench.render.canvas import Figure, style
-from kdbench.render.orders import orders
+from kdbench.render.figures.canvas import Figure, style
+from kdbench.render.figures.orders import orders
 
 Build = Callable[..., Folder]
 Steps = dict[str, list[dict[str, Any]]]

@@ -12,10 +12,10 @@ from urllib.parse import unquote
 import pytest
 from folders import STEPS, Folder
 
-from kdbench import records
 from kdbench.errors import KdbenchError, StoreError
-from kdbench.records import Size, Training
 from kdbench.render import render
+from kdbench.results import records
+from kdbench.results.records import Size, Training
 
 Build = Callable[..., Folder]
 FEW = {name: STEPS[name] for name in ("from-scratch", "soft", "int8-static")}

@@ -8,7 +8,7 @@ from folders import STEPS, Folder
 
 from kdbench.evidence import evidence
 from kdbench.evidence.rankings import mac_contradictions, rank_agreements
-from kdbench.render.sentences import sentences
+from kdbench.render.words.sentences import sentences
 
 Build = Callable[..., Folder]
 CPU, OPENVINO, TORCH = "local-cpu-1t-fp32", "local-openvino-1t-fp32", "local-torch-1t-fp32"

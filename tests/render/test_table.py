@@ -10,15 +10,15 @@ import pytest
 from folders import STEPS, Folder
 from rich.console import Console
 
-from kdbench import records
 from kdbench.evidence import Evidence, evidence
-from kdbench.records import Accuracy
 from kdbench.render import terminal_table
-from kdbench.render.markdown import MOST_COLUMNS, markdown
-from kdbench.render.sentences import sentences
-from kdbench.render.table import HIDDEN, build_table
-from kdbench.render.terminal import as_text
-from kdbench.render.tidy import estimates, measurements
+from kdbench.render.report.markdown import MOST_COLUMNS, markdown
+from kdbench.render.report.terminal import as_text
+from kdbench.render.report.tidy import estimates, measurements
+from kdbench.render.tables.table import HIDDEN, build_table
+from kdbench.render.words.sentences import sentences
+from kdbench.results import records
+from kdbench.results.records import Accuracy
 from kdbench.units import MISSING
 
 Build = Callable[..., Folder]

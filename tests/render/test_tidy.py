@@ -14,7 +14,7 @@ from pandas.testing import assert_frame_equal
 import kdbench
 from kdbench.cli import cli
 from kdbench.errors import KdbenchError
-from kdbench.render.tidy import write_frame
+from kdbench.render.report.tidy import write_frame
 
 Build = Callable[..., Folder]
 

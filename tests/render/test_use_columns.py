@@ -11,12 +11,12 @@ from folders import STEPS, Folder
 import kdbench
 from kdbench import stats
 from kdbench.evidence import Evidence, evidence
-from kdbench.records import Energy, Latency, Record, Start
-from kdbench.render.cells import Column, Table
-from kdbench.render.latency_columns import TOO_SMALL
-from kdbench.render.table import HIDDEN, build_table
-from kdbench.render.tidy import estimates
-from kdbench.render.words import EXPLAINED, UNRELIABLE_TAIL
+from kdbench.render.report.tidy import estimates
+from kdbench.render.tables.cells import Column, Table
+from kdbench.render.tables.latency_columns import TOO_SMALL
+from kdbench.render.tables.table import HIDDEN, build_table
+from kdbench.render.words.words import EXPLAINED, UNRELIABLE_TAIL
+from kdbench.results.records import Energy, Latency, Record, Start
 
 Build = Callable[..., Folder]
 FEW = {name: STEPS[name] for name in ("from-scratch", "soft")}

@@ -12,12 +12,12 @@ from safetensors.torch import load_file, save_file
 
 from kdbench import testing
 from kdbench.errors import ModelError
-from kdbench.parts import PartSpec
-from kdbench.specs import StageSpec
-from kdbench.stages import _models
-from kdbench.stages._work import Work, read_description
+from kdbench.protocols.part import PartSpec
+from kdbench.stages import torch_models
 from kdbench.stages.adopt import adopt
 from kdbench.stages.names import ONNX_FILE
+from kdbench.stages.spec import StageSpec
+from kdbench.stages.work import Work, read_description
 
 
 def adopted(path: Path, out: Path, model: PartSpec | None = None) -> Path:
@@ -66,7 +66,7 @@ def test_weights_give_the_network_that_they_were_taken_from(tmp_path: Path, suff
     bench = testing._bench()
     task = read_description(bench.store.folder(bench.data))
     mine, theirs = (
-        _models.load(place, task, torch.device("cpu")).state_dict()
+        torch_models.load(place, task, torch.device("cpu")).state_dict()
         for place in (folder, bench.store.folder(bench.teacher))
     )
     assert all(torch.equal(mine[name], tensor) for name, tensor in theirs.items())

@@ -9,12 +9,12 @@ import torch
 
 from kdbench import testing
 from kdbench.errors import DataError, TechniqueError
-from kdbench.specs import StageSpec
-from kdbench.stages._context import StageContext
 from kdbench.stages._teacher import Teacher, save_outputs
-from kdbench.stages._work import Work
+from kdbench.stages.context import StageContext
+from kdbench.stages.spec import StageSpec
 from kdbench.stages.teach import wanted_codes
-from kdbench.tasks._arrays import epoch_views
+from kdbench.stages.work import Work
+from kdbench.tasks.arrays import epoch_views
 
 
 @pytest.fixture

@@ -12,24 +12,24 @@ import torch
 from kdbench import testing
 from kdbench.errors import ExportError
 from kdbench.models import estimators
-from kdbench.parts import PartSpec
 from kdbench.protocols import Batch, Technique
-from kdbench.specs import StageSpec
+from kdbench.protocols.part import PartSpec
 from kdbench.stages import _estimators
-from kdbench.stages._context import StageContext
 from kdbench.stages._data import TaskData
 from kdbench.stages._estimator_file import difference
-from kdbench.stages._work import Work
-from kdbench.store import Store
-from kdbench.tasks._arrays import ArrayData
+from kdbench.stages.context import StageContext
+from kdbench.stages.spec import StageSpec
+from kdbench.stages.store import Store
+from kdbench.stages.work import Work
+from kdbench.stages.worker import run_stages
+from kdbench.tasks.arrays import ArrayData
 from kdbench.tasks.digits import Digits
-from kdbench.techniques.decoupled_distillation import DecoupledDistillation
-from kdbench.techniques.hard_distillation import HardDistillation
-from kdbench.techniques.logit_matching import LogitMatching
-from kdbench.techniques.mixed_distillation import MixedDistillation
-from kdbench.techniques.soft_distillation import SoftDistillation
-from kdbench.techniques.structured_pruning import StructuredPruning
-from kdbench.worker import run_stages
+from kdbench.techniques.outputs.decoupled_distillation import DecoupledDistillation
+from kdbench.techniques.outputs.hard_distillation import HardDistillation
+from kdbench.techniques.outputs.logit_matching import LogitMatching
+from kdbench.techniques.outputs.mixed_distillation import MixedDistillation
+from kdbench.techniques.outputs.soft_distillation import SoftDistillation
+from kdbench.techniques.pruning.structured_pruning import StructuredPruning
 
 pytest.importorskip("skl2onnx")
 

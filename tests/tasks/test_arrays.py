@@ -5,7 +5,7 @@ import pytest
 
 from kdbench.errors import DataError
 from kdbench.protocols import Preprocessing, TaskDescription
-from kdbench.tasks._arrays import (
+from kdbench.tasks.arrays import (
     ArrayData,
     epoch_order,
     epoch_views,

@@ -6,9 +6,9 @@ import torch
 
 from kdbench.errors import DataError
 from kdbench.protocols import Batch, Preprocessing, Task, TaskDescription
-from kdbench.tasks._arrays import ArrayData, epoch_order, epoch_views, preprocess_array
-from kdbench.tasks._batches import chosen_batch, plain_batches, preprocess, train_batches
 from kdbench.tasks._labelled import Labelled, write_images
+from kdbench.tasks.arrays import ArrayData, epoch_order, epoch_views, preprocess_array
+from kdbench.tasks.batches import chosen_batch, plain_batches, preprocess, train_batches
 from kdbench.tasks.torchvision import CIFAR10
 
 CPU = torch.device("cpu")

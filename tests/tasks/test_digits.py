@@ -5,7 +5,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from kdbench.protocols import TaskDescription
-from kdbench.tasks._arrays import ArrayData
+from kdbench.tasks.arrays import ArrayData
 from kdbench.tasks.digits import Digits
 
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from kdbench.errors import DataError
 from kdbench.protocols import TaskDescription
-from kdbench.tasks._arrays import ArrayData
+from kdbench.tasks.arrays import ArrayData
 from kdbench.tasks.image_folder import ImageFolder
 
 COLOURS = {"blue": (0, 0, 200), "red": (200, 0, 0)}

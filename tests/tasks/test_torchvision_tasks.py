@@ -11,7 +11,7 @@ import torchvision
 from kdbench.errors import DataError
 from kdbench.protocols import Task
 from kdbench.registry import resolve
-from kdbench.tasks._arrays import ArrayData
+from kdbench.tasks.arrays import ArrayData
 
 RNG = np.random.default_rng(0)
 GREY = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST"}

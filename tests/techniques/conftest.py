@@ -15,7 +15,7 @@ from torch import nn
 
 from kdbench.errors import DataError
 from kdbench.protocols import Batch, Layers, TaskDescription
-from kdbench.recipe import Recipe
+from kdbench.protocols.recipe import Recipe
 from kdbench.training import Examples, History, Training
 
 CLASSES = 10
@@ -23,7 +23,7 @@ SHAPE = (1, 8, 8)
 
 
 class FakeContext:
-    """`kdbench.protocols.Context` over random images whose class is the brightest of ten places."""
+    """`kdbench.protocols.technique.Context` over random images whose class is the brightest of ten places."""
 
     def __init__(
         self,

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as nnf
 from pydantic import ValidationError
 
-from kdbench.techniques.hard_distillation import HardDistillation
-from kdbench.techniques.mixed_distillation import MixedDistillation
-from kdbench.techniques.soft_distillation import SoftDistillation
+from kdbench.techniques.outputs.hard_distillation import HardDistillation
+from kdbench.techniques.outputs.mixed_distillation import MixedDistillation
+from kdbench.techniques.outputs.soft_distillation import SoftDistillation
 
 
 def trained_teacher(context, build):

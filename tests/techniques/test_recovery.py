@@ -5,10 +5,10 @@ import torch
 from pydantic import ValidationError
 
 from kdbench.errors import SuiteError
-from kdbench.suite import load
-from kdbench.techniques._recovery import Recovery
-from kdbench.techniques.soft_distillation import SoftDistillation
-from kdbench.techniques.structured_pruning import StructuredPruning
+from kdbench.suite.reader import load
+from kdbench.techniques.outputs.soft_distillation import SoftDistillation
+from kdbench.techniques.pruning.structured_pruning import StructuredPruning
+from kdbench.techniques.recovery import Recovery
 
 SUITE = """
 kdbench: 1

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from kdbench.errors import TechniqueError
-from kdbench.techniques._surgery import fit_shapes
-from kdbench.techniques.structured_pruning import StructuredPruning
+from kdbench.techniques.pruning.structured_pruning import StructuredPruning
+from kdbench.techniques.surgery import fit_shapes
 
 
 @pytest.mark.parametrize("name", ["plain", "residual", "depthwise", "grouped", "mlp"])

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from kdbench.errors import TechniqueError
-from kdbench.techniques._taps import shapes, tapped
+from kdbench.techniques.taps import shapes, tapped
 
 
 def network() -> nn.Sequential:

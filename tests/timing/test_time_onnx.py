@@ -10,11 +10,11 @@ from onnx import TensorProto
 from saved_nets import save_net
 
 from kdbench import stats
-from kdbench.check.invented import BATCHES
 from kdbench.errors import MeasureError, UnknownName
-from kdbench.measure.sessions import PROVIDERS, describe_runtime
+from kdbench.measure.runtimes.onnxruntime import PROVIDERS, describe_runtime
 from kdbench.timing import Latency, time_onnx
 from kdbench.timing._inputs import drawn, given
+from kdbench.timing.random_inputs import BATCHES
 
 QUICK: dict[str, Any] = {"calls": 40, "seconds": 0.0}
 

@@ -1,0 +1,62 @@
+"""What `plan` and `store` print: what there is to do and what there is, as text. Runs nothing."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from kdbench import units
+from kdbench.plan.estimate import from_store
+from kdbench.plan.plan import Label, Plan
+from kdbench.stages.spec import StageSpec
+from kdbench.stages.store import Entry, Store, older_than
+
+
+def plan_text(plan: Plan, labels: list[Label], store: Store) -> str:
+    """Stages by kind: all, in the store, to do; and how long the rest takes where like stages have been timed."""
+    have = {key: store.has(key) for key in plan.stages}
+    todo = plan.needed(labels, have.__getitem__)
+    touched = {label.key for label in labels} | {spec.key for spec in todo}
+    left = Counter(spec.kind for spec in todo)
+    total = Counter(plan.stages[key].kind for key in touched)
+    rows = [(kind, str(total[kind]), str(total[kind] - left[kind]), str(left[kind])) for kind in total]
+    lines = [f"Suite {plan.suite.name}: {len({label.case for label in labels})} rows, store {store.root}", ""]
+    lines += _table([("stage", "all", "in store", "to do"), *rows])
+    lines += ["", *_cases(plan, labels, have, {spec.key for spec in todo}), "", _left(todo, plan, store)]
+    return "\n".join(lines)
+
+
+def _cases(plan: Plan, labels: list[Label], have: dict[str, bool], todo: set[str]) -> list[str]:
+    rows = [("case", "steps", "stages to do")]
+    for case in dict.fromkeys(label.case for label in labels):
+        known = plan.cases.get(case)
+        steps = " > ".join(step.spec.name for step in known.steps) if known else "the teacher itself"
+        mine = {key for label in labels if label.case == case for key in plan.lineage(label.key)}
+        rows.append((case, steps or "trained on labels", str(len(mine & todo)) if mine & todo else "none"))
+    return _table(rows)
+
+
+def _left(todo: list[StageSpec], plan: Plan, store: Store) -> str:
+    if not todo:
+        return "Nothing to do: a run would only make the report again."
+    return f"{len(todo)} stages to do; for one worker {from_store(plan, store).left(todo, 1)}."
+
+
+def store_text(store: Store) -> str:
+    """Size by kind of stage, and in all."""
+    entries = store.entries()
+    rows = [("stage", "folders", "size")]
+    for kind in sorted({entry.kind for entry in entries}):
+        mine = [entry.byte_count for entry in entries if entry.kind == kind]
+        rows.append((kind, str(len(mine)), units.size(sum(mine))))
+    total = sum(entry.byte_count for entry in entries)
+    return "\n".join([f"Store {store.root}", "", *_table(rows), "", f"{len(entries)} stages, {units.size(total)}."])
+
+
+def sweep(store: Store, days: float | None, used: set[str] | None) -> list[Entry]:
+    """The entries to remove: unused for so many days, and of none of the suites, whichever is given (both: both)."""
+    entries = store.entries() if days is None else older_than(store.entries(), days)
+    return entries if used is None else [entry for entry in entries if entry.key not in used]
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -1,0 +1,81 @@
+"""Hand the chosen file over: a folder with the model, what there is to say of it, and a program that runs it."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from kdbench import units
+from kdbench.errors import StoreError
+from kdbench.evidence import Results, read_results
+from kdbench.handover.chosen import choose_file
+from kdbench.handover.manifest import INPUTS_FILE, MANIFEST_FILE, MODEL_FILE, PREDICT_FILE, manifest
+from kdbench.run.kept_data import KeptTask, read_task
+from kdbench.stages.store import sha256_of
+
+
+@dataclass(frozen=True)
+class Handed:
+    """A folder that was written, and its manifest."""
+
+    folder: Path
+    manifest: dict[str, Any]
+
+
+def get(folder: Path, case: str, out: Path, seed: int | None = None, target: str | None = None) -> Handed:
+    """Write `out` from a results folder alone: the model, its manifest, predict.py; inputs.npz unless data is images.
+
+    Raises UnknownName for a case or target that there is none of, StoreError where the file is not there as recorded,
+    more than one would fit, or `out` is not empty.
+    """
+    results, task = read_results(folder), read_task(folder)
+    chosen = choose_file(results, case, seed, target)
+    said = manifest(results, task, chosen)
+    inputs = _test_inputs(results, task)
+    if inputs is not None:
+        said["test_inputs"] = {"file": INPUTS_FILE, "sha256": sha256_of(inputs)}
+    _write(out, said, chosen.path, inputs)
+    return Handed(out, said)
+
+
+def handed_text(handed: Handed) -> str:
+    """What was handed over and why, and how to try it."""
+    said, model = handed.manifest, handed.manifest["model"]
+    lines = [f"{said['case']}: {said['chosen']}", f"{handed.folder / MODEL_FILE}: {units.size(model['bytes'])}"]
+    lines += [_measured_text(entry) for entry in said["measured"]]
+    origin = said["data"].get("origin")
+    lines += [f"Data: {origin}"] if origin else []
+    more = "" if "test_inputs" in said else " IMAGE_OR_FOLDER"
+    return "\n".join([*lines, f"Try it: python {handed.folder / PREDICT_FILE}{more}"])
+
+
+def _measured_text(entry: dict[str, Any]) -> str:
+    test = entry["accuracy"]["test"]
+    right = f"{units.percent(test['value'])} % right on test ({test['correct_count']} of {test['example_count']})"
+    timed = [f"p50 {units.latency(row['p50_ns'])} at batch {row['batch_size']}" for row in entry["latency"]]
+    return f"  on {entry['target']}: {', '.join([right, *timed])}"
+
+
+def _test_inputs(results: Results, task: KeptTask) -> Path | None:
+    """The stored test inputs; None where the data lies as image files."""
+    path = results.file(task.test_inputs_path)
+    if path is None and task.test_inputs_path is not None:
+        place = results.folder / task.test_inputs_path
+        raise StoreError(f"'{place}' is not there; run the suite again with -o '{results.folder}'.")
+    return path
+
+
+def _write(out: Path, said: dict[str, Any], model: Path, inputs: Path | None) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if any(out.iterdir()):
+            raise StoreError(f"'{out}' is not empty; name another folder with -o.")
+        shutil.copyfile(model, out / MODEL_FILE)
+        if inputs is not None:
+            shutil.copyfile(inputs, out / INPUTS_FILE)
+        (out / PREDICT_FILE).write_bytes(resources.files("kdbench.handover").joinpath("predict.py").read_bytes())
+        (out / MANIFEST_FILE).write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"cannot write '{out}' ({error.strerror}); name another folder with -o.") from None

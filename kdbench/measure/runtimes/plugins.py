@@ -1,0 +1,75 @@
+"""Providers that are packages of their own beside onnxruntime (1.22 and newer); it knows no file and no table of names.
+
+By onnxruntime's packaging guide such a package has `get_library_path()` and `get_ep_name()`, and depends on no
+runtime. What it registers is not among `get_available_providers()`, and is never asked for by name: a session gets the
+devices that the provider offers.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+from kdbench.errors import MeasureError
+from kdbench.measure.runtimes.onnxruntime_import import first_line
+
+NEEDED = ("register_execution_provider_library", "get_ep_devices")
+LOADING_ERRORS = (ImportError, OSError, AttributeError, SyntaxError)
+"""What importing a package, or asking it for its library, raises when it is not one or is broken."""
+
+_registered: set[str] = set()
+"""Modules whose library this process has registered: a second time is an error."""
+
+
+def installed() -> list[str]:
+    """Names and versions of the plug-in packages beside this interpreter's others: "onnxruntime_ep_webgpu-0.4.0"."""
+    return sorted(found.stem for found in Path(sysconfig.get_path("purelib")).glob("onnxruntime_ep_*.dist-info"))
+
+
+def add_to(options: Any, module_name: str, provider_options: dict[str, str], onnxruntime: Any) -> str:
+    """Give session options the devices of a plug-in's provider; returns the provider's own name.
+
+    Raises MeasureError where the package is missing or is none, where onnxruntime is too old or rejects it, and where
+    the provider offers no device on this machine.
+    """
+    missing = [name for name in NEEDED if not hasattr(onnxruntime, name)]
+    if missing:
+        raise MeasureError(
+            f"onnxruntime {onnxruntime.__version__} takes no plug-ins such as {module_name}; install 1.22 or newer."
+        )
+    name, library = _provider_of(module_name)
+    if module_name not in _registered:
+        try:
+            onnxruntime.register_execution_provider_library(module_name, library)
+        except RuntimeError as error:
+            raise MeasureError(f"onnxruntime does not take the plug-in {module_name}: {first_line(error)}") from None
+        _registered.add(module_name)
+    devices = [device for device in onnxruntime.get_ep_devices() if device.ep_name == name]
+    if not devices:
+        raise MeasureError(
+            f"the plug-in {module_name} offers {name} on 0 devices here; it runs only where it finds its own hardware "
+            "and driver."
+        )
+    options.add_provider_for_devices(devices, provider_options)
+    return name
+
+
+def _provider_of(module_name: str) -> tuple[str, str]:
+    """The name of the provider in a plug-in package, and the path of its library."""
+    try:
+        module = importlib.import_module(module_name)
+        return str(module.get_ep_name()), str(module.get_library_path())
+    except ModuleNotFoundError as error:
+        if error.name != module_name.partition(".")[0]:
+            raise MeasureError(f"the plug-in {module_name} cannot be imported: {error}.") from None
+        package = module_name.replace("_", "-")
+        raise MeasureError(
+            f"there is no plug-in {module_name} in this interpreter; `pip install {package}` there, or name the module "
+            "of the package that you have."
+        ) from None
+    except LOADING_ERRORS as error:
+        raise MeasureError(
+            f"{module_name} is no plug-in of onnxruntime (get_library_path(), get_ep_name()): {first_line(error)}"
+        ) from None

@@ -1,0 +1,99 @@
+"""From a suite and what was probed to stages and labels: what there is to compute, and whose rows it feeds."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kdbench.results.records import TEACHER
+from kdbench.stages.spec import StageSpec
+from kdbench.suite.cases import Case, Suite
+from kdbench.suite.targets import Target
+
+COMPARED = ("baseline", "teacher", "origin", "answers")
+"""Inputs that an evaluation or a measurement compares with; its own model does not rest on them."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the plan must know of where it will run; `kdbench.timing.probe` finds out."""
+
+    device: str
+    """Of trainings: "cpu" or "cuda"."""
+    architecture: str
+    """platform.machine()."""
+    runtimes: Mapping[str | None, Mapping[str, Any]]
+    """Interpreter (None: this one) -> what its measuring program says of itself (fingerprint, runtime_version ...)."""
+    references: Mapping[str | None, Mapping[str, Any]] = field(default_factory=dict)
+    """The same of torch, for interpreters that reference targets name."""
+
+    def runtime(self, target: Target) -> Mapping[str, Any]:
+        """What runs a target's files."""
+        return (self.references if target.is_reference else self.runtimes)[target.entry.python]
+
+
+@dataclass(frozen=True)
+class Label:
+    """A stage whose facts belong to a row: (case, seed, target) -> key. A stage may have many labels, or none."""
+
+    case: str
+    seed: int
+    key: str
+    target: str | None = None
+
+
+@dataclass
+class Plan:
+    """Stages by key, each after its inputs, and their labels."""
+
+    suite: Suite
+    machine: Machine
+    targets: list[Target]
+    stages: dict[str, StageSpec] = field(default_factory=dict)
+    labels: list[Label] = field(default_factory=list)
+    skipped: dict[Label, str] = field(default_factory=dict)
+    """Rows that a target cannot have by their nature, and why; their key is that of a stage that they would rest on."""
+    cases: dict[str, Case] = field(default_factory=dict)
+    """The suite's cases, and the baselines that were added for further students."""
+    references: dict[str, str] = field(default_factory=dict)
+    """Case -> the case that its ratios and differences refer to."""
+    taught: dict[str, str] = field(default_factory=dict)
+    """Case -> the row of its (first) teacher: `teacher`, a further teacher's row, or another case."""
+
+    @property
+    def teachers(self) -> tuple[str, ...]:
+        """The rows of teachers, the suite's own first."""
+        return tuple(dict.fromkeys([TEACHER, *(row for row in self.taught.values() if row not in self.cases)]))
+
+    def needed(self, labels: Iterable[Label], have: Any) -> list[StageSpec]:
+        """The stages to run, in order, so that every label has its stage; `have(key)` says what is in the store."""
+        wanted: set[str] = set()
+        queue = [label.key for label in labels]
+        while queue:
+            key = queue.pop()
+            if key not in wanted and not have(key):
+                wanted.add(key)
+                queue.extend(self.stages[key].inputs.values())
+        return [spec for key, spec in self.stages.items() if key in wanted]
+
+    def lineage(self, key: str) -> tuple[str, ...]:
+        """Every stage that a stage's model rests on, itself included, from the data down."""
+        seen: set[str] = set()
+        queue = [key]
+        while queue:
+            at = queue.pop()
+            if at not in seen:
+                seen.add(at)
+                spec = self.stages[at]
+                beside = COMPARED if spec.kind in ("evaluate", "measure") else ()
+                queue.extend(found for role, found in spec.inputs.items() if role not in beside)
+        return tuple(known for known in self.stages if known in seen)
+
+    def chosen(self, selected: Suite) -> list[Label]:
+        """The labels of a part of the suite (`suite.select`), its teachers' and the baselines' always among them."""
+        cases = {*selected.cases, *(self.references[case] for case in selected.cases)}
+        teachers = {TEACHER, *(self.taught[case] for case in selected.cases if case in self.taught)} & {*self.teachers}
+        return [
+            label
+            for label in self.labels
+            if label.case in teachers or (label.case in cases and label.seed in selected.seeds)
+        ]

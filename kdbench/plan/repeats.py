@@ -1,0 +1,56 @@
+"""Which timing of a file counts where it was timed more than once: the newest that is whole, whoever asked for it."""
+
+from collections.abc import Iterable, Sequence
+
+from kdbench.errors import StoreError
+from kdbench.plan.plan import Label, Plan
+from kdbench.plan.rows import Repeats, make_plan
+from kdbench.stages.spec import StageSpec
+from kdbench.stages.store import Store
+from kdbench.suite.reader import matching
+
+
+def newest(store: Store) -> Repeats:
+    """The newest repeat that the store has whole, so that no run goes back to older times; else the last asked for."""
+
+    def number(spec: StageSpec) -> int:
+        last = store.repeat(spec.repeated(0).key)
+        whole = (n for n in range(last, -1, -1) if store.has(spec.repeated(n).key))
+        return next(whole, last)
+
+    return number
+
+
+def afresh(store: Store, specs: Iterable[StageSpec]) -> Repeats:
+    """A new repeat of each of these measurements, noted in the store; the newest one of every other."""
+    first = {spec.repeated(0).key for spec in specs}
+    asked = {key: store.ask_again(key) for key in sorted(first)}
+    others = newest(store)
+    return lambda spec: asked.get(spec.repeated(0).key) or others(spec)
+
+
+def again(plan: Plan, store: Store, labels: Iterable[Label]) -> Plan:
+    """The same plan, but with a new repeat of the measurements of these labels that the store has."""
+    taken = [plan.stages[label.key] for label in labels if store.has(label.key)]
+    return make_plan(plan.suite, plan.machine, afresh(store, taken))
+
+
+def measurements(
+    plan: Plan, store: Store, cases: Sequence[str] = (), seeds: Sequence[str] = (), targets: Sequence[str] = ()
+) -> list[Label]:
+    """The measurements that globs choose, of those rows whose files the store has.
+
+    Raises SuiteError where a glob matches nothing, StoreError where the store has none of the files.
+    """
+    timed = [label for label in plan.labels if plan.stages[label.key].kind == "measure"]
+    rows = matching("case", cases, list(dict.fromkeys(label.case for label in timed)))
+    kept = matching("seed", seeds, list(dict.fromkeys(str(label.seed) for label in timed)))
+    places = matching("target", targets, [target.id for target in plan.targets])
+    chosen = [label for label in timed if label.case in rows and str(label.seed) in kept and label.target in places]
+    ready = [label for label in chosen if all(map(store.has, plan.stages[label.key].inputs.values()))]
+    if not ready:
+        raise StoreError(
+            f"the store '{store.root}' has no finished files of this suite to time; run it first: kdbench run "
+            f"{plan.suite.document.path}"
+        )
+    return ready

@@ -1,0 +1,102 @@
+"""What pydantic finds wrong with a part's fields, as sentences. Knows nothing of suites."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from kdbench.errors import nearest
+from kdbench.protocols.part import Part
+from kdbench.suite.yaml_lines import Place
+
+EXPECTATIONS = {
+    "greater_than": "> {gt:g}",
+    "greater_than_equal": ">= {ge:g}",
+    "less_than": "< {lt:g}",
+    "less_than_equal": "<= {le:g}",
+    "multiple_of": "a multiple of {multiple_of:g}",
+    "literal_error": "{expected}",
+    "float_type": "a number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "string_type": "text",
+    "bool_type": "true or false",
+    "none_required": "left empty",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "too_short": "at least {min_length} long",
+    "too_long": "at most {max_length} long",
+    "string_too_short": "at least {min_length} characters long",
+    "string_too_long": "at most {max_length} characters long",
+}
+"""pydantic's error types -> what "must be ..." goes on with."""
+
+
+def sentences(error: ValidationError, cls: type[Part], owner: str, fields: Any) -> Iterator[tuple[Place, str]]:
+    """(place within the fields, sentence) for everything wrong; `owner` is what a user calls the class.
+
+    What a union's members each expected becomes one sentence.
+    """
+    wanted: dict[Place, list[str]] = {}
+    for fault in _telling(error.errors(include_url=False)):
+        place = _written(fault["loc"], fields)
+        kind, context = fault["type"], fault.get("ctx", {})
+        if kind == "extra_forbidden":
+            name = str(fault["loc"][-1])
+            yield fault["loc"], f"{owner} has no field '{name}'. {nearest(name, _field_names(cls))}"
+        elif kind == "missing":
+            yield place, f"{owner} needs the field '{fault['loc'][-1]}'."
+        elif kind == "value_error":
+            text = str(context["error"])
+            yield place, text if text.endswith((".", "?")) else f"{text}."
+        else:
+            wanted.setdefault(place, []).append(_expectation(fault["msg"], kind, context))
+    for place, expectations in wanted.items():
+        yield place, f"must be {' or '.join(dict.fromkeys(expectations))}, got {shown(_at(fields, place))}."
+
+
+def _telling(faults: list[ErrorDetails]) -> Iterator[ErrorDetails]:
+    """Without "too short" where entries are wrong: pydantic counts only those that are right."""
+    for fault in faults:
+        depth = len(fault["loc"])
+        inner = (other for other in faults if len(other["loc"]) > depth and other["loc"][:depth] == fault["loc"])
+        if fault["type"] != "too_short" or not any(inner):
+            yield fault
+
+
+def _field_names(cls: type[Part]) -> list[str]:
+    return [field.alias or name for name, field in cls.model_fields.items()]
+
+
+def _expectation(message: str, kind: str, context: Mapping[str, Any]) -> str:
+    if kind in EXPECTATIONS:
+        return EXPECTATIONS[kind].format(**context)
+    return message.removeprefix("Input should be ").removeprefix("a valid ")
+
+
+def _written(loc: Place, fields: Any) -> Place:
+    """A pydantic location, cut where it stops being a path in the data (the member of a union, a missing field)."""
+    for depth, key in enumerate(loc):
+        try:
+            fields = fields[key]
+        except (KeyError, IndexError, TypeError):
+            return loc[:depth]
+    return loc
+
+
+def _at(fields: Any, place: Place) -> Any:
+    for key in place:
+        fields = fields[key]
+    return fields
+
+
+def shown(value: Any) -> str:
+    """A value as an error message quotes it: short, and as YAML would have it."""
+    if value is None:
+        return "nothing"
+    text = repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "..."

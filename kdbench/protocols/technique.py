@@ -1,0 +1,107 @@
+"""What a technique is: one way to shrink or teach a model. Knows torch for type checking only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from kdbench.protocols.context import Context
+from kdbench.protocols.model import Layers
+from kdbench.protocols.part import Part
+from kdbench.protocols.task import Batch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where a file will run; what a step whose fields are `auto` goes by."""
+
+    provider: str
+    machine: str
+    """platform.machine(): x86_64, AMD64, aarch64, arm64 ..."""
+
+
+Effect = Literal["surgery", "rounding", "zeros", "sharing", "teaching", "retraining", "restart"]
+"""What a technique does to a network or file that decides which orders make sense (`suite.checks.check_orders`).
+
+surgery     it changes layers, or sets weights by other means than training
+rounding    what it gives computes in fewer bits, in ranges or on a grid of its own
+zeros       it leaves zeros among the weights, which later training would fill
+sharing     it leaves few distinct weights, which later training would spread apart
+teaching    the student learns from a teacher, through a whole recipe
+retraining  the student is trained through a whole recipe in which no earlier teaching has a part
+restart     it begins with new students, or puts other weights in place of the student's
+"""
+
+
+class Technique(Part):
+    """One way to shrink or teach a model. Everything but `apply` has a default."""
+
+    form: ClassVar[Literal["torch", "onnx", "estimator"]] = "torch"
+    """What apply takes and gives: an nn.Module, or the path of an ONNX file."""
+    start: ClassVar[Literal["fresh", "trained", "pretrained"]] = "trained"
+    """The student it wants when first in a chain: new weights, trained on labels, or from its weights file."""
+    needs: ClassVar[frozenset[str]] = frozenset()
+    """Of {"teacher", "teacher_features", "calibration"}."""
+    least_teachers: ClassVar[int] = 1
+    """How many teachers it learns from at least, where it needs any."""
+    roles: ClassVar[frozenset[str]] = frozenset({"train"})
+    """The recipes that `apply` asks `ctx.fit` for: "train" is the student's, others stand by name in the suite."""
+
+    family: ClassVar[str] = "other"
+    """How reports colour it: distillation, pruning, quantization or other."""
+    packages: ClassVar[frozenset[str]] = frozenset()
+    """Distributions (beside torch) whose version changes what `apply` gives."""
+    effects: ClassVar[frozenset[Effect]] = frozenset()
+    """What it does that steps after or before it must know; orders that make no sense are refused by these."""
+
+    def apply(self, model: Any, ctx: Context) -> Any:
+        """The model, shrunk or taught; of the same form as it came."""
+        raise TypeError(f"{type(self).__name__} has no apply()")
+
+    def asks(self) -> frozenset[str]:
+        """What this very step needs: `needs`, unless its fields say less."""
+        return self.needs
+
+    def trains_under(self) -> frozenset[str]:
+        """The recipes that this very step trains under: `roles`, unless its fields say otherwise."""
+        return self.roles
+
+    def problem(self, model: Any, ctx: Context) -> str | None:
+        """Why this technique makes no sense for this model, as a sentence; None when it does."""
+        return None
+
+    def refuses_after(self, earlier: Technique) -> str | None:
+        """Why it makes no sense anywhere after another step, for a reason of its own that `effects` do not tell.
+
+        The end of a sentence with its full stop ("X makes no sense after Y: ..."), the remedy in it; None when it does.
+        """
+        return None
+
+    @classmethod
+    def default_layers(cls, layers: Layers) -> tuple[str, ...]:
+        """Of an architecture's layers those that it taps unless the suite names others."""
+        return ()
+
+    def targets(self, batch: Batch, ctx: Context) -> Tensor:
+        """What a student that is no network is fitted to, in place of `apply`, for each example of a batch.
+
+        int64 (B,): classes; or float (B, classes): probabilities, or other scores whose highest decides.
+        """
+        raise TypeError(f"{type(self).__name__} has no targets()")
+
+    def no_targets(self) -> str | None:
+        """Why a student that is no network cannot learn from this, as a sentence; None where it can."""
+        if type(self).targets is Technique.targets:
+            return "it works on the weights of networks, and has no targets that anything else could be fitted to."
+        return None
+
+    def unlabelled_folder(self) -> str | None:
+        """A folder of images without labels that it learns from beside the training split, where it does."""
+        return None
+
+    def settle(self, destination: Destination) -> Technique:
+        """Itself with every `auto` field decided for where the file will run."""
+        return self

@@ -1,0 +1,41 @@
+"""A folder of several results folders: one page that leads to each report."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from kdbench.evidence import Evidence
+from kdbench.render.report.html import filled, parts
+from kdbench.render.report.provenance import facts, relative
+from kdbench.render.words.sentences import sentences
+
+DEEPEST = 3
+"""Folders below the one that is given."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One report."""
+
+    suite: str
+    about: str
+    link: str
+    facts: list[tuple[str, str]]
+    answer: list[list[tuple[str, str]]]
+
+
+def results_under(folder: Path) -> list[Path]:
+    """Every results folder within a folder, by name; itself where it is one."""
+    patterns = ["/".join(["*"] * depth + ["records.jsonl"]) for depth in range(DEEPEST + 1)]
+    return sorted({path.parent for pattern in patterns for path in folder.glob(pattern)})
+
+
+def entry(evidence: Evidence, page: Path, out: Path) -> Entry:
+    """What the index in the folder `out` says of one suite whose report is `page`."""
+    plan = evidence.results.plan
+    answer = [parts(sentence) for sentence in sentences(evidence)]
+    return Entry(plan.suite, plan.about, relative(page, out), facts(evidence), answer)
+
+
+def index(title: str, entries: list[Entry]) -> str:
+    """The page."""
+    return filled("index.html.j2", title, entries=entries)

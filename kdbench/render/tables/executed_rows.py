@@ -1,0 +1,67 @@
+"""What ran where, as rows for programs: units in the names, nothing rounded."""
+
+from collections.abc import Iterator, Mapping
+
+from kdbench.evidence import Evidence
+from kdbench.evidence.execution import execution_view
+from kdbench.results.records import Latency
+
+Row = Mapping[str, object]
+
+
+def proof(record: Latency) -> Row:
+    """What one timing says of where it ran, as columns; only what was recorded."""
+    view = execution_view([record])
+    named = {
+        "provider_asked": view.asked,
+        "asked_node_fraction": view.node_share,
+        "asked_kernel_time_fraction": view.kernel_time_shares.get(view.asked),
+        "effective_precision": record.effective_precision,
+        "answers_agreement_fraction": record.answers_agreement_fraction,
+    }
+    return {name: value for name, value in named.items() if value is not None} if view.is_known else {}
+
+
+def proof_rows(found: Evidence) -> list[Row]:
+    """One a timing and provider that it names, and one a failed timing."""
+    timed = [record for record in found.results.of(Latency) if execution_view([record]).is_known]
+    failed = [record for status in ("failed", "skipped") for record in found.results.of(Latency, status=status)]
+    order = {name: place for place, name in enumerate(found.results.case_names)}
+    everything = sorted([*timed, *failed], key=lambda r: (order[r.case], r.seed, r.target or "", r.batch_size or 0))
+    return [row for record in everything for row in _rows(record)]
+
+
+def _rows(record: Latency) -> Iterator[Row]:
+    shared = {
+        "case": record.case,
+        "seed": record.seed,
+        "target": record.target,
+        "batch_size": record.batch_size,
+        "status": record.status,
+        "reason": record.reason,
+        "runtime": f"{record.runtime} {record.runtime_version}" if record.runtime else None,
+        "provider_asked": record.provider_asked,
+        "provider_options": ", ".join(f"{k}={v}" for k, v in sorted((record.provider_options or {}).items())) or None,
+        "precision": record.precision,
+        "effective_precision": record.effective_precision,
+        "int8_kernel_fraction": record.int8_kernel_fraction,
+        "answers_agreement_fraction": record.answers_agreement_fraction,
+    }
+    if record.status != "ok":
+        yield shared
+        return
+    view = execution_view([record])
+    for name in (view.asked, *view.elsewhere):
+        yield {
+            **shared,
+            "provider": name,
+            "node_count": _of(record.assigned_node_count_by_provider, name),
+            "kernel_count": _of(record.node_count_by_provider, name),
+            "kernel_ns": _of(record.kernel_ns_by_provider, name),
+            "kernel_time_fraction": view.kernel_time_shares.get(name),
+            "kernel_times_are_of_starting": view.is_asynchronous,
+        }
+
+
+def _of(counts: Mapping[str, int] | None, name: str) -> int | None:
+    return None if counts is None else counts.get(name, 0)

@@ -1,0 +1,218 @@
+"""What ran where: the proof behind every latency, one table a target; failed rows stay with their reason."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from kdbench import units
+from kdbench.evidence import CaseView, Evidence, ExecutionView
+from kdbench.render.tables.cells import Cell, Column, Footnotes, Table
+from kdbench.render.tables.latency_columns import NO_KERNELS, share_text
+from kdbench.render.tables.target_table import TargetTable
+from kdbench.render.words.sentences import Sentence
+from kdbench.render.words.words import NOT_TIMED, listed, quoted, quoted_list, target_place
+from kdbench.results.records import Latency
+
+NO_NODES = "the runtime did not say which nodes ran where"
+NO_TIMES = "the runtime did not say how long each kernel took"
+NO_PRECISION = "the runtime did not say what it computed in"
+NO_ANSWERS = "the answers of the timed sessions were not recorded"
+NO_HOME = "its answers were not compared with those at home"
+STARTED_ONLY = "its kernels run on after they are started, so the profile does not hold their time"
+LEGEND = {
+    "nodes": "Nodes: of the file's graph, as the runtime gave them to providers before it fused any.",
+    "kernels": "Kernels: of one inference, from the runtime's own profile of a session beside the timed ones; a part "
+    "of the graph that a provider took whole is one. What ran elsewhere stands behind, with its provider.",
+    "int8": "In int8: of the convolutions and matrix products.",
+    "answers": "Same answers: examples that the timed sessions gave the class that was evaluated; the least of all "
+    "seeds.",
+    "home": "Same as at home: examples that the device gave the class that onnxruntime's CPU provider gave where its "
+    "files came from; the least of all seeds.",
+}
+Made = Callable[[ExecutionView], str]
+
+
+def execution_tables(evidence: Evidence) -> tuple[TargetTable, ...]:
+    """One for each target on which anything says what ran, or a timing failed."""
+    everybody = tuple(range(len(evidence.cases)))
+    return tuple(
+        TargetTable(target_place(target), _Rows(evidence, target).table(), tuple(_said(evidence, target)), everybody)
+        for target in evidence.targets
+        if _is_told(evidence, target)
+    )
+
+
+def _is_told(evidence: Evidence, target: str) -> bool:
+    failed = (record for status in ("failed", "skipped") for record in evidence.results.of(Latency, status=status))
+    return bool(_views(evidence, target)) or any(record.target == target for record in failed)
+
+
+def _views(evidence: Evidence, target: str) -> list[tuple[CaseView, ExecutionView]]:
+    """Every case at every batch size of a target that says what ran."""
+    return [
+        (case, view)
+        for case in evidence.cases
+        for (where, _), view in case.execution.items()
+        if where == target and view.is_known
+    ]
+
+
+class _Rows:
+    """Makes the columns of one target's table: one each, or one a batch size where those differ."""
+
+    def __init__(self, evidence: Evidence, target: str) -> None:
+        self.cases, self.target, self.notes = evidence.cases, target, Footnotes()
+        self.batches = [batch for where, batch in evidence.settings if where == target]
+
+    def table(self) -> Table:
+        columns = [
+            Column("case", "Case", "", "", 0, tuple(Cell(case.name) for case in self.cases)),
+            *self._columns("nodes", "Nodes", "given to the asked provider", _nodes, NO_NODES),
+            *self._columns("kernels", "Kernels", "on the asked provider", _kernels, NO_KERNELS),
+            *self._columns("kernel_time", "Kernel time", "% on the asked provider", _times, NO_TIMES),
+            *self._columns("computed", "Computed in", "", _precision, NO_PRECISION),
+            *self._columns("int8", "In int8", "% of kernels", _int8, NO_KERNELS),
+            *self._columns("answers", "Same answers", "% of timed examples", _answers, NO_ANSWERS),
+            *self._home(),
+        ]
+        if len(columns) == 1:
+            columns += self._failed()
+        columns[1] = replace(columns[1], cells=tuple(map(self._named, self.cases, columns[1].cells)))
+        return Table(self.cases, tuple(columns), self.notes.sentences, self._legend(columns))
+
+    def _columns(self, key: str, title: str, unit: str, made: Made, otherwise: str) -> list[Column]:
+        """None where the runtime told it of no case."""
+        views = [view for case in self.cases for (where, _), view in case.execution.items() if where == self.target]
+        if not any(made(view) for view in views):
+            return []
+        by_batch = {batch: self._cells(batch, made, otherwise) for batch in self.batches}
+        if len(set(by_batch.values())) == 1:
+            return [Column(key, title, unit, "", 0, by_batch[self.batches[0]])]
+        return [Column(key, title, unit, f"batch {batch}", 0, cells) for batch, cells in by_batch.items()]
+
+    def _cells(self, batch: int, made: Made, otherwise: str) -> tuple[Cell, ...]:
+        return tuple(self._cell(case, batch, made, otherwise) for case in self.cases)
+
+    def _cell(self, case: CaseView, batch: int, made: Made, otherwise: str) -> Cell:
+        """What is told; a failure of some seeds stands as a note at the others."""
+        view, problems = case.execution.get((self.target, batch)), case.problems_on(self.target)
+        if view is None:
+            return self.notes.missing(problems, NOT_TIMED)
+        text = made(view)
+        if not text:
+            return self.notes.missing(problems, STARTED_ONLY if view.is_asynchronous and made is _times else otherwise)
+        return Cell(text, notes=(self.notes.place("; ".join(problems)),) if problems else ())
+
+    def _named(self, case: CaseView, cell: Cell) -> Cell:
+        """A dash as "failed" or "skipped", where that is why."""
+        problems = case.problems_on(self.target)
+        return replace(cell, text=problems[0].split()[0]) if problems and cell.text == units.MISSING else cell
+
+    def _home(self) -> list[Column]:
+        """On a device: whether its answers are those of where its files came from."""
+        shares = [view.home_agreement if (view := case.accuracy.get(self.target)) else None for case in self.cases]
+        if all(share is None for share in shares):
+            return []
+        cells = tuple(
+            self.notes.missing(case.problems_on(self.target), NO_HOME) if share is None else Cell(_agreement(share))
+            for case, share in zip(self.cases, shares, strict=True)
+        )
+        return [Column("home", "Same as at home", "% of its examples", "", 0, cells)]
+
+    def _failed(self) -> list[Column]:
+        """Where nothing ran: every row's reason."""
+        cells = tuple(self.notes.missing(case.problems_on(self.target), NOT_TIMED) for case in self.cases)
+        return [Column("nodes", "Nodes", "given to the asked provider", "", 0, cells)]
+
+    def _legend(self, columns: Sequence[Column]) -> tuple[str, ...]:
+        shown = {column.key for column in columns}
+        return tuple(sentence for key, sentence in LEGEND.items() if key in shown)
+
+
+def _nodes(view: ExecutionView) -> str:
+    return _counted(view.node_counts)
+
+
+def _kernels(view: ExecutionView) -> str:
+    return _counted(view.kernel_counts)
+
+
+def _counted(counts: Mapping[str, float]) -> str:
+    """5 of 7, CPUExecutionProvider 2."""
+    if not counts:
+        return ""
+    (_, own), *others = counts.items()
+    total = f"{_count(own)} of {_count(sum(counts.values()))}"
+    return ", ".join([total, *(f"{name} {_count(count)}" for name, count in others)])
+
+
+def _count(mean: float) -> str:
+    return units.number(mean, 0 if mean == round(mean) else 1)
+
+
+def _times(view: ExecutionView) -> str:
+    """88, CPUExecutionProvider 12."""
+    if not view.kernel_time_shares:
+        return ""
+    (_, own), *others = view.kernel_time_shares.items()
+    return ", ".join([share_text(own), *(f"{name} {share_text(share)}" for name, share in others)])
+
+
+def _precision(view: ExecutionView) -> str:
+    return listed(view.effective_precisions) if view.effective_precisions else ""
+
+
+def _int8(view: ExecutionView) -> str:
+    return "" if view.int8_kernel_fraction is None else share_text(view.int8_kernel_fraction)
+
+
+def _answers(view: ExecutionView) -> str:
+    return "" if view.answers_agreement is None else _agreement(view.answers_agreement)
+
+
+def _agreement(share: float) -> str:
+    """In per cent; only all is 100."""
+    return "100" if share == 1 else units.percent(min(share, 0.9999), 2)
+
+
+def _said(evidence: Evidence, target: str) -> Iterator[Sentence]:
+    """What was asked for and told, then whatever was not as asked."""
+    views = _views(evidence, target)
+    if not views:
+        return
+    yield Sentence(f"Asked for {listed(_asked([view for _, view in views]))}.")
+    partly = {case.name: share_text(v.asked_share or 0.0) for case, v in views if v.elsewhere}
+    others = listed([quoted(name) for name in dict.fromkeys(name for _, view in views for name in view.elsewhere)])
+    if partly:
+        yield Sentence(f"Not all of it ran there; {others} did the rest: {_each(partly, '% there')}.")
+    else:
+        yield Sentence("Every kernel that ran, ran there.")
+    precise = {case.name: _precision(view) for case, view in views if _is_other(view)}
+    if precise:
+        yield Sentence(f"Computed in another precision than the target's name says: {_each(precise, '')}.")
+    changed = {case.name: _answers(view) for case, view in views if (view.answers_agreement or 1.0) < 1}
+    if changed:
+        yield Sentence(
+            f"The timed sessions did not give the answers that were evaluated: {_each(changed, '% the same')}."
+        )
+
+
+def _asked(views: Sequence[ExecutionView]) -> list[str]:
+    """Provider, runtime and what the provider was told, each way once."""
+    said = []
+    for view in views:
+        told = listed([quoted(f"{name}={value}") for name, value in sorted(view.options.items())])
+        said.append(f"{quoted(view.asked)} of {view.runtime}{f', told {told}' if told else ''}")
+    return list(dict.fromkeys(said))
+
+
+def _each(texts: Mapping[str, str], unit: str, most: int = 6) -> str:
+    """`a` (88 % of kernel time), `b` (…); how many, where a sentence has no room for them."""
+    if len(texts) > most:
+        return quoted_list(list(texts))
+    return listed([f"{quoted(name)} ({f'{text} {unit}'.strip()})" for name, text in texts.items()])
+
+
+def _is_other(view: ExecutionView) -> bool:
+    """Whether it computed in floating-point numbers of another kind than asked."""
+    parts = {part for text in view.effective_precisions for part in text.split("+")}
+    return any(part != view.precision_asked and "int" not in part for part in parts)

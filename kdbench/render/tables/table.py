@@ -1,0 +1,123 @@
+"""The decision table: one row a case, every number already text. What shows it adds only the dress."""
+
+from collections.abc import Iterator, Sequence
+
+from kdbench import units
+from kdbench.evidence import AccuracyView, Evidence
+from kdbench.evidence.intervals import FEWEST, LEVEL, example_half
+from kdbench.render.tables.accuracy_columns import ALIKE, COUNTS, accuracy_columns
+from kdbench.render.tables.cells import Cell, Column, Footnotes, Table
+from kdbench.render.tables.columns import cost_column, size_columns
+from kdbench.render.tables.latency_columns import asked_columns, latency_columns
+from kdbench.render.tables.throughput_columns import throughput_legend
+from kdbench.render.tables.use_columns import use_legend
+from kdbench.render.words.words import counted, listed, target_place
+
+HIDDEN = 10
+"""Columns from this rank on are for the page and the files only, where they can be opened."""
+MOST_SHOWN = 14
+"""Columns that a wide page has room for."""
+
+
+def build_table(evidence: Evidence) -> Table:
+    """The whole table of a results folder."""
+    notes = Footnotes()
+    columns = [
+        Column("case", "Case", "", "", 0, tuple(Cell(case.name) for case in evidence.cases)),
+        *accuracy_columns(evidence, notes),
+        *size_columns(evidence, notes),
+        cost_column(evidence, notes),
+        *asked_columns(evidence, notes),
+        *(column for setting in evidence.settings for column in latency_columns(evidence, setting, notes)),
+    ]
+    return Table(evidence.cases, tuple(columns), notes.sentences, _legend(evidence))
+
+
+def shown_places(table: Table) -> frozenset[int]:
+    """Places of the columns that a reader meets first."""
+    ranked = sorted(range(len(table.columns)), key=lambda place: table.columns[place].rank)
+    return frozenset(place for place in ranked[:MOST_SHOWN] if table.columns[place].rank < HIDDEN)
+
+
+def _legend(evidence: Evidence) -> tuple[str, ...]:
+    count = len(evidence.results.plan.seeds)
+    level = f"{100 * LEVEL:.0f} %"
+    few = f"{counted(count, 'seed')} {'is' if count == 1 else 'are'} too few for an interval; the values stand there"
+    views = [view for case in evidence.cases for view in case.accuracy.values()]
+    said = {
+        f"Accuracy on the test split: mean and {level} t interval over {counted(count, 'seed')}.": count >= FEWEST,
+        f"Accuracy on the test split: {few}.": count < FEWEST,
+        _example_noise(views): bool(views),
+        _groups(evidence): True,
+        "Without a letter behind Faster: timed beside another baseline, on another machine or in fewer than "
+        f"{FEWEST} processes, so compared with nobody.": _lacks_letters(evidence),
+        f"Differences are paired on seeds and test examples, with their {level} interval; {COUNTS} marks a "
+        f"Holm-adjusted p below {1 - LEVEL:.2f}.": any(v.difference and v.difference.p is not None for v in views),
+        f'"{ALIKE}": right and wrong on exactly the same ones for every seed.': any(
+            view.difference and view.difference.low == view.difference.high == 0 for view in views
+        ),
+        f"Faster and smaller are ratios, above 1 is better; their {level} interval is over measuring processes and "
+        "seeds.": bool(evidence.settings),
+        "Training is the wall time of every stage behind one seed of a case, without the teacher's.": True,
+        "Memory is the peak of a process of its own over what it held before the file was loaded.": any(
+            case.memory_bytes for case in evidence.cases
+        ),
+        "As asked is the share of kernel time that the asked provider took (of nodes, where its kernels are only "
+        "started), the least of all batch sizes; the rest ran elsewhere: see 'What ran where'.": any(
+            view.elsewhere for case in evidence.cases for view in case.execution.values()
+        ),
+        **dict.fromkeys(throughput_legend(evidence), True),
+        **dict.fromkeys(use_legend(evidence), True),
+        **dict.fromkeys(_samples(evidence), True),
+        _references(evidence): True,
+    }
+    return tuple(sentence for sentence, holds in said.items() if sentence and holds)
+
+
+def _groups(evidence: Evidence) -> str:
+    """What a letter says, of accuracy and of latency, where either has any."""
+    accuracy = any(view.letters for case in evidence.cases for view in case.accuracy.values())
+    latency = any(view.letters for case in evidence.cases for view in case.latency.values())
+    said = {"behind an accuracy, in accuracy": accuracy, "behind Faster, in latency at that setting": latency}
+    places = "; ".join(place for place, holds in said.items() if holds)
+    return f"Cases that share a letter cannot be told apart (all pairs, Holm): {places}." if places else ""
+
+
+def _lacks_letters(evidence: Evidence) -> bool:
+    """Whether a case was timed at a setting where others have letters for their latency, and has none."""
+    timed = [[case.latency[s].letters for case in evidence.cases if s in case.latency] for s in evidence.settings]
+    return any(any(letters) and not all(letters) for letters in timed)
+
+
+def _samples(evidence: Evidence) -> Iterator[str]:
+    """That a device answered some of the test examples only, so that its accuracies are no other's."""
+    for target in evidence.targets:
+        views = [case.accuracy[target] for case in evidence.cases if target in case.accuracy]
+        sampled = [view for view in views if (view.split_example_count or 0) > view.example_count]
+        if sampled:
+            yield (
+                f"Accuracy on {target_place(target)} is of {sampled[0].example_count} of the "
+                f"{sampled[0].split_example_count} test examples: compare it within that target only."
+            )
+
+
+def _references(evidence: Evidence) -> str:
+    """That some targets are no place to ship to."""
+    names = [target_place(target) for target in evidence.targets if target in evidence.results.reference_targets]
+    verb = "is no deployment target" if len(names) == 1 else "are no deployment targets"
+    return f"{listed(names)} {verb}: timed for reference, never chosen." if names else ""
+
+
+def _example_noise(views: Sequence[AccuracyView]) -> str:
+    """The noise that intervals over seeds do not hold, as a sentence."""
+    if not views:
+        return ""
+    middle = sorted(views, key=lambda view: view.estimate.value)[len(views) // 2]
+    if not middle.example_count:
+        return ""
+    half = example_half(middle.estimate.value, middle.example_count)
+    return (
+        f"Another {middle.example_count} test examples would by themselves move an accuracy of "
+        f"{units.percent(middle.estimate.value)} % by about ±{units.percent(half)} points. "
+        "Everything holds for this one teacher."
+    )

@@ -1,0 +1,1 @@
+"""What the verbs `choose`, `check`, `doctor` and `selfcheck` print."""

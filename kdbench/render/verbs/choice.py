@@ -1,0 +1,284 @@
+"""A choice in words: sentences for the head of a report, and blocks of labelled lines. Decides nothing."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from kdbench import units
+from kdbench.choose import Choice, Comparison, DeviceChoice, Limits, Miss, Offer, OneForAll, choose, suite_limits
+from kdbench.errors import KdbenchError
+from kdbench.evidence import Evidence
+from kdbench.evidence.intervals import FEWEST, LEVEL, Estimate
+from kdbench.render.words.sentences import Sentence, change, faster
+from kdbench.render.words.words import counted, explained, listed, quoted, quoted_list, setting_place, target_place
+
+VALUES: dict[str, Callable[[float], str]] = {
+    "accuracy_drop": lambda rate: f"{units.percent(rate)} points below the baseline",
+    "latency_p50": lambda ns: f"p50 {units.latency(ns)}",
+    "bytes": lambda count: f"a file of {units.size(count)}",
+    "memory": lambda count: f"{units.size(count)} of memory",
+}
+"""A number that a limit bounds, as text."""
+MOST = 6
+"""Cases that a line names one by one; the rest is counted, and stands in the JSON."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """What is said under one heading: (label, text) after (label, text)."""
+
+    title: str
+    lines: tuple[tuple[str, str], ...]
+
+
+def asked_choice(evidence: Evidence) -> Choice | str | None:
+    """The choice under the suite's own limits; why not, where none can be made; None where the suite has no limits."""
+    try:
+        return choose(evidence) if suite_limits(evidence).as_written() else None
+    except KdbenchError as error:
+        return f"No choice was made: {error}"
+
+
+def asked_sentences(evidence: Evidence) -> tuple[Sentence, ...]:
+    """What the head of a report says of it; nothing where the suite has no limits."""
+    choice = asked_choice(evidence)
+    if choice is None:
+        return ()
+    return (Sentence(choice),) if isinstance(choice, str) else choice_sentences(choice)
+
+
+def choice_sentences(choice: Choice) -> tuple[Sentence, ...]:
+    """For the head of a report: the pick of each device, one for all of them, and how it was chosen."""
+    said = [_answer(choice, device) for device in choice.devices]
+    said += [Sentence(f"One model for all {len(choice.devices)}: {text}") for text in _for_all(choice)]
+    return (*said, Sentence(basis(choice)))
+
+
+def _answer(choice: Choice, device: DeviceChoice) -> Sentence:
+    where = f"On {_place(device)}{_within(choice, device)}"
+    if device.pick is None:
+        return Sentence(f"{where}: {_nothing(device)}")
+    parts = [
+        f"{where}: ship {quoted(device.pick.case)}, {_numbers(device.pick)}.",
+        *(f"Against {_named(other)}: {_compared(other)}." for other in device.pick.against if _compared(other)),
+        *_others(device),
+        f"It is {_sure(choice, device)}.",
+    ]
+    return Sentence(" ".join(part for part in parts if part), device.pick.warnings)
+
+
+def _others(device: DeviceChoice) -> Iterator[str]:
+    slower = [offer.case for offer in device.alike if offer.case not in device.as_fast]
+    if device.as_fast:
+        yield f"{quoted_list(device.as_fast)} cannot be told from it, in accuracy or in latency."
+    if slower:
+        yield f"{quoted_list(slower)} cannot be told from the best in accuracy, but can in latency."
+
+
+def blocks(choice: Choice) -> list[Block]:
+    """One a device and batch size, then one for all of them."""
+    found = [Block(f"{_place(device)}{_within(choice, device)}", tuple(_lines(choice, device)))
+             for device in choice.devices]  # fmt: skip
+    said = _for_all(choice)
+    if said:
+        found.append(Block("One model for all of these", tuple(("pick", text) for text in said)))
+    return found
+
+
+def _lines(choice: Choice, device: DeviceChoice) -> Iterator[tuple[str, str]]:
+    if device.pick is None:
+        yield "pick", _nothing(device)
+    else:
+        yield "pick", f"{quoted(device.pick.case)}, {_numbers(device.pick)}"
+        yield "chosen by", _chosen_by(choice, device, device.pick.case)
+        yield from ((f"against {_named(other)}", text) for other in device.pick.against if (text := _compared(other)))
+    if device.alike:
+        yield "alike in accuracy", _some([_short(offer, offer.case in device.as_fast) for offer in device.alike])
+    if device.less_accurate:
+        yield "fit, less accurate", _some([quoted(name) for name in device.less_accurate])
+    if device.misses and device.pick:
+        yield "do not fit", _some([f"{quoted(case)} ({text})" for case, text in _missed(device)])
+    if device.excluded:
+        yield "left out", _some([f"{quoted(case)} ({reason})" for case, reason in device.excluded.items()])
+    if device.shares:
+        yield "how sure", _sure(choice, device)
+    if device.pick and device.pick.warnings:
+        yield "read with care", "; ".join(explained(word) for word in device.pick.warnings)
+    if device.teacher:
+        yield "for reference", f"the teacher (no candidate), {_numbers(device.teacher)}"
+
+
+def _some(texts: Sequence[str]) -> str:
+    kept, rest = texts[:MOST], len(texts) - MOST
+    return "; ".join([*kept, f"and {rest} more"] if rest > 0 else kept)
+
+
+def _place(device: DeviceChoice) -> str:
+    return setting_place((device.target, device.batch_size))
+
+
+def _within(choice: Choice, device: DeviceChoice) -> str:
+    text = device.limits.written()
+    asked = {
+        "latency_p50": f"p50 at most {text.get('latency_p50')}",
+        "bytes": f"a file of at most {text.get('bytes')}",
+        "accuracy_drop": f"at most {text.get('accuracy_drop')} below {quoted(choice.baseline)}",
+        "memory": f"at most {text.get('memory')} of memory",
+    }
+    return ", with " + listed([words for name, words in asked.items() if name in text]) if text else ""
+
+
+def _numbers(offer: Offer) -> str:
+    """Accuracy 96.9 ± 0.5 %, p50 21.0 µs, 12.6 KiB, 9.33 MiB of memory."""
+    parts = []
+    if offer.accuracy:
+        parts.append(f"accuracy {_rate(offer.accuracy)} %")
+    if offer.latency_p50_ns:
+        parts.append(f"p50 {units.latency(offer.latency_p50_ns.value)}")
+    if offer.onnx_bytes is not None:
+        parts.append(units.size(offer.onnx_bytes))
+    if offer.memory_bytes is not None:
+        parts.append(f"{units.size(offer.memory_bytes)} of memory")
+    return ", ".join(parts)
+
+
+def _short(offer: Offer, as_fast: bool) -> str:
+    """`soft` (97.9 ± 1.1 %, 7.15 µs, 95.0 KiB); says where it is as fast as the pick."""
+    accuracy = f"{_rate(offer.accuracy)} %" if offer.accuracy else units.MISSING
+    p50 = units.latency(offer.latency_p50_ns.value) if offer.latency_p50_ns else units.MISSING
+    return (
+        f"{quoted(offer.case)} ({accuracy}, {p50}, {units.size(offer.onnx_bytes or 0)}{', as fast' if as_fast else ''})"
+    )
+
+
+def _chosen_by(choice: Choice, device: DeviceChoice, case: str) -> str:
+    """The accuracy that decided, and how it stands to the baseline's on the same split."""
+    rate, baseline = device.split_accuracy[case], device.baseline_accuracy
+    text = f"accuracy {units.percent(rate)} % on the {device.split} split"
+    if baseline is None or case == choice.baseline:
+        return text
+    return f"{text}, {units.points(rate - baseline)} points against {quoted(choice.baseline)}"
+
+
+def _rate(accuracy: Estimate) -> str:
+    if accuracy.n < FEWEST:
+        return " and ".join(units.percent(value) for value in accuracy.values)
+    return units.percent_interval(accuracy.value, accuracy.half, units.decimals_for([100 * (accuracy.half or 0)]))
+
+
+def _named(comparison: Comparison) -> str:
+    return "the teacher" if comparison.case == "teacher" else quoted(comparison.case)
+
+
+def _compared(comparison: Comparison) -> str:
+    """Loses 0.4 points (−0.1 to 0.9) of accuracy, is 3.1x (2.9 to 3.3) faster and 12x smaller."""
+    parts = []
+    if comparison.accuracy:
+        parts.append(f"it {change(comparison.accuracy)}")
+    if comparison.speedup:
+        parts.append(faster(comparison.speedup, "it"))
+    if comparison.compression_ratio:
+        parts.append(_smaller(comparison.compression_ratio))
+    return listed(parts) if parts else ""
+
+
+def _smaller(ratio: float) -> str:
+    larger = max(ratio, 1 / ratio)
+    if larger < 1.005:
+        return "is of the same size"
+    return f"is {units.ratio(larger)} {'smaller' if ratio > 1 else 'larger'}"
+
+
+def _sure(choice: Choice, device: DeviceChoice) -> str:
+    """The pick in 83 % of 1,000 resamples, else `a` in 12 % and nothing fits in 5 %."""
+    pick = device.pick.case if device.pick else None
+    others = [f"{quoted(case)} in {_share(share)}" for case, share in device.shares.items() if case != pick][:3]
+    nothing = 1 - sum(device.shares.values())
+    if nothing > 1e-9 and pick:
+        others.append(f"nothing fits in {_share(nothing)}")
+    count = f"{choice.resample_count:,} resamples"
+    if pick is None:
+        return f"something fits in {_share(1 - nothing)} of {count}: {listed(others)}"
+    rest = f", else {listed(others)}" if others else ""
+    return f"the pick in {_share(device.shares.get(pick, 0.0))} of {count}{rest}"
+
+
+def _share(share: float) -> str:
+    return f"{units.percent(share, 0 if share >= 0.01 else 1)} %"
+
+
+def _nothing(device: DeviceChoice) -> str:
+    if not device.obstacles:
+        return "nothing can be chosen, for no case is complete."
+    ways = "; ".join(_obstacle(device.limits, miss) for miss in device.obstacles)
+    return f"nothing fits. In the way: {ways}."
+
+
+def _obstacle(limits: Limits, miss: Miss) -> str:
+    """Memory: `a` comes nearest, 12.0 MiB of memory against 8MiB (1.5x), and keeps to every other limit."""
+    alone = ", and keeps to every other limit" if miss.alone else ", and misses other limits too"
+    return f"{quoted(miss.case)} comes nearest with {_missing(limits, miss)}{alone if len(limits.bounds()) > 1 else ''}"
+
+
+def _missing(limits: Limits, miss: Miss) -> str:
+    ratio = f" ({units.ratio(miss.value / miss.bound)})" if miss.limit != "accuracy_drop" else ""
+    return f"{VALUES[miss.limit](miss.value)} against {limits.written()[miss.limit]}{ratio}"
+
+
+def _missed(device: DeviceChoice) -> Iterator[tuple[str, str]]:
+    for case in dict.fromkeys(miss.case for miss in device.misses):
+        yield case, ", ".join(VALUES[miss.limit](miss.value) for miss in device.misses if miss.case == case)
+
+
+def _for_all(choice: Choice) -> list[str]:
+    """What to ship where one file is wanted for every device; nothing to say for a single device."""
+    if len(choice.devices) < 2:
+        return []
+    if choice.one_for_all is None:
+        return ["no case fits on all of them."]
+    case = quoted(choice.one_for_all.case)
+    if all(device.pick and device.pick.case == choice.one_for_all.case for device in choice.devices):
+        return [f"{case}, the pick everywhere."]
+    return [f"{case}. {_worst(choice.one_for_all)}"]
+
+
+def _worst(one: OneForAll) -> str:
+    slow = f"{units.ratio(one.slowdown)} slower than the pick on {setting_place(one.slowest)}"
+    loss = f"{units.percent(max(one.accuracy_loss, 0.0))} points below the pick on {setting_place(one.least_accurate)}"
+    if one.alike_everywhere:
+        told = "It fits and cannot be told from the best in accuracy on any of them; of such cases it is the one whose "
+        return f"{told}worst latency is best: {slow if one.slowdown > 1 else 'as fast as every pick'}."
+    return (
+        "No case that fits everywhere is as accurate as the best everywhere; it is the one whose worst accuracy is "
+        f"best: {loss}, and at most {slow}."
+    )
+
+
+def basis(choice: Choice) -> str:
+    """What the choice rests on."""
+    few = [device.seed_count for device in choice.devices if device.example_noise_only]
+    said = [
+        _split_words(choice),
+        "Of the cases that keep to the limits, those that cannot be told from the most accurate are alike; of these "
+        "the fastest, and of equally fast ones the smallest.",
+        f"{counted(few[0], 'seed')}: too few to tell cases apart by, so the split's examples alone said who is alike."
+        if few
+        else "",
+        f"Intervals hold {100 * LEVEL:.0f} %; resamples draw seeds, examples and measuring processes again.",
+        f"Nothing was timed on {listed(choice.untimed)}." if choice.untimed else "",
+    ]
+    return " ".join(part for part in said if part)
+
+
+def _split_words(choice: Choice) -> str:
+    """Which split decided; a device whose record was merged may have answered test examples only."""
+    on_test = list(dict.fromkeys(target_place(device.target) for device in choice.devices if device.split == "test"))
+    if not on_test:
+        return "Chosen on the validation split, told in numbers of the test split."
+    if all(device.split == "test" for device in choice.devices):
+        return (
+            "There is no validation split: the choice was made on the test split, so the pick's accuracy flatters it."
+        )
+    return (
+        "Chosen on the validation split, told in numbers of the test split; "
+        f"on {', and on '.join(on_test)}, only test examples were answered, so there the pick's accuracy flatters it."
+    )

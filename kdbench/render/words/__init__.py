@@ -1,0 +1,1 @@
+"""Sentences and names that every form of the report shares."""

@@ -1,0 +1,264 @@
+"""A results folder as data: its plan, its current records, its stored predictions. Knows no statistics.
+
+The folder may be torn, old or merged from elsewhere: what is missing is derived from the records or left out.
+"""
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kdbench.errors import StoreError
+from kdbench.results import records
+from kdbench.results.newest import current_records
+from kdbench.results.records import TEACHER, Accuracy, Environment, Latency, Record
+from kdbench.results.target_id import REFERENCE_RUNTIME, is_reference, target_name
+from kdbench.run.kept_data import read_task
+
+FAMILIES = ("reference", "distillation", "pruning", "quantization", "chain", "other")
+REFERENCE = "reference"
+RecordType = TypeVar("RecordType", bound=Record)
+Predictions = tuple[NDArray[np.int32], NDArray[np.int32]]
+"""What was answered, and what is true, example by example."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a plan says of one case."""
+
+    name: str
+    steps: tuple[str, ...]
+    """Technique names in order."""
+    student: str
+    teacher: str
+    family: str
+    baseline: str | None
+    teacher_row: str = TEACHER
+    """The row of its teacher: the suite's, a further teacher's, or the case that teaches it."""
+    uncompressed_step_count: int | None = None
+    """How many of its steps come before the first that compresses; None: none does, or nothing says so."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """plan.json, or what the records say where there is none."""
+
+    suite: str
+    about: str
+    baseline: str
+    cases: dict[str, Case]
+    """In the suite's order, without the teachers."""
+    seeds: tuple[int, ...]
+    targets: tuple[str, ...]
+    measure: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Target -> `session` (provider, threads ...), `python` (None: this one) and `batch_sizes` it is measured with."""
+    teachers: tuple[str, ...] = (TEACHER,)
+    """The rows of teachers: the suite's own first."""
+    limits: dict[str, Any] = field(default_factory=dict)
+    """As the suite writes them, for `choose`."""
+    check: dict[str, Any] = field(default_factory=dict)
+    """How much worse than a reference each case may be, for `check`."""
+    command: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Results:
+    """One folder, read once."""
+
+    folder: Path
+    plan: Plan
+    records: tuple[Record, ...]
+    """Current ones only, in file order."""
+
+    def of(self, kind: type[RecordType], case: str | None = None, status: str = "ok") -> list[RecordType]:
+        """The records of a kind (and case) with a status."""
+        found = self._by_kind_and_case.get((kind, case), ())
+        return [record for record in found if isinstance(record, kind) and record.status == status]
+
+    @cached_property
+    def _by_kind_and_case(self) -> dict[tuple[type[Record], str | None], list[Record]]:
+        """Under a case's name its records, under None everybody's."""
+        found: dict[tuple[type[Record], str | None], list[Record]] = {}
+        for record in self.records:
+            for case in (record.case, None):
+                found.setdefault((type(record), case), []).append(record)
+        return found
+
+    @cached_property
+    def case_names(self) -> tuple[str, ...]:
+        """The teachers, the baseline, then the rest in the suite's order."""
+        facts = {record.case for record in self.records if not isinstance(record, Environment)}
+        known = facts | self.plan.cases.keys()
+        first = [name for name in (*self.plan.teachers, self.plan.baseline) if name in known]
+        return tuple(dict.fromkeys([*first, *self.plan.cases, *sorted(known)]))
+
+    def teacher_of(self, name: str) -> str | None:
+        """The row of a case's teacher; None for the suite's teachers themselves."""
+        if name in self.plan.teachers:
+            return None
+        return self.plan.cases[name].teacher_row if name in self.plan.cases else TEACHER
+
+    @cached_property
+    def targets(self) -> tuple[str, ...]:
+        """Every target the plan or a record names; those that are references only stand last."""
+        recorded = [record.target for record in self.records if record.target is not None]
+        named = dict.fromkeys([*self.plan.targets, *recorded])
+        return tuple(sorted(named, key=lambda target: target in self.reference_targets))
+
+    @cached_property
+    def reference_targets(self) -> frozenset[str]:
+        """Targets that nobody deploys to: by their session or name, or by the runtime that timed there."""
+        timed = {record.target for record in self.of(Latency) if record.runtime == REFERENCE_RUNTIME and record.target}
+        known = {record.target for record in self.records if record.target} | set(self.plan.targets)
+        return frozenset(timed | {target for target in known if is_reference(self._provider(target))})
+
+    def _provider(self, target: str) -> str:
+        """By short name; empty where nothing says it."""
+        session = self.plan.measure.get(target, {}).get("session") or {}
+        name = target_name(target)
+        return str(session.get("provider") or (name.provider if name else ""))
+
+    @cached_property
+    def dates(self) -> tuple[str, str] | None:
+        """When the first and the last record was made, as they say it."""
+        known = sorted(record.created_utc for record in self.records if record.created_utc)
+        return (known[0], known[-1]) if known else None
+
+    def correct(self, record: Accuracy) -> NDArray[np.bool_] | None:
+        """Which examples of its split a record's file got right; None where no predictions are stored.
+
+        Raises StoreError where the stored file is damaged.
+        """
+        return _right(self.predictions(record.predictions_path, record.split))
+
+    def origin_correct(self, record: Accuracy) -> NDArray[np.bool_] | None:
+        """The same of the uncompressed student's file."""
+        return _right(self.predictions(record.origin_predictions_path, record.split))
+
+    def predictions(self, stored: str | None, split: str | None) -> Predictions | None:
+        """The classes that a stored file holds for a split, and the true ones; None where it holds none.
+
+        Raises StoreError where it is damaged.
+        """
+        path = self._inside(stored)
+        if path is None or split is None:
+            return None
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                if split not in arrays or f"{split}_targets" not in arrays:
+                    return None
+                return arrays[split], arrays[f"{split}_targets"]
+        except (OSError, EOFError, ValueError, BadZipFile) as error:
+            raise StoreError(f"'{path}' holds no predictions ({error}); remove it and run the suite again.") from None
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """What the task calls its classes; empty where the folder does not say."""
+        try:
+            return read_task(self.folder).description.class_names
+        except StoreError:
+            return ()
+
+    def file(self, path: str | None) -> Path | None:
+        """A file that a record names, where it exists within the folder."""
+        return self._inside(path)
+
+    def _inside(self, path: str | None) -> Path | None:
+        if not path:
+            return None
+        found = (self.folder / path).resolve()
+        return found if found.is_relative_to(self.folder.resolve()) and found.is_file() else None
+
+
+def _right(found: Predictions | None) -> NDArray[np.bool_] | None:
+    if found is None:
+        return None
+    right: NDArray[np.bool_] = found[0] == found[1]
+    return right
+
+
+def read_results(folder: Path) -> Results:
+    """The folder's plan and current records.
+
+    Raises StoreError where the folder has no records or a damaged plan, RecordError where they cannot be understood.
+    """
+    path = folder / "records.jsonl"
+    if not path.is_file():
+        raise StoreError(f"'{folder}' has no records.jsonl; give the folder that `kdbench run -o FOLDER` wrote.")
+    current = tuple(current_records(records.read(path)))
+    return Results(folder, _plan(folder / "plan.json", current), current)
+
+
+def _read_plan(path: Path) -> dict[str, Any]:
+    try:
+        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except ValueError as error:
+        raise StoreError(f"'{path}' is not JSON ({error}); remove it, then the records alone are read.") from None
+    return data
+
+
+def _plan(path: Path, current: tuple[Record, ...]) -> Plan:
+    data = _read_plan(path)
+    said = data.get("cases") or _derived_cases(current)
+    teachers = (TEACHER, *(data.get("teachers") or ()))
+    suite = data.get("suite") or next((record.suite for record in current), "")
+    return Plan(
+        suite=str(suite),
+        about=str(data.get("about") or ""),
+        baseline=str(data.get("baseline") or "from-scratch"),
+        cases={str(name): _case(str(name), entry) for name, entry in said.items() if name != TEACHER},
+        seeds=tuple(data.get("seeds") or sorted({record.seed for record in current if record.case not in teachers})),
+        teachers=teachers,
+        targets=tuple(data.get("targets") or ()),
+        measure={str(name): dict(entry) for name, entry in (data.get("measure") or {}).items()},
+        limits=dict(data.get("limits") or {}),
+        check=dict(data.get("check") or {}),
+        command=str(data.get("command") or ""),
+        versions={str(name): str(version) for name, version in (data.get("versions") or {}).items()},
+        warnings=tuple(str(sentence) for sentence in data.get("warnings") or ()),
+    )
+
+
+def _derived_cases(current: tuple[Record, ...]) -> dict[str, dict[str, Any]]:
+    facts = [record for record in current if not isinstance(record, Environment)]
+    return {record.case: {"steps": record.steps} for record in facts if record.case != TEACHER}
+
+
+def _case(name: str, entry: dict[str, Any]) -> Case:
+    steps = tuple(step if isinstance(step, str) else next(iter(step), "") for step in entry.get("steps") or ())
+    return Case(
+        name=name,
+        steps=steps,
+        student=str(entry.get("student") or ""),
+        teacher=str(entry.get("teacher") or ""),
+        family=str(entry.get("family") or family_of(steps)),
+        baseline=entry.get("baseline"),
+        teacher_row=str(entry.get("teacher_row") or TEACHER),
+        uncompressed_step_count=entry.get("uncompressed_step_count"),
+    )
+
+
+def family_of(steps: tuple[str, ...]) -> str:
+    """The family of a chain, by the last word of its techniques' names; two steps or more are a chain."""
+    if len(steps) != 1:
+        return "chain" if steps else REFERENCE
+    last = steps[0].rpartition("_")[2]
+    return last if last in FAMILIES else "other"
+
+
+def baseline_of(plan: Plan, case: Case) -> str | None:
+    """The case that `case` is compared with: the suite's baseline for its student, else that student's own."""
+    if case.baseline:
+        return case.baseline
+    first = plan.cases.get(plan.baseline)
+    if first is None or first.student == case.student:
+        return plan.baseline
+    same = [other.name for other in plan.cases.values() if not other.steps and other.student == case.student]
+    return same[0] if same else None

@@ -1,0 +1,44 @@
+"""What the id of a target says. Knows no records."""
+
+import re
+from dataclasses import dataclass
+
+HERE = "local"
+"""The device of targets that the run itself measured; those of a merged record bear its device's name."""
+REFERENCE_RUNTIME = "torch"
+"""Timed for reference: nobody deploys a compressed model to it."""
+ANOTHER_MACHINE = "@"
+"""Between a target and the fingerprint that sets its records apart from others of the same name."""
+NAME = re.compile(
+    r"(?P<device>[\w.+-]+)-(?P<provider>\w+)-(?P<threads>\d+)t-(?P<precision>[a-z]+\d*)"
+    rf"(?:{ANOTHER_MACHINE}(?P<machine>\w+))?"
+)
+"""How `kdbench.suite.targets` names a target."""
+
+
+@dataclass(frozen=True)
+class TargetName:
+    """The parts of an id."""
+
+    device: str
+    provider: str
+    """Or the name that a suite gives it."""
+    threads: int
+    precision: str
+    machine: str | None
+    """A fingerprint, where records of several machines bear the same name."""
+
+
+def is_reference(provider: str) -> bool:
+    """Whether a provider, by its short name, is PyTorch: eager or compiled."""
+    return provider.split("_")[0] == REFERENCE_RUNTIME
+
+
+def target_name(target: str) -> TargetName | None:
+    """ "local-cpu-1t-fp32" in parts; None for a name of another form."""
+    found = NAME.fullmatch(target)
+    if found is None:
+        return None
+    return TargetName(
+        found["device"], found["provider"], int(found["threads"]), found["precision"], found["machine"]
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""A run: the plan is walked, stages reused or computed, a results folder collected, progress shown."""

@@ -1,0 +1,89 @@
+"""task.json of a results folder: the task as declared and decoded, and the test inputs that lie beside it."""
+
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from kdbench.errors import StoreError
+from kdbench.protocols import ImageForm, Task, TaskDescription
+from kdbench.stages.names import DESCRIPTION
+from kdbench.stages.spec import StageSpec
+from kdbench.tasks.arrays import ArrayData, preprocess_array
+
+TASK_FILE = "task.json"
+SAMPLE_BYTES = 16 * 2**20
+"""Of the preprocessed inputs of a sample: files can be timed and checked again with it wherever the folder goes."""
+SAMPLE_EXAMPLES = (8, 1000)
+"""At least, and at most."""
+
+
+class KeptTask(BaseModel):
+    """What a results folder says of its data, enough to use a model of it elsewhere."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    data_key: str
+    """Of the stage that decoded it."""
+    description: TaskDescription
+    image_form: ImageForm | None = None
+    origin: str = ""
+    test_inputs_path: str | None = None
+    """Within the results folder, see `write_test_inputs`; None where the data lies as image files."""
+    sample_path: str | None = None
+    """Within the results folder, see `write_sample`; None in folders of an older kdbench."""
+
+
+def kept_task(spec: StageSpec, decoded: Path) -> KeptTask:
+    """The task of a finished decode stage."""
+    task: Task = spec.parts["task"].build()
+    form = task.image_form()
+    return KeptTask(
+        name=spec.parts["task"].name,
+        data_key=spec.key,
+        description=TaskDescription.model_validate_json((decoded / DESCRIPTION).read_text()),
+        image_form=form,
+        origin=task.data_origin(),
+        test_inputs_path=None if form else f"inputs/test-{spec.key[:8]}.npz",
+        sample_path=f"inputs/sample-{spec.key[:8]}.npz",
+    )
+
+
+def write_test_inputs(decoded: Path, description: TaskDescription, path: Path) -> None:
+    """Write an .npz of the test split as stored, before preprocessing: each input (N, ...) by name, and `targets`."""
+    data = ArrayData.open(decoded, description)
+    arrays = dict(zip(description.input_names, data.inputs("test"), strict=True))
+    with open(path, "wb") as file:
+        np.savez_compressed(file, **arrays, targets=data.targets("test"))  # type: ignore[arg-type]  # its flag only
+
+
+def write_sample(decoded: Path, description: TaskDescription, path: Path) -> None:
+    """Write an .npz of test examples as models take them, evenly spaced over the split: each input float32 (N, ...)
+
+    by name, with `targets` and `index` (N,), int64, the examples' places in the split.
+    """
+    data = ArrayData.open(decoded, description)
+    stored = data.inputs("test")
+    example_bytes = sum(4 * int(np.prod(array.shape[1:])) for array in stored)
+    least, most = SAMPLE_EXAMPLES
+    count = min(max(least, min(most, SAMPLE_BYTES // example_bytes)), data.count("test"))
+    index = np.linspace(0, data.count("test"), count, endpoint=False).astype(np.int64)
+    prepared = (preprocess_array(array[index], description.preprocessing) for array in stored)
+    arrays = dict(zip(description.input_names, prepared, strict=True))
+    with open(path, "wb") as file:
+        np.savez_compressed(file, **arrays, targets=data.targets("test")[index], index=index)  # type: ignore[arg-type]
+
+
+def read_task(folder: Path) -> KeptTask:
+    """A results folder's task. Raises StoreError where it has none, or one that cannot be understood."""
+    path = folder / TASK_FILE
+    try:
+        return KeptTask.model_validate_json(path.read_bytes())
+    except OSError as error:
+        reason = error.strerror or "it cannot be read"
+    except ValidationError:
+        reason = "it is no task of this version of kdbench"
+    raise StoreError(
+        f"cannot read '{path}' ({reason}); run the suite again with -o '{folder}': what is finished is reused."
+    )

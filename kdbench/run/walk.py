@@ -1,0 +1,200 @@
+"""Walk a plan: reuse what the store has, run the rest, keep one failure from stopping another, collect as it goes."""
+
+import os
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kdbench import stages
+from kdbench.errors import DamagedStage
+from kdbench.plan.estimate import from_store
+from kdbench.plan.plan import Label, Plan
+from kdbench.run.collect import Failure, Results
+from kdbench.run.executors.local import LocalExecutor
+from kdbench.run.interrupts import Interrupts
+from kdbench.run.progress import Progress
+from kdbench.stages.spec import StageSpec
+from kdbench.stages.store import Store
+from kdbench.stages.worker import Outcome
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+ORDER = {kind: place for place, kind in enumerate(stages.TABLE)}
+"""Long work first, so that no core is idle at the end."""
+TICK_SECONDS = 0.5
+
+
+@dataclass
+class Summary:
+    """How a run ended."""
+
+    stage_count: int
+    reused: int
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    failures: dict[str, Failure] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def computed(self) -> int:
+        return sum(outcome.status == "done" for outcome in self.outcomes.values())
+
+
+def cores() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def default_jobs(plan: Plan) -> int:
+    """Workers so that jobs x threads is no more than the cores."""
+    return max(1, cores() // max(recipe.threads for recipe in plan.suite.recipes.values()))
+
+
+class Run:
+    """One walk over the stages that some labels of a plan need."""
+
+    def __init__(self, plan: Plan, labels: list[Label], store: Store, folder: Path, command: str) -> None:
+        self.plan, self.labels, self.store, self.command = plan, labels, store, command
+        self.results = Results(folder, plan, store)
+        self.damaged: list[str] = []
+        self._interrupts = Interrupts()
+        self._known: dict[str, bool] = {}
+        self.todo = {spec.key: spec for spec in plan.needed(labels, self._have)}
+        self.names = _names(plan)
+        inputs = {key for spec in self.todo.values() for key in spec.inputs.values()}
+        touched = {label.key for label in labels} | self.todo.keys() | inputs
+        self.summary = Summary(len(touched), len(touched - self.todo.keys()))
+
+    def _have(self, key: str) -> bool:
+        """Whether the store has a stage, whole; a damaged one is discarded, to be built again."""
+        if key not in self._known:
+            self._known[key] = self.store.has(key)
+            if self._known[key]:
+                try:
+                    self.store.verify(key)
+                    self.store.touch(key)
+                except DamagedStage as error:
+                    self._known[key] = False
+                    self.damaged.append(str(error))
+                    self.store.discard(key)
+        return self._known[key]
+
+    def walk(self, jobs: int, console: "Console") -> Summary:
+        """Run everything that is to do. KeyboardInterrupt ends the workers at once and is raised on."""
+        with self._interrupts:
+            self.results.write_plan(self.command, [])
+            self.results.begin()
+            self._compute(jobs, console)
+            self._finish()
+        return self.summary
+
+    def _compute(self, jobs: int, console: "Console") -> None:
+        progress = Progress(console, len(self.todo), self.summary.reused, jobs, from_store(self.plan, self.store))
+        progress.pending = dict(self.todo)
+        executor = LocalExecutor(self.store.root, jobs)
+        try:
+            with progress:
+                for message in self.damaged:
+                    progress.say(f"{message} It is built again.", style="yellow")
+                self._work(executor, progress)
+                self._measure(executor, progress)
+        finally:
+            executor.close()
+
+    def _work(self, executor: LocalExecutor, progress: Progress) -> None:
+        """Everything but measuring, as many at once as there are jobs."""
+        waiting = {key: spec for key, spec in self.todo.items() if spec.kind != "measure"}
+        flying: dict[Future[list[Outcome]], StageSpec] = {}
+        while waiting or flying:
+            self._skip_hopeless(waiting, progress)
+            ready = sorted((s for s in waiting.values() if self._ready(s)), key=lambda spec: ORDER[spec.kind])
+            for spec in ready[: executor.jobs - len(flying)]:
+                del waiting[spec.key]
+                flying[self._submit(executor, [spec], progress)] = spec
+            with self._interrupts.heeded():
+                done, _ = wait(flying, timeout=TICK_SECONDS, return_when=FIRST_COMPLETED)
+            for future in done:
+                del flying[future]
+                self._settle(future.result(), progress)
+            progress.tick()
+
+    def _measure(self, executor: LocalExecutor, progress: Progress) -> None:
+        """One target after another, with the machine to itself; this process only blocks meanwhile."""
+        for target in self.plan.targets:
+            mine = {label.key for label in self.plan.labels if label.target == target.id}
+            pending = {key: spec for key, spec in self.todo.items() if spec.kind == "measure" and key in mine}
+            pending = {key: spec for key, spec in pending.items() if key not in self.summary.outcomes}
+            self._skip_hopeless(pending, progress)
+            if pending:
+                future = self._submit(executor, list(pending.values()), progress, f"measure on {target.id}")
+                with self._interrupts.heeded():
+                    wait([future])
+                self._settle(future.result(), progress)
+
+    def _submit(
+        self, executor: LocalExecutor, specs: list[StageSpec], progress: Progress, name: str = ""
+    ) -> "Future[list[Outcome]]":
+        progress.start(specs, name or self.names[specs[0].key], self.store.root / "scratch" / specs[0].key)
+        return executor.submit(specs)
+
+    def _ready(self, spec: StageSpec) -> bool:
+        return all(self._has_result(key) for key in spec.inputs.values())
+
+    def _has_result(self, key: str) -> bool:
+        if key in self.todo:
+            return key in self.summary.outcomes and self.summary.outcomes[key].status != "failed"
+        return True
+
+    def _skip_hopeless(self, waiting: dict[str, StageSpec], progress: Progress) -> None:
+        """Take out, in order, the stages whose inputs failed or were skipped."""
+        for key, spec in list(waiting.items()):
+            cause = next((self.summary.failures[k] for k in spec.inputs.values() if k in self.summary.failures), None)
+            if cause is not None:
+                del waiting[key]
+                progress.skip(key)
+                self.summary.failures[key] = Failure("skipped", cause.reason)
+
+    def _settle(self, outcomes: list[Outcome], progress: Progress) -> None:
+        for outcome in outcomes:
+            name = self.names[outcome.key]
+            self.summary.outcomes[outcome.key] = outcome
+            if outcome.status == "failed":
+                outcome = self._failed(outcome, name)
+            progress.finish(outcome, name)
+            if outcome.status != "failed":
+                self.results.add([label for label in self.plan.labels if label.key == outcome.key])
+
+    def _failed(self, outcome: Outcome, name: str) -> Outcome:
+        """Note a failure; its log goes to the results folder under the stage's name."""
+        text = Path(outcome.log).read_text() if outcome.log else f"{name}\n{outcome.reason}\n"
+        place = self.results.keep_log(name, text)
+        reason = f"{name}: {outcome.reason}"
+        self.summary.failures[outcome.key] = Failure("failed", reason)
+        return Outcome(outcome.key, "failed", f"{outcome.reason} (log: {place})", outcome.log, outcome.wall_seconds)
+
+    def _finish(self) -> None:
+        """Failures become records; warnings that only the whole can show go into the plan."""
+        without = [label for label in self.labels if label.key in self.summary.failures]
+        self.results.add_failures(without, self.summary.failures)
+        self.results.add_devices()
+        self.summary.warnings = self.results.warnings()
+        self.results.sweep()
+        self.results.write_plan(self.command, self.summary.warnings)
+
+
+def _names(plan: Plan) -> dict[str, str]:
+    """What to call each stage: its kind and the first row that needs it."""
+    rows: dict[str, Label] = {}
+    for label in plan.labels:
+        for key in plan.lineage(label.key):
+            rows.setdefault(key, label)
+    return {key: _name(spec, rows.get(key)) for key, spec in plan.stages.items()}
+
+
+def _name(spec: StageSpec, row: Label | None) -> str:
+    technique = f" {spec.parts['technique'].name}" if "technique" in spec.parts else ""
+    if row is None or spec.kind == "decode":
+        return f"{spec.kind}{technique}"
+    where = f" on {row.target}" if spec.kind in ("evaluate", "measure") else ""
+    return f"{spec.kind}{technique}: {row.case}, seed {row.seed}{where}"

@@ -1,0 +1,90 @@
+"""Where files are measured: each combination of threads and precision of a measure entry is a target."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from kdbench.errors import nearest
+from kdbench.measure.providers import ONNXRUNTIME, runtime_of
+from kdbench.protocols import Destination
+from kdbench.suite.limits import SuiteLimits
+from kdbench.suite.schema import MeasureEntry
+from kdbench.suite.yaml_lines import Place
+
+
+@dataclass(frozen=True)
+class Target:
+    """One provider, thread count and precision on this machine, and how long to measure there."""
+
+    entry: MeasureEntry
+    threads: int
+    precision: str
+    index: int
+    """Of the entry in the suite's `measure`."""
+
+    @property
+    def id(self) -> str:
+        """What records carry: device, provider (or the entry's own name), threads and precision."""
+        return f"local-{self.entry.name or self.entry.provider}-{self.threads}t-{self.precision}"
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether it is timed for reference only, in a runtime that reads no ONNX files."""
+        return runtime_of(self.entry.provider) != ONNXRUNTIME
+
+    @property
+    def session(self) -> dict[str, Any]:
+        """How the measuring program runs a file here; what the entry leaves out is left out."""
+        asked = {
+            "plugin": self.entry.plugin,
+            "search": self.entry.search,
+            "engine_cache": self.entry.engine_cache,
+            "graphs": self.entry.graphs,
+            "options": {name: str(value) for name, value in self.entry.options.items()},
+        }
+        return {
+            "provider": self.entry.provider,
+            "threads_intra": self.threads,
+            "threads_inter": 1,
+            **({} if self.is_reference else {"graph_optimization": "all"}),
+            "precision": self.precision,
+            **{name: value for name, value in asked.items() if value},
+        }
+
+    def destination(self, machine: str) -> Destination:
+        """What steps whose fields are `auto` go by."""
+        return Destination(self.entry.provider, machine)
+
+
+def targets_of(entries: tuple[MeasureEntry, ...]) -> list[Target]:
+    """Every target of a suite, in its order."""
+    return [
+        Target(entry, threads, precision, index)
+        for index, entry in enumerate(entries)
+        for threads, precision in product(entry.threads, entry.precisions)
+    ]
+
+
+def interpreters_of(entries: tuple[MeasureEntry, ...]) -> tuple[list[str | None], list[str | None]]:
+    """Those that measure with onnxruntime, and those that measure with torch; None is this one."""
+    runtimes = [(runtime_of(entry.provider), entry.python) for entry in entries]
+    own = [python for runtime, python in runtimes if runtime == ONNXRUNTIME]
+    return own, [python for runtime, python in runtimes if runtime != ONNXRUNTIME]
+
+
+def limit_faults(limits: SuiteLimits, entries: tuple[MeasureEntry, ...]) -> Iterator[tuple[Place, str]]:
+    """(place within the limits, sentence) for every limit on what the suite does not measure."""
+    targets = {target.id: target.entry for target in targets_of(entries)}
+    for name in limits.targets:
+        if name not in targets:
+            yield ("targets", name), f"there is no target '{name}'. {nearest(name, targets)}"
+    for name, entry in targets.items():
+        here, own = limits.at(name), limits.targets.get(name)
+        if here.batch_size not in (None, *entry.batch_sizes):
+            place: Place = ("targets", name, "batch_size") if own and own.batch_size else ("batch_size",)
+            measured = ", ".join(map(str, entry.batch_sizes))
+            yield place, f"batch size {here.batch_size} is not measured on {name}; it has {measured}."
+        if here.memory and not entry.memory:
+            place = ("targets", name, "memory") if own and own.memory else ("memory",)
+            yield place, f"memory is not measured on {name}; leave 'memory: false' out of its measure entry."

@@ -1,0 +1,66 @@
+"""Image files to one array, several at a time; a file that cannot be read is left out and named."""
+
+import os
+import struct
+import zlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from kdbench.protocols import ImageForm
+from kdbench.tasks._labelled import Labelled
+from kdbench.tasks.image_listing import File
+
+
+def read_pictures(root: Path, files: Sequence[File], form: ImageForm) -> tuple[Labelled, dict[str, str]]:
+    """The readable images, uint8 (N, channels, size, size), and {file name: why it was left out}."""
+    images = np.empty((len(files), form.channels, form.size, form.size), np.uint8)
+
+    def read(place: int) -> str | None:
+        try:
+            images[place] = _read(root / files[place].name, form)
+        except (
+            OSError,
+            SyntaxError,
+            ValueError,
+            EOFError,
+            struct.error,
+            zlib.error,
+            Image.DecompressionBombError,
+        ) as e:
+            return _reason(e)
+        return None
+
+    # Pillow decodes and resizes without holding the interpreter's lock
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        reasons = list(pool.map(read, range(len(files))))
+    kept = np.array([place for place, reason in enumerate(reasons) if reason is None], np.int64)
+    everything = Labelled(images, np.array([file.label for file in files], np.int64))
+    unreadable = {file.name: reason for file, reason in zip(files, reasons, strict=True) if reason is not None}
+    return (everything[kept] if unreadable else everything), unreadable
+
+
+def _read(path: Path, form: ImageForm) -> NDArray[np.uint8]:
+    """(channels, size, size), as the form says."""
+    with Image.open(path) as image:
+        if image.mode.startswith(("I", "F")):
+            raise ValueError(f"mode {image.mode} has more than 8 bits a channel")
+        picture = ImageOps.exif_transpose(image).convert("L" if form.channels == 1 else "RGB")
+    size = (form.size, form.size)
+    if picture.size != size:
+        picture = ImageOps.fit(picture, size, Image.Resampling[form.resize.upper()], centering=form.crop_centre)
+    pixels = np.asarray(picture)
+    return pixels[np.newaxis] if form.channels == 1 else pixels.transpose(2, 0, 1)
+
+
+def _reason(error: BaseException) -> str:
+    """Why, without the path that Pillow puts into its messages."""
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error).rstrip(".") or type(error).__name__

@@ -1,0 +1,1 @@
+"""Controls: what a gain is worth without a teacher."""

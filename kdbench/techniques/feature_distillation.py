@@ -1,0 +1,201 @@
+"""What every distillation of features and relations shares: its layers, its taps, its weights. Knows no formula."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from kdbench.errors import TechniqueError
+from kdbench.protocols import Batch, Context, Layers, Loss
+from kdbench.techniques.distillation import Distillation
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+Shape = tuple[int, ...]
+Paths = tuple[str, ...]
+
+
+class TappedDistillation(Distillation):
+    """loss = ce_weight * CE(labels) + kd_weight * the method's term + soft_weight * soft distillation.
+
+    A method says which layers it taps (`tap`, `named`), how it computes its term (`term`), and which modules it
+    trains for that and drops afterwards (`adapters`). The term is computed in fp32, whatever the training's precision.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"teacher_features"})
+    tap: ClassVar[Literal["stages", "stem_and_stages", "preactivations", "last_stage", "middle_stage", "embedding"]]
+    """Which of an architecture's layers it taps unless the suite names others."""
+    on_maps: ClassVar[bool] = False
+    """Whether features must be maps (B, C, H, W); others are refused before any training."""
+
+    ce_weight: float = Field(1.0, ge=0)
+    """Of the cross-entropy to the labels."""
+    soft_weight: float = Field(0.0, ge=0)
+    """Of soft distillation on the outputs beside the method's own term; not multiplied by kd_weight."""
+    temperature: float = Field(4.0, gt=0)
+    """T of soft distillation; without effect while soft_weight is 0."""
+
+    @model_validator(mode="after")
+    def _features_first(self) -> Self:
+        if self.soft_weight > 0 and self.kd_weight == 0:
+            raise ValueError("soft_weight without kd_weight is mixed_distillation; use that, or raise kd_weight")
+        return self
+
+    def named(self) -> tuple[Paths | None, Paths | None]:
+        """The layers that the suite names in student and teacher; None: the architecture's own."""
+        return None, None
+
+    def adapters(self, student: Sequence[Shape], teacher: Sequence[Shape], ctx: Context) -> nn.Module | None:
+        """Modules to train beside the student, for features of these shapes (without the batch axis)."""
+        return None
+
+    def term(
+        self, student: list[Tensor], teacher: list[Tensor], batch: Batch, adapters: nn.Module | None
+    ) -> torch.Tensor:
+        """The method's bare term, of the tapped features, one (B, ...) a layer."""
+        raise TypeError(f"{type(self).__name__} has no term()")
+
+    def weight(self, term: str) -> float:
+        return self.soft_weight if term == "soft" else self.kd_weight
+
+    @classmethod
+    def default_layers(cls, layers: Layers) -> Paths:
+        """Of an architecture's layers those that this method taps by default; empty where it names none."""
+        stages = layers.stages
+        middle = (len(stages) - 1) // 2
+        found = {
+            "stages": stages,
+            "stem_and_stages": (layers.stem, *stages) if layers.stem else stages,
+            "preactivations": layers.preactivations,
+            "last_stage": stages[-1:],
+            "middle_stage": stages[middle : middle + 1],
+            "embedding": (layers.embedding,) if layers.embedding else (),
+        }
+        return found[cls.tap]
+
+    def pairs(self, ctx: Context) -> tuple[Paths, Paths]:
+        """The layers of student and teacher, pair by pair; of unequal defaults the last ones of the longer list.
+
+        An architecture without default layers gives one empty path, which tapping it refuses.
+        """
+        own, taught = self.named()
+        student = own or self.default_layers(ctx.student_layers) or ("",)
+        teacher = taught or self.default_layers(ctx.teacher_layers) or ("",)
+        count = min(len(student), len(teacher))
+        return student[-count:], teacher[-count:]
+
+    @contextmanager
+    def terms(self, student: nn.Module, ctx: Context) -> Iterator[tuple[nn.Module | None, Loss]]:
+        from kdbench import functional as F
+        from kdbench.techniques.taps import shapes, tapped
+
+        teacher = ctx.teacher_module
+        of_student, of_teacher = self.pairs(ctx)
+        side: Literal["input", "output"] = "input" if self.tap == "preactivations" else "output"
+        with (
+            tapped(student, of_student, "student", side) as own,
+            tapped(teacher, of_teacher, "teacher", side) as taught,
+        ):
+            of_own, of_taught = shapes(student, own, ctx), shapes(teacher, taught, ctx)
+            self._refuse_vectors("student", of_student, of_own)
+            self._refuse_vectors("teacher", of_teacher, of_taught)
+            adapters = self.adapters(of_own, of_taught, ctx)
+
+            def loss(batch: Batch, logits: Tensor) -> dict[str, Tensor]:
+                mine = [feature.float() for feature in own.features]
+                answers = self.dealt(ctx.answers(teacher, batch))
+                theirs = [self.dealt(feature.float()) for feature in taught.features]
+                parts = {self.label(): self.term(mine, theirs, batch, adapters)}
+                if self.soft_weight > 0:
+                    parts["soft"] = F.soft_distillation(logits, answers, self.temperature)
+                return parts
+
+            yield adapters, loss
+
+    def in_two_goes(self, model: nn.Module, ctx: Context, share: float) -> nn.Module:
+        """First the method's own term alone, over that share of the epochs; then labels and softened outputs alone.
+
+        The epochs add up to the recipe's. What the term does not reach (the classifier, say) waits in the first go.
+        """
+        alone = self.model_copy(update={"ce_weight": 0.0, "soft_weight": 0.0})
+        with alone.terms(model, ctx) as (extra, terms):
+            ctx.fit(model, alone._weighted(terms), extra, part=(0.0, share))
+        return ctx.fit(model, self._weighted(self._softened(ctx)), part=(share, 1.0))
+
+    def _softened(self, ctx: Context) -> Loss | None:
+        from kdbench import functional as F
+
+        if self.soft_weight == 0:
+            return None
+        return lambda batch, logits: {
+            "soft": F.soft_distillation(logits, self.dealt(ctx.teacher(batch)), self.temperature)
+        }
+
+    def _refuse_vectors(self, whose: str, paths: Paths, found: Sequence[Shape]) -> None:
+        for path, shape in zip(paths, found, strict=True):
+            if self.on_maps and len(shape) != 3:
+                raise TechniqueError(
+                    f"{self.label()} works on feature maps (C, H, W), but the {whose}'s layer '{path}' gives {shape}; "
+                    "tap a layer that gives maps."
+                )
+
+    @classmethod
+    def label(cls) -> str:
+        """What the term is called in the training log: the module's own name."""
+        return cls.__module__.rpartition(".")[2]
+
+
+class FeatureDistillation(TappedDistillation):
+    """A method on several layers, named in lists."""
+
+    student_layers: Paths | None = Field(None, min_length=1)
+    """Module paths to tap in the student, each matched with the teacher's at the same place."""
+    teacher_layers: Paths | None = Field(None, min_length=1)
+    """Module paths to tap in the teacher."""
+
+    @model_validator(mode="after")
+    def _layers_in_pairs(self) -> Self:
+        student, teacher = self.student_layers, self.teacher_layers
+        if student is not None and teacher is not None and len(student) != len(teacher):
+            raise ValueError(f"student_layers names {len(student)} layers, teacher_layers {len(teacher)}; name pairs")
+        return self
+
+    def named(self) -> tuple[Paths | None, Paths | None]:
+        return self.student_layers, self.teacher_layers
+
+
+class PairDistillation(TappedDistillation):
+    """A method on one layer of each network."""
+
+    student_layer: str | None = Field(None, min_length=1)
+    """Module path to tap in the student."""
+    teacher_layer: str | None = Field(None, min_length=1)
+    """Module path to tap in the teacher."""
+
+    def named(self) -> tuple[Paths | None, Paths | None]:
+        student, teacher = self.student_layer, self.teacher_layer
+        return (student,) if student else None, (teacher,) if teacher else None
+
+
+class InitialDistillation(FeatureDistillation):
+    """A method whose term only prepares the student, which then learns from labels."""
+
+    init_fraction: float = Field(0.125, gt=0, lt=1)
+    """The share of the epochs on the method's term alone, rounded up to whole ones; 0.125 is RepDistiller's 30 of 240,
+    though it adds its 30 to the 240."""
+
+    @model_validator(mode="after")
+    def _something_afterwards(self) -> Self:
+        if self.ce_weight == 0 and self.soft_weight == 0:
+            raise ValueError("after its first go the student learns from labels or outputs; raise ce_weight")
+        return self
+
+    def apply(self, model: nn.Module, ctx: Context) -> nn.Module:
+        if self.kd_weight == 0:
+            return super().apply(model, ctx)
+        return self.in_two_goes(model, ctx, self.init_fraction)

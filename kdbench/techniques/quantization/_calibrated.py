@@ -1,0 +1,154 @@
+"""Quantizing an ONNX file with ranges from samples; knows onnxruntime's quantizer, and no technique."""
+
+import copy
+import tempfile
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnxruntime.quantization.calibrate import CalibrationDataReader, CalibrationMethod, TensorsData, create_calibrator
+from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+from onnxruntime.quantization.quant_utils import QuantType, save_and_reload_model_with_shape_infer
+from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
+
+from kdbench.errors import DataError, TechniqueError
+from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession, SessionSpec
+from kdbench.techniques.quantization import _onnx
+
+Sample = dict[str, np.ndarray]
+"""One input of the model: array by input name, batch 1."""
+
+METHODS = {
+    "minmax": CalibrationMethod.MinMax,
+    "entropy": CalibrationMethod.Entropy,
+    "percentile": CalibrationMethod.Percentile,
+}
+TYPES = {"uint8": QuantType.QUInt8, "int8": QuantType.QInt8}
+OPERATORS = sorted({*QLinearOpsRegistry, *QDQRegistry})
+"""All that the quantizer knows, as `quantize_static` takes them by default."""
+
+BATCH = 32
+"""Samples in one pass when outputs are compared."""
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """How numbers become 8 bits wide."""
+
+    method: str
+    activation_type: str
+    symmetric: bool = False
+    per_channel: bool = True
+    percentile: float = 99.999
+
+
+class Quantizable:
+    """A float file, calibrated once, from which any choice of layers can be quantized.
+
+    Raises DataError for samples that are not finite or all one number.
+    """
+
+    def __init__(self, source: Path, samples: Sequence[Sample], scheme: Scheme) -> None:
+        _check_samples(samples)
+        self.source, self.samples, self.scheme = source, samples, scheme
+        with _onnx.quiet():
+            self.model: onnx.ModelProto = save_and_reload_model_with_shape_infer(_onnx.load_for_quantizer(source))
+            self.ranges = _ranges(self.model, samples, scheme)
+
+    def write(self, result: Path, exclude: Collection[str] = (), only: Collection[str] = ()) -> None:
+        """The QDQ model: int8 weights; nodes in `exclude`, or all but those in `only`, stay as they are.
+
+        Raises TechniqueError where no layer's weights became integers.
+        """
+        with _onnx.quiet():
+            quantizer = QDQQuantizer(  # type: ignore[no-untyped-call]
+                copy.deepcopy(self.model),
+                self.scheme.per_channel,
+                False,  # reduce_range: 7-bit weights, for processors whose 8-bit sums saturate
+                QuantType.QInt8,
+                TYPES[self.scheme.activation_type],
+                self.ranges,
+                list(only),
+                list(exclude),
+                OPERATORS,
+                {"ActivationSymmetric": self.scheme.symmetric},
+            )
+            quantizer.quantize_model()  # type: ignore[no-untyped-call]
+            quantizer.model.save_model_to_file(result)  # type: ignore[no-untyped-call]
+        _onnx.strip(result)
+        if not _onnx.integer_weights(onnx.load(result)):
+            raise TechniqueError("nothing was quantized: no layer with constant weights is left to become integers.")
+
+    def most_sensitive(self, count: int, exclude: Collection[str]) -> list[str]:
+        """Of the layers the `count` whose rounding alone moves the outputs most, the worst first.
+
+        Each layer is quantized by itself, and the mean squared difference of the outputs to the float file's is taken
+        over all samples. It costs as many passes over them as there are layers. Raises TechniqueError where
+        nothing would be left to quantize.
+        """
+        layers = [node.name for node in _onnx.layers(self.model) if node.name not in exclude]
+        if count >= len(layers):
+            raise TechniqueError(f"sensitive {count} leaves nothing to quantize: the file has {len(layers)} layers.")
+        expected = self._outputs(self.source)
+        errors = {name: self._error(name, expected) for name in layers}
+        return sorted(layers, key=lambda name: -errors[name])[:count]
+
+    def _error(self, layer: str, expected: np.ndarray) -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "one.onnx"
+            self.write(path, only=[layer])
+            return float(np.square(self._outputs(path).astype(np.float64) - expected).mean())
+
+    def _outputs(self, path: Path) -> np.ndarray:
+        session = OnnxruntimeSession(str(path), SessionSpec())
+        parts = [self.samples[first : first + BATCH] for first in range(0, len(self.samples), BATCH)]
+        feeds = [{name: np.concatenate([sample[name] for sample in part]) for name in part[0]} for part in parts]
+        return np.concatenate([session.run_checked(feed)[0] for feed in feeds])
+
+
+def _ranges(model: onnx.ModelProto, samples: Sequence[Sample], scheme: Scheme) -> TensorsData:
+    """The range of every activation, by the library's calibrator."""
+    options: dict[str, Any] = {"symmetric": scheme.symmetric}
+    if scheme.method == "percentile":
+        options["percentile"] = scheme.percentile
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        onnx.save(model, path)
+        calibrator = create_calibrator(
+            path,
+            OPERATORS,
+            augmented_model_path=str(Path(folder) / "augmented.onnx"),
+            calibrate_method=METHODS[scheme.method],
+            extra_options=options,
+        )
+        # histograms sample by sample: else every activation of every sample is held
+        for part in [samples] if scheme.method == "minmax" else [[sample] for sample in samples]:
+            calibrator.collect_data(_Reader(part))
+        found: TensorsData = calibrator.compute_data()
+        return found
+
+
+def _check_samples(samples: Sequence[Sample]) -> None:
+    for name in samples[0]:
+        low = min(float(sample[name].min()) for sample in samples)
+        high = max(float(sample[name].max()) for sample in samples)
+        if not np.isfinite([low, high]).all():
+            raise DataError(f"the calibration inputs '{name}' hold NaN or infinity; clean the training data.")
+        if low == high:
+            raise DataError(
+                f"all {len(samples)} calibration inputs '{name}' hold the one number {low:g}, which gives no range; "
+                "raise samples, or look at the training data."
+            )
+
+
+class _Reader(CalibrationDataReader):
+    """The samples one by one, as the calibrator asks for them."""
+
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        self.rest = iter(samples)
+
+    def get_next(self) -> Any:
+        return next(self.rest, None)

@@ -1,0 +1,62 @@
+"""Dynamic quantization: the weights of fully connected layers become int8, activations at every call."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from kdbench.errors import TechniqueError
+from kdbench.protocols import Context, Effect, Technique
+
+
+class DynamicQuantization(Technique):
+    """Store the weights of matrix products as int8; scale their inputs anew, to uint8, at every call. No data needed.
+
+    w is stored as round(w / a), a = max|w| / 127 over the tensor; x, the input of the product, is taken as
+    round(x / b) + z with b and z from the smallest and largest value of this very input. The product is computed in
+    integers and multiplied by a * b.
+
+    MatMul and Gemm only. Convolutions stay float: onnxruntime has no fused kernel for dynamic ones (ConvInteger),
+    and they ran at 0.15 to 0.78 of the float file's speed where that was measured (x86 with VNNI). So a convolutional
+    network gains its classifier's bytes and little else; use `static_quantization` for it.
+
+    Paper: Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
+    Inference", section 2.1 (the scheme). Where we differ: ranges of activations are taken per call instead of learned,
+    which costs a pass over each input and saves calibration.
+    """
+
+    form: ClassVar[Literal["torch", "onnx", "estimator"]] = "onnx"
+    version: ClassVar[int] = 1
+    family: ClassVar[str] = "quantization"
+    paper: ClassVar[str] = "Jacob et al. 2018, Quantization and Training of Neural Networks, section 2.1"
+    effects: ClassVar[frozenset[Effect]] = frozenset({"rounding"})
+    roles: ClassVar[frozenset[str]] = frozenset()
+
+    def apply(self, model: Path, ctx: Context) -> Path:
+        from onnxruntime.quantization.quant_utils import QuantType
+        from onnxruntime.quantization.quantize import quantize_dynamic
+
+        from kdbench.techniques.quantization import _onnx
+
+        result = ctx.out / "model.onnx"
+        with _onnx.quiet():
+            quantize_dynamic(
+                _onnx.load_for_quantizer(model),
+                result,
+                op_types_to_quantize=["MatMul", "Gemm"],
+                weight_type=QuantType.QInt8,
+            )
+        if not _onnx.strip(result)["DynamicQuantizeLinear"]:
+            raise TechniqueError(
+                "nothing was quantized: no MatMul or Gemm of this file has constant weights; use static_quantization."
+            )
+        return result
+
+    def problem(self, model: Any, ctx: Context) -> str | None:
+        import onnx
+
+        from kdbench.techniques.quantization import _onnx
+
+        if not _onnx.layers(onnx.load(model), _onnx.LINEAR):
+            return "no fully connected layer (MatMul, Gemm with constant weights), and convolutions stay float."
+        return _onnx.quantized_already(model)

@@ -1,0 +1,46 @@
+"""A chain of teachers: what techniques share in which networks teach each other one after another."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from kdbench.protocols import Batch, Context, Loss
+from kdbench.techniques.distillation import Distillation
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+class Succession(Distillation):
+    """The teacher teaches a first network, that one the next, and so on; the student comes last.
+
+    Every one of them learns with kd_weight * soft distillation + ce_weight * CE(labels) under the whole recipe, in
+    a training of its own. A method says which networks stand between teacher and student (`between`).
+    """
+
+    temperature: float = Field(4.0, gt=0)
+    """T, of every network in the chain; 1 leaves the outputs as they are."""
+
+    def between(self, ctx: Context) -> Iterator[nn.Module]:
+        """The networks between teacher and student with new weights, in the order in which they learn."""
+        raise TypeError(f"{type(self).__name__} has no between()")
+
+    def apply(self, model: nn.Module, ctx: Context) -> nn.Module:
+        if self.kd_weight == 0:
+            return super().apply(model, ctx)
+        answers: Callable[[Batch], Tensor] = ctx.teacher
+        for network in itertools.chain(self.between(ctx), [model]):
+            taught = ctx.fit(network, self._weighted(self._from(answers)))
+            answers = partial(ctx.answers, taught)
+        return taught
+
+    def _from(self, answers: Callable[[Batch], Tensor]) -> Loss:
+        """Soft distillation from what gives these answers."""
+        from kdbench import functional as F
+
+        return lambda batch, logits: {"soft": F.soft_distillation(logits, self.dealt(answers(batch)), self.temperature)}

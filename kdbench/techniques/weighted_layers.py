@@ -1,0 +1,26 @@
+"""The layers whose weights compression works on: convolutions and linear layers, by name. Knows no technique."""
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from kdbench.errors import TechniqueError, nearest
+from kdbench.techniques.surgery import CONVOLUTIONS
+
+
+def weighted(model: nn.Module, keep: Sequence[str] = ()) -> dict[str, nn.Module]:
+    """Path -> layer, in the order of the network, each weight once; without the layers, and blocks, that `keep` names.
+
+    Raises TechniqueError where a kept layer does not exist.
+    """
+    modules = dict(model.named_modules())
+    for name in keep:
+        if not name or name not in modules:
+            hint = nearest(name, [path for path in modules if path])
+            raise TechniqueError(f"keep: the model has no layer '{name}'. {hint}")
+    kept = {inner for name in keep for inner in modules[name].modules()}
+    found: dict[int, tuple[str, nn.Module]] = {}
+    for name, layer in modules.items():
+        if isinstance(layer, (*CONVOLUTIONS, nn.Linear)) and layer not in kept:
+            found.setdefault(id(layer.weight), (name, layer))
+    return dict(found.values())

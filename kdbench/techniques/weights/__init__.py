@@ -1,0 +1,1 @@
+"""Techniques that replace weights: transferred, factorized, shared, or statistics measured again."""

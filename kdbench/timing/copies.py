@@ -1,0 +1,50 @@
+"""The same model in other bytes: what a program that knows files by their digest takes for another file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from kdbench.errors import MeasureError
+from kdbench.stages.store import sha256_of
+
+DOC_STRING = 6
+"""The number of ModelProto's field `doc_string` in onnx.proto."""
+LENGTH_DELIMITED = 2
+"""Protocol Buffers' wire type of a text."""
+
+
+def several(model: Path, folder: Path, count: int) -> dict[str, Path]:
+    """Digest -> path of `count` files that are one model: the file itself, then copies of it in `folder`."""
+    digest = sha256_of(model)
+    found = {digest: model}
+    for number in range(2, count + 1):
+        copy = write_copy(model, folder / f"{digest}-{number}.onnx", f"kdbench, load {number}")
+        found[sha256_of(copy)] = copy
+    return found
+
+
+def write_copy(model: Path, copy: Path, text: str) -> Path:
+    """Write `model` with `text` for its doc string. Raises MeasureError where it cannot be read."""
+    try:
+        copy.write_bytes(with_doc_string(model.read_bytes(), text))
+    except OSError as error:
+        raise MeasureError(f"cannot copy the model {model} ({error.strerror}); name an ONNX file.") from None
+    return copy
+
+
+def with_doc_string(model: bytes, text: str) -> bytes:
+    """A serialized ONNX model with another doc string; not one byte of the rest changes.
+
+    Of a field that is there twice Protocol Buffers take the last, so it is enough to add it at the end.
+    """
+    value = text.encode()
+    return model + _varint(DOC_STRING << 3 | LENGTH_DELIMITED) + _varint(len(value)) + value
+
+
+def _varint(number: int) -> bytes:
+    """Seven bits a byte, the lowest first, and a bit that says whether more follow."""
+    *more, last = _sevens(number)
+    return bytes([*(part | 0x80 for part in more), last])
+
+
+def _sevens(number: int) -> Sequence[int]:
+    return [number] if number < 0x80 else [number & 0x7F, *_sevens(number >> 7)]

@@ -1,0 +1,205 @@
+"""What an interpreter and this machine can do, asked once in a process of its own and cached."""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, Any
+
+import platformdirs
+
+import kdbench
+from kdbench.errors import MeasureError
+from kdbench.measure import client
+from kdbench.measure.jobs import SCHEMA
+from kdbench.measure.providers import ONNXRUNTIME, TORCH, runtime_of
+from kdbench.measure.runtimes import plugins
+from kdbench.plan.plan import Machine
+
+CUDA_QUESTION = "import torch; print('cuda' if torch.cuda.is_available() else 'cpu')"
+TORCH_QUESTION = """
+import json, torch
+found = {"cpu": ["cpu"]}
+if torch.cuda.is_available():
+    found["cuda"] = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+for kind in ("mps", "xpu"):
+    backend = getattr(torch.backends if kind == "mps" else torch, kind, None)
+    if backend is not None and backend.is_available():
+        found[kind] = [kind]
+print(json.dumps({"version": torch.__version__, "cuda": torch.version.cuda, "devices": found}))
+"""
+VERSION_MARK = "python"
+VERSION_QUESTION = f"import sys; print('{VERSION_MARK} %d.%d.%d' % sys.version_info[:3])"
+"""In words that any Python understands."""
+OLDEST_PYTHON = (3, 9)
+"""Whose syntax the measuring program keeps to."""
+VERSION_TIMEOUT_S, DIAGNOSIS_TIMEOUT_S, TRIAL_TIMEOUT_S = 20.0, 120.0, 300.0
+"""Longer than they have been seen to take: a conda wrapper's start, an import from a cold disk, a TensorRT build."""
+MOST_BYTES = 2**20
+"""Of what a command wrote; one that never stops writing is no Python."""
+RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml", "numpy", "torch")
+
+
+def machine(interpreters: Iterable[str | None], references: Iterable[str | None] = ()) -> Machine:
+    """What the plan must know. `interpreters`: those that measure; None is this one. `references`: in torch.
+
+    Raises MeasureError where one of them cannot run the measuring program.
+    """
+    runtimes = {python: runtime(python) for python in dict.fromkeys(interpreters)}
+    torches = {python: runtime(python, TORCH) for python in dict.fromkeys(references)}
+    return Machine(training_device(), platform.machine(), runtimes, torches)
+
+
+def training_device() -> str:
+    """ "cuda" where torch can use one; torch is asked only on a machine with an NVIDIA driver."""
+    if not Path("/proc/driver/nvidia/version").exists() and shutil.which("nvidia-smi") is None:
+        return "cpu"
+    return str(_cached("device", None, lambda: {"device": _ask_torch()})["device"])
+
+
+def runtime(python: str | None, provider: str = "cpu") -> dict[str, Any]:
+    """What the measuring program says of the machine and of the runtime in an interpreter that has a provider."""
+    asked = runtime_of(provider)
+    question = "runtime" if asked == ONNXRUNTIME else f"runtime {asked}"
+    return _cached(question, python, lambda: _describe(python, provider))
+
+
+def diagnosis(python: str | None) -> dict[str, Any]:
+    """What an interpreter has, numpy and a runtime or none; asked afresh each time, as it is asked after an install.
+
+    Raises MeasureError where it is no Python that runs the measuring program.
+    """
+    _check_python(python or sys.executable)
+    return _ask({"action": "diagnose"}, python, DIAGNOSIS_TIMEOUT_S)
+
+
+def trial(python: str | None, session: dict[str, Any]) -> dict[str, Any]:
+    """Whether a session (a target's, or `{"provider": NAME}`) runs a tiny model in an interpreter, and what ran it.
+
+    A process of its own: a provider that crashes takes no other answer with it. Raises MeasureError where it does.
+    """
+    return _ask({"action": "try", **session}, python, TRIAL_TIMEOUT_S)
+
+
+def torch_devices() -> dict[str, Any]:
+    """Version of torch here and the devices it can use, by kind. Raises MeasureError where it cannot be imported."""
+    answer = _said([sys.executable, "-c", TORCH_QUESTION], DIAGNOSIS_TIMEOUT_S)
+    if answer.returncode:
+        raise MeasureError(f"torch cannot be imported: {_last_line(answer.stderr)}.")
+    found: dict[str, Any] = json.loads(answer.stdout.splitlines()[-1])
+    return found
+
+
+def cache_folder() -> Path:
+    """Where probes, and by default the stage store, are kept."""
+    return Path(os.environ.get("KDBENCH_CACHE") or platformdirs.user_cache_dir("kdbench"))
+
+
+def _describe(python: str | None, provider: str) -> dict[str, Any]:
+    try:
+        _check_python(python or sys.executable)
+    except MeasureError as error:
+        raise MeasureError(f"{str(error).rstrip('.')}; give the path of a Python with numpy and onnxruntime.") from None
+    return _ask({"action": "describe", "provider": provider}, python)
+
+
+def _ask(job: dict[str, Any], python: str | None, timeout_s: float | None = None) -> dict[str, Any]:
+    """One job without files, in a fresh process."""
+    with tempfile.TemporaryDirectory() as folder:
+        program = client.pack(Path(folder) / "measure.pyz", job.get("provider", "cpu"))
+        return client.run_job({"schema": SCHEMA, **job}, Path(folder), program, python or sys.executable, timeout_s)
+
+
+def _check_python(python: str) -> None:
+    """Raise MeasureError for a path that is no Python, or one too old for the measuring program."""
+    answer = _said([python, "-E", "-c", VERSION_QUESTION], VERSION_TIMEOUT_S)
+    mark, _, version = (answer.stdout.splitlines() or [""])[-1].partition(" ")
+    if answer.returncode or mark != VERSION_MARK:
+        said = (answer.stderr.strip().splitlines() or ["asked for its version, it gave none"])[0].rstrip(".")
+        raise MeasureError(f"{python} is no Python: {said}.")
+    if tuple(map(int, version.split("."))) < OLDEST_PYTHON:
+        oldest = ".".join(map(str, OLDEST_PYTHON))
+        raise MeasureError(f"{python} is Python {version}; the measuring program needs {oldest} or newer.")
+
+
+def _said(command: list[str], timeout_s: float) -> "subprocess.CompletedProcess[str]":
+    """What a command wrote. Raises MeasureError where it cannot be started, or takes longer."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as said:  # as in measure: no pipes
+        try:
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=said, check=False, timeout=timeout_s
+            )
+        except OSError as error:
+            raise MeasureError(f"cannot start {command[0]} ({error.strerror}).") from None
+        except subprocess.TimeoutExpired:
+            raise MeasureError(f"{command[0]} gave no answer within {timeout_s:g} s.") from None
+        texts = [_read(file) for file in (out, said)]
+    return subprocess.CompletedProcess(command, done.returncode, *texts)
+
+
+def _read(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read(MOST_BYTES).decode("utf-8", "replace")
+
+
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or [""])[-1].strip().rstrip(".")
+
+
+def _ask_torch() -> str:
+    answer = subprocess.run([sys.executable, "-c", CUDA_QUESTION], capture_output=True, text=True, check=False)
+    if answer.returncode:
+        raise MeasureError(f"torch cannot be imported: {answer.stderr.strip().splitlines()[-1]}")
+    return answer.stdout.strip()
+
+
+def _cached(question: str, python: str | None, ask: Any) -> dict[str, Any]:
+    """An answer, asked anew when the interpreter, a package, the driver, the system or kdbench changed."""
+    name = hashlib.sha256(json.dumps([question, *_depends_on(python)]).encode()).hexdigest()[:24]
+    path = cache_folder() / "probes" / f"{name}.json"
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError):
+        found = ask()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(f".{os.getpid()}")
+        partial.write_text(json.dumps(found))
+        partial.replace(path)
+    return found
+
+
+def _depends_on(python: str | None) -> list[Any]:
+    interpreter = Path(shutil.which(python) or python).resolve() if python else Path(sys.executable)
+    driver = Path("/proc/driver/nvidia/version")
+    return [
+        kdbench.__version__,
+        str(interpreter),
+        [*_packages(), *plugins.installed()] if python is None else _listing(Path(python)),
+        driver.read_text() if driver.exists() else "",
+        platform.node(),
+        platform.release(),
+        os.cpu_count(),
+        sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [],
+    ]
+
+
+def _packages() -> list[str]:
+    found = []
+    for name in RUNTIMES:
+        try:
+            found.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _listing(python: Path) -> list[str]:
+    """The installed distributions of another interpreter's environment, by the names of their folders."""
+    return sorted(path.name for path in python.absolute().parent.parent.glob("lib/python*/site-packages/*.dist-info"))

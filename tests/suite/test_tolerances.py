@@ -1,0 +1,115 @@
+"""Tolerances: what a suite may write under `check`, which of them wins for a case, and that the results carry them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from kdbench.errors import SuiteError
+from kdbench.evidence import read_results
+from kdbench.plan.plan import Machine
+from kdbench.plan.rows import make_plan
+from kdbench.run.collect import Results
+from kdbench.stages.store import Store
+from kdbench.suite import reader as suites
+from kdbench.suite.schema import schema
+from kdbench.suite.tolerances import SuiteTolerances
+
+SUITE = """\
+kdbench: 1
+name: s
+task: digits
+seeds: [0]
+recipes: {train: {epochs: 1}}
+student: {model: cnn}
+cases: {from-scratch: [], smooth: [label_smoothing: {smoothing: {grid: [0.1, 0.2]}}]}
+measure:
+  - {provider: cpu}
+"""
+
+
+def loaded(folder: Path, check: str) -> suites.Suite:
+    path = folder / "s.yaml"
+    path.write_text(SUITE + check)
+    return suites.load(path)
+
+
+def test_a_suite_that_says_nothing_gets_the_defaults(tmp_path: Path) -> None:
+    held = loaded(tmp_path, "").tolerances.at("from-scratch")
+    assert (held.latency.max_ratio, held.max_drop, held.size.max_ratio) == (1.03, 0.005, 1.0)
+
+
+def test_a_cases_own_tolerances_win_metric_by_metric() -> None:
+    own: dict[str, Any] = {
+        "latency": {"max_ratio": 1.1},
+        "accuracy": {"max_drop": "1pt"},
+        "cases": {"soft": {"latency": {"max_ratio": 1.2}}, "soft/temperature=4": {"size": {"max_ratio": 2}}},
+    }
+    tolerances = SuiteTolerances.from_fields(own)
+    assert tolerances.at("hard").latency.max_ratio == 1.1
+    assert tolerances.at("soft/temperature=1").latency.max_ratio == 1.2
+    both = tolerances.at("soft/temperature=4")
+    assert (both.latency.max_ratio, both.size.max_ratio, both.max_drop) == (1.2, 2.0, 0.01)
+
+
+@pytest.mark.parametrize(
+    ("check", "message"),
+    [
+        ("{latncy: {max_ratio: 2}}", "s.yaml:10: check.latncy: check has no field 'latncy'. Did you mean 'latency'?"),
+        ("{latency: {max_ratio: 1}}", "s.yaml:10: check.latency.max_ratio: must be > 1, got 1."),
+        ("\n  size: {max_ratio: 0}", "s.yaml:11: check.size.max_ratio: must be > 0, got 0."),
+        (
+            "{accuracy: {max_drop: 0.005}}",
+            "s.yaml:10: check.accuracy.max_drop: a drop in accuracy is a number with one of pt, pts, %, such as 1pt; "
+            "got '0.005'.",
+        ),
+        (
+            "\n  cases:\n    smoth: {size: {max_ratio: 2}}",
+            "s.yaml:12: check.cases.smoth: there is no case 'smoth'. Did you mean 'smooth'?",
+        ),
+        ("[]", "s.yaml:10: check: must be a mapping, got []."),
+    ],
+)
+def test_a_wrong_tolerance_is_named_with_its_line(tmp_path: Path, check: str, message: str) -> None:
+    with pytest.raises(SuiteError) as error:
+        loaded(tmp_path, f"check: {check}\n")
+    assert str(error.value).endswith(message)
+
+
+def test_a_grid_is_one_name_for_all_its_cases(tmp_path: Path) -> None:
+    suite = loaded(tmp_path, "check: {cases: {smooth: {latency: {max_ratio: 1.2}}}}\n")
+    assert suite.tolerances.at("smooth/smoothing=0.1").latency.max_ratio == 1.2
+
+
+def test_editors_know_the_form() -> None:
+    validator = Draft202012Validator(schema())
+    suite: dict[str, Any] = {
+        **{"kdbench": 1, "name": "s", "task": "digits", "seeds": [0], "recipes": {"train": {"epochs": 1}}},
+        **{"student": {"model": "cnn"}, "cases": {"a": []}, "measure": [{"provider": "cpu"}]},
+    }
+    good = {"latency": {"max_ratio": 1.1}, "accuracy": {"max_drop": "1pt"}, "cases": {"a": {"size": {"max_ratio": 2}}}}
+    assert not list(validator.iter_errors({**suite, "check": good}))
+    for bad in (
+        {"latency": {"max_ratio": 1}},
+        {"accuracy": {"max_drop": 0.01}},
+        {"sizes": {}},
+        {"cases": {"a": {"x": 1}}},
+    ):
+        assert list(validator.iter_errors({**suite, "check": bad}))
+
+
+def test_the_results_folder_carries_them_whole(tmp_path: Path) -> None:
+    runtime = {"fingerprint": "f", "runtime": "onnxruntime", "runtime_version": "1", "facts": {}, "also": {}}
+    machine = Machine("cpu", "x86_64", {None: runtime})
+    plan = make_plan(loaded(tmp_path, "check: {latency: {max_ratio: 1.1}}\n"), machine)
+    folder = tmp_path / "results"
+    written = Results(folder, plan, Store(tmp_path / "store"))
+    written.write_plan("", [])
+    (folder / "records.jsonl").write_text("")
+    said = json.loads((folder / "plan.json").read_text())["check"]
+    assert said["latency"] == {"max_ratio": 1.1}
+    assert said["size"] == {"max_ratio": 1.0}  # so that another default changes nothing later
+    assert SuiteTolerances.from_fields(read_results(folder).plan.check) == plan.suite.tolerances
+    assert plan.stages.keys() == make_plan(loaded(tmp_path, ""), machine).stages.keys()  # nothing is computed again
