@@ -19,7 +19,8 @@ from pydantic import ValidationError
 from torch import nn
 
 from kdbench.measure.runtimes.bound_calls import Feed
-from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession, SessionSpec
+from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession
+from kdbench.measure.session_spec import SessionSpec
 from kdbench.protocols import Destination, Model, Task, TaskDescription, Technique
 from kdbench.protocols.part import Part, PartSpec
 from kdbench.protocols.recipe import Recipe

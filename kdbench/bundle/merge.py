@@ -14,6 +14,7 @@ from kdbench.bundle.compose import Composer, Home, home
 from kdbench.bundle.sample import Sample, kept_sample
 from kdbench.errors import KdbenchError, RecordError, StoreError
 from kdbench.evidence import read_results
+from kdbench.files import sha256_of
 from kdbench.measure import jobs
 from kdbench.measure.device.command import DEVICE, RESERVED, target_name
 from kdbench.measure.device.record_file import Recorded, read_record
@@ -21,8 +22,7 @@ from kdbench.measure.host import fingerprint
 from kdbench.results import records
 from kdbench.results.devices import FOLDER, DeviceRun, device_records, device_runs, with_devices
 from kdbench.results.records import Environment, Record
-from kdbench.run.kept_data import read_task
-from kdbench.stages.store import sha256_of
+from kdbench.results.task_json import read_task
 
 OF_THE_RUNTIME = ("runtime", "runtime_version", "runtime_build", "precision_flags")
 """Facts that one machine may have several of; all others are the machine's own."""

@@ -25,7 +25,7 @@ from kdbench.measure.device.bundle_file import FOLDER, MANIFEST, SCHEMA
 from kdbench.measure.device.run import STARTS
 from kdbench.results.folder import Predictions
 from kdbench.results.records import Accuracy, Latency
-from kdbench.run.kept_data import read_task
+from kdbench.results.task_json import read_task
 from kdbench.stages.evaluate import PREDICTION_BATCH
 from kdbench.stages.measure import rule as timing_rule
 from kdbench.stats import median_of_process_medians

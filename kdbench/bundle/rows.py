@@ -8,9 +8,9 @@ from pathlib import Path
 from kdbench.bundle.compose import own_targets
 from kdbench.errors import StoreError, UnknownName, nearest
 from kdbench.evidence import Results
+from kdbench.files import sha256_of
 from kdbench.results.folder import baseline_of
 from kdbench.results.records import Latency, Size
-from kdbench.stages.store import sha256_of
 
 GROUP_FILES, GROUP_BYTES = 40, 512 * 2**20
 """So many files, and so much of them, stay loaded together in one process of the device."""

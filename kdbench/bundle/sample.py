@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from kdbench.errors import StoreError
 from kdbench.evidence import Results
-from kdbench.run.kept_data import KeptTask
-from kdbench.stages.store import sha256_of
+from kdbench.files import sha256_of
+from kdbench.results.task_json import KeptTask
 
 
 @dataclass(frozen=True)

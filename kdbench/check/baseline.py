@@ -17,7 +17,7 @@ from kdbench.check.sides import Side
 from kdbench.errors import StoreError
 from kdbench.results.folder import Results, read_results
 from kdbench.results.records import Accuracy, Size
-from kdbench.run.kept_data import TASK_FILE, read_task
+from kdbench.results.task_json import TASK_FILE, read_task
 
 FORMAT = 1
 MANIFEST = "manifest.json"

@@ -20,7 +20,7 @@ from kdbench.check.size import size_rows
 from kdbench.check.verdicts import Checked, Row
 from kdbench.errors import MeasureError, StoreError
 from kdbench.results.folder import Results, read_results
-from kdbench.run.kept_data import read_task
+from kdbench.results.task_json import read_task
 from kdbench.suite.tolerances import SuiteTolerances
 from kdbench.timing import probe
 from kdbench.timing.duel import USUAL, Effort, Progress

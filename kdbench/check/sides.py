@@ -10,9 +10,9 @@ from typing import Literal
 
 from kdbench.check.verdicts import Row, Verdict
 from kdbench.errors import StoreError, UnknownName, nearest
+from kdbench.files import sha256_of
 from kdbench.results.folder import Results
 from kdbench.results.records import Accuracy, Compression, Environment, Latency, Record, Size, Training
-from kdbench.stages.store import sha256_of
 
 SPLIT = "test"
 Place = tuple[str, int, str | None]

@@ -77,7 +77,7 @@ def _of_results(folder: Path, case: str, target: str | None) -> _Tried:
     from kdbench.errors import StoreError
     from kdbench.evidence import read_results
     from kdbench.handover.chosen import choose_file
-    from kdbench.run.kept_data import read_task
+    from kdbench.results.task_json import read_task
 
     results = read_results(folder)
     path = choose_file(results, case, target=target).path

@@ -9,8 +9,8 @@ import numpy as np
 from kdbench import units
 from kdbench.errors import StoreError, UnknownName, nearest
 from kdbench.evidence import Results
+from kdbench.files import sha256_of
 from kdbench.results.records import Accuracy, Size
-from kdbench.stages.store import sha256_of
 
 Files = dict[int, dict[str, Size]]
 """Seed -> target -> what is known of the file; seeds rising, targets in the suite's order."""

@@ -10,10 +10,10 @@ from typing import Any
 from kdbench import units
 from kdbench.errors import StoreError
 from kdbench.evidence import Results, read_results
+from kdbench.files import sha256_of
 from kdbench.handover.chosen import choose_file
 from kdbench.handover.manifest import INPUTS_FILE, MANIFEST_FILE, MODEL_FILE, PREDICT_FILE, manifest
-from kdbench.run.kept_data import KeptTask, read_task
-from kdbench.stages.store import sha256_of
+from kdbench.results.task_json import KeptTask, read_task
 
 
 @dataclass(frozen=True)

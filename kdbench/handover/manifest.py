@@ -9,9 +9,9 @@ from kdbench.evidence import Results
 from kdbench.evidence.latency import latency_view
 from kdbench.handover.chosen import Chosen
 from kdbench.measure.providers import PROVIDERS
-from kdbench.measure.runtimes.onnxruntime import GRAPH_OPTIMIZATIONS, SessionSpec
+from kdbench.measure.session_spec import GRAPH_OPTIMIZATIONS, SessionSpec
 from kdbench.results.records import Accuracy, Environment, Latency, Memory
-from kdbench.run.kept_data import KeptTask
+from kdbench.results.task_json import KeptTask
 
 SCHEMA = 1
 MODEL_FILE, MANIFEST_FILE, PREDICT_FILE, INPUTS_FILE = "model.onnx", "manifest.json", "predict.py", "inputs.npz"

@@ -11,7 +11,7 @@ from typing import Any
 
 from kdbench.errors import MeasureError, nearest
 from kdbench.measure.clock import Rule
-from kdbench.measure.runtimes.onnxruntime import SessionSpec
+from kdbench.measure.session_spec import SessionSpec
 
 SCHEMA = 1
 

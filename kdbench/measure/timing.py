@@ -14,7 +14,7 @@ from kdbench.measure.inputs import load_inputs
 from kdbench.measure.jobs import File, Job
 from kdbench.measure.runtimes import Bound, Session, open_session
 from kdbench.measure.runtimes.bound_calls import Feed
-from kdbench.measure.runtimes.onnxruntime import SessionSpec
+from kdbench.measure.session_spec import SessionSpec
 
 
 def time_files(job: Job) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """From a suite and what was probed to stages and labels: what there is to compute, and whose rows it feeds."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,27 +8,10 @@ from kdbench.results.records import TEACHER
 from kdbench.stages.spec import StageSpec
 from kdbench.suite.cases import Case, Suite
 from kdbench.suite.targets import Target
+from kdbench.timing.machine import Machine
 
 COMPARED = ("baseline", "teacher", "origin", "answers")
 """Inputs that an evaluation or a measurement compares with; its own model does not rest on them."""
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What the plan must know of where it will run; `kdbench.timing.probe` finds out."""
-
-    device: str
-    """Of trainings: "cpu" or "cuda"."""
-    architecture: str
-    """platform.machine()."""
-    runtimes: Mapping[str | None, Mapping[str, Any]]
-    """Interpreter (None: this one) -> what its measuring program says of itself (fingerprint, runtime_version ...)."""
-    references: Mapping[str | None, Mapping[str, Any]] = field(default_factory=dict)
-    """The same of torch, for interpreters that reference targets name."""
-
-    def runtime(self, target: Target) -> Mapping[str, Any]:
-        """What runs a target's files."""
-        return (self.references if target.is_reference else self.runtimes)[target.entry.python]
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,14 @@ from dataclasses import replace
 
 from kdbench import stages
 from kdbench.models.estimators import Estimator
-from kdbench.plan.plan import Label, Machine, Plan
+from kdbench.plan.plan import Label, Plan
 from kdbench.plan.stages import Staging
 from kdbench.results.records import TEACHER
 from kdbench.stages.names import numbered
 from kdbench.stages.spec import StageSpec
 from kdbench.suite.cases import Case, Suite, TeacherChoice
 from kdbench.suite.targets import Target, targets_of
+from kdbench.timing.machine import Machine
 
 FROM_SCRATCH = "from-scratch"
 ONNX_TEACHER = "the teacher came as an ONNX file: torch, which is timed for reference, cannot run it."
@@ -179,7 +180,7 @@ class _Planner:
     def _evaluate(self, exported: str, file: str, target: Target, beside: Mapping[str, str]) -> str:
         """The evaluation of a file; `beside`: role -> the evaluation that it is compared with."""
         inputs = {"data": self.staging.data, "model": file, "export": exported, **beside}
-        runtime = self.machine.runtime(target)
+        runtime = self.machine.runtime(target.entry.python, target.is_reference)
         numerics = {"runtime": runtime["runtime"], "runtime_version": runtime["runtime_version"]}
         if target.entry.plugin:
             numerics["plugins"] = runtime["facts"].get("plugins", [])
@@ -200,7 +201,7 @@ class _Planner:
             "energy": entry.energy and leads,
             "repeat": 0,
         }
-        numerics = {"fingerprint": self.machine.runtime(target)["fingerprint"]}
+        numerics = {"fingerprint": self.machine.runtime(target.entry.python, target.is_reference)["fingerprint"]}
         spec = StageSpec("measure", stages.VERSIONS["measure"], inputs=inputs, settings=settings, numerics=numerics)
         return self.staging.keep(spec.repeated(self.repeats(spec)))
 

@@ -7,16 +7,16 @@ from typing import Any
 
 from kdbench import stages
 from kdbench.errors import KdbenchError
-from kdbench.plan.plan import Machine
+from kdbench.files import sha256_of
 from kdbench.protocols import Model, Task, Technique
 from kdbench.protocols.part import PartSpec
 from kdbench.protocols.recipe import Recipe, Regularizer
 from kdbench.stages.names import numbered
 from kdbench.stages.spec import StageSpec
-from kdbench.stages.store import sha256_of
 from kdbench.suite.cases import Case, Step, StudentChoice, Suite, TeacherChoice
 from kdbench.suite.targets import Target, targets_of
 from kdbench.tasks.image_listing import digest, loose_images
+from kdbench.timing.machine import Machine
 
 OPSET = 20
 """The exporter's own default in the torch releases that are supported; earlier ones are raised to 18 silently."""

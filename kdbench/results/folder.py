@@ -18,7 +18,7 @@ from kdbench.results import records
 from kdbench.results.newest import current_records
 from kdbench.results.records import TEACHER, Accuracy, Environment, Latency, Record
 from kdbench.results.target_id import REFERENCE_RUNTIME, is_reference, target_name
-from kdbench.run.kept_data import read_task
+from kdbench.results.task_json import read_task
 
 FAMILIES = ("reference", "distillation", "pruning", "quantization", "chain", "other")
 REFERENCE = "reference"

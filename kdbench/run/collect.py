@@ -16,7 +16,8 @@ from kdbench.plan.plan import Label, Plan
 from kdbench.results import records
 from kdbench.results.devices import KeptDevices, device_runs, with_devices
 from kdbench.results.records import Accuracy, Compression, Environment, Latency, Record, Size
-from kdbench.run.kept_data import TASK_FILE, kept_task, write_sample, write_test_inputs
+from kdbench.results.task_json import TASK_FILE
+from kdbench.run.kept_data import kept_task, write_sample, write_test_inputs
 from kdbench.run.plan_json import about
 from kdbench.stages.names import DESCRIPTION, ONNX_FILE, PREDICTIONS, RECORDS, STAGE
 from kdbench.stages.spec import digest

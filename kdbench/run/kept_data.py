@@ -3,36 +3,17 @@
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
 
-from kdbench.errors import StoreError
-from kdbench.protocols import ImageForm, Task, TaskDescription
+from kdbench.protocols import Task, TaskDescription
+from kdbench.results.task_json import KeptTask
 from kdbench.stages.names import DESCRIPTION
 from kdbench.stages.spec import StageSpec
 from kdbench.tasks.arrays import ArrayData, preprocess_array
 
-TASK_FILE = "task.json"
 SAMPLE_BYTES = 16 * 2**20
 """Of the preprocessed inputs of a sample: files can be timed and checked again with it wherever the folder goes."""
 SAMPLE_EXAMPLES = (8, 1000)
 """At least, and at most."""
-
-
-class KeptTask(BaseModel):
-    """What a results folder says of its data, enough to use a model of it elsewhere."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    data_key: str
-    """Of the stage that decoded it."""
-    description: TaskDescription
-    image_form: ImageForm | None = None
-    origin: str = ""
-    test_inputs_path: str | None = None
-    """Within the results folder, see `write_test_inputs`; None where the data lies as image files."""
-    sample_path: str | None = None
-    """Within the results folder, see `write_sample`; None in folders of an older kdbench."""
 
 
 def kept_task(spec: StageSpec, decoded: Path) -> KeptTask:
@@ -73,17 +54,3 @@ def write_sample(decoded: Path, description: TaskDescription, path: Path) -> Non
     arrays = dict(zip(description.input_names, prepared, strict=True))
     with open(path, "wb") as file:
         np.savez_compressed(file, **arrays, targets=data.targets("test")[index], index=index)  # type: ignore[arg-type]
-
-
-def read_task(folder: Path) -> KeptTask:
-    """A results folder's task. Raises StoreError where it has none, or one that cannot be understood."""
-    path = folder / TASK_FILE
-    try:
-        return KeptTask.model_validate_json(path.read_bytes())
-    except OSError as error:
-        reason = error.strerror or "it cannot be read"
-    except ValidationError:
-        reason = "it is no task of this version of kdbench"
-    raise StoreError(
-        f"cannot read '{path}' ({reason}); run the suite again with -o '{folder}': what is finished is reused."
-    )

@@ -7,7 +7,8 @@ import onnx
 from torch import Tensor
 
 from kdbench.errors import ExportError
-from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession, SessionSpec
+from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession
+from kdbench.measure.session_spec import SessionSpec
 from kdbench.models.estimator_graphs import whole
 from kdbench.models.fitted_estimators import Fitted
 from kdbench.protocols import TaskDescription

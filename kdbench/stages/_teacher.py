@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from kdbench.errors import TechniqueError
-from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession, SessionSpec
+from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession
+from kdbench.measure.session_spec import SessionSpec
 from kdbench.protocols import Batch
 from kdbench.stages import torch_models
 from kdbench.stages._data import TaskData

@@ -10,7 +10,8 @@ import onnx
 import torch
 
 from kdbench.errors import MeasureError, ModelError
-from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession, SessionSpec
+from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession
+from kdbench.measure.session_spec import SessionSpec
 from kdbench.protocols import Model, TaskDescription
 from kdbench.stages import torch_models
 from kdbench.stages._data import EVALUATION_BATCH, TaskData

@@ -10,11 +10,11 @@ import numpy as np
 import onnx
 import zstandard
 
+from kdbench.files import sha256_of
 from kdbench.protocols import TaskDescription
 from kdbench.stages import _contents, _session
 from kdbench.stages._inputs import write_inputs
 from kdbench.stages.names import EXPORT_FACTS, ONNX_FILE, PREDICTIONS, RECORDS
-from kdbench.stages.store import sha256_of
 from kdbench.stages.work import Fact, Work, read_description
 
 SPLITS = ("validation", "test")

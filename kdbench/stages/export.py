@@ -13,7 +13,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from kdbench.errors import ExportError
-from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession, SessionSpec
+from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession
+from kdbench.measure.session_spec import SessionSpec
 from kdbench.protocols import TaskDescription
 from kdbench.stages import _estimators, torch_models
 from kdbench.stages._data import TaskData

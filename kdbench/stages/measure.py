@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from kdbench.errors import KdbenchError
+from kdbench.files import sha256_of
 from kdbench.measure.inputs import MOST_FEEDS
 from kdbench.stages._inputs import write_inputs
 from kdbench.stages._session import PROGRAM, ask, model_file, pack
 from kdbench.stages.names import PREDICTIONS
-from kdbench.stages.store import sha256_of
 from kdbench.stages.work import Fact, Work, read_description
 from kdbench.timing import one_file_alone
 from kdbench.timing.facts import Asked, Heard, by_digest

@@ -8,7 +8,6 @@ Layout under the root:
   repeats/KEY.txt    how often a stage was asked for afresh, KEY being that of the first time
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -22,6 +21,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from kdbench.errors import DamagedStage, StoreError
+from kdbench.files import sha256_of
 
 MANIFEST = "manifest.json"
 
@@ -170,9 +170,3 @@ def older_than(entries: list[Entry], days: float) -> list[Entry]:
     """The entries that nobody used for so many days."""
     limit = time.time() - days * 86400
     return [entry for entry in entries if entry.used_at < limit]
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hex."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,14 +5,14 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from kdbench import quantities
+from kdbench import units
 from kdbench.protocols.part import Part
 
 PARSERS: dict[str, Callable[[str], float]] = {
-    "accuracy_drop": quantities.rate_difference,
-    "latency_p50": quantities.nanoseconds,
-    "bytes": quantities.byte_count,
-    "memory": quantities.byte_count,
+    "accuracy_drop": units.parse_difference,
+    "latency_p50": units.parse_duration,
+    "bytes": units.parse_size,
+    "memory": units.parse_size,
 }
 """Every limit on a number, and what makes a number of its text."""
 
@@ -28,13 +28,13 @@ def _checked_by(parse: Callable[[str], float]) -> BeforeValidator:
     return BeforeValidator(checked)
 
 
-def _text(units: Collection[str]) -> WithJsonSchema:
-    return WithJsonSchema({"type": "string", "pattern": quantities.pattern(units)})
+def _text(names: Collection[str]) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": units.quantity_pattern(names)})
 
 
-Drop = Annotated[str, _checked_by(quantities.rate_difference), _text(quantities.POINTS)]
-Duration = Annotated[str, _checked_by(quantities.nanoseconds), _text(quantities.NANOSECONDS)]
-ByteCount = Annotated[str, _checked_by(quantities.byte_count), _text(quantities.BYTES)]
+Drop = Annotated[str, _checked_by(units.parse_difference), _text(units.POINT_UNITS)]
+Duration = Annotated[str, _checked_by(units.parse_duration), _text(units.DURATIONS)]
+ByteCount = Annotated[str, _checked_by(units.parse_size), _text(units.SIZES)]
 
 
 class Limits(Part):

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import Field
 
-from kdbench import quantities
+from kdbench import units
 from kdbench.errors import nearest
 from kdbench.protocols.part import Part
 from kdbench.suite.limits import Drop
@@ -42,7 +42,7 @@ class Tolerances(Part):
     @property
     def max_drop(self) -> float:
         """As a rate."""
-        return quantities.rate_difference(self.accuracy.max_drop)
+        return units.parse_difference(self.accuracy.max_drop)
 
 
 class CaseTolerances(Part):

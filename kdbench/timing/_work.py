@@ -7,8 +7,8 @@ from typing import Any
 
 from kdbench import stats
 from kdbench.errors import MeasureError
+from kdbench.files import sha256_of
 from kdbench.measure import client, jobs
-from kdbench.stages.store import sha256_of
 from kdbench.timing import Latency, Ratio
 
 ROUND_CALL_COUNT = 20

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kdbench.errors import MeasureError
-from kdbench.stages.store import sha256_of
+from kdbench.files import sha256_of
 
 DOC_STRING = 6
 """The number of ModelProto's field `doc_string` in onnx.proto."""

@@ -9,7 +9,7 @@ from typing import Any
 from kdbench import stats
 from kdbench.check.program import ask
 from kdbench.errors import MeasureError
-from kdbench.stages.store import sha256_of
+from kdbench.files import sha256_of
 from kdbench.timing.copies import several
 from kdbench.timing.verdict_rule import DEFAULT, Decision, Rule, after_first, after_second, spread
 
@@ -46,7 +46,7 @@ class Effort:
     round_call_count: int = 20
     loads: int = 1
     """Times that a process loads each file; its calls are shared among them. Where a file's weights come to lie is
-    luck, drawn anew with each load, in one process as in fresh ones (sd 0.9 % of a MobileNet's time, tests/studies/gate)."""
+    luck, drawn anew with each load, in one process as in fresh ones (sd 0.9 % of a MobileNet's time; study: gate)."""
 
 
 USUAL = Effort(loads=4)

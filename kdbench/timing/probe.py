@@ -21,7 +21,7 @@ from kdbench.measure import client
 from kdbench.measure.jobs import SCHEMA
 from kdbench.measure.providers import ONNXRUNTIME, TORCH, runtime_of
 from kdbench.measure.runtimes import plugins
-from kdbench.plan.plan import Machine
+from kdbench.timing.machine import Machine
 
 CUDA_QUESTION = "import torch; print('cuda' if torch.cuda.is_available() else 'cpu')"
 TORCH_QUESTION = """

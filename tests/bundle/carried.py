@@ -15,12 +15,13 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession, SessionSpec
+from kdbench.files import sha256_of
+from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession
+from kdbench.measure.session_spec import SessionSpec
 from kdbench.protocols import TaskDescription
 from kdbench.results import records
 from kdbench.results.records import Accuracy, Environment, Latency, Record, Size
-from kdbench.run.kept_data import TASK_FILE, KeptTask
-from kdbench.stages.store import sha256_of
+from kdbench.results.task_json import TASK_FILE, KeptTask
 
 TARGET = "local-cpu-1t-fp32"
 TESTED, KEPT, CLASSES = 90, 30, 3

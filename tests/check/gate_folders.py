@@ -11,11 +11,12 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession, SessionSpec
+from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession
+from kdbench.measure.session_spec import SessionSpec
 from kdbench.protocols import TaskDescription
 from kdbench.results import records
 from kdbench.results.records import Accuracy, Latency, Record, Size
-from kdbench.run.kept_data import TASK_FILE, KeptTask
+from kdbench.results.task_json import TASK_FILE, KeptTask
 
 TARGET = "local-cpu-1t-fp32"
 SESSION = {"provider": "cpu", "threads_intra": 1, "threads_inter": 1, "graph_optimization": "all", "precision": "fp32"}

@@ -14,8 +14,8 @@ from gate_folders import TARGET, WIDE, Folder, Net, killing_python, labels, late
 from kdbench.check import Checked, Row, Verdict, check
 from kdbench.cli import cli
 from kdbench.errors import StoreError, UnknownName
+from kdbench.files import sha256_of
 from kdbench.results.records import Training
-from kdbench.stages.store import sha256_of
 from kdbench.timing.duel import Effort
 from kdbench.timing.verdict_rule import Rule
 

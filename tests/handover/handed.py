@@ -10,12 +10,14 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession, SessionSpec
+from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession
+from kdbench.measure.session_spec import SessionSpec
 from kdbench.protocols import TaskDescription
 from kdbench.protocols.part import PartSpec
 from kdbench.results import records
 from kdbench.results.records import Accuracy, Environment, Latency, Record, Size
-from kdbench.run.kept_data import TASK_FILE, kept_task, write_test_inputs
+from kdbench.results.task_json import TASK_FILE
+from kdbench.run.kept_data import kept_task, write_test_inputs
 from kdbench.stages.evaluate import PREDICTION_BATCH
 from kdbench.stages.spec import StageSpec
 from kdbench.stages.store import Store

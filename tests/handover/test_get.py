@@ -11,8 +11,8 @@ from handed import OTHER, TARGET, Source
 
 from kdbench.cli import cli
 from kdbench.errors import KdbenchError, StoreError, UnknownName
+from kdbench.files import sha256_of
 from kdbench.handover.get import get, handed_text
-from kdbench.stages.store import sha256_of
 
 Maker = Callable[..., Path]
 

@@ -16,7 +16,8 @@ from kdbench.measure.client import run_job
 from kdbench.measure.jobs import make_job
 from kdbench.measure.runtimes import onnxruntime_import
 from kdbench.measure.runtimes.native_log import cause, overheard
-from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession, SessionSpec
+from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession
+from kdbench.measure.session_spec import SessionSpec
 
 CUDA_LOG = (
     "2026-11-21 18:59:43.146 [E:onnxruntime:Default, provider_bridge_ort.cc:2458 operator()] core/bridge.cc:2043 "

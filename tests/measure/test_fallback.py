@@ -20,7 +20,8 @@ from kdbench.measure.__main__ import main
 from kdbench.measure.client import run_job
 from kdbench.measure.jobs import make_job
 from kdbench.measure.runtimes import onnxruntime_import
-from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession, SessionSpec
+from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession
+from kdbench.measure.session_spec import SessionSpec
 
 CPU, CUDA, OPENVINO = "CPUExecutionProvider", "CUDAExecutionProvider", "OpenVINOExecutionProvider"
 Job = dict[str, Any]

@@ -6,7 +6,7 @@ import pytest
 
 from kdbench.errors import MeasureError, UnknownName
 from kdbench.measure.providers import FIELDS, FOLDER, TABLE, precisions_of
-from kdbench.measure.runtimes.onnxruntime import SessionSpec
+from kdbench.measure.session_spec import SessionSpec
 
 TF32 = "NVIDIA_TF32_OVERRIDE"
 

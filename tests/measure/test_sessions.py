@@ -10,7 +10,8 @@ from tiny_models import FileOf, conv_net, gemm_net, infinite_net
 
 from kdbench.errors import MeasureError, UnknownName
 from kdbench.measure.providers import PROVIDERS
-from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession, SessionSpec, describe_runtime
+from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession, describe_runtime
+from kdbench.measure.session_spec import SessionSpec
 
 IMAGES = {"x": np.random.default_rng(2).normal(size=(4, 3, 8, 8)).astype(np.float32)}
 

@@ -13,8 +13,8 @@ from torch import nn
 from kdbench.errors import MeasureError
 from kdbench.measure.client import pack, run_job, sources
 from kdbench.measure.runtimes import torch as torch_runtime
-from kdbench.measure.runtimes.onnxruntime import SessionSpec
 from kdbench.measure.runtimes.torch import NO_COMPILER, TorchSession
+from kdbench.measure.session_spec import SessionSpec
 
 Job = dict[str, Any]
 

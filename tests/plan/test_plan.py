@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from kdbench.errors import SuiteError
-from kdbench.plan.plan import Label, Machine, Plan
+from kdbench.plan.plan import Label, Plan
 from kdbench.plan.rows import make_plan
 from kdbench.stages.spec import StageSpec
 from kdbench.suite.reader import load, select
+from kdbench.timing.machine import Machine
 
 RUNTIME = {"runtime": "onnxruntime", "runtime_version": "1.30.0", "fingerprint": "f" * 16, "facts": {}, "also": {}}
 MACHINE = Machine("cpu", "x86_64", {None: RUNTIME})

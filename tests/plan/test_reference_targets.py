@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from kdbench.plan.plan import Machine, Plan
+from kdbench.plan.plan import Plan
 from kdbench.plan.rows import make_plan
 from kdbench.results import records
 from kdbench.results.records import Accuracy, Latency, Record, Size
 from kdbench.suite.reader import load
+from kdbench.timing.machine import Machine
 
 RUNTIME = {"runtime": "onnxruntime", "runtime_version": "1.30.0", "fingerprint": "f" * 16, "facts": {}, "also": {}}
 TORCH = {**RUNTIME, "runtime": "torch", "runtime_version": "2.15.0", "fingerprint": "e" * 16}

@@ -9,13 +9,14 @@ import pytest
 from kdbench.errors import StoreError, SuiteError
 from kdbench.measure import energy
 from kdbench.plan import repeats
-from kdbench.plan.plan import Label, Machine, Plan
+from kdbench.plan.plan import Label, Plan
 from kdbench.plan.rows import make_plan
 from kdbench.results import records
 from kdbench.results.records import Latency
 from kdbench.run import collect
 from kdbench.stages.store import Store
 from kdbench.suite.reader import load
+from kdbench.timing.machine import Machine
 
 RUNTIME = {"runtime": "onnxruntime", "runtime_version": "1.30.0", "fingerprint": "f" * 16, "facts": {}, "also": {}}
 SUITE = """

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdbench.plan.plan import Machine
 from kdbench.plan.rows import make_plan
 from kdbench.protocols.part import PartSpec
 from kdbench.stages.spec import StageSpec, digest
 from kdbench.suite.reader import load
+from kdbench.timing.machine import Machine
 
 names = st.text(string.ascii_lowercase, min_size=1, max_size=8)
 scalars = (

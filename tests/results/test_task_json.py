@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kdbench.plan.plan import Machine, Plan
+from kdbench.plan.plan import Plan
 from kdbench.plan.rows import make_plan
 from kdbench.protocols.part import PartSpec
+from kdbench.results.task_json import read_task
 from kdbench.run.collect import Results
-from kdbench.run.kept_data import read_task
 from kdbench.stages.store import Store
 from kdbench.stages.worker import run_stages
 from kdbench.suite.reader import load
+from kdbench.timing.machine import Machine
 
 RUNTIME = {"runtime": "onnxruntime", "runtime_version": "1.30.0", "fingerprint": "f" * 16, "facts": {}, "also": {}}
 MACHINE = Machine("cpu", "x86_64", {None: RUNTIME})

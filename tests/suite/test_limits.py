@@ -8,13 +8,13 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from kdbench.errors import SuiteError
-from kdbench.plan.plan import Machine
 from kdbench.plan.rows import make_plan
 from kdbench.run.collect import Results
 from kdbench.stages.store import Store
 from kdbench.suite import reader as suites
 from kdbench.suite.limits import Limits, SuiteLimits
 from kdbench.suite.schema import schema
+from kdbench.timing.machine import Machine
 
 SUITE = """\
 kdbench: 1

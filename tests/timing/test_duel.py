@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kdbench.errors import MeasureError
-from kdbench.stages.store import sha256_of
+from kdbench.files import sha256_of
 from kdbench.timing import duel as module
 from kdbench.timing.duel import Duel, Effort, Pair, duel
 

@@ -7,7 +7,7 @@ from typing import Any
 import onnx
 import pytest
 
-from kdbench.stages.store import sha256_of
+from kdbench.files import sha256_of
 from kdbench.timing import duel as module
 from kdbench.timing.copies import several
 from kdbench.timing.duel import USUAL, Duel, Effort, Pair, duel

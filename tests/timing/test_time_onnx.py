@@ -11,7 +11,8 @@ from saved_nets import save_net
 
 from kdbench import stats
 from kdbench.errors import MeasureError, UnknownName
-from kdbench.measure.runtimes.onnxruntime import PROVIDERS, describe_runtime
+from kdbench.measure.providers import PROVIDERS
+from kdbench.measure.runtimes.onnxruntime import describe_runtime
 from kdbench.timing import Latency, time_onnx
 from kdbench.timing._inputs import drawn, given
 from kdbench.timing.random_inputs import BATCHES

@@ -9,7 +9,7 @@ from kdbench.measure.providers import ONNXRUNTIME, TORCH, runtime_of
 from kdbench.measure.runtimes.bound_calls import Feed
 
 if TYPE_CHECKING:
-    from kdbench.measure.runtimes.onnxruntime import SessionSpec
+    from kdbench.measure.session_spec import SessionSpec
 
 RUNTIMES = {
     ONNXRUNTIME: "kdbench.measure.runtimes.onnxruntime:OnnxruntimeSession",

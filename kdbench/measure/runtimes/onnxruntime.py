@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import warnings
-from dataclasses import dataclass, field
 from typing import Any
 
-from kdbench.errors import MeasureError, UnknownName, nearest
+from kdbench.errors import MeasureError
 from kdbench.measure.execution_proof import Asked, Assigned
-from kdbench.measure.providers import FOLDER, PROVIDERS, TABLE, THREADS, Precision, Provider, refusals
+from kdbench.measure.providers import TABLE
 from kdbench.measure.runtimes import onnxruntime_import, plugins, session_class
 from kdbench.measure.runtimes.bound_calls import (
     UNCAPTURED,
@@ -21,100 +19,13 @@ from kdbench.measure.runtimes.bound_calls import (
     run_options,
 )
 from kdbench.measure.runtimes.native_log import cause, overheard
-
-GRAPH_OPTIMIZATIONS = {
-    "none": "ORT_DISABLE_ALL",
-    "basic": "ORT_ENABLE_BASIC",
-    "extended": "ORT_ENABLE_EXTENDED",
-    "layout": "ORT_ENABLE_LAYOUT",
-    "all": "ORT_ENABLE_ALL",
-}
-
-UNKNOWN = Provider("", precisions={}, takes_subgraphs=True, is_asynchronous=True)
-"""What must be assumed of a provider that only a plug-in knows."""
+from kdbench.measure.session_spec import GRAPH_OPTIMIZATIONS, SessionSpec
 
 NVIDIAS = frozenset({"CUDAExecutionProvider", "TensorrtExecutionProvider"})
 """Providers whose libraries may have come as Python packages."""
 
 ONLY_ERRORS = 3
 """onnxruntime's log severity: a missing CUDA library still explains itself on stderr, warnings do not."""
-
-
-@dataclass(frozen=True)
-class SessionSpec:
-    """How a file is to be run: everything that may change its speed or its arithmetic.
-
-    Raises UnknownName, or MeasureError where the provider does not have what is asked of it.
-    """
-
-    provider: str = "cpu"
-    """By short name; a plug-in's may bear any."""
-    options: dict[str, str] = field(default_factory=dict)
-    """The provider's own; they win over what all other fields imply."""
-    threads_intra: int = 1
-    threads_inter: int = 1
-    graph_optimization: str = "all"
-    precision: str = "fp32"
-    plugin: str = ""
-    """The module of a package that brings the provider; empty where onnxruntime itself has it."""
-    search: str = ""
-    """How algorithms of convolutions are searched; empty for the table's default."""
-    engine_cache: str = ""
-    """A folder where built engines are kept; empty for none."""
-    graphs: bool = False
-    """Whether calls replay a captured graph of kernels."""
-
-    def __post_init__(self) -> None:
-        for name, sentence in refusals(vars(self)):
-            raise UnknownName(sentence) if name == "provider" else MeasureError(sentence)
-        if self.graph_optimization not in GRAPH_OPTIMIZATIONS:
-            known = nearest(self.graph_optimization, GRAPH_OPTIMIZATIONS)
-            raise UnknownName(f"there is no graph_optimization '{self.graph_optimization}'. {known}")
-
-    @property
-    def provider_asked(self) -> str:
-        """onnxruntime's name of the provider."""
-        return PROVIDERS.get(self.provider, self.provider)
-
-    def provider_options(self) -> dict[str, str]:
-        """What the provider is told: what every field implies, then the caller's own options."""
-        known = self._known
-        implied = {
-            **known.always,
-            **self._precision.options,
-            **(known.search[self.search] if self.search else {}),
-            **(known.engine_cache if self.engine_cache else {}),
-            **(known.graphs if self.graphs else {}),
-        }
-        values = {FOLDER: self.engine_cache, THREADS: str(self.threads_intra)}
-        return {**{name: values.get(value, value) for name, value in implied.items()}, **self.options}
-
-    def asked(self, name: str) -> Asked:
-        """What a proof must know of the provider, whose own name is given: a plug-in tells it when it is loaded."""
-        known = self._known
-        is_overridden = bool({*self._precision.options, *known.overriding}.intersection(self.options))
-        computes = None if is_overridden else self._precision.computes
-        return Asked(name, computes, known.takes_subgraphs, known.is_asynchronous)
-
-    @property
-    def runs_in_caller(self) -> bool:
-        """Whether one thread is the calling one, whose processor time is then the call's."""
-        return self._known.runs_in_caller
-
-    def pin_environment(self) -> None:
-        """Set the variables that decide the precision; they count only before the runtime loads its libraries."""
-        for name, value in self._precision.environment.items():
-            os.environ.pop(name, None)
-            if value:
-                os.environ[name] = value
-
-    @property
-    def _known(self) -> Provider:
-        return TABLE.get(self.provider, UNKNOWN)
-
-    @property
-    def _precision(self) -> Precision:
-        return self._known.precisions.get(self.precision, Precision(computes=None))
 
 
 class OnnxruntimeSession:

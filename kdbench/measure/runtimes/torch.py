@@ -19,8 +19,8 @@ from typing import Any
 
 from kdbench.errors import MeasureError
 from kdbench.measure.runtimes.bound_calls import Feed
-from kdbench.measure.runtimes.onnxruntime import SessionSpec
 from kdbench.measure.runtimes.onnxruntime_import import first_line
+from kdbench.measure.session_spec import SessionSpec
 
 INPUT_NAMES = "input_names.json"
 """What a file carries beside its program: the names of its inputs, in order."""

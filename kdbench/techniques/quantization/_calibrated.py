@@ -15,7 +15,8 @@ from onnxruntime.quantization.quant_utils import QuantType, save_and_reload_mode
 from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
 from kdbench.errors import DataError, TechniqueError
-from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession, SessionSpec
+from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession
+from kdbench.measure.session_spec import SessionSpec
 from kdbench.techniques.quantization import _onnx
 
 Sample = dict[str, np.ndarray]

@@ -8,7 +8,8 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from kdbench.errors import MeasureError, TechniqueError
 from kdbench.measure.providers import PROVIDERS
-from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession, SessionSpec, describe_runtime
+from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession, describe_runtime
+from kdbench.measure.session_spec import SessionSpec
 from kdbench.techniques.quantization import _onnx
 
 BF16_OPSET = 22

@@ -8,7 +8,8 @@ import onnx
 from onnx import numpy_helper
 
 from kdbench.errors import MeasureError, TechniqueError
-from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession, SessionSpec
+from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession
+from kdbench.measure.session_spec import SessionSpec
 from kdbench.techniques.quantization import _onnx
 
 ACCURACY_LEVEL = 4

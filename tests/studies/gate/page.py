@@ -17,10 +17,10 @@ from kdbench.timing.verdict_rule import Rule
 
 PAGE = """# What the gate calls slower, and what it lets pass
 
-Written by `python tests/studies/gate -o FOLDER` ({period}; {machine}). {row_count:,} rows. A row is one file against its
-reference, one thread, batch 1, tolerance 1.03, under the whole rule of `kdbench check` (`kdbench/check/rule.py`):
-{first} processes, and {fresh} fresh ones that decide where those leave a doubt; each loads both files {loads} times.
-`rows.jsonl` holds every row.
+Written by `python tests/studies/gate -o FOLDER` ({period}; {machine}). {row_count:,} rows. A row is one file against
+its reference, one thread, batch 1, tolerance 1.03, under the whole rule of `kdbench check`
+(`kdbench/timing/verdict_rule.py`): {first} processes, and {fresh} fresh ones that decide where those leave a doubt;
+each loads both files {loads} times. `rows.jsonl` holds every row.
 
 {goals}
 

@@ -47,11 +47,11 @@ CLASSES, PER_CLASS = 4, 16
 
 PAGE = """# Which technique works on which network
 
-Written by `python tests/studies/support -o report/support.md` (kdbench {kdbench}, Python {python}, torch {torch}, torchvision
-{torchvision}, onnxruntime {onnxruntime}). A yes: the step worked on the network after twelve epochs on coloured noise,
-its file agrees with the network that it was exported from as every export must, and onnxruntime ran and timed it. That
-says nothing of accuracy. `cnn` to `ShuffleNetV2` take 32x32 images; below them stands one torchvision architecture a
-family.
+Written by `python tests/studies/support -o report/support.md` (kdbench {kdbench}, Python {python}, torch {torch},
+torchvision {torchvision}, onnxruntime {onnxruntime}). A yes: the step worked on the network after twelve epochs on
+coloured noise, its file agrees with the network that it was exported from as every export must, and onnxruntime ran
+and timed it. That says nothing of accuracy. `cnn` to `ShuffleNetV2` take 32x32 images; below them stands one
+torchvision architecture a family.
 
 {table}
 

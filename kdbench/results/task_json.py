@@ -1,0 +1,41 @@
+"""task.json of a results folder: the task as declared and decoded."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from kdbench.errors import StoreError
+from kdbench.protocols import ImageForm, TaskDescription
+
+TASK_FILE = "task.json"
+
+
+class KeptTask(BaseModel):
+    """What a results folder says of its data, enough to use a model of it elsewhere."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    data_key: str
+    """Of the stage that decoded it."""
+    description: TaskDescription
+    image_form: ImageForm | None = None
+    origin: str = ""
+    test_inputs_path: str | None = None
+    """Within the results folder, see `write_test_inputs`; None where the data lies as image files."""
+    sample_path: str | None = None
+    """Within the results folder, see `write_sample`; None in folders of an older kdbench."""
+
+
+def read_task(folder: Path) -> KeptTask:
+    """A results folder's task. Raises StoreError where it has none, or one that cannot be understood."""
+    path = folder / TASK_FILE
+    try:
+        return KeptTask.model_validate_json(path.read_bytes())
+    except OSError as error:
+        reason = error.strerror or "it cannot be read"
+    except ValidationError:
+        reason = "it is no task of this version of kdbench"
+    raise StoreError(
+        f"cannot read '{path}' ({reason}); run the suite again with -o '{folder}': what is finished is reused."
+    )
