@@ -50,7 +50,7 @@ if sys.version_info < (3, 9):
     sys.stderr.write("this bundle needs Python 3.9 or newer, this is %s.\\n" % sys.version.split()[0])
     sys.exit(2)
 
-from kdbench.measure.device import main
+from kdbench.measure.device.command import main
 
 sys.exit(main(sys.argv[0], sys.argv[1:], "{digest}"))
 """

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from kdbench import registry
 from kdbench.cli import cli
 
-SUITES = Path(__file__).parent.parent / "suites"
+SUITES = Path(__file__).parents[2] / "suites"
 
 
 def kdbench(*arguments: str, cwd: Path | None = None, code: int = 0) -> str:

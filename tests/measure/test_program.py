@@ -200,7 +200,7 @@ def test_a_killed_parent_leaves_no_program_behind(tmp_path: Path, program: Path,
     endless = {**job, "action": "time", "files": [file_of("net", gemm_net())], "batch_sizes": [1], "min_calls": 10**9}
     code = """if True:
         import json, pathlib, sys
-        from kdbench.measure import run_job
+        from kdbench.measure.client import run_job
         run_job(json.loads(sys.argv[1]), *map(pathlib.Path, sys.argv[2:]))
     """
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}

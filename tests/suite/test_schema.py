@@ -9,7 +9,7 @@ from kdbench import registry
 from kdbench.suite.schema import schema
 from kdbench.suite.yaml_lines import read
 
-SUITES = Path(__file__).parent.parent / "suites"
+SUITES = Path(__file__).parents[2] / "suites"
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from kdbench.errors import SuiteError
 from kdbench.suite.cases import Suite
 from kdbench.suite.reader import load, select
 
-SUITES = Path(__file__).parent.parent / "suites"
+SUITES = Path(__file__).parents[2] / "suites"
 NINE = (
     "from-scratch",
     "soft",

@@ -104,7 +104,7 @@ def test_nothing_is_said_and_logging_is_left_alone(context, exported, tmp_path):
     code = (
         "import logging, sys\n"
         "from pathlib import Path\n"
-        "from kdbench.techniques import _weight_only\n"
+        "from kdbench.techniques.quantization import _weight_only\n"
         "folder = Path(sys.argv[1])\n"
         "_weight_only.quantize(folder / 'float.onnx', folder / 'model.onnx', 4, 32, True, 256, ())\n"
         "assert not logging.getLogger().handlers\n"
