@@ -17,6 +17,9 @@ KdbenchError            one sentence: what was expected, what came, the remedy
 import difflib
 from collections.abc import Iterable
 
+Place = tuple[str | int, ...]
+"""A path of keys and list positions in a document: ("cases", "soft", 0)."""
+
 
 class KdbenchError(Exception):
     """Shown as one line, without a traceback."""

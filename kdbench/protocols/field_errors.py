@@ -7,9 +7,8 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from kdbench.errors import nearest
+from kdbench.errors import Place, nearest
 from kdbench.protocols.part import Part
-from kdbench.suite.yaml_lines import Place
 
 EXPECTATIONS = {
     "greater_than": "> {gt:g}",

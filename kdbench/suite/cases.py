@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from kdbench.errors import SuiteError
+from kdbench.errors import Place, SuiteError
 from kdbench.protocols import Technique
 from kdbench.protocols.part import PartSpec
 from kdbench.protocols.recipe import Recipe, Regularizer
 from kdbench.suite.limits import SuiteLimits
 from kdbench.suite.schema import MeasureEntry
 from kdbench.suite.tolerances import SuiteTolerances
-from kdbench.suite.yaml_lines import Document, Place
+from kdbench.suite.yaml_lines import Document
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from kdbench import registry
-from kdbench.errors import KdbenchError, SuiteError
+from kdbench.errors import KdbenchError, Place, SuiteError
 from kdbench.protocols import Model, Task, Technique
 from kdbench.protocols.field_errors import sentences, shown
 from kdbench.protocols.part import Part, PartSpec, PartType, spec_of
-from kdbench.suite.yaml_lines import Document, Place
+from kdbench.suite.yaml_lines import Document
 
 BASES: dict[str, type[Part]] = {"technique": Technique, "model": Model, "task": Task}
 

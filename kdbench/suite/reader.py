@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from kdbench.errors import SuiteError, nearest
+from kdbench.errors import Place, SuiteError, nearest
 from kdbench.protocols import Technique
 from kdbench.protocols.field_errors import shown
 from kdbench.protocols.recipe import Recipe, Regularizer
@@ -22,7 +22,7 @@ from kdbench.suite.fields import Named, Reading, is_grid
 from kdbench.suite.limits import SuiteLimits
 from kdbench.suite.schema import CaseFields, MeasureEntry, NetworkFields, SuiteFields, TeacherFields
 from kdbench.suite.tolerances import SuiteTolerances
-from kdbench.suite.yaml_lines import Document, Place
+from kdbench.suite.yaml_lines import Document
 
 
 def load(path: Path | str) -> Suite:

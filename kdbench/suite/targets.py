@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from kdbench.errors import nearest
+from kdbench.errors import Place, nearest
 from kdbench.measure.providers import ONNXRUNTIME, runtime_of
 from kdbench.protocols import Destination
 from kdbench.suite.limits import SuiteLimits
 from kdbench.suite.schema import MeasureEntry
-from kdbench.suite.yaml_lines import Place
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent, DocumentEndEvent, MappingStartEvent, SequenceStartEvent
 from ruamel.yaml.reader import ReaderError
 
-from kdbench.errors import SuiteError
-
-Place = tuple[str | int, ...]
-"""A key path: ("cases", "soft", 0)."""
+from kdbench.errors import Place, SuiteError
 
 DEPTH_LIMIT = 50
 DIGIT_LIMIT = 18  # a longer integer does not fit a signed 64-bit number
