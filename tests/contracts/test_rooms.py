@@ -1,9 +1,6 @@
-"""The house: who may import whom, what stays light, which code has changed without saying so."""
+"""The house: who may import whom, and what stays light."""
 
 import ast
-import hashlib
-import inspect
-import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,10 +9,8 @@ from pathlib import Path
 import pytest
 
 import kdbench
-from kdbench import registry
 
 HOUSE = Path(kdbench.__file__).parent
-HASHES = Path(__file__).with_name("part_hashes.json")
 
 
 def storeys() -> list[tuple[list[str], list[set[str]]]]:
@@ -141,48 +136,3 @@ def test_a_suite_is_planned_without_loading_torch() -> None:
         "print(len(made.stages) > 50, sorted(heavy & set(sys.modules)))\n"
     )
     assert run(code) == "True []\n"
-
-
-def sources() -> dict[str, str]:
-    """Registered name -> hash of what its numbers depend on: its own module and the private modules it shares."""
-    found = {}
-    for kind in registry.KINDS:
-        for name, place in registry.TABLE[kind].items():
-            module = Path(inspect.getfile(registry.resolve(kind, name)))
-            version = registry.resolve(kind, name).version
-            text = "".join(ast.dump(_without_docs(ast.parse(module.read_text()))) for module in _with_private(module))
-            found[f"{kind} {name} {place} version {version}"] = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return found
-
-
-def _with_private(module: Path) -> list[Path]:
-    """A module and the private modules of its own room that it rests on."""
-    found, waiting = [module], [module]
-    while waiting:
-        names = {name for name, _ in imports(waiting.pop())}
-        private = [path for path in sorted(module.parent.glob("_*.py")) if path not in found]
-        used = [path for path in private if any(name.endswith(f".{path.stem}") for name in names)]
-        found += used
-        waiting += used
-    return [module, *sorted(found[1:])]
-
-
-def _without_docs(tree: ast.Module) -> ast.Module:
-    """Docstrings and field descriptions change no number."""
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            node.body = [s for s in body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]  # type: ignore[attr-defined]
-    return tree
-
-
-def test_a_part_whose_code_changed_says_whether_its_numbers_did() -> None:
-    """After a change: raise `version` if the numbers change, then `python tests/contracts/test_rooms.py`."""
-    known = json.loads(HASHES.read_text())
-    for name, digest in sources().items():
-        assert name in known, f"{name} is new here; run `python {Path(__file__).name}` to note it."
-        assert known[name] == digest, f"{name} changed: raise `version` if its numbers change, then note the new hash."
-
-
-if __name__ == "__main__":
-    HASHES.write_text(json.dumps(sources(), indent=1, sort_keys=True) + "\n")
