@@ -1,8 +1,8 @@
 """From a suite and what was probed to stages and labels: what there is to compute, and whose rows it feeds."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
 
 from kdbench.results.records import TEACHER
 from kdbench.stages.spec import StageSpec
@@ -24,22 +24,22 @@ class Label:
     target: str | None = None
 
 
-@dataclass
+@dataclass(frozen=True)
 class Plan:
     """Stages by key, each after its inputs, and their labels."""
 
     suite: Suite
     machine: Machine
     targets: list[Target]
-    stages: dict[str, StageSpec] = field(default_factory=dict)
-    labels: list[Label] = field(default_factory=list)
-    skipped: dict[Label, str] = field(default_factory=dict)
+    stages: dict[str, StageSpec]
+    labels: list[Label]
+    skipped: dict[Label, str]
     """Rows that a target cannot have by their nature, and why; their key is that of a stage that they would rest on."""
-    cases: dict[str, Case] = field(default_factory=dict)
+    cases: dict[str, Case]
     """The suite's cases, and the baselines that were added for further students."""
-    references: dict[str, str] = field(default_factory=dict)
+    references: dict[str, str]
     """Case -> the case that its ratios and differences refer to."""
-    taught: dict[str, str] = field(default_factory=dict)
+    taught: dict[str, str]
     """Case -> the row of its (first) teacher: `teacher`, a further teacher's row, or another case."""
 
     @property
@@ -47,7 +47,7 @@ class Plan:
         """The rows of teachers, the suite's own first."""
         return tuple(dict.fromkeys([TEACHER, *(row for row in self.taught.values() if row not in self.cases)]))
 
-    def needed(self, labels: Iterable[Label], have: Any) -> list[StageSpec]:
+    def needed(self, labels: Iterable[Label], have: Callable[[str], bool]) -> list[StageSpec]:
         """The stages to run, in order, so that every label has its stage; `have(key)` says what is in the store."""
         wanted: set[str] = set()
         queue = [label.key for label in labels]
@@ -69,14 +69,18 @@ class Plan:
                 spec = self.stages[at]
                 beside = COMPARED if spec.kind in ("evaluate", "measure") else ()
                 queue.extend(found for role, found in spec.inputs.items() if role not in beside)
-        return tuple(known for known in self.stages if known in seen)
+        return tuple(sorted(seen, key=self._places.__getitem__))
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        """Key -> the stage's place in the plan's order."""
+        return {key: place for place, key in enumerate(self.stages)}
 
     def chosen(self, selected: Suite) -> list[Label]:
         """The labels of a part of the suite (`suite.select`), its teachers' and the baselines' always among them."""
         cases = {*selected.cases, *(self.references[case] for case in selected.cases)}
         teachers = {TEACHER, *(self.taught[case] for case in selected.cases if case in self.taught)} & {*self.teachers}
+        seeds = {*selected.seeds}
         return [
-            label
-            for label in self.labels
-            if label.case in teachers or (label.case in cases and label.seed in selected.seeds)
+            label for label in self.labels if label.case in teachers or (label.case in cases and label.seed in seeds)
         ]

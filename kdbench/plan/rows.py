@@ -1,12 +1,14 @@
 """From a suite and what was probed to its plan: the rows, and what each is measured beside. No work is done."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass
 
 from kdbench import stages
-from kdbench.models.estimators import Estimator
+from kdbench.plan.baselines import baselines_of
+from kdbench.plan.files import File, Files, no_torch_form
+from kdbench.plan.networks import Networks, teachers_first
 from kdbench.plan.plan import Label, Plan
-from kdbench.plan.stages import Staging
+from kdbench.plan.stages import Stages
 from kdbench.results.records import TEACHER
 from kdbench.stages.names import numbered
 from kdbench.stages.spec import StageSpec
@@ -14,9 +16,7 @@ from kdbench.suite.cases import Case, Suite, TeacherChoice
 from kdbench.suite.targets import Target, targets_of
 from kdbench.timing.machine import Machine
 
-FROM_SCRATCH = "from-scratch"
 ONNX_TEACHER = "the teacher came as an ONNX file: torch, which is timed for reference, cannot run it."
-
 
 Repeats = Callable[[StageSpec], int]
 """A measurement as it was the first time -> the number of the repeat that is meant."""
@@ -31,6 +31,23 @@ def make_plan(suite: Suite, machine: Machine, repeats: Repeats = _first) -> Plan
     return _Planner(suite, machine, repeats).plan()
 
 
+@dataclass(frozen=True)
+class _Row:
+    """A case (or teacher) and seed on a target: its file, and those that it is evaluated and timed beside."""
+
+    case: str
+    seed: int
+    target: Target
+    file: File
+    baseline: File | None
+    """What its ratios refer to; None where the target cannot run that."""
+    teacher: File | None
+    origin: File | None = None
+    """The same student before its first step that compresses; None where no step does."""
+    leads: bool = False
+    """It is of the first seed, whose files stand for the others' where a measurement takes long."""
+
+
 class _Planner:
     """Gives every row its stages."""
 
@@ -38,72 +55,77 @@ class _Planner:
         self.suite = suite
         self.machine = machine
         self.repeats = repeats
-        self.out = Plan(suite, machine, targets_of(suite.measure))
-        self.staging = Staging(suite, machine)
+        self.targets = targets_of(suite.measure)
+        self._check_targets()
+        self.baselines = baselines_of(suite)
+        added = {case.name: case for case in self.baselines.values() if case.name not in suite.cases}
+        self.baselines |= added
+        self.cases = {**suite.cases, **added}
+        self.stages = Stages(suite, machine)
+        self.networks = Networks(self.stages)
+        self.files = Files(self.stages, self.networks)
+        self.labels: dict[Label, None] = {}
+        self.skipped: dict[Label, str] = {}
+        self.taught: dict[str, str] = {}
 
     def plan(self) -> Plan:
-        self._distinct_targets()
-        baselines = self._own_baselines()
-        self.out.references = {name: case.name for name, case in baselines.items()}
-        added = {case.name: case for case in baselines.values() if case.name not in self.suite.cases}
-        self.out.cases = {**self.suite.cases, **added}
-        self.out.references |= {name: name for name in added}
-        self._teachers_rows()
-        for case in self.out.cases.values():
+        """Every stage and label, the teachers' rows first."""
+        for case in teachers_first(self.suite.cases):
             for seed in self.suite.seeds:
-                self._case(case, baselines.get(case.name, case), seed)
-        self.out.stages = self.staging.stages
-        return self.out
+                self.networks.of_case(case, seed)
+        self._teachers_rows()
+        for case in self.cases.values():
+            for seed in self.suite.seeds:
+                self._case_rows(case, seed)
+        return Plan(
+            suite=self.suite,
+            machine=self.machine,
+            targets=self.targets,
+            stages=self.stages.by_key,
+            labels=list(self.labels),
+            skipped=self.skipped,
+            cases=self.cases,
+            references={name: case.name for name, case in self.baselines.items()},
+            taught=self.taught,
+        )
 
-    def label(self, case: str, seed: int, key: str, target: str | None = None) -> None:
-        """Give a row a stage, once."""
-        label = Label(case, seed, key, target)
-        if label not in self.out.labels:
-            self.out.labels.append(label)
-
-    def _distinct_targets(self) -> None:
+    def _check_targets(self) -> None:
         seen: set[str] = set()
-        for target in self.out.targets:
+        for target in self.targets:
             if target.id in seen:
                 text = f"a second target would be named '{target.id}'; give this entry a 'name' of its own."
                 raise self.suite.fail(("measure", target.index), text)
             seen.add(target.id)
 
-    def _own_baselines(self) -> dict[str, Case]:
-        """Case name -> what it is compared with. A further student gets a from-scratch case of its own.
+    def _label(self, case: str, seed: int, key: str, target: str | None = None) -> None:
+        """Give a row a stage, once."""
+        self.labels[Label(case, seed, key, target)] = None
 
-        That is the suite's case without steps for that student, where it has one, else `CASE/from-scratch`.
-        """
-        baseline = self.suite.cases[self.suite.baseline]
-        plain = [case for case in self.suite.cases.values() if case.plain]
-        found: dict[str, Case] = {}
-        for case in self.suite.cases.values():
-            if case.student == baseline.student:
-                found[case.name] = baseline
-                continue
-            known = [other for other in (*plain, *found.values()) if other.student == case.student]
-            added = replace(case, name=f"{case.name}/{FROM_SCRATCH}", steps=(), regularizer=None)
-            found[case.name] = known[0] if known else added
-        return found
-
-    def _case(self, case: Case, baseline: Case, seed: int) -> None:
+    def _case_rows(self, case: Case, seed: int) -> None:
         """Every stage and label of a case and a seed."""
-        for key in self.staging.trained(case, seed):
-            self.label(case.name, seed, key)
+        network = self.networks.of_case(case, seed)
+        for key in (*network.earlier, network.key):
+            self._label(case.name, seed, key)
         uncompressed = case.uncompressed
-        for target in self.out.targets:
+        for target in self.targets:
             without = no_torch_form(case) if target.is_reference else None
             if without is not None:
-                key = self.staging.export(self.staging.trained(case, seed)[-1])
-                self.out.skipped[Label(case.name, seed, key, target.id)] = without
+                self.skipped[Label(case.name, seed, self.files.export(network.key), target.id)] = without
                 continue
-            files = self.staging.files(case, seed, target)
-            for key in files[1:]:
-                if self.staging.stages[key].kind == "compress":
-                    self.label(case.name, seed, key, target.id)
-            teacher = case.teachers[0] if case.teachers else None
-            origin = self.staging.files(uncompressed, seed, target) if uncompressed else None
-            self._rows(case.name, seed, files, target, baseline, teacher, seed == self.suite.seeds[0], origin)
+            file = self.files.of_case(case, seed, target)
+            for key in file.steps:
+                self._label(case.name, seed, key, target.id)
+            row = _Row(
+                case.name,
+                seed,
+                target,
+                file,
+                baseline=self._baseline_file(self.baselines[case.name], target),
+                teacher=self._teacher_file(case.teachers[0], seed, target) if case.teachers else None,
+                origin=self.files.of_case(uncompressed, seed, target) if uncompressed else None,
+                leads=seed == self.suite.seeds[0],
+            )
+            self._evaluate_and_measure(row)
 
     def _teachers_rows(self) -> None:
         """The teachers as rows of their own: the suite's first one, then those that cases name beside it.
@@ -111,115 +133,94 @@ class _Planner:
         A teacher that is another case has that case's rows.
         """
         rows: dict[str, TeacherChoice] = dict(zip([TEACHER], self.suite.teachers, strict=False))
-        for case in self.out.cases.values():
+        for case in self.cases.values():
             for number, choice in enumerate(case.teachers):
-                row = _row(choice, rows, case.name, number)
+                row = _teacher_row(choice, rows, case.name, number)
                 rows.setdefault(row, choice)
                 if number == 0:
-                    self.out.taught[case.name] = row
-        for row, choice in rows.items():
+                    self.taught[case.name] = row
+        for name, choice in rows.items():
             if choice.case is None:
-                for place, seed in enumerate(self.suite.seeds if choice.per_seed else (choice.seed,)):
-                    self._teacher_rows(choice, row, seed, place == 0)
+                for seed in self.suite.seeds if choice.per_seed else (choice.seed,):
+                    self._teacher_rows(name, choice, seed)
 
-    def _teacher_rows(self, choice: TeacherChoice, row: str, seed: int, leads: bool) -> None:
-        """A teacher as a row of its own."""
-        self.label(row, seed, self.staging.teacher(choice, seed))
-        for target in self.out.targets:
-            files = self._teacher_files(choice, seed, target)
-            if not files:
-                self.out.skipped[Label(row, seed, self.staging.teacher(choice, seed), target.id)] = ONNX_TEACHER
+    def _teacher_rows(self, name: str, choice: TeacherChoice, seed: int) -> None:
+        """Every stage and label of a teacher and a seed."""
+        network = self.networks.of_teacher(choice, seed)
+        self._label(name, seed, network)
+        leads = seed == (self.suite.seeds[0] if choice.per_seed else choice.seed)
+        baseline = self.suite.cases[self.suite.baseline]
+        for target in self.targets:
+            file = self._teacher_file(choice, seed, target)
+            if file is None:
+                self.skipped[Label(name, seed, network, target.id)] = ONNX_TEACHER
                 continue
-            self._rows(row, seed, files, target, self.suite.cases[self.suite.baseline], choice, leads)
+            base = self._baseline_file(baseline, target)
+            self._evaluate_and_measure(_Row(name, seed, target, file, base, teacher=file, leads=leads))
 
-    def _rows(
-        self,
-        case: str,
-        seed: int,
-        files: list[str],
-        target: Target,
-        baseline: Case,
-        teacher: TeacherChoice | None,
-        leads: bool,
-        origin: list[str] | None = None,
-    ) -> None:
-        """Evaluate and measure the last of a row's files, beside its baseline, its teacher and what it came from.
-
-        `files`, `origin`: stages, the first that of the export.
-        `leads`: it is of the first seed, whose files stand for the others' where a measurement takes long.
-        """
-        taught = self._teacher_files(teacher, seed, target) if teacher else []
-        teacher_file = taught[-1] if taught else None
-        beside: dict[str, str] = {}
-        if teacher_file is not None:
-            answered = self._evaluate(taught[0], teacher_file, target, {})
-            beside = {} if files[-1] == teacher_file else {"teacher": answered}
-        if origin is not None:
-            beside = {**beside, "origin": self._evaluate(origin[0], origin[-1], target, beside)}
-        base = self._baseline_file(baseline, target)
-        own = self._evaluate(files[0], files[-1], target, beside)
-        self.label(case, seed, own, target.id)
-        references = {"baseline": base, "teacher": teacher_file, "origin": origin[-1] if origin else None}
-        given = {role: key for role, key in references.items() if key is not None}
-        self.label(case, seed, self._measure(files[-1], target, {**given, "answers": own}, leads), target.id)
-
-    def _teacher_files(self, choice: TeacherChoice, seed: int, target: Target) -> list[str]:
-        """Stages, the first that of the export; none where the target cannot run the teacher."""
+    def _teacher_file(self, choice: TeacherChoice, seed: int, target: Target) -> File | None:
+        """None where the target cannot run the teacher."""
         if target.is_reference:
             case = self.suite.cases[choice.case] if choice.case is not None else None
             if choice.onnx is not None or (case is not None and no_torch_form(case) is not None):
-                return []
-        return self.staging.teacher_files(choice, seed, target)
+                return None
+        return self.files.of_teacher(choice, seed, target)
 
-    def _baseline_file(self, baseline: Case, target: Target) -> str | None:
-        """What a row is timed beside; None where the target cannot run it."""
+    def _baseline_file(self, baseline: Case, target: Target) -> File | None:
+        """The first seed's file of a baseline; None where the target cannot run it."""
         if target.is_reference and no_torch_form(baseline) is not None:
             return None
-        return self.staging.files(baseline, self.suite.seeds[0], target)[-1]
+        return self.files.of_case(baseline, self.suite.seeds[0], target)
 
-    def _evaluate(self, exported: str, file: str, target: Target, beside: Mapping[str, str]) -> str:
+    def _evaluate_and_measure(self, row: _Row) -> None:
+        """Add a row's evaluation and its timing, each beside the files that the row is compared with."""
+        beside: dict[str, str] = {}
+        if row.teacher is not None:
+            answered = self._evaluate(row.teacher, row.target, {})
+            if row.file.deployed != row.teacher.deployed:
+                beside["teacher"] = answered
+        if row.origin is not None:
+            beside["origin"] = self._evaluate(row.origin, row.target, dict(beside))
+        evaluated = self._evaluate(row.file, row.target, beside)
+        self._label(row.case, row.seed, evaluated, row.target.id)
+        self._label(row.case, row.seed, self._measure(row, evaluated), row.target.id)
+
+    def _evaluate(self, file: File, target: Target, beside: Mapping[str, str]) -> str:
         """The evaluation of a file; `beside`: role -> the evaluation that it is compared with."""
-        inputs = {"data": self.staging.data, "model": file, "export": exported, **beside}
+        inputs = {"data": self.stages.data, "model": file.deployed, "export": file.exported, **beside}
         runtime = self.machine.runtime(target.entry.python, target.is_reference)
         numerics = {"runtime": runtime["runtime"], "runtime_version": runtime["runtime_version"]}
         if target.entry.plugin:
             numerics["plugins"] = runtime["facts"].get("plugins", [])
-        return self.staging.add("evaluate", inputs=inputs, settings=_settings(target), numerics=numerics)
+        return self.stages.add("evaluate", inputs=inputs, settings=_settings(target), numerics=numerics)
 
-    def _measure(self, file: str, target: Target, beside: Mapping[str, str], leads: bool) -> str:
-        """The newest timing of a file; `beside`: role -> the references' files, and the file's own evaluation."""
-        inputs = {"data": self.staging.data, "model": file, **beside}
-        entry = target.entry
+    def _measure(self, row: _Row, evaluated: str) -> str:
+        """The timing of a row's file that counts, beside its references; `evaluated` is its own evaluation."""
+        references = {"baseline": row.baseline, "teacher": row.teacher, "origin": row.origin}
+        inputs = {
+            "data": self.stages.data,
+            "model": row.file.deployed,
+            **{role: file.deployed for role, file in references.items() if file is not None},
+            "answers": evaluated,
+        }
+        entry = row.target.entry
         settings = {
-            **_settings(target),
+            **_settings(row.target),
             "batch_sizes": entry.batch_sizes,
             "processes": entry.processes,
             "calls": entry.calls,
             "seconds": entry.seconds,
             "memory": entry.memory,
-            "start": entry.start and leads,
-            "energy": entry.energy and leads,
+            "start": entry.start and row.leads,
+            "energy": entry.energy and row.leads,
             "repeat": 0,
         }
-        numerics = {"fingerprint": self.machine.runtime(target.entry.python, target.is_reference)["fingerprint"]}
+        numerics = {"fingerprint": self.machine.runtime(entry.python, row.target.is_reference)["fingerprint"]}
         spec = StageSpec("measure", stages.VERSIONS["measure"], inputs=inputs, settings=settings, numerics=numerics)
-        return self.staging.keep(spec.repeated(self.repeats(spec)))
+        return self.stages.keep(spec.repeated(self.repeats(spec)))
 
 
-def no_torch_form(case: Case) -> str | None:
-    """Why torch cannot run what a case makes: a sentence; None where it can."""
-    if isinstance(case.student.model.build(), Estimator):
-        return f"{case.student.model.name} is no network: torch, which is timed for reference, cannot run it."
-    for step in case.steps:
-        name = step.spec.name
-        if step.technique.form == "onnx":
-            return f"{name} changes the ONNX file: torch, which is timed for reference, has no form of what it makes."
-        if "rounding" in step.technique.effects:
-            return f"{name} gives integers in the ONNX file only: torch, timed for reference, would simulate them."
-    return None
-
-
-def _row(choice: TeacherChoice, rows: Mapping[str, TeacherChoice], case: str, number: int) -> str:
+def _teacher_row(choice: TeacherChoice, rows: Mapping[str, TeacherChoice], case: str, number: int) -> str:
     """What the row of a case's teacher is called: as it is already, by its name, else by the case."""
     known = [row for row, other in rows.items() if other == choice]
     if known:

@@ -1,0 +1,91 @@
+"""The stages that make a network's file for a target: exported, worked on by steps on files, or traced for torch."""
+
+from dataclasses import dataclass, replace
+
+from kdbench.models.estimators import Estimator
+from kdbench.plan.networks import Networks
+from kdbench.plan.stages import Stages, packages_of
+from kdbench.suite.cases import Case, Step, TeacherChoice
+from kdbench.suite.targets import Target
+
+OPSET = 20
+"""The exporter's own default in the torch releases that are supported; earlier ones are raised to 18 silently."""
+
+
+@dataclass(frozen=True)
+class File:
+    """What a network becomes on one target, as keys of the stages that make it."""
+
+    exported: str
+    """The network's ONNX file as it was exported, or as a teacher's file was given."""
+    deployed: str
+    """What is evaluated and timed: the file after the last step on files; on a reference target the traced network."""
+    steps: tuple[str, ...] = ()
+    """The steps on files between the two, in order."""
+
+
+class Files:
+    """Adds the stages of files to a plan's."""
+
+    def __init__(self, stages: Stages, networks: Networks) -> None:
+        self.stages = stages
+        self.networks = networks
+        self._known: dict[tuple[str, int, int, str], File] = {}
+
+    def of_case(self, case: Case, seed: int, target: Target) -> File:
+        """The file of a case and a seed on a target."""
+        place = (case.name, len(case.steps), seed, target.id)  # as in Networks.of_case
+        if place not in self._known:
+            self._known[place] = self._chain(case, seed, target)
+        return self._known[place]
+
+    def of_teacher(self, choice: TeacherChoice, seed: int, target: Target) -> File:
+        """A teacher's file on a target that can run it."""
+        network = self.networks.of_teacher(choice, seed)
+        if choice.onnx is not None:
+            return File(network, network)
+        return self._plain(network, target)
+
+    def export(self, network: str) -> str:
+        """The export of the network that a stage holds; its key."""
+        parts, inputs = {"task": self.stages.task}, {"data": self.stages.data, "model": network}
+        numerics = self.stages.packages
+        return self.stages.add("export", parts=parts, inputs=inputs, settings={"opset": OPSET}, numerics=numerics)
+
+    def _plain(self, network: str, target: Target) -> File:
+        """The file of a network on which no further step works."""
+        exported = self.export(network)
+        return File(exported, self._trace(network) if target.is_reference else exported)
+
+    def _chain(self, case: Case, seed: int, target: Target) -> File:
+        file = self._plain(self.networks.of_case(case, seed).key, target)
+        for step in case.steps:
+            if step.technique.form == "onnx" and not target.is_reference:
+                made = self._compress(step, file.deployed, seed, target)
+                file = File(file.exported, made, (*file.steps, made))
+        return file
+
+    def _trace(self, network: str) -> str:
+        parts, inputs = {"task": self.stages.task}, {"data": self.stages.data, "model": network}
+        return self.stages.add("trace", parts=parts, inputs=inputs, numerics={"torch": self.stages.packages["torch"]})
+
+    def _compress(self, step: Step, file: str, seed: int, target: Target) -> str:
+        """A step on a file, its `auto` fields settled for the target."""
+        settled = step.technique.settle(target.destination(self.stages.machine.architecture))
+        parts = {"task": self.stages.task, "technique": replace(step.spec, fields=settled.to_fields())}
+        inputs = {"data": self.stages.data, "model": file}
+        numerics = {"onnx": self.stages.packages["onnx"], **packages_of(step.technique)}
+        return self.stages.add("compress", parts=parts, inputs=inputs, seed=seed, numerics=numerics)
+
+
+def no_torch_form(case: Case) -> str | None:
+    """Why torch cannot run what a case makes, as a sentence; None where it can."""
+    if isinstance(case.student.model.build(), Estimator):
+        return f"{case.student.model.name} is no network: torch, which is timed for reference, cannot run it."
+    for step in case.steps:
+        name = step.spec.name
+        if step.technique.form == "onnx":
+            return f"{name} changes the ONNX file: torch, which is timed for reference, has no form of what it makes."
+        if "rounding" in step.technique.effects:
+            return f"{name} gives integers in the ONNX file only: torch, timed for reference, would simulate them."
+    return None

@@ -1,0 +1,143 @@
+"""The stages that make networks: students, trained and compressed, and teachers, trained or from a file."""
+
+import graphlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from kdbench.errors import KdbenchError
+from kdbench.files import sha256_of
+from kdbench.plan.stages import Stages
+from kdbench.protocols.part import PartSpec
+from kdbench.protocols.recipe import Recipe
+from kdbench.stages.names import numbered
+from kdbench.suite.cases import Case, Step, StudentChoice, TeacherChoice
+from kdbench.tasks.image_listing import digest, loose_images
+
+
+@dataclass(frozen=True)
+class Network:
+    """A case's network after its last step on networks."""
+
+    key: str
+    """The stage that holds it."""
+    earlier: tuple[str, ...] = ()
+    """The stages of the case that it went through before, in order."""
+
+
+class Networks:
+    """Adds the stages of networks to a plan's. Every network is planned once, however many cases learn from it."""
+
+    def __init__(self, stages: Stages) -> None:
+        self.stages = stages
+        self._known: dict[tuple[str, int, int], Network] = {}
+
+    def of_case(self, case: Case, seed: int) -> Network:
+        """The network that a case's steps on networks make."""
+        place = (case.name, len(case.steps), seed)  # a case up to its first compression bears the same name
+        if place not in self._known:
+            self._known[place] = self._chain(case, seed)
+        return self._known[place]
+
+    def of_teacher(self, choice: TeacherChoice, seed: int) -> str:
+        """The stage that holds a teacher: its network, or its ONNX file where it came as one."""
+        if choice.case is not None:
+            return self.of_case(self.stages.suite.cases[choice.case], seed).key
+        if choice.model is None or choice.weights is not None:
+            return self._adopt(choice)
+        return self.stages.train(StudentChoice(choice.model, choice.recipe), seed if choice.per_seed else choice.seed)
+
+    def _chain(self, case: Case, seed: int) -> Network:
+        steps = [step for step in case.steps if step.technique.form == "torch"]
+        if steps and steps[0].technique.start != "trained":
+            made = [self._compress(steps[0], case, None, seed)]
+            steps = steps[1:]
+        else:
+            made = [self.stages.train(case.student, seed, case.regularizer)]
+        for step in steps:
+            made.append(self._compress(step, case, made[-1], seed))
+        *earlier, last = made
+        return Network(last, tuple(earlier))
+
+    def _compress(self, step: Step, case: Case, before: str | None, seed: int) -> str:
+        """The stage of a step on the network of the stage `before`, or, where that is None, on a new network."""
+        stages = self.stages
+        parts = {"task": stages.task, "technique": self._technique(step)}
+        inputs = {"data": stages.data, **({"model": before} if before else {})}
+        for role, name in step.recipes.items():
+            parts[f"recipe:{role}"] = stages.recipe(name, case.regularizer)
+        student = case.student.model.build()
+        if before is None:
+            parts["model"] = stages.located(case.student.model)
+            if step.technique.start == "pretrained" and student.pretrained() is None:
+                name = case.student.model.name
+                text = f"{step.spec.name} starts from a weights file, and the student {name} names none."
+                raise stages.suite.fail(step.place, text)
+        folder = step.technique.unlabelled_folder()
+        if folder is not None:
+            inputs["images"] = self._gather(folder, step)
+        inputs |= self._teaching(step, case, seed)
+        numerics = stages.torch(step.technique, student)
+        return stages.add("compress", parts=parts, inputs=inputs, seed=seed, numerics=numerics)
+
+    def _technique(self, step: Step) -> PartSpec:
+        """A step's declaration, its `auto` fields settled for the first target: the network is trained once for all."""
+        settled = step.technique.settle(self.stages.first_target.destination(self.stages.machine.architecture))
+        try:
+            return self.stages.located(replace(step.spec, fields=settled.to_fields()))
+        except KdbenchError as error:
+            raise self.stages.suite.fail(step.place, str(error)) from None
+
+    def _teaching(self, step: Step, case: Case, seed: int) -> dict[str, str]:
+        """Role -> key of the teachers that a step asks for, and of their stored outputs."""
+        asked = step.technique.asks()
+        found: dict[str, str] = {}
+        for number, choice in enumerate(case.teachers if asked & {"teacher", "teacher_features"} else ()):
+            teacher = found[numbered("teacher", number)] = self.of_teacher(choice, seed)
+            if "teacher" in asked:
+                recipes = [self.stages.suite.recipes[name] for name in step.recipes.values()]
+                longest = max(recipes, key=lambda recipe: recipe.epochs)
+                found[numbered("outputs", number)] = self._outputs(teacher, longest, seed)
+        return found
+
+    def _outputs(self, teacher: str, recipe: Recipe, seed: int) -> str:
+        """The teacher's stored outputs; with one view an example they are the same for every seed and length."""
+        stages = self.stages
+        viewed: dict[str, Any] = {"seed": seed, "settings": {"epochs": recipe.epochs}} if stages.view_count > 1 else {}
+        inputs = {"data": stages.data, "teacher": teacher}
+        return stages.add("teach", parts={"task": stages.task}, inputs=inputs, numerics=stages.torch(), **viewed)
+
+    def _adopt(self, choice: TeacherChoice) -> str:
+        """A user's own file as a stage, keyed by its content wherever it lies."""
+        path = choice.onnx or choice.weights or ""
+        try:
+            source = PartSpec("file", "file", 1, {"path": path}, keyed_by={"sha256": sha256_of(Path(path))})
+        except OSError as error:
+            raise self.stages.suite.fail(choice.place, f"cannot read '{path}' ({error.strerror}).") from None
+        parts = {"task": self.stages.task, "source": source}
+        if choice.model is not None:
+            parts["model"] = self.stages.located(choice.model)
+        return self.stages.add("adopt", parts=parts, inputs={"data": self.stages.data}, numerics=self.stages.packages)
+
+    def _gather(self, folder: str, step: Step) -> str:
+        """A folder of images without labels as a stage, keyed by their names, sizes and times."""
+        stages = self.stages
+        if not stages.takes_pictures:
+            text = f"further images need a task of image files, and {stages.task.name} is none; leave them out."
+            raise stages.suite.fail(step.place, text)
+        try:
+            found = digest(loose_images(Path(folder)))
+        except KdbenchError as error:
+            raise stages.suite.fail(step.place, str(error)) from None
+        source = PartSpec("folder", "folder", 1, {"path": folder}, keyed_by={"digest": found})
+        return stages.add("gather", parts={"task": stages.task, "source": source})
+
+
+def teachers_first(cases: Mapping[str, Case]) -> Iterator[Case]:
+    """The cases whose students teach others, each after those that teach it."""
+    taught_by = {name: [choice.case for choice in case.teachers if choice.case] for name, case in cases.items()}
+    teaching = {name for names in taught_by.values() for name in names}
+    for name in graphlib.TopologicalSorter(taught_by).static_order():
+        if name in teaching:
+            yield cases[name]
