@@ -5,10 +5,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from kdbench import testing
+from kdbench import registry, testing
+from kdbench.protocols import TaskDescription
 from kdbench.render import render
 from kdbench.results import records
 from kdbench.results.records import Environment, Latency
@@ -34,6 +36,25 @@ def test_the_technique_of_the_readme_keeps_the_contract(tmp_path: Path) -> None:
     testing.check_technique(step.technique)
     code = [line for line in block("technique").splitlines() if line.strip()]
     assert len(code) <= 15
+
+
+def own(name: str, folder: Path) -> Any:
+    """The class that the README's block defines, as a suite beside `mine.py` would name it."""
+    (folder / "mine.py").write_text(block(name))
+    cls = re.search(r"^class (\w+)", block(name), re.MULTILINE)
+    assert cls
+    return registry.resolve(name, f"mine.py:{cls.group(1)}", folder)
+
+
+def test_the_model_of_the_readme_keeps_the_contract(tmp_path: Path) -> None:
+    images = TaskDescription(
+        input_names=("image",), input_shapes=((3, 16, 16),), class_names=tuple("abcde"), example_counts={"train": 10}
+    )
+    testing.check_model(own("model", tmp_path)(), images)
+
+
+def test_the_task_of_the_readme_keeps_the_contract(tmp_path: Path) -> None:
+    testing.check_task(own("task", tmp_path)())
 
 
 def test_ci_runs_the_readmes_own_test_command() -> None:
