@@ -6,6 +6,7 @@ KdbenchError            one sentence: what was expected, what came, the remedy
 ├── DataError           data that is missing, unreadable or too small
 ├── StoreError          the stage store or a results folder cannot be read or written
 │   └── DamagedStage    a stored artefact is not what was published
+├── Unreadable          a file that is damaged, too large or no file; whoever reads it says which and what helps
 ├── RecordError         records that are newer than this program, or not records
 ├── ModelError          a model that cannot take a task's inputs, or whose weights file does not fit
 ├── TechniqueError      a technique that cannot work here, or that changed nothing
@@ -51,6 +52,10 @@ class DamagedStage(StoreError):
 
     def __str__(self) -> str:
         return self.message
+
+
+class Unreadable(KdbenchError):
+    """A file that cannot be read as what it should be; the message is the reason, without a full stop."""
 
 
 class RecordError(KdbenchError):

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch.nn import functional as nnf
 
 from kdbench import functional as F
 from kdbench.errors import TrainingError
+from kdbench.files import write_whole
 from kdbench.protocols import Batch, Loss
 from kdbench.protocols.recipe import Recipe
 
@@ -164,9 +166,7 @@ class Training:
             "random": torch.get_rng_state(),
             "cuda_random": torch.cuda.get_rng_state_all() if next(self.model.parameters()).is_cuda else [],
         }
-        partial = path.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(path)
+        write_whole(path, partial(torch.save, state))
 
     def load(self, path: Path) -> None:
         """Go on where `save` left."""

@@ -1,9 +1,9 @@
 """`kdbench merge`: a device's record becomes columns of a results folder, or a sentence says why it cannot."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from kdbench.bundle.compose import Composer, Home, home
 from kdbench.bundle.sample import Sample, kept_sample
 from kdbench.errors import KdbenchError, RecordError, StoreError
 from kdbench.evidence import read_results
-from kdbench.files import sha256_of
+from kdbench.files import sha256_of, slug, write_whole
 from kdbench.measure import jobs
 from kdbench.measure.device.command import DEVICE, RESERVED, target_name
 from kdbench.measure.device.record_file import Recorded, read_record
@@ -164,23 +164,27 @@ def _keep(folder: Path, run: DeviceRun, known: Home, answers: Answers, sample: S
     """Write devices/ first, then the records and plan.json: a kill between them is mended by merging again."""
     place = folder / FOLDER / run.stem
     found = {digest: each for digest, each in answers.predicted.items() if isinstance(each, Predicted)}
-    paths = {digest: f"{FOLDER}/{run.stem}/{digest[:16]}.npz" for digest in found}
+    paths = {digest: f"{FOLDER}/{run.stem}/{slug(digest[:16])}.npz" for digest in found}
     composer = Composer(
         known, answers, run.target, run.key, sample.targets.astype(np.int32), run.split_example_count, paths
     )
     lines = composer.records()
     try:
-        place.mkdir(parents=True, exist_ok=True)
         for digest, predicted in found.items():
             classes = np.array(predicted.classes, np.int32)
-            np.savez_compressed(folder / paths[digest], test=classes, test_targets=composer.truth)
-        _replace(place.with_name(f"{run.stem}.jsonl"), "".join(records.to_line(line) + "\n" for line in lines))
-        _replace(place.with_name(f"{run.stem}.json"), run.model_dump_json(indent=1))
+            write_whole(folder / paths[digest], partial(_save, {"test": classes, "test_targets": composer.truth}))
+        write_whole(place.with_name(f"{run.stem}.jsonl"), "".join(records.to_line(line) + "\n" for line in lines))
+        write_whole(place.with_name(f"{run.stem}.json"), run.model_dump_json(indent=1))
         _put(folder, lines)
         _plan(folder)
     except OSError as error:
         raise StoreError(f"cannot write '{folder}' ({error.strerror}); make room, then merge again.") from None
     return lines
+
+
+def _save(arrays: dict[str, np.ndarray], path: Path) -> None:
+    with open(path, "wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # numpy types only its flag
 
 
 def _put(folder: Path, lines: Sequence[Record]) -> None:
@@ -190,20 +194,14 @@ def _put(folder: Path, lines: Sequence[Record]) -> None:
     rest = [line for line in records.read(path) if (line.target, line.key) not in replaced]
     known = {line.fingerprint for line in rest if isinstance(line, Environment)}
     new = [line for line in lines if not (isinstance(line, Environment) and line.fingerprint in known)]
-    _replace(path, "".join(records.to_line(line) + "\n" for line in (*rest, *new)))
+    write_whole(path, "".join(records.to_line(line) + "\n" for line in (*rest, *new)))
 
 
 def _plan(folder: Path) -> None:
     path = folder / "plan.json"
     if path.is_file():
         about = with_devices(json.loads(path.read_text(encoding="utf-8")), device_runs(folder))
-        _replace(path, json.dumps(about, indent=1))
-
-
-def _replace(path: Path, text: str) -> None:
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
+        write_whole(path, json.dumps(about, indent=1))
 
 
 def _counts(lines: Sequence[Record]) -> tuple[int, int]:

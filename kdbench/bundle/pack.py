@@ -1,12 +1,9 @@
 """`kdbench bundle`: models, inputs, expected outputs and the measuring program in one file, always the same bytes."""
 
-import contextlib
 import hashlib
 import io
 import json
-import os
 import tempfile
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +17,14 @@ from kdbench.bundle.rows import File, choose_target, chosen_files, groups
 from kdbench.bundle.sample import Sample, kept_sample
 from kdbench.errors import MeasureError, StoreError
 from kdbench.evidence import Results, read_results
+from kdbench.files import write_archive
 from kdbench.measure import client, jobs
 from kdbench.measure.device.bundle_file import FOLDER, MANIFEST, SCHEMA
 from kdbench.measure.device.run import STARTS
 from kdbench.results.folder import Predictions
 from kdbench.results.records import Accuracy, Latency
 from kdbench.results.task_json import read_task
+from kdbench.results.trust import NOTHING, Confirmed
 from kdbench.stages.evaluate import PREDICTION_BATCH
 from kdbench.stages.measure import rule as timing_rule
 from kdbench.stats import median_of_process_medians
@@ -87,8 +86,8 @@ class Bundled:
     notes: tuple[str, ...]
 
 
-def bundle(folder: Path, out: Path, asked: Asked | None = None) -> Bundled:
-    """Write `out` from a results folder alone.
+def bundle(folder: Path, out: Path, asked: Asked | None = None, confirmed: Confirmed = NOTHING) -> Bundled:
+    """Write `out` from a results folder alone; `confirmed` is what the user says of how its targets are measured.
 
     Raises UnknownName for cases, seeds and targets that it lacks, StoreError where its files are not as recorded or
     answer otherwise here, MeasureError where they do not run.
@@ -96,6 +95,7 @@ def bundle(folder: Path, out: Path, asked: Asked | None = None) -> Bundled:
     asked = asked or Asked()
     results, task = read_results(folder), read_task(folder)
     target = choose_target(results, asked.target)
+    session = confirmed.session(target, results.plan.measure.get(target, {}), str(folder)) or PLAIN
     files = chosen_files(results, target, asked.cases, asked.seeds)
     sample = kept_sample(results, task).part(asked.examples)
     inputs = _npz(sample.inputs)
@@ -107,7 +107,7 @@ def bundle(folder: Path, out: Path, asked: Asked | None = None) -> Bundled:
         )
     carried = {file.digest: file.path.read_bytes() for file in files}
     carried |= {_sha256(data): data for data in (inputs, *map(_npy, expected.values()))}
-    said = _manifest(results, target, files, sample, expected, asked.batch_sizes)
+    said = _manifest(results, target, files, sample, expected, asked.batch_sizes, session)
     said["files"] = {digest: len(data) for digest, data in sorted(carried.items())}
     said["sample"]["inputs"] = _sha256(inputs)
     manifest = json.dumps(said, indent=1, sort_keys=True, allow_nan=False).encode()
@@ -193,6 +193,7 @@ def _manifest(
     sample: Sample,
     expected: dict[str, NDArray[np.float32]],
     batch_sizes: Sequence[int],
+    session: Json,
 ) -> Json:
     """Everything but `files` and the digest of the inputs."""
     entry = results.plan.measure.get(target, {})
@@ -215,7 +216,7 @@ def _manifest(
             "targets": sample.targets.tolist(),
             "batch_size": PREDICTION_BATCH,
         },
-        "session": entry.get("session") or PLAIN,
+        "session": session,
         "measure": {
             "batch_sizes": sizes,
             "processes": processes,
@@ -249,16 +250,9 @@ def _write(out: Path, manifest: bytes, carried: dict[str, bytes]) -> None:
     """The archive: everything stored, sorted and dated 1980, so that equal content is equal bytes."""
     members = {**client.sources(), MANIFEST: manifest, **{FOLDER + name: data for name, data in carried.items()}}
     members["__main__.py"] = START.replace("{digest}", _sha256(manifest)).encode()
-    unfinished = out.with_name(f"{out.name}.{os.getpid()}")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(unfinished, "w") as archive:
-            for name in sorted(members):
-                archive.writestr(zipfile.ZipInfo(name), members[name])
-        os.replace(unfinished, out)
+        write_archive(out, members)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
         raise StoreError(f"cannot write '{out}' ({error.strerror}); name another file with -o.") from None
 
 

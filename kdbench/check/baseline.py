@@ -1,11 +1,8 @@
 """A results folder as one file that a later check is held against: written, read again, unpacked. Measures nothing."""
 
-import hashlib
 import json
 import shutil
 import tempfile
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +11,8 @@ from typing import Any
 
 from kdbench import __version__
 from kdbench.check.sides import Side
-from kdbench.errors import StoreError
+from kdbench.errors import StoreError, Unreadable
+from kdbench.files import Archive, sha256_of, within, write_archive
 from kdbench.results.folder import Results, read_results
 from kdbench.results.records import Accuracy, Size
 from kdbench.results.task_json import TASK_FILE, read_task
@@ -25,7 +23,6 @@ MOST_MANIFEST_BYTES = 16 * 2**20
 MOST_BYTES = 16 * 2**30
 """Of everything in a file, unpacked."""
 ALWAYS = ("records.jsonl", "plan.json", TASK_FILE, "suite.yaml")
-CHUNK = 2**20
 
 
 @dataclass(frozen=True)
@@ -63,14 +60,8 @@ def save(folder: Path, path: Path, allow_failed: bool = False) -> Saved:
         )
     files = _files(results)
     manifest = _manifest(results, files)
-    unfinished = path.with_name(f"{path.name}.unfinished")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(unfinished, "w") as archive:
-            archive.writestr(_member(MANIFEST), json.dumps(manifest, indent=1))
-            for name in sorted(files):
-                archive.writestr(_member(name), files[name].read_bytes())
-        unfinished.replace(path)
+        write_archive(path, {MANIFEST: json.dumps(manifest, indent=1).encode(), **files}, compressed=True)
     except OSError as error:
         raise StoreError(f"cannot write '{path}' ({error.strerror}); give another file with -o.") from None
     return _saved(path, manifest)
@@ -104,20 +95,10 @@ def _manifest(results: Results, files: dict[str, Path]) -> dict[str, Any]:
         "seeds": list(results.plan.seeds),
         "targets": list(results.targets),
         "dates": list(results.dates) if results.dates else None,
-        "files": {name: _entry(files[name]) for name in sorted(files)},
+        "files": {
+            name: {"sha256": sha256_of(path), "bytes": path.stat().st_size} for name, path in sorted(files.items())
+        },
     }
-
-
-def _entry(path: Path) -> dict[str, Any]:
-    data = path.read_bytes()
-    return {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-
-
-def _member(name: str) -> zipfile.ZipInfo:
-    member = zipfile.ZipInfo(name)  # its default date is a constant, 1980
-    member.compress_type = zipfile.ZIP_DEFLATED
-    member.external_attr = 0o644 << 16
-    return member
 
 
 def read_saved(path: Path) -> Saved:
@@ -150,66 +131,48 @@ def _unpack(path: Path, folder: Path) -> None:
                 "baseline of fewer cases."
             )
         for name, entry in saved.files.items():
-            place = folder / name
-            place.parent.mkdir(parents=True, exist_ok=True)
-            _copy(path, archive, name, entry, place)
-
-
-def _copy(path: Path, archive: zipfile.ZipFile, name: str, entry: dict[str, Any], place: Path) -> None:
-    """One member, no more bytes of it than it says, whose SHA-256 is what the manifest says."""
-    digest, left = hashlib.sha256(), int(entry["bytes"])
-    with archive.open(name) as source, open(place, "xb") as target:
-        while chunk := source.read(min(CHUNK, left + 1)):
-            left -= len(chunk)
-            if left < 0:
-                break
-            digest.update(chunk)
-            target.write(chunk)
-    if left != 0 or digest.hexdigest() != entry["sha256"]:
-        raise _damaged(path, f"'{name}' is not what its manifest says")
+            archive.copy(name, within(folder, name), entry["bytes"], entry["sha256"])
 
 
 @contextmanager
-def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
+def _archive(path: Path) -> Iterator[Archive]:
     """The open file; whatever is wrong with it becomes a sentence."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            yield archive
-    except FileNotFoundError:
-        raise StoreError(f"there is no '{path}'; give a results folder or a file of `kdbench baseline save`.") from None
-    except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        archive = Archive(path)
+    except Unreadable as error:
         raise StoreError(
-            f"'{path}' is no baseline ({reason}); give a results folder or a file of `kdbench baseline save`."
+            f"'{path}' is no baseline ({error}); give a results folder or a file of `kdbench baseline save`."
         ) from None
+    with archive:
+        try:
+            yield archive
+        except Unreadable as error:
+            raise _damaged(path, str(error)) from None
 
 
-def _checked(path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
-    """The manifest. Raises StoreError where it and the file's members are not what `save` writes."""
-    members = {member.filename: member for member in archive.infolist()}
-    if MANIFEST not in members or members[MANIFEST].file_size > MOST_MANIFEST_BYTES:
-        raise _damaged(path, "it has no manifest")
-    with archive.open(MANIFEST) as source:
-        manifest = json.loads(source.read(MOST_MANIFEST_BYTES + 1))
+def _checked(path: Path, archive: Archive) -> dict[str, Any]:
+    """The manifest. Raises StoreError or Unreadable where it and the file's members are not what `save` writes."""
+    manifest = _json(archive.read(MANIFEST, MOST_MANIFEST_BYTES))
     if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
-        raise _damaged(path, "its manifest lists no files")
+        raise Unreadable("its manifest lists no files")
     if manifest.get("format") != FORMAT:
         raise StoreError(
             f"'{path}' is a baseline of format {manifest.get('format')!r}, and this kdbench reads format {FORMAT}; "
             "save it again."
         )
-    if set(members) != {MANIFEST, *manifest["files"]} or len(members) != len(archive.infolist()):
-        raise _damaged(path, "it does not hold the files that its manifest lists")
+    if archive.names != {MANIFEST, *manifest["files"]}:
+        raise Unreadable("it does not hold the files that its manifest lists")
     for name, entry in manifest["files"].items():
-        if not _is_plain(name) or not _is_entry(entry):
-            raise _damaged(path, f"'{name}' is no file of a results folder")
+        if not _is_entry(entry):
+            raise Unreadable(f"its manifest does not say how large '{name}' is")
     return manifest
 
 
-def _is_plain(name: str) -> bool:
-    """Whether a path stays within the folder, on every system."""
-    parts = name.split("/")
-    return bool(name) and not set(name) & set("\\:\0") and not {"", ".", ".."} & set(parts)
+def _json(data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise Unreadable(f"its manifest is not JSON: {error}") from None
 
 
 def _is_entry(entry: Any) -> bool:

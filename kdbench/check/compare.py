@@ -18,9 +18,10 @@ from kdbench.check.latency import Timing, latency_rows, to_time
 from kdbench.check.sides import File, Place, Scope, Side, verdict_of
 from kdbench.check.size import size_rows
 from kdbench.check.verdicts import Checked, Row
-from kdbench.errors import MeasureError, StoreError
+from kdbench.errors import MeasureError, StoreError, UnknownName, nearest
 from kdbench.results.folder import Results, read_results
 from kdbench.results.task_json import read_task
+from kdbench.results.trust import NOTHING, Confirmed
 from kdbench.suite.tolerances import SuiteTolerances
 from kdbench.timing import probe
 from kdbench.timing.duel import USUAL, Effort, Progress
@@ -35,9 +36,11 @@ def check(
     progress: Progress | None = None,
     rule: Rule = DEFAULT,
     effort: Effort = USUAL,
+    confirmed: Confirmed = NOTHING,
 ) -> Checked:
     """A results folder against another or a saved baseline, both timed again now, side by side.
 
+    confirmed: what the user says of how targets are measured; what only the folder says runs no program of its choice.
     Raises StoreError, RecordError or UnknownName where there is nothing to begin with.
     """
     began, say = time.perf_counter_ns(), progress or (lambda words: None)
@@ -45,7 +48,7 @@ def check(
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kdbench-check-")))
         ours = Side(read_results(new), str(new))
         theirs = Side(read_results(stack.enter_context(opened(reference))), str(reference))
-        work = _Work(Scope(ours, theirs, tuple(cases), tuple(targets)), scratch, say, rule, effort)
+        work = _Work(Scope(ours, theirs, tuple(cases), tuple(targets)), scratch, say, rule, effort, confirmed)
         rows = tuple(work.rows())
         return Checked(
             suite=ours.results.plan.suite,
@@ -78,11 +81,16 @@ class _Work:
     say: Progress
     rule: Rule
     effort: Effort
+    confirmed: Confirmed
 
     def __post_init__(self) -> None:
         new = self.scope.new
         self.tolerances = tolerances_of(new.results, new.name)
-        self.measured = new.results.plan.measure
+        said = {target: entry for target, entry in new.results.plan.measure.items() if self.scope.wants_target(target)}
+        for target in self.confirmed.pythons:
+            if target not in said:
+                raise UnknownName(f"--python: {new.name} measures no target '{target}'. {nearest(target, said)}")
+        self.measured = {target: self.confirmed.entry(target, entry, new.name) for target, entry in said.items()}
         self.sample = self._sample()
         self.environments: dict[str, dict[str, Any]] = {}
         self.dead: dict[str, str] = {}

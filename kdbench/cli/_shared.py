@@ -1,5 +1,6 @@
 """What several verbs share: a suite's plan, the store, the report. Imports what it needs when it is called."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,6 +8,7 @@ import click
 
 if TYPE_CHECKING:
     from kdbench.plan.plan import Plan
+    from kdbench.results.trust import Confirmed
     from kdbench.stages.store import Store
     from kdbench.suite.cases import Suite
 
@@ -18,6 +20,20 @@ store_option = click.option(
     help="Folder of finished stages, shared by all suites.  [default: in the user's cache folder]",
 )
 case_option = click.option("--case", "cases", multiple=True, metavar="GLOB", help="Only these cases; repeatable.")
+suite_option = click.option(
+    "--suite",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="SUITE.yaml",
+    help="Your suite: measure as its `measure` says, interpreters, plug-ins and options included; a results folder "
+    "alone may not choose what runs here.",
+)
+python_option = click.option(
+    "--python",
+    "pythons",
+    multiple=True,
+    metavar="TARGET=PATH",
+    help="The interpreter that measures a target; repeatable.",
+)
 seed_option = click.option("--seed", "seeds", multiple=True, metavar="GLOB", help="Only these seeds; repeatable.")
 
 
@@ -45,6 +61,23 @@ def _check_interpreters(suite: "Suite") -> None:
             probe.runtime(entry.python, entry.provider)
         except MeasureError as error:
             raise suite.fail(("measure", index, *(["python"] if entry.python else [])), str(error)) from None
+
+
+def confirmed(suite: Path | None, pythons: Sequence[str] = ()) -> "Confirmed":
+    """What the user says of targets: by a suite, and by TARGET=PATH of interpreters."""
+    from kdbench.results.trust import Confirmed
+    from kdbench.suite.reader import load
+    from kdbench.suite.targets import targets_of
+
+    targets = targets_of(load(suite).measure) if suite else []
+    pairs = [text.partition("=") for text in pythons]
+    for target, _, path in pairs:
+        if not target or not path:
+            raise click.BadParameter("expected TARGET=PATH.", param_hint="--python")
+    return Confirmed(
+        {target.id: {"session": target.session, "python": target.entry.python} for target in targets},
+        {target: path for target, _, path in pairs},
+    )
 
 
 def open_store(path: Path | None) -> "Store":

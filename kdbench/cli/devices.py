@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from kdbench.cli._shared import case_option, report, seed_option
+from kdbench.cli._shared import case_option, confirmed, report, seed_option, suite_option
 
 
 @click.command("bundle")
@@ -17,6 +17,7 @@ from kdbench.cli._shared import case_option, report, seed_option
 @click.option(
     "--target", metavar="ID", help="Whose files, where targets have files of their own.  [default: the first]"
 )
+@suite_option
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="FILE")
 def bundle_command(
     results: Path,
@@ -25,6 +26,7 @@ def bundle_command(
     batch_sizes: tuple[int, ...],
     examples: int | None,
     target: str | None,
+    suite: Path | None,
     output: Path,
 ) -> None:
     """Pack models, inputs, expected outputs and the measuring program into one file for another device.
@@ -36,7 +38,7 @@ def bundle_command(
     from kdbench import units
     from kdbench.bundle import Asked, bundle
 
-    made = bundle(results, output, Asked(cases, seeds, batch_sizes, target, examples))
+    made = bundle(results, output, Asked(cases, seeds, batch_sizes, target, examples), confirmed(suite))
     for note in made.notes:
         click.echo(note, err=True)
     click.echo(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kdbench.cli._shared import case_option
+from kdbench.cli._shared import case_option, confirmed, python_option, suite_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,13 +20,16 @@ if TYPE_CHECKING:
               help="A results folder, or a file of `kdbench baseline save`.")  # fmt: skip
 @click.option("--target", "targets", multiple=True, metavar="ID", help="Only this device; repeatable.")
 @case_option
+@suite_option
+@python_option
 @click.option("--format", "form", default="text", show_default=True, metavar="FORM",
               help="What is printed: text, markdown, junit, json or pytest-benchmark.")  # fmt: skip
 @click.option("-o", "--output", "outputs", multiple=True, metavar="FORM=FILE",
               help="Also write this form to a file: junit=check.xml; repeatable.")  # fmt: skip
 def check_command(
-    new: Path, reference: Path, targets: tuple[str, ...], cases: tuple[str, ...], form: str, outputs: tuple[str, ...]
-) -> None:
+    new: Path, reference: Path, targets: tuple[str, ...], cases: tuple[str, ...], suite: Path | None,
+    pythons: tuple[str, ...], form: str, outputs: tuple[str, ...],
+) -> None:  # fmt: skip
     """Check the results folder NEW against REF: accuracy, size, and latency, timed again now, side by side.
 
     How much worse a case may be stands in the suite of NEW, under `check`. Exit codes: 0 no regression,
@@ -44,7 +47,7 @@ def check_command(
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--output") from None
     with _progress(Console(stderr=True)) as say:
-        checked = check(new, reference, targets, cases, say)
+        checked = check(new, reference, targets, cases, say, confirmed=confirmed(suite, pythons))
     console = Console()
     click.echo(written(checked, form, console if console.is_terminal else None))
     for file_form, path in files:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from kdbench.cli._shared import report
+from kdbench.cli._shared import confirmed, report, suite_option
 
 
 @click.command()
@@ -88,9 +88,12 @@ def choose_command(
 @click.argument("case")
 @click.option("--seed", type=int, help="Which training of it.  [default: the best on validation]")
 @click.option("--target", metavar="ID", help="For which target, where each has a file of its own.")
+@suite_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Empty or new folder to write.")
-def get_command(results: Path, case: str, seed: int | None, target: str | None, output: Path) -> None:
+def get_command(
+    results: Path, case: str, seed: int | None, target: str | None, suite: Path | None, output: Path
+) -> None:
     """Hand over a case's ONNX file with its manifest and a program that runs it."""
     from kdbench.handover.get import get, handed_text
 
-    click.echo(handed_text(get(results, case, output, seed, target)))
+    click.echo(handed_text(get(results, case, output, seed, target, confirmed(suite))))

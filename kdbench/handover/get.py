@@ -10,10 +10,11 @@ from typing import Any
 from kdbench import units
 from kdbench.errors import StoreError
 from kdbench.evidence import Results, read_results
-from kdbench.files import sha256_of
+from kdbench.files import sha256_of, whole_folder
 from kdbench.handover.chosen import choose_file
 from kdbench.handover.manifest import INPUTS_FILE, MANIFEST_FILE, MODEL_FILE, PREDICT_FILE, manifest
 from kdbench.results.task_json import KeptTask, read_task
+from kdbench.results.trust import NOTHING, Confirmed
 
 
 @dataclass(frozen=True)
@@ -24,15 +25,23 @@ class Handed:
     manifest: dict[str, Any]
 
 
-def get(folder: Path, case: str, out: Path, seed: int | None = None, target: str | None = None) -> Handed:
+def get(
+    folder: Path,
+    case: str,
+    out: Path,
+    seed: int | None = None,
+    target: str | None = None,
+    confirmed: Confirmed = NOTHING,
+) -> Handed:
     """Write `out` from a results folder alone: the model, its manifest, predict.py; inputs.npz unless data is images.
 
+    confirmed: what the user says of how targets are measured, whose options predict.py gives to the provider.
     Raises UnknownName for a case or target that there is none of, StoreError where the file is not there as recorded,
     more than one would fit, or `out` is not empty.
     """
     results, task = read_results(folder), read_task(folder)
     chosen = choose_file(results, case, seed, target)
-    said = manifest(results, task, chosen)
+    said = manifest(results, task, chosen, confirmed)
     inputs = _test_inputs(results, task)
     if inputs is not None:
         said["test_inputs"] = {"file": INPUTS_FILE, "sha256": sha256_of(inputs)}
@@ -69,13 +78,15 @@ def _test_inputs(results: Results, task: KeptTask) -> Path | None:
 
 def _write(out: Path, said: dict[str, Any], model: Path, inputs: Path | None) -> None:
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        if any(out.iterdir()):
-            raise StoreError(f"'{out}' is not empty; name another folder with -o.")
-        shutil.copyfile(model, out / MODEL_FILE)
-        if inputs is not None:
-            shutil.copyfile(inputs, out / INPUTS_FILE)
-        (out / PREDICT_FILE).write_bytes(resources.files("kdbench.handover").joinpath("predict.py").read_bytes())
-        (out / MANIFEST_FILE).write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        with whole_folder(out) as scratch:
+            shutil.copyfile(model, scratch / MODEL_FILE)
+            if inputs is not None:
+                shutil.copyfile(inputs, scratch / INPUTS_FILE)
+            program = resources.files("kdbench.handover").joinpath("predict.py").read_bytes()
+            (scratch / PREDICT_FILE).write_bytes(program)
+            text = json.dumps(said, indent=1, ensure_ascii=False) + "\n"
+            (scratch / MANIFEST_FILE).write_text(text, encoding="utf-8")
+    except FileExistsError:
+        raise StoreError(f"'{out}' is not empty; name another folder with -o.") from None
     except OSError as error:
         raise StoreError(f"cannot write '{out}' ({error.strerror}); name another folder with -o.") from None

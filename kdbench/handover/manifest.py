@@ -12,6 +12,7 @@ from kdbench.measure.providers import PROVIDERS
 from kdbench.measure.session_spec import GRAPH_OPTIMIZATIONS, SessionSpec
 from kdbench.results.records import Accuracy, Environment, Latency, Memory
 from kdbench.results.task_json import KeptTask
+from kdbench.results.trust import Confirmed
 
 SCHEMA = 1
 MODEL_FILE, MANIFEST_FILE, PREDICT_FILE, INPUTS_FILE = "model.onnx", "manifest.json", "predict.py", "inputs.npz"
@@ -26,7 +27,7 @@ IMAGE_RULE = (
 Json = dict[str, Any]
 
 
-def manifest(results: Results, task: KeptTask, chosen: Chosen) -> Json:
+def manifest(results: Results, task: KeptTask, chosen: Chosen, confirmed: Confirmed) -> Json:
     """Everything there is to say, as JSON data; what is not known is left out.
 
     Raises StoreError where the records have no test accuracy of the file.
@@ -45,7 +46,7 @@ def manifest(results: Results, task: KeptTask, chosen: Chosen) -> Json:
         "preprocessing": {"formula": FORMULA, **task.description.preprocessing.model_dump(mode="json")},
         "image": {"rule": IMAGE_RULE, **task.image_form.model_dump(mode="json")} if task.image_form else None,
         "class_names": task.description.class_names,
-        "run": _run(results, chosen.targets[0]),
+        "run": _run(results, chosen.targets[0], confirmed),
         "measured": [_measured(results, chosen, target) for target in chosen.targets],
         "data": _data(task),
         "lineage": chosen.size.lineage,
@@ -85,11 +86,11 @@ def _value(value: Any) -> Json:
     return {"name": value.name, "shape": shape, "type": dtype.name}
 
 
-def _run(results: Results, target: str) -> Json:
+def _run(results: Results, target: str, confirmed: Confirmed) -> Json:
     """How the file was run when its accuracy was taken; batches count, for dynamic quantization looks at them whole."""
     from kdbench.stages.evaluate import PREDICTION_BATCH
 
-    session = _session(results, target)
+    session = _session(results, target, confirmed)
     return {
         "batch_size": PREDICTION_BATCH,
         "provider": session.provider_asked,
@@ -99,10 +100,10 @@ def _run(results: Results, target: str) -> Json:
     }
 
 
-def _session(results: Results, target: str) -> SessionSpec:
+def _session(results: Results, target: str, confirmed: Confirmed) -> SessionSpec:
     """The session of a target as the run noted it; of an older run from any timing on it, plain where there is none."""
-    asked = results.plan.measure.get(target, {}).get("session")
-    if asked is not None:
+    asked = confirmed.session(target, results.plan.measure.get(target, {}), str(results.folder))
+    if asked:
         return SessionSpec(**asked)
     timed = next((record for record in results.of(Latency) if record.target == target), None)
     if timed is None:

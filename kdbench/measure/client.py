@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import tempfile
-import zipfile
 from pathlib import Path
 from typing import Any
 
 from kdbench.errors import MeasureError
+from kdbench.files import write_archive
 from kdbench.measure.providers import TORCH, runtime_of
 
 ENTRY = "import sys\n\nfrom kdbench.measure.__main__ import main\n\nsys.exit(main(sys.argv[1:]))\n"
@@ -25,12 +24,7 @@ def pack(path: Path, provider: str = "cpu") -> Path:
     Always the same bytes.
     """
     texts = {**sources(provider), "__main__.py": ENTRY.encode()}
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}")
-    with zipfile.ZipFile(unfinished, "w") as archive:
-        for name in sorted(texts):
-            archive.writestr(zipfile.ZipInfo(name), texts[name])  # ZipInfo's default date is a constant, 1980
-    os.replace(unfinished, path)
-    return path
+    return write_archive(path, texts)
 
 
 def sources(provider: str = "cpu") -> dict[str, bytes]:
@@ -38,7 +32,7 @@ def sources(provider: str = "cpu") -> dict[str, bytes]:
     package = Path(__file__).resolve().parent.parent
     torchs = package / "measure" / "runtimes" / "torch.py"
     program = [path for path in (package / "measure").rglob("*.py") if path != torchs or runtime_of(provider) == TORCH]
-    paths = [package / "__init__.py", package / "errors.py", *program]
+    paths = [*(package / name for name in ("__init__.py", "errors.py", "files.py")), *program]
     return {path.relative_to(package.parent).as_posix(): path.read_bytes() for path in paths}
 
 

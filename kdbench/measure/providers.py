@@ -5,6 +5,7 @@ Option names are those of onnxruntime's pages (onnxruntime.ai/docs/execution-pro
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,8 @@ FOLDER = "{folder}"
 """Stands for the engine cache's folder in an option's value."""
 THREADS = "{threads}"
 """Stands for a session's thread count."""
+PROVIDER_NAME = re.compile(r"[a-zA-Z]\w{0,39}", re.ASCII)
+"""What a provider may be called, a plug-in's too: the name becomes part of targets and of paths."""
 UNPINNED = "default"
 """The precision of a plug-in that this table does not know: whatever it computes in when nothing is said."""
 TF32_OFF: Options = {"NVIDIA_TF32_OVERRIDE": "0"}
@@ -182,6 +185,9 @@ def refusals(asked: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     `asked` holds fields of a session under their names; those it lacks are not judged.
     """
     name = asked["provider"]
+    if not PROVIDER_NAME.fullmatch(name):
+        yield "provider", f"{name!r} is no name of a provider: up to 40 letters, digits and _, starting with a letter."
+        return
     if name not in TABLE and not asked.get("plugin"):
         yield "provider", f"there is no provider '{name}'. {nearest(name, TABLE)}"
         return

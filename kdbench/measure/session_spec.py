@@ -17,6 +17,11 @@ GRAPH_OPTIMIZATIONS = {
     "all": "ORT_ENABLE_ALL",
 }
 
+HARMLESS = frozenset(
+    ("provider", "threads_intra", "threads_inter", "graph_optimization", "precision", "search", "graphs")
+)
+"""Fields of a session that choose among what kdbench's own table of providers has. All others name files or libraries
+to load, or can: whoever did not write them must confirm them."""
 
 UNKNOWN = Provider("", precisions={}, takes_subgraphs=True, is_asynchronous=True)
 """What must be assumed of a provider that only a plug-in knows."""

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kdbench.errors import StoreError
+from kdbench.files import slug
 from kdbench.measure.device.command import RESERVED
 from kdbench.results import records
 from kdbench.results.records import Environment, Latency, Record, Size
@@ -39,7 +40,7 @@ class DeviceRun(BaseModel):
     @property
     def stem(self) -> str:
         """How its files in devices/ are called."""
-        return f"{self.target}-{self.bundle[:8]}"
+        return slug(f"{self.target}-{self.bundle[:8]}")
 
     @property
     def key(self) -> str:

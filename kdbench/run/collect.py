@@ -1,8 +1,6 @@
 """From finished stages to a results folder: labelled records, the files they name, what was asked. Runs nothing."""
 
 import json
-import os
-import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -11,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kdbench.errors import StoreError
+from kdbench.files import slug, write_whole
 from kdbench.measure import energy
 from kdbench.plan.plan import Label, Plan
 from kdbench.results import records
@@ -20,7 +19,6 @@ from kdbench.results.task_json import TASK_FILE
 from kdbench.run.kept_data import kept_task, write_sample, write_test_inputs
 from kdbench.run.plan_json import about
 from kdbench.stages.names import DESCRIPTION, ONNX_FILE, PREDICTIONS, RECORDS, STAGE
-from kdbench.stages.spec import digest
 from kdbench.stages.store import Store
 
 RECORDS_FILE = "records.jsonl"
@@ -60,14 +58,14 @@ class Results:
         """plan.json: the labels of this run, for whoever reads the records later."""
         with _writing(self.folder):
             said = with_devices(about(self.plan, command, list(warnings)), device_runs(self.folder))
-            _replace(self.folder / "plan.json", json.dumps(said, indent=1))
+            write_whole(self.folder / "plan.json", json.dumps(said, indent=1))
 
     def begin(self) -> None:
         """Records of everything the store has already, in place of what the folder said before."""
         with _writing(self.folder):
             shutil.rmtree(self.folder / "logs", ignore_errors=True)
             (self.folder / TASK_FILE).unlink(missing_ok=True)
-            _replace(self.folder / RECORDS_FILE, "")
+            write_whole(self.folder / RECORDS_FILE, "")
             records.append(self.folder / RECORDS_FILE, self._environments())
         self.add(label for label in self.plan.labels if self.store.has(label.key))
         self._add_skipped()
@@ -203,16 +201,13 @@ class Results:
             for path, write in written.items():
                 if path is not None:
                     self._place(Path(path), partial(write, decoded, kept.description))
-            _replace(self.folder / TASK_FILE, kept.model_dump_json(indent=1, exclude_none=True))
+            write_whole(self.folder / TASK_FILE, kept.model_dump_json(indent=1, exclude_none=True))
 
     def _place(self, path: Path, write: Callable[[Path], object]) -> None:
         """Write a file of the folder, whole or not at all; one that is there already stays."""
         place = self.folder / path
         if not place.exists():
-            place.parent.mkdir(parents=True, exist_ok=True)
-            unfinished = place.with_suffix(f".{os.getpid()}")
-            write(unfinished)
-            unfinished.replace(place)
+            write_whole(place, write)
 
     def _labels(self, label: Label) -> dict[str, Any]:
         case = self.plan.cases.get(label.case)
@@ -234,18 +229,6 @@ class Results:
             yield Environment(
                 suite=self.plan.suite.name, key=name, fingerprint=name, facts=found["facts"], also=found["also"]
             )
-
-
-def slug(name: str) -> str:
-    """A case's name as a path: itself where it is plain, else with a digest, so that no two share one."""
-    plain = re.sub(r"[^\w.+-]+", "-", name)
-    return plain if plain == name and name not in (".", "..") else f"{plain}-{digest(name)[:6]}"
-
-
-def _replace(path: Path, text: str) -> None:
-    unfinished = path.with_suffix(f".{os.getpid()}")
-    unfinished.write_text(text)
-    unfinished.replace(path)
 
 
 class _writing:

@@ -21,7 +21,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from kdbench.errors import DamagedStage, StoreError
-from kdbench.files import sha256_of
+from kdbench.files import sha256_of, write_whole
 
 MANIFEST = "manifest.json"
 
@@ -129,9 +129,7 @@ class Store:
         with self.claim(key):
             number = self.repeat(key) + 1
             place = self.root / "repeats" / f"{key}.txt"
-            unfinished = place.with_suffix(f".{os.getpid()}")
-            unfinished.write_text(str(number))
-            unfinished.replace(place)
+            write_whole(place, str(number))
         return number
 
     def read_json(self, key: str, name: str) -> Any:

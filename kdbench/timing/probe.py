@@ -17,6 +17,7 @@ import platformdirs
 
 import kdbench
 from kdbench.errors import MeasureError
+from kdbench.files import write_whole
 from kdbench.measure import client
 from kdbench.measure.jobs import SCHEMA
 from kdbench.measure.providers import ONNXRUNTIME, TORCH, runtime_of
@@ -168,10 +169,7 @@ def _cached(question: str, python: str | None, ask: Any) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(path.read_text())
     except (OSError, ValueError):
         found = ask()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}")
-        partial.write_text(json.dumps(found))
-        partial.replace(path)
+        write_whole(path, json.dumps(found))
     return found
 
 

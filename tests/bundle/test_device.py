@@ -197,10 +197,10 @@ def _lose_file(members: dict[str, bytes]) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (_flip_model, "a file in it is damaged"),
+        (_flip_model, "was changed after it was made"),
         (_edit_manifest, "its manifest was changed after it was made"),
-        (_edit_program, "kdbench/measure/clock.py was changed after it was made"),
-        (_lose_file, "is no bundle: it lacks files/"),
+        (_edit_program, "'kdbench/measure/clock.py' was changed after it was made"),
+        (_lose_file, "it lacks 'files/"),
     ],
 )
 def test_a_bundle_that_was_changed_does_not_run(bundled: Path, tmp_path: Path, change: Any, sentence: str) -> None:
@@ -294,10 +294,23 @@ def test_the_program_of_a_bundle_that_is_read_as_data_is_not_run(bundled: Path, 
 
 
 def test_a_member_that_unpacks_to_more_than_it_is_is_refused(bundled: Path, tmp_path: Path) -> None:
-    packed = repacked(bundled, tmp_path / "packed.pyz", lambda members: None, zipfile.ZIP_DEFLATED)
-    done = run_bundle(packed, "--out", tmp_path / "r.jsonl")
+    def swell(members: dict[str, bytes]) -> None:
+        members[next(name for name in members if name.startswith("files/"))] = bytes(2**24)
+
+    done = run_as_data(
+        repacked(bundled, tmp_path / "b.pyz", swell, zipfile.ZIP_DEFLATED), "--out", tmp_path / "r.jsonl"
+    )
     assert done.code == 2
-    assert "manifest.json is not stored as a bundle stores it." in done.said
+    assert "is larger than" in done.said
+
+
+def test_a_bundle_that_is_read_as_data_loads_no_library_that_it_names(bundled: Path, tmp_path: Path) -> None:
+    def name(said: dict[str, Any]) -> None:
+        said["session"].update(provider="qnn", options={"backend_path": str(tmp_path / "evil.so")})
+
+    done = run_as_data(with_manifest(bundled, tmp_path / "b.pyz", name), "--out", tmp_path / "r.jsonl")
+    assert done.code == 2
+    assert "which can load code" in done.said
 
 
 def test_a_file_that_is_no_archive_is_no_bundle(tmp_path: Path) -> None:

@@ -220,6 +220,13 @@ def _facts(lines: list[dict[str, Any]], **changed: Any) -> None:
         (lambda lines: lines[0].update(bundle="../../x"), ":1, bundle: this record is damaged"),
         (lambda lines: lines[0].update(created_utc="<script>"), ":1, created_utc: this record is damaged"),
         (lambda lines: lines[0]["session"].update(provider="evil"), "there is no provider 'evil'"),
+        (
+            lambda lines: lines[0].update(
+                session={"provider": "/../../../../pwned/x", "plugin": "p", "precision": "default"},
+                target="board-/../../../../pwned/x-1t-default",
+            ),
+            "is no name of a provider",
+        ),
         (lambda lines: lines[0]["session"].update(evil="x"), "a job has no field 'evil'"),
         (lambda lines: lines[0].pop("facts"), ":1, facts: this record is damaged"),
         (lambda lines: lines[0].update(kind="step"), "no record of a device begins here"),

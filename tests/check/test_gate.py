@@ -16,6 +16,7 @@ from kdbench.cli import cli
 from kdbench.errors import StoreError, UnknownName
 from kdbench.files import sha256_of
 from kdbench.results.records import Training
+from kdbench.results.trust import Confirmed
 from kdbench.timing.duel import Effort
 from kdbench.timing.verdict_rule import Rule
 
@@ -26,7 +27,9 @@ OTHER = Net(note="another file of the same network")
 
 
 def checked(new: Path, reference: Path, targets: Sequence[str] = (), cases: Sequence[str] = ()) -> Checked:
-    return check(new, reference, targets, cases, rule=SHORT, effort=QUICK)
+    entry = json.loads((new / "plan.json").read_text()).get("measure", {}).get(TARGET, {})
+    said = Confirmed(pythons={TARGET: entry["python"]} if entry.get("python") else {})
+    return check(new, reference, targets, cases, rule=SHORT, effort=QUICK, confirmed=said)
 
 
 def verdicts(found: Checked, case: str) -> dict[str, Verdict]:

@@ -201,7 +201,7 @@ def test_a_results_folder_needs_a_case_and_only_it_has_cases(tmp_path: Path) -> 
 
 def test_a_target_has_its_session_already() -> None:
     found = run("--target", "local-cpu-1t-fp32", "--threads", "2")
-    assert (found.exit_code, "leave --provider, --threads and --python out" in found.stderr) == (2, True)
+    assert (found.exit_code, "leave --provider and --threads out" in found.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(("sound", "code"), [(1.03, 0), (1.1, 4), (None, 4)])

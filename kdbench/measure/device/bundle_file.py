@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kdbench.errors import MeasureError
+from kdbench.errors import MeasureError, Unreadable
+from kdbench.files import Archive
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -82,9 +81,9 @@ class Bundle:
         """`digest`: what the manifest's must be, where that is known."""
         self.path = path
         try:
-            self._archive = zipfile.ZipFile(path)
-        except (OSError, zipfile.BadZipFile) as error:
-            raise MeasureError(f"{path} is no bundle ({_reason(error)}).") from None
+            self._archive = Archive(Path(path))
+        except Unreadable as error:
+            raise MeasureError(f"{path} is no bundle ({error}).") from None
         data = self._read(MANIFEST, MOST_MANIFEST_BYTES)
         found = hashlib.sha256(data).hexdigest()
         if digest is not None and found != digest:
@@ -94,28 +93,18 @@ class Bundle:
     def verify_program(self) -> None:
         """Raises MeasureError where a file of the measuring program is not what the manifest says."""
         for name, digest in self.manifest.program.items():
-            if hashlib.sha256(self._read(name, MOST_MANIFEST_BYTES)).hexdigest() != digest:
-                raise MeasureError(f"{self.path}: {name} was changed after it was made; copy the bundle again.")
+            self._read(name, MOST_MANIFEST_BYTES, digest)
 
     def put(self, digest: str, path: Path) -> Path:
         """Write one file of the bundle to `path`, once its SHA-256 is its name."""
-        data = self._read(FOLDER + digest, self.manifest.file_bytes[digest])
-        if hashlib.sha256(data).hexdigest() != digest:
-            raise MeasureError(f"{self.path}: a file in it is damaged ({digest[:16]}); copy the bundle again.")
-        path.write_bytes(data)
+        path.write_bytes(self._read(FOLDER + digest, self.manifest.file_bytes[digest], digest))
         return path
 
-    def _read(self, name: str, most_bytes: int) -> bytes:
-        """A member, which is stored as it is: what a few bytes unpack to could fill the memory."""
+    def _read(self, name: str, most_bytes: int, sha256: str | None = None) -> bytes:
         try:
-            member = self._archive.getinfo(name)
-            if member.compress_type != zipfile.ZIP_STORED or member.file_size > most_bytes:
-                raise MeasureError(f"{self.path}: {name} is not stored as a bundle stores it.")
-            return self._archive.read(member)
-        except KeyError:
-            raise MeasureError(f"{self.path} is no bundle: it lacks {name}.") from None
-        except (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-            raise MeasureError(f"{self.path}: {name} cannot be read ({_reason(error)}); copy it again.") from None
+            return self._archive.read(name, most_bytes, sha256)
+        except Unreadable as error:
+            raise MeasureError(f"{self.path} is damaged: {error}; copy the bundle again.") from None
 
 
 def _manifest(path: str, digest: str, data: bytes) -> Manifest:
@@ -178,7 +167,3 @@ def _fault(manifest: Manifest) -> str | None:
     if min((*manifest.batch_sizes, manifest.processes, manifest.prediction_batch_size, len(manifest.targets))) < 1:
         return "a count in it is less than one"
     return None
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__

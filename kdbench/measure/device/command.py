@@ -25,6 +25,7 @@ from kdbench.measure.device.bundle_file import Bundle, Manifest
 from kdbench.measure.device.record_file import SCHEMA, Line, RecordFile
 from kdbench.measure.device.run import Passage, say
 from kdbench.measure.host import cpu_name
+from kdbench.measure.session_spec import HARMLESS
 
 BAD_INPUT, INTERRUPTED = 2, 130
 DEVICE = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
@@ -80,7 +81,7 @@ def _run(archive: str, asked: argparse.Namespace, digest: str | None) -> int:
     bundle = Bundle(archive, digest)
     if digest is not None:
         bundle.verify_program()
-    session = _session(bundle.manifest, asked)
+    session = _session(bundle.manifest, asked, is_own=digest is not None)
     out = Path(asked.out)
     if out.exists() and os.path.samefile(out, archive):
         raise MeasureError(f"{out} is the bundle; name another file with --out.")
@@ -131,9 +132,20 @@ def _device(asked: str | None) -> str:
     return asked
 
 
-def _session(manifest: Manifest, asked: argparse.Namespace) -> dict[str, Any]:
-    """The bundle's session, or with another provider a plain one of as many threads. Raises MeasureError."""
+def _session(manifest: Manifest, asked: argparse.Namespace, is_own: bool) -> dict[str, Any]:
+    """The bundle's session, or with another provider a plain one of as many threads.
+
+    is_own: the running program came with the bundle, so that whoever started it trusts both. Raises MeasureError,
+    also where a bundle that is only read names a plug-in or options, which can load code.
+    """
     session = dict(manifest.session)
+    named = sorted(name for name, value in session.items() if value and name not in HARMLESS)
+    if named and not is_own and asked.provider in (None, session["provider"]):
+        said = ", ".join(f"{name} {session[name]!r}" for name in named)
+        raise MeasureError(
+            f"this bundle wants to be run with {said}, which can load code; if you trust it run it as a program, else "
+            "name another provider with --provider."
+        )
     if asked.provider is not None and asked.provider != session["provider"]:
         kept = ("threads_intra", "threads_inter", "graph_optimization")
         session = {"provider": asked.provider, **{name: session[name] for name in kept if name in session}}
