@@ -28,7 +28,7 @@ from kdbench.results.trust import NOTHING, Confirmed
 from kdbench.stages.evaluate import PREDICTION_BATCH
 from kdbench.stages.measure import rule as timing_rule
 from kdbench.stats import median_of_process_medians
-from kdbench.suite.schema import MeasureEntry
+from kdbench.suite.form import MeasureEntry
 
 LEAST_AGREEMENT = 0.99
 """Of the classes recorded and those computed at bundling. Near ties fall otherwise in another runtime, on another

@@ -37,7 +37,7 @@ def run(
     output: Path | None,
 ) -> None:
     """Run a suite to a report; what is finished already is reused."""
-    from kdbench.suite.reader import select
+    from kdbench.suite.selection import select
 
     opened = open_store(store)
     plan = plan_of(suite, opened)
@@ -116,7 +116,7 @@ def _walk(plan: "Plan", labels: "list[Label]", store: "Store", output: Path | No
 def plan_command(suite: Path, cases: tuple[str, ...], seeds: tuple[str, ...], store: Path | None) -> None:
     """Say what a run would do: stages, what the store has, what is left."""
     from kdbench.cli._plan_text import plan_text
-    from kdbench.suite.reader import select
+    from kdbench.suite.selection import select
 
     opened = open_store(store)
     plan = plan_of(suite, opened)

@@ -60,6 +60,8 @@ class Provider:
     """The profile's kernel times are those of starting a kernel, not of its work."""
     runtime: str = ONNXRUNTIME
     """What has the provider; any other than onnxruntime is timed for reference, on files of its own."""
+    takes_options: bool = True
+    """Whether it has options of its own at all."""
     runs_in_caller: bool = False
     """With one thread, all of a call runs in the thread that makes it, whose processor time is then its own."""
 
@@ -70,7 +72,7 @@ def _enabled(option: str) -> Precision:
 
 
 TABLE: dict[str, Provider] = {
-    "cpu": Provider("CPUExecutionProvider", runs_in_caller=True),
+    "cpu": Provider("CPUExecutionProvider", takes_options=False, runs_in_caller=True),
     "cuda": Provider(
         "CUDAExecutionProvider",
         precisions={
@@ -161,6 +163,19 @@ TABLE: dict[str, Provider] = {
     ),
 }
 
+MEANT = {
+    **dict.fromkeys(("gpu", "nvidia", "cudnn"), "cuda"),
+    **dict.fromkeys(("trt", "rtx"), "tensorrt"),
+    **dict.fromkeys(("apple", "mac", "ane", "mps"), "coreml"),
+    **dict.fromkeys(("intel", "npu"), "openvino"),
+    **dict.fromkeys(("amd", "radeon"), "migraphx"),
+    **dict.fromkeys(("windows", "dml"), "directml"),
+    **dict.fromkeys(("qualcomm", "snapdragon", "hexagon"), "qnn"),
+    **dict.fromkeys(("pytorch", "eager"), "torch"),
+    **dict.fromkeys(("onnxruntime", "ort", "onnx"), "cpu"),
+}
+"""What users write who know the hardware or the library and not the provider's name."""
+
 PROVIDERS = {short: provider.name for short, provider in TABLE.items() if provider.runtime == ONNXRUNTIME}
 """Short name -> onnxruntime's."""
 
@@ -189,12 +204,16 @@ def refusals(asked: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "provider", f"{name!r} is no name of a provider: up to 40 letters, digits and _, starting with a letter."
         return
     if name not in TABLE and not asked.get("plugin"):
-        yield "provider", f"there is no provider '{name}'. {nearest(name, TABLE)}"
+        meant = MEANT.get(name.lower())
+        hint = f"Did you mean '{meant}'?" if meant else nearest(name, TABLE)
+        yield "provider", f"there is no provider '{name}'. {hint}"
         return
     provider = TABLE.get(name, Provider(name))
     if "precision" in asked and asked["precision"] not in precisions_of(name):
         offered = ", ".join(precisions_of(name))
         yield "precision", f"provider {name} offers precision {offered}, got '{asked['precision']}'."
+    if not provider.takes_options and asked.get("options"):
+        yield "options", f"provider {name} has no options of its own; leave them out."
     if provider.runtime != ONNXRUNTIME:
         for given in (given for given in ("plugin", "options") if asked.get(given)):
             yield given, f"provider {name} is {provider.runtime} itself and takes no '{given}'; leave it out."

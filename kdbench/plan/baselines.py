@@ -10,14 +10,17 @@ FROM_SCRATCH = "from-scratch"
 def baselines_of(suite: Suite) -> dict[str, Case]:
     """Case name -> the case that its ratios and differences refer to.
 
-    A case with the baseline's student is compared with the suite's `baseline`. Another student is compared with the
-    suite's case that only trains that student on labels; where the suite has none, with one of that kind that is
-    added here and named `CASE/from-scratch`.
+    That is the case which it names by `compare_with`. Else a case with the baseline's student is compared with the
+    suite's `baseline`, and one with another student with the suite's case that only trains that student on labels.
+    Where the suite has none, such a case is added here, and named `CASE/from-scratch`.
     """
     baseline = suite.cases[suite.baseline]
     plain: list[tuple[StudentChoice, Case]] = [(case.student, case) for case in suite.cases.values() if case.plain]
     found: dict[str, Case] = {}
     for case in suite.cases.values():
+        if case.compare_with is not None:
+            found[case.name] = suite.cases[case.compare_with]
+            continue
         if case.student == baseline.student:
             found[case.name] = baseline
             continue

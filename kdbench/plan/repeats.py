@@ -7,7 +7,7 @@ from kdbench.plan.plan import Label, Plan
 from kdbench.plan.rows import Repeats, make_plan
 from kdbench.stages.spec import StageSpec
 from kdbench.stages.store import Store
-from kdbench.suite.reader import matching
+from kdbench.suite.selection import matching
 
 
 def newest(store: Store) -> Repeats:

@@ -1,6 +1,7 @@
 """What pydantic finds wrong with a part's fields, as sentences. Knows nothing of suites."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -33,6 +34,8 @@ EXPECTATIONS = {
     "string_too_long": "at most {max_length} characters long",
 }
 """pydantic's error types -> what "must be ..." goes on with."""
+COMMA = re.compile(r"[-+]?[0-9]*,[0-9]+([eE][-+]?[0-9]+)?")
+"""A number with a decimal comma."""
 
 
 def sentences(error: ValidationError, cls: type[Part], owner: str, fields: Any) -> Iterator[tuple[Place, str]]:
@@ -55,7 +58,9 @@ def sentences(error: ValidationError, cls: type[Part], owner: str, fields: Any) 
         else:
             wanted.setdefault(place, []).append(_expectation(fault["msg"], kind, context))
     for place, expectations in wanted.items():
-        yield place, f"must be {' or '.join(dict.fromkeys(expectations))}, got {shown(_at(fields, place))}."
+        value = _at(fields, place)
+        hint = f"; write {value.replace(',', '.')}" if isinstance(value, str) and COMMA.fullmatch(value) else ""
+        yield place, f"must be {' or '.join(dict.fromkeys(expectations))}, got {shown(value)}{hint}."
 
 
 def _telling(faults: list[ErrorDetails]) -> Iterator[ErrorDetails]:

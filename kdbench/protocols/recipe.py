@@ -24,7 +24,7 @@ class Regularizer(Part):
 class Recipe(Part):
     """How long and how a model is trained; every student of a suite gets the same one."""
 
-    epochs: int = Field(gt=0)
+    epochs: int = Field(gt=0, le=1_000_000)
     batch_size: int = Field(64, gt=0)
     optimizer: Literal["sgd", "adamw"] = "sgd"
     learning_rate: float = Field(0.05, gt=0)
@@ -47,7 +47,7 @@ class Recipe(Part):
     """Stop after this many epochs without a better validation accuracy."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16 trains under autocast; the weights stay fp32."""
-    threads: int = Field(1, gt=0)
+    threads: int = Field(1, gt=0, le=4096)
     """CPU threads of one training. Part of what identifies it: one thread and two end in different weights."""
 
     regularizer: Regularizer | None = None
@@ -57,6 +57,8 @@ class Recipe(Part):
     def _consistent(self) -> "Recipe":
         if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
             raise ValueError("nesterov needs optimizer sgd and momentum > 0")
+        if any(step <= 0 for step in self.steps_down):
+            raise ValueError(f"steps_down counts epochs from 1, got {list(self.steps_down)}")
         if list(self.steps_down) != sorted(set(self.steps_down)):
             raise ValueError(f"steps_down must rise, got {list(self.steps_down)}")
         if self.steps_down and self.schedule != "steps":

@@ -24,7 +24,7 @@ class Destination:
 
 
 Effect = Literal["surgery", "rounding", "zeros", "sharing", "teaching", "retraining", "restart"]
-"""What a technique does to a network or file that decides which orders make sense (`suite.checks.check_orders`).
+"""What a technique does to a network or file that decides which orders make sense (`suite/orders.py`).
 
 surgery     it changes layers, or sets weights by other means than training
 rounding    what it gives computes in fewer bits, in ranges or on a grid of its own
@@ -36,6 +36,10 @@ restart     it begins with new students, or puts other weights in place of the s
 """
 
 
+NEEDS = frozenset({"teacher", "teacher_features", "calibration"})
+"""What a technique may need of a case: a teacher's outputs, a teacher's network, training inputs to calibrate with."""
+
+
 class Technique(Part):
     """One way to shrink or teach a model. Everything but `apply` has a default."""
 
@@ -44,7 +48,7 @@ class Technique(Part):
     start: ClassVar[Literal["fresh", "trained", "pretrained"]] = "trained"
     """The student it wants when first in a chain: new weights, trained on labels, or from its weights file."""
     needs: ClassVar[frozenset[str]] = frozenset()
-    """Of {"teacher", "teacher_features", "calibration"}."""
+    """Which of `NEEDS` the case must have; checked before any work."""
     least_teachers: ClassVar[int] = 1
     """How many teachers it learns from at least, where it needs any."""
     roles: ClassVar[frozenset[str]] = frozenset({"train"})

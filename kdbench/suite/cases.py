@@ -8,8 +8,8 @@ from kdbench.errors import Place, SuiteError
 from kdbench.protocols import Technique
 from kdbench.protocols.part import PartSpec
 from kdbench.protocols.recipe import Recipe, Regularizer
+from kdbench.suite.form import MeasureEntry
 from kdbench.suite.limits import SuiteLimits
-from kdbench.suite.schema import MeasureEntry
 from kdbench.suite.tolerances import SuiteTolerances
 from kdbench.suite.yaml_lines import Document
 
@@ -74,6 +74,8 @@ class Case:
     teachers: tuple[TeacherChoice, ...]
     place: Place = field(compare=False)
     regularizer: Regularizer | None = None
+    compare_with: str | None = None
+    """The case that its ratios and differences refer to, where the suite names one for it."""
 
     @property
     def plain(self) -> bool:

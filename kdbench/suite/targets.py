@@ -8,8 +8,8 @@ from typing import Any
 from kdbench.errors import Place, nearest
 from kdbench.measure.providers import ONNXRUNTIME, runtime_of
 from kdbench.protocols import Destination
+from kdbench.suite.form import MeasureEntry
 from kdbench.suite.limits import SuiteLimits
-from kdbench.suite.schema import MeasureEntry
 
 
 @dataclass(frozen=True)

@@ -18,15 +18,19 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent, DocumentEndEvent, MappingStartEvent, SequenceStartEvent
 from ruamel.yaml.reader import ReaderError
 
+from kdbench import units
 from kdbench.errors import Place, SuiteError
 
 DEPTH_LIMIT = 50
+MOST_BYTES = 2**20
+"""Of a file: about 10,000 cases, which take half a minute to read."""
 DIGIT_LIMIT = 18  # a longer integer does not fit a signed 64-bit number
 WORDS: dict[str, bool | None] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
+DIGITS = re.compile(r"[0-9]+([eE][-+]?[0-9]+)?")
 INTEGER = re.compile(r"[-+]?[0-9]+")
 FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 NOT_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
@@ -79,6 +83,11 @@ def read(path: Path) -> Document:
 
 def _text(path: Path) -> str:
     try:
+        if path.exists() and not path.is_file():
+            raise SuiteError(f"{path}: this is no file that can be read from beginning to end; give a regular file.")
+        if path.stat().st_size > MOST_BYTES:
+            size = units.size(path.stat().st_size)
+            raise SuiteError(f"{path}: this file has {size}, and a suite at most {units.size(MOST_BYTES)}.")
         data = path.read_bytes()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -147,7 +156,7 @@ class _Reading:
     def mapping(self, place: Place) -> dict[str, Any]:
         data: dict[str, Any] = {}
         for event in self.until_end():
-            key, line = self.key(event, place), event.start_mark.line + 1
+            key, line = self.key(event, place, data), event.start_mark.line + 1
             here = (*place, key)
             if key in data:
                 where = ".".join(map(str, here))
@@ -156,14 +165,18 @@ class _Reading:
             data[key] = self.node(next(self.events), here)
         return data
 
-    def key(self, event: Any, place: Place) -> str:
-        """The text of a key; `place` is its mapping's."""
+    def key(self, event: Any, place: Place, before: dict[str, Any]) -> str:
+        """The text of a key; `place` is its mapping's, `before` what stands in that already."""
         line, text = event.start_mark.line + 1, getattr(event, "value", None)
         if text is None or event.anchor or event.tag:
             raise _error(self.path, line, place, "a key is plain text here, without anchors and tags.")
         if event.style is None and text == "<<":
             raise _error(self.path, line, place, "merge keys (<<) are not used here; write the fields out.")
         if not isinstance(self.scalar(event, place), str):
+            last, value = list(before.items())[-1] if before else ("", None)
+            if type(value) is int and DIGITS.fullmatch(text):  # {rate: 0,001} is `rate: 0` and a key `001`
+                number = f"a comma ends a value in {{...}}; a number has a decimal point: write {value}.{text}."
+                raise _error(self.path, line, (*place, last), number)
             raise _error(self.path, line, place, f"a key is text; write '{text}' in quotes.")
         return str(text)
 

@@ -1,5 +1,6 @@
 """What is shared is planned once; a key depends on everything that changes the numbers and on nothing else."""
 
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,8 @@ from kdbench.errors import SuiteError
 from kdbench.plan.plan import Label, Plan
 from kdbench.plan.rows import make_plan
 from kdbench.stages.spec import StageSpec
-from kdbench.suite.reader import load, select
+from kdbench.suite.reader import load
+from kdbench.suite.selection import select
 from kdbench.timing.machine import Machine
 
 RUNTIME = {"runtime": "onnxruntime", "runtime_version": "1.30.0", "fingerprint": "f" * 16, "facts": {}, "also": {}}
@@ -393,3 +395,48 @@ def test_a_plugins_version_is_part_of_what_an_evaluation_depends_on(planned: Pla
         plan = planned(("provider: cpu", "provider: mine"), ("batch_sizes: [1]}", entry), machine=machine)
         keys.append({key for key, spec in plan.stages.items() if spec.kind == "evaluate"})
     assert not keys[0] & keys[1]
+
+
+def test_a_case_is_compared_with_the_one_that_it_names(planned: Planner) -> None:
+    other = "  other: {student: {model: mlp}, steps: [soft_distillation], compare_with: soft}\n  hot:"
+    plan = planned(("  hot:", other))
+    assert plan.references["other"] == "soft"
+    assert not rows(plan, "other/from-scratch")
+    (timed,) = {spec.inputs["baseline"] for spec in measurements(plan, "other").values()}
+    assert timed == measurements(plan, "soft")[0].inputs["model"]
+    alone = plan.chosen(select(plan.suite, ["other"]))
+    assert {label.case for label in alone} >= {"other", "soft", "teacher"}
+
+
+def test_a_chain_of_many_teachers_is_planned(planned: Planner) -> None:
+    first, *later = [f"g{number}" for number in range(400)]
+    chain = f"  {first}: [soft_distillation]\n" + "".join(
+        f"  {name}: {{teacher: [{{case: {before}}}, {{case: {before}}}], steps: [soft_distillation]}}\n"
+        for before, name in zip([first, *later], later, strict=False)
+    )
+    plan = planned(
+        ("  hot:", f"{chain}  hot:"), ("seeds: [0, 1, 2]", "seeds: [0]"), ("threads: [1, 2]", "threads: [1]")
+    )
+    assert kinds(plan)["compress"] > 400
+
+
+def test_planning_grows_with_the_rows(planned: Planner) -> None:
+    """Counted in calls of Python functions, which no other program slows down."""
+
+    def calls(seeds: int) -> int:
+        count = 0
+
+        def note(*_: object) -> None:
+            nonlocal count
+            count += 1
+
+        sys.setprofile(note)
+        try:
+            planned(("[0, 1, 2]", str(list(range(seeds)))))
+        finally:
+            sys.setprofile(None)
+        return count
+
+    calls(1)  # imports
+    fewer, more = calls(20), calls(80)
+    assert more < 4 * fewer

@@ -104,11 +104,24 @@ def test_a_plugin_brings_a_provider_under_any_name(tmp_path: Path) -> None:
             "provider: rocm, search: heuristic",
             "search: provider rocm searches exhaustive, default, got 'heuristic'.",
         ),
+        ("provider: gpu", "provider: there is no provider 'gpu'. Did you mean 'cuda'?"),
+        ("provider: cpu, options: {a: 1}", "options: provider cpu has no options of its own; leave them out."),
+        (
+            "provider: torch, options: {a: 1}",
+            "options: provider torch is torch itself and takes no 'options'; leave it out.",
+        ),
+        ("provider: cpu, threads: [10000]", "threads.0: must be <= 4096, got 10000."),
+        ("provider: cpu, processes: 1000000", "processes: must be <= 1000, got 1000000."),
+        (
+            "plugin: p, provider: ../x, precisions: [default]",
+            "provider: '../x' cannot be a name: a letter, then letters, digits and _ only, at most 30 characters.",
+        ),
         ("provider: cpu, options: {a: true}", "options.a: must be text or a whole number or a number, got true."),
         ("provider: cpu, graph: true", "graph: a measure entry has no field 'graph'. Did you mean 'graphs'?"),
         (
             "provider: cpu, name: Old-One",
-            "name: 'Old-One' cannot be a name: a small letter, then small letters, digits and _ only.",
+            "name: 'Old-One' cannot be a name: a small letter, then small letters, digits and _ only, "
+            "at most 30 characters.",
         ),
     ],
 )

@@ -148,9 +148,15 @@ class Widen(Technique):
     effects = frozenset({"surgery"})
     roles = frozenset()
 
+    def apply(self, model, ctx):
+        return model
+
 class Last(Technique):
     """Refuses for a reason of its own."""
     roles = frozenset()
+
+    def apply(self, model, ctx):
+        return model
 
     def refuses_after(self, earlier):
         return "one widening is one too many; leave it out." if "surgery" in earlier.effects else None

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from kdbench.errors import SuiteError
 from kdbench.suite.cases import Suite
-from kdbench.suite.reader import load, select
+from kdbench.suite.reader import load
+from kdbench.suite.selection import select
 
 SUITES = Path(__file__).parents[2] / "suites"
 NINE = (
@@ -196,6 +197,7 @@ def test_a_technique_of_ones_own_stands_in_a_file_beside_the_suite(tmp_path: Pat
         "from kdbench.protocols import Technique\n"
         "class Shrink(Technique):\n"
         "    strength: float = Field(1.0, gt=0)\n"
+        "    def apply(self, model, ctx): return model\n"
     )
     step = (
         suite(tmp_path, cases={"from-scratch": [], "mine": [{"mine.py:Shrink": {"strength": 2}}]})
@@ -290,3 +292,11 @@ def test_a_key_nobody_knows_is_a_suite_error(tmp_path: Path, place: tuple[Any, .
     inner[f"{place[-1]}{addition}"] = inner.pop(place[-1])
     with pytest.raises(SuiteError):
         written(tmp_path, data)
+
+
+def test_long_values_of_a_grid_are_told_apart_in_the_names_of_their_cases(tmp_path: Path) -> None:
+    long = ["x" * 70 + end for end in "ab"]
+    wide = {"fitnet": {"student_layer": {"grid": long}, "teacher_layer": "layer1"}}
+    names = [name for name in suite(tmp_path, cases={"from-scratch": [], "x": [wide]}).cases if name != "from-scratch"]
+    assert len(names) == len(set(names)) == 2
+    assert all(len(name) < 80 for name in names)

@@ -1,5 +1,6 @@
 """What a user reads when a suite is wrong, word for word. Each row changes one thing in a suite that is right."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -387,3 +388,91 @@ def test_a_class_that_is_no_technique_is_refused() -> None:
     assert message(changed("- soft_distillation\n", "- mine.py:Mine\n")) == (
         "s.yaml:16: cases.chain.0: mine.py:Mine is no technique: it does not derive from kdbench's Technique."
     )
+
+
+def test_what_cannot_be_read_at_all_hides_no_other_mistake() -> None:
+    text = changed("seeds: [0, 1]", "seeds: 3").replace("task: digits", "task: digit")
+    text = text.replace("  - {provider: cpu, threads: [1], batch_sizes: [1, 32]}\n", "").replace(
+        "measure:", "measure: cpu"
+    )
+    text = text.replace("{epochs: 5}", "{epochs: 0}").replace("[32, 64]", "[0]").replace(TEMPERATURE, "{temp: 1}")
+    assert [line.split(": ")[1] for line in message(text).splitlines()] == [
+        "task",
+        "seeds",
+        "recipes.finetune.epochs",
+        "teacher.model.cnn.channels.0",
+        "cases.soft.0.soft_distillation.temp",
+        "measure",
+    ]
+
+
+def test_a_wrong_student_hides_no_wrong_step_and_is_told_once() -> None:
+    text = changed("student: {model: cnn", "student: {model: cnnn").replace(TEMPERATURE, "{temp: 1}")
+    assert [line.split(": ")[1] for line in message(text).splitlines()] == [
+        "student.model",
+        "cases.soft.0.soft_distillation.temp",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("{epochs: 20}", "{epochs: 20, learning_rate: 0,001}", "recipes.train.learning_rate: a comma ends a value"),
+        ("{epochs: 20}", "{epochs: 20, learning_rate: 0,001}", "write 0.001."),
+        ("{epochs: 20}", "\n    epochs: 20\n    learning_rate: 0,001", "must be a number, got '0,001'; write 0.001."),
+    ],
+)
+def test_a_decimal_comma_is_told_as_what_it_is(old: str, new: str, expected: str) -> None:
+    assert expected in message(changed(old, new))
+
+
+def test_a_name_that_file_names_cannot_hold_is_refused_up_front() -> None:
+    said = message(changed("  soft:\n", f"  {'x' * 300}:\n"))
+    assert said.startswith("s.yaml:13: cases.")
+    assert "at most 60 characters" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("class Mine(Technique): pass", "Mine has no apply(self, model, ctx), which every Technique needs."),
+        ("class Mine(Technique):\n  def apply(self, model): pass", "Mine.apply must take (self, model, ctx)"),
+        (
+            "class Mine(Technique):\n  start = 'nonsense'\n  def apply(self, model, ctx): pass",
+            "Mine.start must be 'fresh', 'trained' or 'pretrained', got 'nonsense'.",
+        ),
+        (
+            "class Mine(Technique):\n  needs = {'techer'}\n  def apply(self, model, ctx): pass",
+            "Mine.needs has 'techer', which nothing provides. Did you mean 'teacher'?",
+        ),
+    ],
+)
+def test_a_class_that_cannot_work_is_refused_before_anything_runs(text: str, expected: str) -> None:
+    Path("mine.py").write_text(f"from kdbench.protocols import Technique\n{text}\n")
+    assert f"s.yaml:16: cases.chain.0: {expected}" in message(changed("- soft_distillation\n", "- mine.py:Mine\n"))
+
+
+def test_milestones_count_from_the_first_epoch() -> None:
+    expected = "s.yaml:6: recipes.train: steps_down counts epochs from 1, got [-1]."
+    assert message(changed("{epochs: 20}", "{epochs: 20, steps_down: [-1]}")) == expected
+
+
+def test_a_case_is_compared_with_one_that_exists() -> None:
+    steps = "\n    - soft_distillation: {temperature: 2.0}\n"
+    said = message(changed(steps, " {steps: [soft_distillation], compare_with: chian}\n"))
+    assert said == "s.yaml:13: cases.soft.compare_with: there is no case 'chian' to compare with. Did you mean 'chain'?"
+
+
+def test_a_suite_that_means_more_than_anybody_waits_for_is_refused_before_it_is_planned() -> None:
+    grid = ", ".join(map(str, range(1, 202)))
+    text = changed(TEMPERATURE, f"{{temperature: {{grid: [{grid}]}}, kd_weight: {{grid: [{grid}]}}}}")
+    assert "cases.soft: its grids mean 40,401 cases, and a suite may have 10,000" in message(text)
+    threads = ", ".join(map(str, range(1, 4001)))
+    said = message(changed("threads: [1]", f"threads: [{threads}]").replace("[0, 1]", f"[{grid}]"))
+    assert "3 cases x 201 seeds x 4,000 targets (threads x precisions) are 2,412,000 rows" in said
+
+
+def test_what_is_no_regular_file_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SuiteError, match="give a regular file"):
+        load(tmp_path / "pipe")

@@ -1,0 +1,48 @@
+"""Everything that is wrong with one suite file, gathered while it is read, so that a user is told all of it at once."""
+
+from collections.abc import Callable, Iterable
+from typing import ParamSpec, TypeVar
+
+from kdbench.errors import Place, SuiteError
+from kdbench.suite.yaml_lines import Document
+
+Read = TypeVar("Read")
+Given = ParamSpec("Given")
+
+
+class Faulty(Exception):
+    """What is being read is wrong, and that is noted; raised to leave it out and to go on with the rest."""
+
+
+class Faults:
+    """The faults of one document."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self._found: dict[tuple[int, str], None] = {}
+
+    def note(self, place: Place, sentence: str) -> None:
+        """A fault at a key path; the same one at the same place is noted once."""
+        self._found[self.document.line_of(place), str(self.document.fail(place, sentence))] = None
+
+    def note_all(self, found: Iterable[tuple[Place, str]]) -> None:
+        """Several faults, each with its place."""
+        for place, sentence in found:
+            self.note(place, sentence)
+
+    def fail(self, place: Place, sentence: str) -> Faulty:
+        """Note a fault; gives what is to be raised."""
+        self.note(place, sentence)
+        return Faulty()
+
+    def kept(self, read: Callable[Given, Read], *args: Given.args, **kwargs: Given.kwargs) -> Read | None:
+        """What `read` gives; None where it raised Faulty, its faults noted."""
+        try:
+            return read(*args, **kwargs)
+        except Faulty:
+            return None
+
+    def report(self) -> None:
+        """Raises SuiteError where anything was noted: a line for each fault, in the order of the file."""
+        if self._found:
+            raise SuiteError("\n".join(text for _, text in sorted(self._found, key=lambda fault: fault[0])))

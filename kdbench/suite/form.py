@@ -1,0 +1,247 @@
+"""The keys of a suite file and of everything in it, as types that check their values. Knows no file and no plan."""
+
+import re
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    JsonValue,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+
+from kdbench.measure import providers
+from kdbench.protocols.part import Part
+
+VERSION = 1
+"""Of the suite format; a file of another version is refused."""
+NAME = r"^\w[\w.+-]*$"
+"""What suites, cases and recipes may be called: names become parts of file names, and `/` sets off a grid's values."""
+NAME_BYTES = 60
+"""Longest name in UTF-8. Files are named after a case with its grid's values, a stage, a seed and a target, and most
+file systems take 255 bytes."""
+TARGET_NAME = r"^[a-z][a-z0-9_]*$"
+"""What an entry of `measure` may be called: it stands in its targets' ids between dashes."""
+PROVIDER_NAME = r"^[A-Za-z][A-Za-z0-9_]*$"
+NAMED: dict[str, JsonValue] = {"propertyNames": {"pattern": NAME, "maxLength": NAME_BYTES}}
+LINK = "x-ref"
+"""Stands for $ref until the schema is whole: pydantic refuses a $ref to a definition that is not its own."""
+Entry = TypeVar("Entry")
+
+
+def _distinct(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    seen: set[Entry] = set()
+    for entry in entries:
+        if entry in seen:
+            raise ValueError(f"{entry} is given twice")
+        seen.add(entry)
+    return entries
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(NAME, text):
+        raise ValueError(f"'{text}' cannot be a name: letters, digits and . _ + - only, the first a letter or digit")
+    if len(text.encode()) > NAME_BYTES:
+        raise ValueError(
+            f"'{text[:20]}...' is too long for a name, from which file names are made: at most {NAME_BYTES} "
+            "characters, where letters beyond a-z count as two or more"
+        )
+    return text
+
+
+def _short_name(pattern: str, rule: str) -> AfterValidator:
+    """Checks a name that stands in the ids of targets."""
+
+    def checked(text: str) -> str:
+        if not re.fullmatch(pattern, text) or len(text) > NAME_BYTES // 2:
+            shown = text if len(text) <= NAME_BYTES // 2 else f"{text[:20]}..."
+            raise ValueError(f"'{shown}' cannot be a name: {rule} only, at most {NAME_BYTES // 2} characters")
+        return text
+
+    return AfterValidator(checked)
+
+
+Distinct = AfterValidator(_distinct)
+Name = Annotated[str, AfterValidator(_name), WithJsonSchema({"type": "string", "pattern": NAME, "maxLength": 60})]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Threads = Annotated[int, Field(gt=0, le=4096)]
+BatchSize = Annotated[int, Field(gt=0, le=1_000_000)]
+TargetName = Annotated[
+    str,
+    _short_name(TARGET_NAME, "a small letter, then small letters, digits and _"),
+    WithJsonSchema({"type": "string", "pattern": TARGET_NAME}),
+]
+ProviderName = Annotated[str, _short_name(PROVIDER_NAME, "a letter, then letters, digits and _")]
+Precision = Annotated[
+    str,
+    WithJsonSchema({"enum": sorted({word for short in providers.TABLE for word in providers.precisions_of(short)})}),
+]
+
+
+def _checked_as(definition: str) -> WithJsonSchema:
+    """Data that is read on its own, piece by piece; editors see the definition of that name."""
+    return WithJsonSchema({LINK: f"#/$defs/{definition}"})
+
+
+class MeasureEntry(Part):
+    """One provider to measure on; every combination of threads and precision is a target of its own."""
+
+    plugin: str | None = None
+    """The module of a package that brings the provider beside onnxruntime: `onnxruntime_ep_openvino`."""
+    provider: ProviderName
+    """What runs the files, by its short name (`kdbench list providers`). A provider that only a plug-in brings may have
+    any name, and computes in precision `default`. `torch` and `torch_compiled` run the networks in PyTorch on the CPU,
+    as torch.export writes them, eager or through torch.compile. They are marked as reference, as nobody deploys there,
+    and what changes the ONNX file has no rows on them. torch.compile needs a C++ compiler, and takes some seconds for
+    each file, batch size and process unless `engine_cache` keeps what it built."""
+    name: TargetName | None = None
+    """What tables and targets call this entry, in place of the provider; needed where two entries share a provider."""
+    threads: Annotated[tuple[Threads, ...], Distinct] = Field((1,), min_length=1)
+    """CPU threads that one call may use; each number is a target of its own."""
+    batch_sizes: Annotated[tuple[BatchSize, ...], Distinct] = Field((1,), min_length=1)
+    """Examples in one call; each file is timed at every one."""
+    precisions: Annotated[tuple[Precision, ...], Distinct] = Field(("fp32",), min_length=1, validate_default=True)
+    """What float32 tensors are computed in; each is a target of its own, and the provider decides which there are.
+    fp32 is never TF32, bf16 or half. Tensors of other types (a file's own int8 or half) stay what they are."""
+    search: Literal["exhaustive", "heuristic", "default"] | None = None
+    """How the provider searches the fastest algorithm of a convolution; on cuda `exhaustive` where it is left out."""
+    engine_cache: str | None = None
+    """A folder where the provider keeps what it builds. A kept engine may differ in speed from one built anew."""
+    graphs: bool = False
+    """Whether calls replay a captured graph of kernels (CUDA graphs)."""
+    options: dict[str, str | int | float] = Field(default_factory=dict)
+    """Options of the provider itself, passed on as they are; they win over what the other fields imply."""
+    python: str | None = None
+    """The Python that measures, with numpy and onnxruntime, where it is not the one that runs kdbench."""
+    processes: int = Field(5, ge=3, le=1000)
+    """Fresh processes that time each file; how far they differ is part of the result."""
+    calls: int = Field(1000, gt=0, le=100_000_000)
+    """Least number of timed calls of a file and batch size in each process."""
+    seconds: float = Field(1.0, ge=0, le=86_400)
+    """Least time, in seconds, that each process spends on timed calls of a file and batch size."""
+    memory: bool = True
+    """Whether peak memory is measured too, in processes of its own."""
+    start: bool = True
+    """Whether a cold start is timed too: the runtime's import, the load, the first answer. Three processes, one after
+    another, for each file of the first seed at the first batch size; about a second a file."""
+    energy: bool = False
+    """Whether energy is read too, where the machine counts it (NVML, RAPL); elsewhere there is no record. Three
+    processes, one after another, for each file of the first seed at each batch size; 10 to 12 seconds each."""
+
+    @field_validator("provider", "precisions", "options", *providers.FIELDS)
+    @classmethod
+    def _is_offered(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuses, at its own field, what the provider does not have."""
+        if "provider" not in info.data and info.field_name != "provider":
+            return value  # the provider is what is wrong
+        asked = {"provider": info.data.get("provider"), "plugin": info.data.get("plugin"), str(info.field_name): value}
+        checked = [{**asked, "precision": word} for word in value] if info.field_name == "precisions" else [asked]
+        for _, sentence in (refused for one in checked for refused in providers.refusals(one)):
+            raise ValueError(sentence)
+        return value
+
+
+class StudentFields(Part):
+    """The network, or other model, that is made small."""
+
+    model: Annotated[Any, _checked_as("model")]
+    """A model's name (`kdbench list models`), `{name: {fields}}`, or a class of your own: `file.py:Class`."""
+    recipe: str = "train"
+    """The recipe that trains it, by its name under `recipes`."""
+
+
+class TeacherFields(Part):
+    """What students learn from: a model that is trained or has weights, an ONNX file, or another case's student."""
+
+    model: Annotated[Any, _checked_as("model")] = None
+    """A model's name (`kdbench list models`), `{name: {fields}}`, or a class of your own: `file.py:Class`."""
+    recipe: str = "train"
+    """The recipe that trains the model, by its name under `recipes`."""
+    seed: Seed = 0
+    """The seed of the model's training; students of every seed learn from this one teacher."""
+    per_seed: bool = False
+    """Whether each seed of the suite has a teacher of its own, in place of one for all."""
+    weights: str | None = None
+    """A file with the model's weights (.pt, .pth, .safetensors), in place of training."""
+    onnx: str | None = None
+    """An ONNX file that takes the task's preprocessed inputs and gives logits. It teaches by its outputs only."""
+    case: str | None = None
+    """A case of the suite whose student teaches, seed by seed."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "TeacherFields":
+        kinds = [name for name in ("model", "onnx", "case") if getattr(self, name) is not None]
+        if len(kinds) != 1:
+            raise ValueError("a teacher is one of 'model', 'onnx' and 'case'" + (f", got {kinds}" if kinds else ""))
+        trained = {"recipe", "seed", "per_seed"} | ({"weights"} if kinds != ["model"] else set())
+        needless = sorted(trained & self.model_fields_set) if self.weights or kinds != ["model"] else []
+        if needless:
+            raise ValueError(f"'{needless[0]}' belongs to a teacher that is trained here; leave it out")
+        return self
+
+
+class CaseFields(Part):
+    """A chain of steps that makes one student, with a teacher, student or recipe of its own where it has one.
+
+    A case that needs nothing but steps may be their list: `int8: [static_quantization]`. A step's field may be
+    `{grid: [value, ...]}`: the case then stands for one case for each value, named `CASE/field=value`.
+    """
+
+    steps: tuple[Annotated[Any, _checked_as("step")], ...]
+    """Techniques in their order, each a name (`kdbench list techniques`), `{name: {fields}}`, or `file.py:Class`. A
+    step that trains may also have a field `recipe`. No step at all: the student is trained on labels."""
+    teacher: Annotated[Any, _checked_as("teachers")] = None
+    """A teacher, the name of one of the suite's `teachers`, or a list of these; in place of the suite's `teacher`."""
+    student: Annotated[Any, _checked_as("student")] = None
+    """A student in place of the suite's."""
+    recipe: str | None = None
+    """The recipe that trains this case's student, in place of the student's own."""
+    regularizer: Annotated[Any, _checked_as("regularizer")] = None
+    """A penalty on the weights in every training of this case."""
+    compare_with: str | None = None
+    """The case that this one's ratios and differences refer to. Left out: the suite's `baseline`; for a case with
+    another student, that student trained on labels alone."""
+
+
+class SuiteFields(Part):
+    """A suite: what is compared, on what data, under which recipes, and where it is measured."""
+
+    kdbench: Annotated[int, WithJsonSchema({"const": VERSION})]
+    """The version of the suite format: 1."""
+    name: Name
+    """What the suite is called; results go to the folder results/NAME."""
+    about: str = ""
+    """What is compared here, and why, in a sentence for the report."""
+    task: Annotated[Any, _checked_as("task")]
+    """The data: a name (`kdbench list tasks`), `{name: {fields}}`, or a class of your own: `file.py:Class`."""
+    seeds: Annotated[tuple[Seed, ...], Distinct] = Field(min_length=1)
+    """Each case is trained once a seed; intervals in the report need three or more."""
+    recipes: dict[Name, Annotated[Any, _checked_as("recipe")]] = Field(min_length=1, json_schema_extra=NAMED)
+    """How models are trained, by name. Students and teachers use `train` unless they name another; techniques that
+    train a network further use `finetune`."""
+    teacher: Annotated[Any, _checked_as("teachers")] = None
+    """The teacher of every case that names no other: a teacher, the name of one of `teachers`, or a list of these."""
+    teachers: dict[Name, Annotated[Any, _checked_as("teacher")]] = Field({}, json_schema_extra=NAMED)
+    """Further teachers, by name."""
+    student: Annotated[Any, _checked_as("student")]
+    """The student of every case that names no other."""
+    baseline: str = "from-scratch"
+    """The case that the others are compared with."""
+    cases: dict[Name, Annotated[Any, _checked_as("case")]] = Field(min_length=1, json_schema_extra=NAMED)
+    """What is compared, by name: chains of techniques."""
+    measure: tuple[Annotated[Any, _checked_as("measure")], ...] = Field(min_length=1)
+    """Where files are evaluated and timed."""
+    limits: Annotated[Any, _checked_as("limits")] = None
+    """What a file may cost on a device; `kdbench choose` and the report's answer keep to it."""
+    check: Annotated[Any, _checked_as("check")] = None
+    """How much worse than the reference a file may be before `kdbench check` objects."""
+
+    @field_validator("kdbench")
+    @classmethod
+    def _readable(cls, version: int) -> int:
+        if version != VERSION:
+            raise ValueError(f"this kdbench reads suites of version {VERSION}, got {version}")
+        return version
