@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kdbench.evidence.accuracy import SPLIT, Answers, compare
 from kdbench.evidence.intervals import Difference, Estimate
 from kdbench.evidence.latency import ORIGIN, LatencyView
-from kdbench.evidence.training import Cost, stage_times
+from kdbench.evidence.training import Cost, Stages
 from kdbench.results.folder import Results
 from kdbench.results.records import Accuracy, Compression, Size
 
@@ -52,13 +52,13 @@ class CompressionView:
 
 
 def compression_views(
-    results: Results, target: str, timed: Mapping[int, Mapping[str, LatencyView]]
+    results: Results, target: str, timed: Mapping[int, Mapping[str, LatencyView]], stages: Stages
 ) -> dict[str, CompressionView]:
     """Every compressed case with a size or an accuracy on the target; `timed`: batch size -> case -> its latency."""
     return {
         name: view
         for name in results.case_names
-        if is_compressed(results, name) and (view := _view(results, name, target, timed)) is not None
+        if is_compressed(results, name) and (view := _view(results, name, target, timed, stages)) is not None
     }
 
 
@@ -71,7 +71,7 @@ def is_compressed(results: Results, name: str) -> bool:
 
 
 def _view(
-    results: Results, name: str, target: str, timed: Mapping[int, Mapping[str, LatencyView]]
+    results: Results, name: str, target: str, timed: Mapping[int, Mapping[str, LatencyView]], stages: Stages
 ) -> CompressionView | None:
     sizes = [record for record in results.of(Size, name) if record.target in (target, None)]
     tested = [r for r in results.of(Accuracy, name) if r.target in (target, None) and r.split == SPLIT]
@@ -84,7 +84,7 @@ def _view(
         difference=_difference(results, tested),
         agreement=_agreement(tested),
         losses=class_losses(results, tested),
-        cost=_cost(results, name, target),
+        cost=_cost(results, name, target, stages),
     )
 
 
@@ -151,17 +151,12 @@ def _changes_by_class(results: Results, record: Accuracy) -> dict[int, NDArray[n
     return {int(label): change[truth == label] for label in np.unique(truth)}
 
 
-def _cost(results: Results, name: str, target: str) -> Cost | None:
+def _cost(results: Results, name: str, target: str, stages: Stages) -> Cost | None:
     """Of the stages that compress; None where the plan does not say which they are."""
     case = results.plan.cases.get(name)
     if case is None or case.uncompressed_step_count is None:
         return None
-    stages = _compressing_stages(results, name, target, case.uncompressed_step_count)
-    keys = [key for of_seed in stages.values() for key in of_seed]
-    if not keys:
-        return None
-    wall, cpu = stage_times(results)
-    return Cost(sum(wall[key] for key in keys) / len(stages), sum(cpu[key] for key in keys) / len(stages))
+    return stages.cost_of(_compressing_stages(results, name, target, case.uncompressed_step_count))
 
 
 def _compressing_stages(results: Results, name: str, target: str, first: int) -> dict[int, list[str]]:

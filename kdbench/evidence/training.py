@@ -1,8 +1,8 @@
 """What a case's trainings cost and how they went, found through the lineage of its facts."""
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, chain
 
 from kdbench.results.folder import Results
 from kdbench.results.records import Accuracy, Compression, Record, Size, Training
@@ -28,62 +28,54 @@ class Curve:
     """Where each stage after the first begins, as a place in `values`."""
 
 
-def training_cost(results: Results, case: str) -> Cost | None:
-    """Each stage counted once, in every case that rests on it; the teacher's stages only in the teacher's own cost.
+class Stages:
+    """The stages of a results folder that trained or compressed something, looked up once for all its cases."""
 
-    A stage that compressed and trained has two records of one key; the longer one covers the other.
-    """
-    wall, cpu = stage_times(results)
-    stages = stages_of(results, case)
-    if not stages:
-        return None
-    return Cost(
-        sum(wall[key] for keys in stages.values() for key in keys) / len(stages),
-        sum(cpu[key] for keys in stages.values() for key in keys) / len(stages),
-    )
+    def __init__(self, results: Results) -> None:
+        self._results = results
+        self._trainings = {record.key: record for record in results.of(Training)}
+        self.wall_ns: dict[str, int] = {}
+        """Wall time of each stage, by its key. A stage that compressed and trained has two records of one key; the
+        longer one covers the other."""
+        self.cpu_ns: dict[str, int] = {}
+        works: list[Training | Compression] = [*results.of(Training), *results.of(Compression)]
+        for record in works:
+            self.wall_ns[record.key] = max(self.wall_ns.get(record.key, 0), record.wall_ns or 0)
+            self.cpu_ns[record.key] = max(self.cpu_ns.get(record.key, 0), record.cpu_ns or 0)
+        self._teaching = frozenset(record.key for record in works if record.case in results.plan.teachers)
 
+    def of(self, case: str) -> dict[int, tuple[str, ...]]:
+        """Keys of the stages behind each seed of a case, from the data down; a teacher's only in its own case."""
+        others = frozenset() if case in self._results.plan.teachers else self._teaching
+        found: dict[int, dict[str, None]] = {}
+        for record in self._resting(case):
+            for key in (*record.lineage, record.key):
+                if key in self.wall_ns and key not in others:
+                    found.setdefault(record.seed, {})[key] = None
+        return {seed: tuple(keys) for seed, keys in found.items()}
 
-def curves(results: Results, case: str) -> list[Curve]:
-    """A case's curves, one a seed; empty where nothing was trained or validated."""
-    by_key = {record.key: record for record in results.of(Training)}
-    found = []
-    for seed, keys in sorted(stages_of(results, case).items()):
-        validated = tuple(key for key in keys if key in by_key and by_key[key].validation_by_epoch)
-        runs = [by_key[key].validation_by_epoch or () for key in validated]
-        if runs:
-            starts = tuple(sum(len(run) for run in runs[:place]) for place in range(1, len(runs)))
-            found.append(Curve(seed, tuple(value for run in runs for value in run), validated, starts))
-    return found
+    def _resting(self, case: str) -> list[Record]:
+        """The facts whose lineage says what a case rests on; its own trainings where it never got further."""
+        results = self._results
+        facts: list[Record] = [*results.of(Accuracy, case), *results.of(Size, case)]
+        return facts or [*results.of(Training, case), *results.of(Compression, case)]
 
+    def cost_of(self, by_seed: Mapping[int, Sequence[str]]) -> Cost | None:
+        """What some stages cost, each counted once a seed; None where there are none."""
+        keys = [key for of_seed in by_seed.values() for key in of_seed]
+        if not keys:
+            return None
+        wall, cpu = (sum(times[key] for key in keys) / len(by_seed) for times in (self.wall_ns, self.cpu_ns))
+        return Cost(wall, cpu)
 
-def stages_of(results: Results, case: str) -> dict[int, tuple[str, ...]]:
-    """Keys of the training and compression stages behind each seed of a case, from the data down."""
-    known, taught = stage_times(results)[0], set()
-    if case not in results.plan.teachers:
-        taught = {record.key for record in _works(results) if record.case in results.plan.teachers}
-    found: dict[int, dict[str, None]] = defaultdict(dict)
-    for record in _resting(results, case):
-        for key in (*record.lineage, record.key):
-            if key in known and key not in taught:
-                found[record.seed][key] = None
-    return {seed: tuple(keys) for seed, keys in found.items()}
+    def curves(self, by_seed: Mapping[int, Sequence[str]]) -> tuple[Curve, ...]:
+        """Curves of some stages, one a seed; empty where nothing was trained or validated."""
+        return tuple(found for seed, keys in sorted(by_seed.items()) if (found := self._curve(seed, keys)))
 
-
-def _resting(results: Results, case: str) -> Iterable[Record]:
-    """The facts whose lineage says what a case rests on; its own trainings where it never got further."""
-    facts = [*results.of(Accuracy, case), *results.of(Size, case)]
-    return facts or [record for record in _works(results) if record.case == case]
-
-
-def _works(results: Results) -> list[Training | Compression]:
-    return [*results.of(Training), *results.of(Compression)]
-
-
-def stage_times(results: Results) -> tuple[dict[str, int], dict[str, int]]:
-    """Wall and processor time of every stage that trained or compressed, by key."""
-    wall: dict[str, int] = {}
-    cpu: dict[str, int] = {}
-    for record in _works(results):
-        wall[record.key] = max(wall.get(record.key, 0), record.wall_ns or 0)
-        cpu[record.key] = max(cpu.get(record.key, 0), record.cpu_ns or 0)
-    return wall, cpu
+    def _curve(self, seed: int, keys: Sequence[str]) -> Curve | None:
+        trained = ((key, self._trainings[key].validation_by_epoch) for key in keys if key in self._trainings)
+        runs = {key: values for key, values in trained if values}
+        if not runs:
+            return None
+        starts = tuple(accumulate(len(values) for values in runs.values()))[:-1]
+        return Curve(seed, tuple(chain.from_iterable(runs.values())), tuple(runs), starts)

@@ -12,7 +12,7 @@ from kdbench.evidence.compression import CompressionView, compression_views, is_
 from kdbench.evidence.execution import ExecutionView, execution_view
 from kdbench.evidence.latency import LatencyView, latency_view, pooled_reference_ns
 from kdbench.evidence.latency_groups import latency_letters
-from kdbench.evidence.training import Cost, Curve, curves, training_cost
+from kdbench.evidence.training import Cost, Curve, Stages
 from kdbench.evidence.use import EnergyView, StartView, energy_view, start_view
 from kdbench.results.folder import REFERENCE, Results, baseline_of, read_results
 from kdbench.results.records import Energy, Latency, Memory, Record, Size, Start
@@ -113,7 +113,11 @@ def evidence(folder: Path) -> Evidence:
     size = {target: size_views(results, target) for target in results.targets}
     settings = _settings(results)
     latency = {setting: latency_views(results, setting) for setting in settings}
-    compression = {target: compression_views(results, target, _of(latency, target)) for target in results.targets}
+    stages = Stages(results)
+    compression = {
+        target: compression_views(results, target, _of(latency, target), stages) for target in results.targets
+    }
+    behind = {name: stages.of(name) for name in results.case_names}
     cases = tuple(
         CaseView(
             name=name,
@@ -129,8 +133,8 @@ def evidence(folder: Path) -> Evidence:
             memory_bytes=memory_bytes(results, name),
             compressed=is_compressed(results, name),
             compression={target: views[name] for target, views in compression.items() if name in views},
-            cost=training_cost(results, name),
-            curves=tuple(curves(results, name)),
+            cost=stages.cost_of(behind[name]),
+            curves=stages.curves(behind[name]),
             troubles=_troubles(results, name),
         )
         for name in results.case_names

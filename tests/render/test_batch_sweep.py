@@ -15,10 +15,12 @@ from kdbench.render import render
 from kdbench.render.figures.batch_sizes import MOST_LINES, batch_sizes, chosen
 from kdbench.render.figures.canvas import style
 from kdbench.render.figures.line_ends import apart
-from kdbench.render.report.markdown import markdown, throughput_markdown
+from kdbench.render.report.markdown import markdown
 from kdbench.render.report.page import page
 from kdbench.render.report.tidy import estimates
-from kdbench.render.tables.table import HIDDEN, build_table
+from kdbench.render.sections.batch_sizes import throughput_markdown
+from kdbench.render.tables.cells import HIDDEN
+from kdbench.render.tables.table import build_table
 from kdbench.render.tables.target_table import TargetTable
 from kdbench.render.tables.throughput import throughput_tables
 
@@ -82,7 +84,7 @@ def test_only_a_best_that_stands_apart_is_bold(swept: Path) -> None:
     assert bold(table, "soft") == [], "two threads are as good as one"
     text = throughput_markdown(evidence(swept))
     assert text.count("**") == 4
-    assert page(evidence(swept), (), swept / "report", ()).count("<strong>") == 2
+    assert page(evidence(swept), {}, swept / "report", ()).count("<strong>") == 2
 
 
 def test_one_thread_count_has_batch_sizes_only(quickstart: Path) -> None:
@@ -123,7 +125,7 @@ def test_one_batch_size_and_thread_count_has_nothing_of_it(folder: Build) -> Non
     assert not [column for column in build_table(found).columns if column.key == "throughput"]
     assert not [line for line in build_table(found).legend if "Throughput" in line]
     assert "throughput.md" not in {written.name for written in render(path, path / "report", ("markdown",))}
-    assert "Batch sizes and threads" not in page(found, (), path / "report", ())
+    assert "Batch sizes and threads" not in page(found, {}, path / "report", ())
     assert "speedup_over_1_thread" not in estimates(found)
 
 
@@ -131,7 +133,7 @@ def test_threads_alone_have_a_table_and_no_figure(folder: Build) -> None:
     path = folder(steps=FEW, seeds=(0,), targets=(TARGET, TWO), batch_sizes=(1,)).write()
     found = evidence(path)
     assert drawn(found) is None
-    assert '<h2 id="sweep">Batch sizes and threads</h2>' in page(found, (), path / "report", ())
+    assert '<h2 id="sweep">Batch sizes and threads</h2>' in page(found, {}, path / "report", ())
 
 
 def test_the_decision_table_has_it_to_open_with_its_interval_and_its_meaning(swept: Path) -> None:

@@ -193,7 +193,7 @@ def test_what_ran_where_is_shown_on_a_phone_and_its_rows_are_those_of_the_table(
     steps = {"from-scratch": [], "soft": STEPS["soft"]}
     targets = ("local-cpu-1t-fp32", "board-cpu-1t-fp32", "local-torch-1t-fp32")
     path = rewritten(folder(steps=steps, targets=targets).write(), proven({"soft": 0.25}, OPENVINO), started, on_board)
-    (tmp_path / "page.html").write_text(page(evidence(path), (), tmp_path, ()), encoding="utf-8")
+    (tmp_path / "page.html").write_text(page(evidence(path), {}, tmp_path, ()), encoding="utf-8")
     browser.open(tmp_path / "page.html", width=420)
     assert quiet(browser)
     assert browser.run("document.documentElement.scrollWidth") == 420

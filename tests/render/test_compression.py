@@ -12,7 +12,7 @@ from folders import STEPS, TARGET, UNCOMPRESSED, Folder
 from kdbench.evidence import CompressionView, Evidence, evidence
 from kdbench.evidence.intervals import Estimate
 from kdbench.render import render
-from kdbench.render.report.markdown import compression_markdown
+from kdbench.render.sections.compression import compression_markdown
 from kdbench.render.tables.compression import NOT_COMPARED, compression_tables
 from kdbench.render.tables.target_table import TargetTable
 from kdbench.render.words.compression_words import size_word, speed_word

@@ -25,7 +25,7 @@ def test_each_device_is_told_with_its_processor_system_and_runtime(folder: Build
     assert said["Device here"] == "Imaginary Processor 9000; onnxruntime 1.24.1"
     assert said["Device board"] == "Small Processor 1; Linux 5.4; onnxruntime 1.19.2"
     assert "Processor" not in said
-    assert "Small Processor 1; Linux 5.4; onnxruntime 1.19.2" in page(found, (), found.results.folder, ())
+    assert "Small Processor 1; Linux 5.4; onnxruntime 1.19.2" in page(found, {}, found.results.folder, ())
 
 
 def test_a_single_device_is_told_as_processor_and_runtime(folder: Build) -> None:

@@ -13,9 +13,9 @@ from folders import STEPS, Folder
 
 from kdbench.evidence import evidence
 from kdbench.render import render
-from kdbench.render.report.markdown import execution_markdown
 from kdbench.render.report.page import page
 from kdbench.render.report.tidy import estimates, executions, measurements
+from kdbench.render.sections.execution import execution_markdown
 from kdbench.render.tables.execution import execution_tables
 from kdbench.render.tables.latency_columns import share_text
 from kdbench.render.tables.table import build_table
@@ -140,7 +140,7 @@ def test_nothing_is_shown_where_nothing_was_recorded(folder: Build) -> None:
     assert not [
         written for written in render(path, path / "report", ("csv", "markdown")) if "execution" in written.name
     ]
-    assert "What ran where" not in page(found, (), path / "report", ())
+    assert "What ran where" not in page(found, {}, path / "report", ())
 
 
 def test_an_asynchronous_provider_shows_nodes_and_says_why_no_times(folder: Build) -> None:
@@ -157,7 +157,7 @@ def test_an_asynchronous_provider_shows_nodes_and_says_why_no_times(folder: Buil
 def test_the_page_has_the_section_and_its_files(partly: Path) -> None:
     written = render(partly, partly / "report", ("csv", "markdown"))
     assert {"execution.md", "execution.csv"} <= {path.name for path in written}
-    text = page(evidence(partly), (), partly / "report", written)
+    text = page(evidence(partly), {}, partly / "report", written)
     assert '<h2 id="execution">What ran where</h2>' in text
     assert text.index('id="execution"') < text.index('id="cost"')
     assert '<a href="#execution">What ran where</a>' in text
@@ -180,7 +180,7 @@ def test_markup_in_what_a_record_says_is_text(folder: Build) -> None:
     evil = "<b>|x`</b>"
     path = rewritten(folder(steps=FEW, seeds=(0,)).write(), proven({"soft": 0.5}, evil, provider_options={evil: evil}))
     found = evidence(path)
-    assert "<b>|x" not in page(found, (), path, ())
+    assert "<b>|x" not in page(found, {}, path, ())
     assert "<b>|x" not in re.sub(r"`[^`]*`", "", execution_markdown(found)), "but for code, which is text"
 
 

@@ -10,13 +10,13 @@ from folders import STEPS, Folder
 from matplotlib.figure import Figure as Paper
 
 from kdbench.evidence import evidence
-from kdbench.render.figures import draw
 from kdbench.render.figures.canvas import COLORS, MARKERS, style
 from kdbench.render.figures.distributions import latency_distributions
 from kdbench.render.figures.labels import Labelled, blocks
 from kdbench.render.figures.pictures import Sheet, save
 from kdbench.render.figures.sweeps import sweeps
 from kdbench.render.figures.tradeoff import accuracy_latency, accuracy_size
+from kdbench.render.report.files import draw
 
 Build = Callable[..., Folder]
 FEW = {name: STEPS[name] for name in ("from-scratch", "soft", "int8-static")}
@@ -52,7 +52,7 @@ def test_the_same_records_draw_the_same_bytes(folder: Build, tmp_path: Path) -> 
 def test_inline_figures_share_no_id_and_name_no_fixed_ink(quickstart: Path) -> None:
     found = evidence(quickstart)
     sheet = Sheet(case.name for case in found.cases)
-    drawn = [sheet.inline(figure) for figure in draw(found)]
+    drawn = [sheet.inline(figure) for figure in draw(found).values()]
     ids = [found for svg in drawn for found in re.findall(r'\bid="([^"]+)"', svg)]
     assert len(drawn) == 6
     assert len(ids) == len(set(ids))
@@ -100,7 +100,7 @@ def test_a_grid_over_one_number_is_a_line_in_the_order_of_its_values(folder: Bui
 
 @pytest.mark.parametrize("inches", [3.35, 6.9])
 def test_figures_fit_a_column_and_a_page(quickstart: Path, inches: float) -> None:
-    assert {figure.paper.get_figwidth() for figure in draw(evidence(quickstart), inches)} == {inches}
+    assert {figure.paper.get_figwidth() for figure in draw(evidence(quickstart), inches).values()} == {inches}
 
 
 def test_many_cases_label_the_front_and_the_references_only(folder: Build) -> None:

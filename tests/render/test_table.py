@@ -15,7 +15,8 @@ from kdbench.render import terminal_table
 from kdbench.render.report.markdown import MOST_COLUMNS, markdown
 from kdbench.render.report.terminal import as_text
 from kdbench.render.report.tidy import estimates, measurements
-from kdbench.render.tables.table import HIDDEN, build_table
+from kdbench.render.tables.cells import HIDDEN
+from kdbench.render.tables.table import build_table
 from kdbench.render.words.sentences import sentences
 from kdbench.results import records
 from kdbench.results.records import Accuracy
@@ -145,7 +146,7 @@ def test_a_trouble_on_one_target_marks_no_number_of_another(folder: Build) -> No
     table = build_table(evidence(path))
     by_group = {column.group: column.cells[2] for column in table.columns if column.key == "accuracy"}
     assert by_group["Accuracy on cpu, 1 thread"].notes == ()
-    assert table.footnotes[by_group["Accuracy on cuda, 1 thread"].notes[0] - 1].endswith(reason)
+    assert by_group["Accuracy on cuda, 1 thread"].notes[0].endswith(reason)
 
 
 def test_a_case_with_fewer_seeds_says_so_at_its_number(folder: Build) -> None:
@@ -155,7 +156,7 @@ def test_a_case_with_fewer_seeds_says_so_at_its_number(folder: Build) -> None:
     records.append(path / "records.jsonl", kept)
     table = build_table(evidence(path))
     cell = next(column for column in table.columns if column.key == "accuracy").cells[2]
-    assert [table.footnotes[note - 1] for note in cell.notes] == ["1 seed only; the others were not recorded"]
+    assert cell.notes == ("1 seed only; the others were not recorded",)
 
 
 def test_memory_is_what_a_file_added_to_its_process(folder: Build) -> None:

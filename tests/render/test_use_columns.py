@@ -12,9 +12,9 @@ import kdbench
 from kdbench import stats
 from kdbench.evidence import Evidence, evidence
 from kdbench.render.report.tidy import estimates
-from kdbench.render.tables.cells import Column, Table
+from kdbench.render.tables.cells import HIDDEN, Column, Table
 from kdbench.render.tables.latency_columns import TOO_SMALL
-from kdbench.render.tables.table import HIDDEN, build_table
+from kdbench.render.tables.table import build_table
 from kdbench.render.words.words import EXPLAINED, UNRELIABLE_TAIL
 from kdbench.results.records import Energy, Latency, Record, Start
 
@@ -37,7 +37,7 @@ def columns(table: Table, group: str = "batch 1") -> dict[str, Column]:
 
 
 def footnotes(table: Table, column: Column, place: int) -> list[str]:
-    return [table.footnotes[note - 1] for note in column.cells[place].notes]
+    return list(column.cells[place].notes)
 
 
 @pytest.fixture

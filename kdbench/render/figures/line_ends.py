@@ -1,11 +1,12 @@
 """Names right of the ends of lines, moved up and down so far that none hides another."""
 
 from collections.abc import Sequence
-from statistics import fmean
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Paper
 from matplotlib.text import Annotation
+from scipy.optimize import isotonic_regression  # type: ignore[attr-defined]  # untyped in scipy 1.17
 
 from kdbench.render.figures.canvas import MUTED, owned, short, text_colored
 from kdbench.render.figures.labels import LINE, SIZE, Labelled
@@ -53,19 +54,13 @@ def _part(axes: Axes, points: Sequence[Labelled], names: Sequence[Annotation]) -
 def apart(heights: Sequence[float], step: float, room: tuple[float, float]) -> list[float]:
     """The heights in their order, each `step` or more above the one below, moved as little as that takes.
 
-    Least squares: neighbours that would stand too close move together, around their middle (pool adjacent violators:
-    Ayer et al. 1955). The lowest and the highest stay within `room` where it holds them all, else begin at its foot.
+    Least squares: neighbours that would stand too close move together, around their middle. The lowest and the highest
+    stay within `room` where it holds them all; else they begin at its foot.
     """
-    order = sorted(range(len(heights)), key=lambda place: heights[place])
-    pools: list[list[float]] = []
-    for below, place in enumerate(order):
-        pools.append([heights[place] - step * below])
-        while len(pools) > 1 and fmean(pools[-2]) > fmean(pools[-1]):
-            pools[-2:] = [pools[-2] + pools[-1]]
-    levels = [fmean(pool) for pool in pools for _ in pool]
-    low, high = room[0], room[1] - step * (len(heights) - 1)
-    found = {
-        place: max(low, min(level, high)) + step * below
-        for below, (place, level) in enumerate(zip(order, levels, strict=True))
-    }
-    return [found[place] for place in range(len(heights))]
+    order = np.argsort(heights, kind="stable")
+    steps = step * np.arange(len(heights))
+    levels = isotonic_regression(np.asarray(heights, dtype=np.float64)[order] - steps).x
+    placed = np.empty(len(heights))
+    placed[order] = np.clip(levels, room[0], max(room[0], room[1] - steps[-1])) + steps
+    found: list[float] = placed.tolist()
+    return found

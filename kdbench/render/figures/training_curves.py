@@ -15,6 +15,8 @@ from kdbench.render.figures.canvas import GREY, INK, MUTED, PAGE_WIDTH, Figure, 
 from kdbench.render.words.words import counted, quoted_list, seeds_name
 from kdbench.results.records import Training
 
+TERMS = "terms"
+"""The name of the figure of loss terms."""
 TERM_COLORS = (INK, "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9")
 """Okabe and Ito's again; a seventh term is grey."""
 
@@ -62,7 +64,7 @@ def loss_terms(evidence: Evidence, inches: float = PAGE_WIDTH) -> Figure | None:
         f"Mean of each weighted loss term over an epoch: mean and range over seeds, {seeds_name(evidence)}. The axis "
         f"is logarithmic above 0.01.{_left_out(evidence)}"
     )
-    return Figure("terms", "Loss terms", caption, f"Loss terms by epoch: {', '.join(names)}.", paper)
+    return Figure(TERMS, "Loss terms", caption, f"Loss terms by epoch: {', '.join(names)}.", paper)
 
 
 def _left_out(evidence: Evidence) -> str:

@@ -7,7 +7,7 @@ from kdbench import units
 from kdbench.evidence import Evidence, Setting
 from kdbench.evidence.changes import Change, Changes
 from kdbench.evidence.intervals import LEVEL, Difference, Estimate
-from kdbench.render.report.html import filled, parts
+from kdbench.render.report.html import body, framed
 from kdbench.render.report.provenance import facts, relative
 from kdbench.render.words.sentences import Sentence, change
 from kdbench.render.words.words import counted, listed, quoted, quoted_list, setting_place, target_place
@@ -94,16 +94,16 @@ def changes_page(found: Changes, out: Path) -> str:
     """The page that will lie in the folder `out`."""
     names = [run.results.plan.suite for run in (found.before, found.after)]
     headings, rows = _table(found)
-    return filled(
+    content = body(
         "changes.html.j2",
-        f"{names[0]} and {names[1]}",
         names=names,
         runs=[_run(run, out) for run in (found.before, found.after)],
-        sentences=[parts(sentence) for sentence in change_sentences(found)],
+        sentences=change_sentences(found),
         headings=headings,
         rows=rows,
         level=f"{100 * LEVEL:.0f}",
     )
+    return framed(f"{names[0]} and {names[1]}", content)
 
 
 def _run(run: Evidence, out: Path) -> tuple[str, str, list[tuple[str, str]]]:

@@ -3,16 +3,16 @@
 import base64
 import hashlib
 from collections.abc import Sequence
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from kdbench import units
 from kdbench.evidence import CaseView
 from kdbench.render.figures.canvas import COLORS, TEXT_COLORS
-from kdbench.render.tables.cells import Table
+from kdbench.render.tables.cells import mark_width, numbers_of
 from kdbench.render.words.sentences import Sentence
 from kdbench.render.words.words import explained
 
@@ -29,10 +29,21 @@ IN_THE_DARK = {
 """The palette where paper is black: 7 : 1 against it or more."""
 
 
-def filled(template: str, title: str, styles: str = "", script: str = "", **values: Any) -> str:
-    """A template of this room as a page; `styles` are added to the house's own."""
+def body(template: str, **values: Any) -> Markup:
+    """A template of this room, filled; every value is escaped unless it is Markup."""
+    return Markup(_maker().get_template(template).render(**values))
+
+
+def framed(title: str, content: Markup, styles: str = "", script: str = "") -> str:
+    """A whole page around its content; `styles` are added to the house's own, `script` names a file."""
     css = "\n".join([_resource("page.css"), *_family_colors(), styles])
     code = _resource(script) if script else ""
+    frame = _maker().get_template("frame.html.j2")
+    return frame.render(title=title, content=content, policy=_policy(css, code), css=Markup(css), script=Markup(code))
+
+
+@cache
+def _maker() -> Environment:
     maker = Environment(
         loader=PackageLoader("kdbench.render"),
         autoescape=True,
@@ -40,11 +51,15 @@ def filled(template: str, title: str, styles: str = "", script: str = "", **valu
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    maker.filters["family"] = family
-    return maker.get_template(template).render(
-        title=title, policy=_policy(css, code), css=Markup(css), script=Markup(code), mark=units.mark, signs=SIGNS,
-        **values,
-    )  # fmt: skip
+    maker.filters |= {
+        "family": family,
+        "kind": lambda block: type(block).__name__,
+        "parts": parts,
+        "marks": numbers_of,
+        "mark_width": mark_width,
+    }
+    maker.globals["signs"] = SIGNS
+    return maker
 
 
 def _resource(name: str) -> str:
@@ -77,10 +92,9 @@ def family(case: CaseView) -> str:
     return case.family if case.family in SIGNS else "other"
 
 
-def parts(sentence: Sentence, table: Table | None = None) -> list[tuple[str, str]]:
+def parts(sentence: Sentence, footnotes: Sequence[str] = ()) -> list[tuple[str, str]]:
     """(text, kind) in order: names apart from the text around them, then numbers of the table's footnotes."""
     pieces = sentence.text.split("`")
     found = [(piece, "name" if place % 2 else "text") for place, piece in enumerate(pieces) if piece]
-    notes: Sequence[str] = table.footnotes if table else ()
     said = [explained(word) for word in sentence.warnings]
-    return found + [(str(notes.index(note) + 1), "note") for note in said if note in notes]
+    return found + [(str(footnotes.index(note) + 1), "note") for note in said if note in footnotes]

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kdbench.evidence import Evidence
-from kdbench.render.report.html import filled, parts
+from kdbench.render.report.html import body, framed
 from kdbench.render.report.provenance import facts, relative
-from kdbench.render.words.sentences import sentences
+from kdbench.render.words.sentences import Sentence, sentences
 
 DEEPEST = 3
 """Folders below the one that is given."""
@@ -20,7 +20,7 @@ class Entry:
     about: str
     link: str
     facts: list[tuple[str, str]]
-    answer: list[list[tuple[str, str]]]
+    answer: tuple[Sentence, ...]
 
 
 def results_under(folder: Path) -> list[Path]:
@@ -32,10 +32,9 @@ def results_under(folder: Path) -> list[Path]:
 def entry(evidence: Evidence, page: Path, out: Path) -> Entry:
     """What the index in the folder `out` says of one suite whose report is `page`."""
     plan = evidence.results.plan
-    answer = [parts(sentence) for sentence in sentences(evidence)]
-    return Entry(plan.suite, plan.about, relative(page, out), facts(evidence), answer)
+    return Entry(plan.suite, plan.about, relative(page, out), facts(evidence), sentences(evidence))
 
 
 def index(title: str, entries: list[Entry]) -> str:
     """The page."""
-    return filled("index.html.j2", title, entries=entries)
+    return framed(title, body("index.html.j2", title=title, entries=entries))

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 
 from kdbench import units
 from kdbench.evidence import Evidence
-from kdbench.render.tables.cells import Cell, Column, Table
-from kdbench.render.tables.latency_columns import AT_A_SETTING
+from kdbench.render.tables.cells import Cell, Column, Table, numbers_of
 from kdbench.render.tables.table import build_table
 
 MOST_COLUMNS = 8
@@ -26,7 +25,7 @@ def latex(evidence: Evidence) -> str:
     """A `tabular` with the packages it needs named above it and its notes below."""
     table = build_table(evidence)
     table = table.only(table.best_ranked(MOST_COLUMNS))
-    columns = [_Column(column) for column in table.columns]
+    columns = [_Column(column, table.footnotes) for column in table.columns]
     rows = [" & ".join(column.entry(place) for column in columns) for place in range(len(table.rows))]
     lines = [
         r"% \usepackage{booktabs,siunitx}",
@@ -50,11 +49,11 @@ def escaped(text: str) -> str:
 class _Column:
     """One column: of numbers where any of its cells holds one, with a second one for what stands beside them."""
 
-    def __init__(self, column: Column) -> None:
+    def __init__(self, column: Column, footnotes: Sequence[str]) -> None:
         self.column = column
         self.matches = [_number(cell.text) if column.key != "case" else None for cell in column.cells]
         self.numbers = [match for match in self.matches if match]
-        self.beside = [_beside(cell, match) for cell, match in zip(column.cells, self.matches, strict=True)]
+        self.beside = [_beside(cell, match, footnotes) for cell, match in zip(column.cells, self.matches, strict=True)]
 
     @property
     def kind(self) -> str:
@@ -63,8 +62,7 @@ class _Column:
 
     @property
     def heading(self) -> str:
-        above = self.column.group if self.column.key in AT_A_SETTING else ""
-        lines = [escaped(line) for line in (above, self.column.title, self.column.unit) if line]
+        lines = [escaped(line) for line in (self.column.place, self.column.title, self.column.unit) if line]
         stacked, side = r"\\".join(lines), "l" if self.column.key == "case" else "r"
         return rf"\multicolumn{{{2 if any(self.beside) else 1}}}{{{side}}}{{\shortstack[{side}]{{{stacked}}}}}"
 
@@ -96,13 +94,13 @@ def _table_format(numbers: Sequence[re.Match[str]]) -> str:
     return f"S[table-format={sign}{whole}.{decimals}{f'({half})' if half else ''},separate-uncertainty=true]"
 
 
-def _beside(cell: Cell, match: re.Match[str] | None) -> str:
+def _beside(cell: Cell, match: re.Match[str] | None, footnotes: Sequence[str]) -> str:
     """What stands beside the number: interval, letters, marks."""
     after = escaped((match["rest"] or "") if match else "")
     parts = [
         rf"{{\footnotesize {after}}}" if after else "",
         rf"\textsuperscript{{{cell.letters.strip()}}}" if cell.letters.strip() else "",
-        rf"\textsuperscript{{{','.join(str(note) for note in cell.notes)}}}" if cell.notes else "",
+        rf"\textsuperscript{{{','.join(map(str, numbers_of(cell, footnotes)))}}}" if cell.notes else "",
     ]
     return " ".join(part for part in parts if part)
 

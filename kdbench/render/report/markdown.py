@@ -2,17 +2,12 @@
 
 import re
 from collections.abc import Sequence
-from itertools import zip_longest
 
 from kdbench.evidence import Evidence
-from kdbench.render.tables.cells import Column, Table
-from kdbench.render.tables.compression import compression_tables
-from kdbench.render.tables.execution import execution_tables
-from kdbench.render.tables.latency_columns import AT_A_SETTING
+from kdbench.render.tables.cells import Cell, Column, Table, marks_of
 from kdbench.render.tables.table import build_table
-from kdbench.render.tables.target_table import TargetTable
-from kdbench.render.tables.throughput import throughput_tables
-from kdbench.render.words.sentences import sentences
+from kdbench.render.tables.target_table import TargetTables
+from kdbench.render.words.sentences import Sentence, sentences
 from kdbench.units import mark
 
 MOST_COLUMNS = 8
@@ -23,34 +18,33 @@ def markdown(evidence: Evidence) -> str:
     table = build_table(evidence)
     table = table.only(table.best_ranked(MOST_COLUMNS))
     plan = evidence.results.plan
-    answer = "\n".join(f"- {_sentence(sentence.text)}" for sentence in sentences(evidence))
-    parts = [f"# {escaped(plan.suite)}", escaped(plan.about), answer, _rows(table), _notes(table), _legend(table)]
+    parts = [
+        f"# {escaped(plan.suite)}",
+        escaped(plan.about),
+        _list(sentences(evidence)),
+        _rows(table, table.footnotes),
+        _notes(table.footnotes),
+        _legend(table.legend),
+    ]
+    return _joined(parts)
+
+
+def tables_markdown(evidence: Evidence, heading: str, found: TargetTables) -> str:
+    """The tables of one section, with their notes below them all; empty where there are none."""
+    if not found.tables:
+        return ""
+    parts = [f"# {escaped(evidence.results.plan.suite)}: {heading}"]
+    for one in found.tables:
+        parts += [f"On {escaped(one.place)}", _list(one.sentences), _rows(one.table, found.footnotes)]
+    return _joined([*parts, _notes(found.footnotes), _legend(found.legend)])
+
+
+def _joined(parts: Sequence[str]) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def compression_markdown(evidence: Evidence) -> str:
-    """The tables of compression, one a target; empty where nothing is compressed."""
-    return _target_tables(evidence, "compression", compression_tables(evidence))
-
-
-def execution_markdown(evidence: Evidence) -> str:
-    """What ran where, one table a target; empty where nothing says so."""
-    return _target_tables(evidence, "what ran where", execution_tables(evidence))
-
-
-def throughput_markdown(evidence: Evidence) -> str:
-    """Batch sizes and threads, one table a provider; empty where none was measured at several."""
-    return _target_tables(evidence, "batch sizes and threads", throughput_tables(evidence))
-
-
-def _target_tables(evidence: Evidence, heading: str, found: Sequence[TargetTable]) -> str:
-    parts = [f"# {escaped(evidence.results.plan.suite)}: {heading}"] if found else []
-    for one, after in zip_longest(found, found[1:]):
-        said = "\n".join(f"- {_sentence(sentence.text)}" for sentence in one.sentences)
-        parts += [f"On {escaped(one.place)}", said, _rows(one.table), _notes(one.table)]
-        if after is None or after.table.legend != one.table.legend:
-            parts.append(_legend(one.table))
-    return "\n\n".join(part for part in parts if part) + "\n" if parts else ""
+def _list(said: Sequence[Sentence]) -> str:
+    return "\n".join(f"- {_sentence(sentence.text)}" for sentence in said)
 
 
 def _sentence(text: str) -> str:
@@ -59,35 +53,34 @@ def _sentence(text: str) -> str:
     return "".join(f"`{piece}`" if place % 2 else _literal(piece) for place, piece in enumerate(pieces))
 
 
-def _rows(table: Table) -> str:
+def _rows(table: Table, footnotes: Sequence[str]) -> str:
     heading = "| " + " | ".join(escaped(_heading(column)) for column in table.columns) + " |"
     rule = "|" + "|".join(":---" if column.key == "case" else "---:" for column in table.columns) + "|"
     rows = [
-        "| " + " | ".join(_cell(column, place) for column in table.columns) + " |" for place in range(len(table.rows))
+        "| " + " | ".join(_cell(column.cells[place], footnotes) for column in table.columns) + " |"
+        for place in range(len(table.rows))
     ]
     return "\n".join([heading, rule, *rows])
 
 
 def _heading(column: Column) -> str:
-    group = column.group if column.key in AT_A_SETTING else ""
     unit = f"({column.unit})" if column.unit else ""
-    return " ".join(part for part in (column.title, unit, group) if part)
+    return " ".join(part for part in (column.title, unit, column.place) if part)
 
 
-def _cell(column: Column, place: int) -> str:
-    cell = column.cells[place]
+def _cell(cell: Cell, footnotes: Sequence[str]) -> str:
     letters = f" <sup>{cell.letters.strip()}</sup>" if cell.letters.strip() else ""
     text = f"**{escaped(cell.text.strip())}**" if cell.stands_out else escaped(cell.text.strip())
-    return f"{text}{letters}{' ' + cell.marks if cell.notes else ''}"
+    return f"{text}{letters}{' ' + marks_of(cell, footnotes) if cell.notes else ''}"
 
 
-def _notes(table: Table) -> str:
-    return "  \n".join(f"{mark(place)} {escaped(note)}" for place, note in enumerate(table.footnotes, start=1))
+def _notes(footnotes: Sequence[str]) -> str:
+    return "  \n".join(f"{mark(number)} {escaped(note)}" for number, note in enumerate(footnotes, start=1))
 
 
-def _legend(table: Table) -> str:
-    sentences = "\n".join(f"- {escaped(sentence)}" for sentence in table.legend)
-    return f"<details><summary>How to read it</summary>\n\n{sentences}\n\n</details>"
+def _legend(legend: Sequence[str]) -> str:
+    said = "\n".join(f"- {escaped(sentence)}" for sentence in legend)
+    return f"<details><summary>How to read it</summary>\n\n{said}\n\n</details>"
 
 
 def escaped(text: str) -> str:

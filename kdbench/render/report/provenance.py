@@ -1,4 +1,4 @@
-"""What was asked and on what, and how to get it again: facts, machine, models, links. Paths are made safe here."""
+"""What was asked, when and on what. Paths in links are made safe here."""
 
 import os
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from kdbench import units
 from kdbench.evidence import Evidence
 from kdbench.evidence.intervals import FEWEST
 from kdbench.render.words.words import counted, listed, processor, processors_of, target_place
-from kdbench.results.records import Environment, Latency, Size
+from kdbench.results.records import Environment, Latency
 from kdbench.results.target_id import HERE, target_name
 
 THIS_MACHINE = "here"
@@ -25,16 +25,6 @@ class Device:
     processor: str
     system: str
     runtimes: str
-
-
-@dataclass(frozen=True)
-class Model:
-    """An ONNX file that lies in the results folder."""
-
-    case: str
-    seed: int
-    link: str
-    digest: str
 
 
 def facts(evidence: Evidence) -> list[tuple[str, str]]:
@@ -95,54 +85,6 @@ def _runtimes(evidence: Evidence, targets: Sequence[str]) -> list[str]:
             view.runtime for case in evidence.cases for (target, _), view in case.latency.items() if target in targets
         )
     )
-
-
-def suite_text(evidence: Evidence) -> str:
-    """The suite file as it was run; empty where the folder has none."""
-    path = evidence.results.folder / "suite.yaml"
-    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-
-
-def machine(evidence: Evidence) -> list[tuple[str, str]]:
-    """Versions, targets and what every fingerprint says of its machine."""
-    found: dict[str, str] = dict(evidence.results.plan.versions)
-    found |= {"target": ", ".join(evidence.targets)}
-    environments = evidence.results.of(Environment)
-    for place, record in enumerate(environments, start=1):
-        number = f" {place}" if len(environments) > 1 else ""
-        said = {**(record.facts or {}), "fingerprint": record.fingerprint, **(record.also or {})}
-        found |= {f"{name}{number}": _text(value) for name, value in said.items()}
-    return [(name, value) for name, value in found.items() if value]
-
-
-def _text(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name}={entry}" for name, entry in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(str(entry) for entry in value)
-    return "" if value is None else str(value)
-
-
-def models(evidence: Evidence, out: Path) -> list[Model]:
-    """Every ONNX file with its digest; links lead there from the folder `out`."""
-    found = [
-        Model(record.case, record.seed, relative(path, out), record.onnx_sha256 or "")
-        for record in evidence.results.of(Size)
-        if (path := evidence.results.file(record.onnx_path)) is not None
-    ]
-    return list(dict.fromkeys(found))
-
-
-def links(evidence: Evidence, out: Path, written: Sequence[Path]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """(heading, [(text, link)]) of the files beside the page and the records behind it."""
-    folder = evidence.results.folder
-    behind = [path for name in ("records.jsonl", "plan.json", "suite.yaml") if (path := folder / name).is_file()]
-    figures = [path for path in written if path.parent.name == "figures"]
-    tables = [path for path in written if path not in figures and path.name != "index.html"]
-    found = {"Tables": tables, "Figures": figures, "Records": behind}
-    return [
-        (heading, [(path.name, relative(path, out)) for path in paths]) for heading, paths in found.items() if paths
-    ]
 
 
 def relative(path: Path, out: Path) -> str:

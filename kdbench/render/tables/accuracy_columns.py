@@ -1,150 +1,152 @@
 """The decision table's columns of accuracy: means, differences to the baseline, agreement with the teacher."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from kdbench import units
 from kdbench.evidence import AccuracyView, CaseView, Evidence
 from kdbench.evidence.accuracy import SPLIT
 from kdbench.evidence.intervals import FEWEST, Difference, Estimate
-from kdbench.render.tables.cells import Cell, Column, Footnotes
+from kdbench.render.tables.cells import HIDDEN, Cell, dash
+from kdbench.render.tables.columns import ColumnSpec, percents, plain, reason
 from kdbench.render.words.words import baseline_name, counted, listed, target_place
 
 COUNTS = "*"
 """Marks a difference whose adjusted p is small."""
 FEW_SEEDS = f"{FEWEST} seeds are needed to tell two cases apart"
 ALIKE = "same examples"
-"""Instead of an interval, where the two are right and wrong on exactly the same examples for every seed."""
-SHOWN_TARGETS, LATER = 2, 10
-"""Of so many targets accuracy is shown at once; that of the others, ranked lower by LATER, can be opened."""
+"""Stands in place of an interval where both files are right on exactly the same examples for every seed."""
+NO_ACCURACY = f"no {SPLIT} accuracy was recorded"
+NO_PAIR = "it shares no seed with a baseline of the same student"
+NO_AGREEMENT = "no agreement with the teacher was recorded"
+LATER = (0, 6, HIDDEN)
+"""Added to the ranks of the first place's columns, of the second's and of all others'."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Targets on which the cases do not differ, so that they share their columns."""
+
+    targets: tuple[str, ...]
+    name: str
+    """Their names; empty where they are all the targets in question."""
+    later: int
+    """What the ranks of its columns are raised by."""
+
+
+def places(evidence: Evidence, key: Callable[[CaseView, str], object], among: Sequence[str] = ()) -> list[Place]:
+    """The targets, or those `among` them, grouped by what `key` gives for every case."""
+    alike: dict[tuple[object, ...], list[str]] = {}
+    for target in among or evidence.targets:
+        alike.setdefault(tuple(key(case, target) for case in evidence.cases), []).append(target)
+    several = len(alike) > 1
+    return [
+        Place(tuple(same), listed([target_place(t) for t in same]) if several else "", LATER[min(number, 2)])
+        for number, same in enumerate(alike.values())
+    ]
 
 
 def distinct(
     evidence: Evidence, key: Callable[[CaseView, str], object], among: Sequence[str] = ()
 ) -> list[tuple[str, str]]:
-    """(target, " on ..." for a heading) of the targets on which the cases differ; equal ones share a heading.
-
-    `among`: the targets in question; all where it is left out.
-    """
-    alike: dict[tuple[object, ...], list[str]] = {}
-    for target in among or evidence.targets:
-        alike.setdefault(tuple(key(case, target) for case in evidence.cases), []).append(target)
-    several = len(alike) > 1
-    return [(same[0], f" on {listed([target_place(t) for t in same])}" if several else "") for same in alike.values()]
+    """(target, " on ..." for a heading) of the first target of each place."""
+    return [(place.targets[0], f" on {place.name}" if place.name else "") for place in places(evidence, key, among)]
 
 
 def rates(case: CaseView, target: str) -> object:
-    """What two targets share when they have the same accuracies."""
+    """A case's accuracies on a target: what two targets share that share their columns."""
     return case.accuracy[target].estimate.values if target in case.accuracy else None
 
 
-def accuracy_columns(evidence: Evidence, notes: Footnotes) -> list[Column]:
-    """Four columns; again for each target on which a case answers otherwise."""
-    columns: list[Column] = []
-    for place, (target, named) in enumerate(distinct(evidence, rates)):
-        group, later = f"Accuracy{named}", LATER if place >= SHOWN_TARGETS else 0
-        columns += [
-            Column("accuracy", "Accuracy", "%", group, 1 + later, _means(evidence, target, notes)),
-            Column("difference", f"Against {baseline_name(evidence)}", "points", group, 2 + later,
-                   _differences(evidence, target, notes)),
-            Column("holm", "Holm p", "", group, 10 + later, _adjusted(evidence, target, notes)),
-            Column("agreement", "Agrees with teacher", "%", group, 15 + later, _agreements(evidence, target, notes)),
-        ]  # fmt: skip
-    return columns
+def accuracy_columns(evidence: Evidence) -> Iterator[ColumnSpec[Any]]:
+    """Four columns for each place on which a case answers otherwise; three where there is no teacher."""
+    for place in places(evidence, rates):
+        yield from _columns(evidence, place)
 
 
-Pairs = Sequence[tuple[CaseView, AccuracyView | None]]
+def _columns(evidence: Evidence, place: Place) -> Iterator[ColumnSpec[Any]]:
+    target = place.targets[0]
+    where: dict[str, Any] = {
+        "topic": "Accuracy", "place": place.name, "later": place.later, "targets": place.targets,
+    }  # fmt: skip
+
+    def mean(case: CaseView) -> Estimate | None:
+        return view.estimate if (view := case.accuracy.get(target)) else None
+
+    def letters(case: CaseView) -> str:
+        return case.accuracy[target].letters
+
+    def difference(case: CaseView) -> Difference | Cell | None:
+        return _difference(case, case.accuracy.get(target))
+
+    def adjusted(case: CaseView) -> float | Cell | None:
+        found = difference(case)
+        if not isinstance(found, Difference):
+            return found
+        return dash(FEW_SEEDS) if found.adjusted_p is None else found.adjusted_p
+
+    def agreement(case: CaseView) -> float | Cell | None:
+        view = case.accuracy.get(target)
+        if view and view.agreement is None and case.teaches:
+            return Cell("itself", value=1.0)
+        return view.agreement if view else None
+
+    yield ColumnSpec("accuracy", "Accuracy", mean, _means, NO_ACCURACY, rank=1, letters=letters,
+                     notes=lambda case: _fewer(evidence, case, target), **where)  # fmt: skip
+    yield ColumnSpec("difference", f"Against {baseline_name(evidence)}", difference, differences, NO_PAIR, rank=2,
+                     **where)  # fmt: skip
+    yield ColumnSpec("holm", "Holm p", adjusted, plain(units.p_value), NO_PAIR, rank=10, **where)
+    if has_teacher(evidence):
+        yield ColumnSpec("agreement", "Agrees with teacher", agreement, percents(), NO_AGREEMENT, rank=15, **where)
 
 
-def _pairs(evidence: Evidence, target: str) -> Pairs:
-    return [(case, case.accuracy.get(target)) for case in evidence.cases]
+def has_teacher(evidence: Evidence) -> bool:
+    """Whether any row is a teacher's."""
+    return any(case.teaches for case in evidence.cases)
 
 
-def _means(evidence: Evidence, target: str, notes: Footnotes) -> tuple[Cell, ...]:
-    pairs = _pairs(evidence, target)
-    views = [view for _, view in pairs if view]
-    decimals = units.decimals_for([100 * (view.estimate.half or 0) for view in views])
-    longest = max((_rate(view.estimate, decimals) for view in views), key=len, default="")
-    widest = max((len(view.letters) for view in views), default=0)
-    missing = f"no {SPLIT} accuracy was recorded"
-    return tuple(
-        Cell(
-            units.padded(_rate(view.estimate, decimals), longest),
-            view.letters.ljust(widest, units.FIGURE_SPACE),
-            _fewer(evidence, case, view, target, notes),
-            view.estimate.value,
-        )
-        if view
-        else notes.missing(case.problems_on(target), missing)
-        for case, view in pairs
-    )
+def _means(found: Sequence[Estimate]) -> tuple[str, list[str]]:
+    """96.7 ± 0.9, in as many decimals as the noise has; below FEWEST seeds the values themselves."""
+    decimals = units.decimals_for([100 * (one.half or 0) for one in found])
+    said = [
+        ", ".join(units.percent(value, decimals) for value in one.values)
+        if one.n < FEWEST
+        else units.percent_interval(one.value, one.half, decimals)
+        for one in found
+    ]
+    longest = max(said, key=len, default="")
+    return "%", [units.padded(text, longest) for text in said]
 
 
-def _rate(estimate: Estimate, decimals: int) -> str:
-    if estimate.n < FEWEST:
-        return ", ".join(units.percent(value, decimals) for value in estimate.values)
-    return units.percent_interval(estimate.value, estimate.half, decimals)
+def _fewer(evidence: Evidence, case: CaseView, target: str) -> Iterator[str]:
+    """A note where a case has not all seeds of its suite; a teacher has seeds of its own."""
+    count = case.accuracy[target].estimate.n
+    if not case.teaches and count < len(evidence.results.plan.seeds):
+        why = reason(case.problems_on(target), "the others were not recorded")
+        yield f"{counted(count, 'seed')} only; {why}"
 
 
-def _fewer(evidence: Evidence, case: CaseView, view: AccuracyView, target: str, notes: Footnotes) -> tuple[int, ...]:
-    """A mark where a case has not all seeds of its suite; the teacher has its own."""
-    if case.teaches or view.estimate.n >= len(evidence.results.plan.seeds):
-        return ()
-    why = "; ".join(case.problems_on(target)) or "the others were not recorded"
-    return (notes.place(f"{counted(view.estimate.n, 'seed')} only; {why}"),)
-
-
-def _differences(evidence: Evidence, target: str, notes: Footnotes) -> tuple[Cell, ...]:
-    pairs = _pairs(evidence, target)
-    found = [view.difference for _, view in pairs if view and view.difference]
-    halves = [50 * (d.high - d.low) for d in found if d.low is not None and d.high is not None]
-    decimals = units.decimals_for(halves)
-    return tuple(
-        Cell(points_text(view.difference, decimals), value=view.difference.value)
-        if view and view.difference
-        else _no_difference(case, view, target, notes)
-        for case, view in pairs
-    )
-
-
-def _no_difference(case: CaseView, view: AccuracyView | None, target: str, notes: Footnotes) -> Cell:
+def _difference(case: CaseView, view: AccuracyView | None) -> Difference | Cell | None:
+    if view and view.difference:
+        return view.difference
     if view and case.name == case.baseline:
         return Cell("baseline", value=0.0)
-    if view and case.teaches:
-        return notes.missing((), "the teacher is not paired with the students' seeds")
-    return notes.missing(case.problems_on(target), "it shares no seed with a baseline of the same student")
+    return dash("the teacher is not paired with the students' seeds") if view and case.teaches else None
 
 
-def points_text(difference: Difference, decimals: int) -> str:
-    """A difference with its interval, its mark where it counts; by seed where there are too few for one."""
+def differences(found: Sequence[Difference]) -> tuple[str, list[str]]:
+    """Differences in points with their intervals, in as many decimals as the noise has."""
+    halves = [50 * (one.high - one.low) for one in found if one.low is not None and one.high is not None]
+    decimals = units.decimals_for(halves)
+    return "points", [_points(one, decimals) for one in found]
+
+
+def _points(difference: Difference, decimals: int) -> str:
+    """+0.4 (−0.1 to 0.9), marked where it counts; the seeds' own differences where they are too few."""
     if difference.p is None:
         return ", ".join(units.points(value, decimals) for value in difference.values)
     if difference.low == difference.high == 0:
         return f"{units.points(0)} ({ALIKE}) {units.FIGURE_SPACE}"
     text = units.points_interval(difference.value, difference.low, difference.high, decimals)
     return f"{text} {COUNTS if difference.counts else units.FIGURE_SPACE}"
-
-
-def _adjusted(evidence: Evidence, target: str, notes: Footnotes) -> tuple[Cell, ...]:
-    """The p behind a difference; where there is no difference, what stands there instead."""
-    cells = []
-    for case, view in _pairs(evidence, target):
-        difference = view.difference if view else None
-        if difference is None:
-            cells.append(_no_difference(case, view, target, notes))
-        elif difference.adjusted_p is None:
-            cells.append(notes.missing((), FEW_SEEDS))
-        else:
-            cells.append(Cell(units.p_value(difference.adjusted_p), value=difference.adjusted_p))
-    return tuple(cells)
-
-
-def _agreements(evidence: Evidence, target: str, notes: Footnotes) -> tuple[Cell, ...]:
-    missing = "no agreement with the teacher was recorded"
-    return tuple(
-        Cell(units.percent(view.agreement), value=view.agreement)
-        if view and view.agreement is not None
-        else Cell("itself", value=1.0)
-        if case.teaches and view
-        else notes.missing(case.problems_on(target), missing)
-        for case, view in _pairs(evidence, target)
-    )

@@ -1,44 +1,72 @@
 """What a table is made of: cells, columns, footnotes. Knows no statistics."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from kdbench import units
 from kdbench.evidence import CaseView
 
+HIDDEN = 10
+"""Columns from this rank on are shown where they can be opened, and left out elsewhere."""
+
 
 @dataclass(frozen=True)
 class Cell:
-    """Text, and what hangs on it: a group's letters, footnote signs."""
+    """A text and what hangs on it: letters of the groups that its case is in, and sentences for footnotes."""
 
     text: str
     letters: str = ""
-    notes: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
     value: float | None = None
-    """What it sorts by; None sorts last."""
+    """The number to sort by; None sorts last."""
     stands_out: bool = False
-    """Whether it is the best of its row beyond every interval, so worth bold face."""
-
-    @property
-    def marks(self) -> str:
-        return " ".join(units.mark(place) for place in self.notes)
+    """Whether it is the best of its row beyond every interval, so that it deserves bold type."""
 
     @property
     def unmarked(self) -> str:
-        """Text and letters."""
+        """Text and letters, without the marks of footnotes."""
         return f"{self.text} {self.letters}" if self.letters else self.text
+
+
+def dash(reason: str) -> Cell:
+    """A missing number, with a footnote that says why it is missing."""
+    return Cell(units.MISSING, notes=(reason,))
 
 
 @dataclass(frozen=True)
 class Column:
-    """`rank`: 0 is never dropped, the highest first; `group` is what its neighbours share."""
+    """One column as it is shown."""
 
     key: str
     title: str
     unit: str
-    group: str
-    rank: int
     cells: tuple[Cell, ...]
+    topic: str = ""
+    """What its neighbours are about as well, such as "Size"."""
+    place: str = ""
+    """Where it holds, such as "cpu, 1 thread, batch 1"; empty where it holds everywhere."""
+    rank: int = 0
+    """How much it matters: 0 is never left out, the highest rank is left out first."""
+    later: int = 0
+    """Added to the rank where there is no room to choose a target: so much less does this target matter."""
+    targets: tuple[str, ...] = ()
+    """The targets that it is about; empty for all."""
+
+    @property
+    def group(self) -> str:
+        """The heading that it shares with its neighbours."""
+        return " on ".join(part for part in (self.topic, self.place) if part)
+
+    @property
+    def order(self) -> int:
+        """Its place in a table that shows every target at once: the lowest first."""
+        return self.rank + self.later
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether a reader has to open it."""
+        return self.rank >= HIDDEN
 
 
 @dataclass(frozen=True)
@@ -47,47 +75,40 @@ class Table:
 
     rows: tuple[CaseView, ...]
     columns: tuple[Column, ...]
-    footnotes: tuple[str, ...]
     legend: tuple[str, ...]
-    """How to read it."""
+    """Sentences that say how to read it."""
+
+    @cached_property
+    def footnotes(self) -> tuple[str, ...]:
+        """The sentences of its cells, each once, in the order of the columns; the first has number 1."""
+        return footnotes_of([self])
 
     def best_ranked(self, count: int) -> tuple[Column, ...]:
         """The `count` columns that matter most, in reading order."""
-        kept = sorted(self.columns, key=lambda column: column.rank)[:count]
+        kept = sorted(self.columns, key=lambda column: column.order)[:count]
         return tuple(column for column in self.columns if column in kept)
 
     def only(self, columns: Sequence[Column]) -> "Table":
-        """These columns alone, with the footnotes they use, numbered anew."""
-        used = sorted({note for column in columns for cell in column.cells for note in cell.notes})
-        numbers = {note: place for place, note in enumerate(used, start=1)}
-        kept = tuple(
-            replace(
-                column, cells=tuple(replace(c, notes=tuple(numbers[note] for note in c.notes)) for c in column.cells)
-            )
-            for column in columns
-        )
-        return replace(self, columns=kept, footnotes=tuple(self.footnotes[note - 1] for note in used))
+        """The table with these columns alone, and the footnotes of these."""
+        return replace(self, columns=tuple(columns))
 
 
-@dataclass
-class Footnotes:
-    """Sentences numbered in the order they are first needed."""
-
-    numbers: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def sentences(self) -> tuple[str, ...]:
-        return tuple(self.numbers)
-
-    def place(self, sentence: str) -> int:
-        return self.numbers.setdefault(sentence, len(self.numbers) + 1)
-
-    def missing(self, problems: Sequence[str], otherwise: str) -> Cell:
-        """A dash with the reason that problems give, where there are any."""
-        return Cell(units.MISSING, notes=(self.place("; ".join(problems) or otherwise),))
+def footnotes_of(tables: Sequence[Table]) -> tuple[str, ...]:
+    """The footnotes that several tables share: each sentence once."""
+    cells = (cell for table in tables for column in table.columns for cell in column.cells)
+    return tuple(dict.fromkeys(note for cell in cells for note in cell.notes))
 
 
-def aligned_cells(found: Sequence[tuple[str, float] | Cell]) -> tuple[Cell, ...]:
-    """Cells of (text, value) with their decimal points under each other; ready-made cells stay as they are."""
-    padded = iter(units.aligned([item[0] for item in found if not isinstance(item, Cell)]))
-    return tuple(item if isinstance(item, Cell) else Cell(next(padded), value=item[1]) for item in found)
+def numbers_of(cell: Cell, footnotes: Sequence[str]) -> list[int]:
+    """The numbers of a cell's footnotes among `footnotes`, in rising order."""
+    return sorted(footnotes.index(note) + 1 for note in cell.notes)
+
+
+def marks_of(cell: Cell, footnotes: Sequence[str]) -> str:
+    """The same numbers as signs, apart from each other."""
+    return " ".join(units.mark(number) for number in numbers_of(cell, footnotes))
+
+
+def mark_width(column: Column, footnotes: Sequence[str]) -> int:
+    """Characters that the longest signs of a column's footnotes take on a page, commas included."""
+    return max((len(",".join(map(str, numbers_of(cell, footnotes)))) for cell in column.cells), default=0)

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 from kdbench import units
 from kdbench.evidence import CaseView, Evidence, ExecutionView
-from kdbench.render.tables.cells import Cell, Column, Footnotes, Table
+from kdbench.render.tables.cells import Cell, Column, Table
+from kdbench.render.tables.columns import ColumnSpec, case_column, filled, plain, reason, texts
 from kdbench.render.tables.latency_columns import NO_KERNELS, share_text
-from kdbench.render.tables.target_table import TargetTable
+from kdbench.render.tables.target_table import TargetTable, everybody
 from kdbench.render.words.sentences import Sentence
 from kdbench.render.words.words import NOT_TIMED, listed, quoted, quoted_list, target_place
 from kdbench.results.records import Latency
@@ -28,14 +29,15 @@ LEGEND = {
     "home": "Same as at home: examples that the device gave the class that onnxruntime's CPU provider gave where its "
     "files came from; the least of all seeds.",
 }
-Made = Callable[[ExecutionView], str]
+Said = Callable[[ExecutionView], str]
+"""What an execution says as text; empty where it says nothing."""
 
 
 def execution_tables(evidence: Evidence) -> tuple[TargetTable, ...]:
     """One for each target on which anything says what ran, or a timing failed."""
-    everybody = tuple(range(len(evidence.cases)))
+    rows = everybody(len(evidence.cases))
     return tuple(
-        TargetTable(target_place(target), _Rows(evidence, target).table(), tuple(_said(evidence, target)), everybody)
+        TargetTable(target_place(target), _table(evidence, target), tuple(_said(evidence, target)), rows)
         for target in evidence.targets
         if _is_told(evidence, target)
     )
@@ -56,76 +58,83 @@ def _views(evidence: Evidence, target: str) -> list[tuple[CaseView, ExecutionVie
     ]
 
 
-class _Rows:
-    """Makes the columns of one target's table: one each, or one a batch size where those differ."""
+def _table(evidence: Evidence, target: str) -> Table:
+    cases = evidence.cases
+    batches = [batch for where, batch in evidence.settings if where == target]
+    columns = [
+        *_columns(cases, target, batches, "nodes", "Nodes", "given to the asked provider", _nodes, NO_NODES),
+        *_columns(cases, target, batches, "kernels", "Kernels", "on the asked provider", _kernels, NO_KERNELS),
+        *_columns(cases, target, batches, "kernel_time", "Kernel time", "% on the asked provider", _times, NO_TIMES),
+        *_columns(cases, target, batches, "computed", "Computed in", "", _precision, NO_PRECISION),
+        *_columns(cases, target, batches, "int8", "In int8", "% of kernels", _int8, NO_KERNELS),
+        *_columns(cases, target, batches, "answers", "Same answers", "% of timed examples", _answers, NO_ANSWERS),
+        *filled([_home(target)], cases),
+    ]
+    first, *others = columns or filled([_failed(target)], cases)
+    first = replace(
+        first, cells=tuple(_named(case, target, cell) for case, cell in zip(cases, first.cells, strict=True))
+    )
+    legend = tuple(sentence for key, sentence in LEGEND.items() if key in {column.key for column in columns})
+    return Table(cases, (case_column(cases), first, *others), legend)
 
-    def __init__(self, evidence: Evidence, target: str) -> None:
-        self.cases, self.target, self.notes = evidence.cases, target, Footnotes()
-        self.batches = [batch for where, batch in evidence.settings if where == target]
 
-    def table(self) -> Table:
-        columns = [
-            Column("case", "Case", "", "", 0, tuple(Cell(case.name) for case in self.cases)),
-            *self._columns("nodes", "Nodes", "given to the asked provider", _nodes, NO_NODES),
-            *self._columns("kernels", "Kernels", "on the asked provider", _kernels, NO_KERNELS),
-            *self._columns("kernel_time", "Kernel time", "% on the asked provider", _times, NO_TIMES),
-            *self._columns("computed", "Computed in", "", _precision, NO_PRECISION),
-            *self._columns("int8", "In int8", "% of kernels", _int8, NO_KERNELS),
-            *self._columns("answers", "Same answers", "% of timed examples", _answers, NO_ANSWERS),
-            *self._home(),
-        ]
-        if len(columns) == 1:
-            columns += self._failed()
-        columns[1] = replace(columns[1], cells=tuple(map(self._named, self.cases, columns[1].cells)))
-        return Table(self.cases, tuple(columns), self.notes.sentences, self._legend(columns))
+def _columns(
+    cases: Sequence[CaseView], target: str, batches: Sequence[int], key: str, title: str, unit: str, said: Said,
+    otherwise: str,
+) -> list[Column]:  # fmt: skip
+    """One column, or one for each batch size where those differ; none where the runtime told it of no case."""
+    views = [view for case in cases for (where, _), view in case.execution.items() if where == target]
+    if not any(said(view) for view in views):
+        return []
+    specs = {batch: _spec(target, batch, key, title, unit, said, otherwise) for batch in batches}
+    by_batch = {batch: column for batch, spec in specs.items() if (column := spec.fill(cases))}
+    if len({column.cells for column in by_batch.values()}) == 1:
+        return [replace(by_batch[batches[0]], place="")]
+    return list(by_batch.values())
 
-    def _columns(self, key: str, title: str, unit: str, made: Made, otherwise: str) -> list[Column]:
-        """None where the runtime told it of no case."""
-        views = [view for case in self.cases for (where, _), view in case.execution.items() if where == self.target]
-        if not any(made(view) for view in views):
-            return []
-        by_batch = {batch: self._cells(batch, made, otherwise) for batch in self.batches}
-        if len(set(by_batch.values())) == 1:
-            return [Column(key, title, unit, "", 0, by_batch[self.batches[0]])]
-        return [Column(key, title, unit, f"batch {batch}", 0, cells) for batch, cells in by_batch.items()]
 
-    def _cells(self, batch: int, made: Made, otherwise: str) -> tuple[Cell, ...]:
-        return tuple(self._cell(case, batch, made, otherwise) for case in self.cases)
+def _spec(
+    target: str, batch: int, key: str, title: str, unit: str, said: Said, otherwise: str
+) -> ColumnSpec[str]:  # fmt: skip
+    """What the runtime told of every case at a batch size; a failure of some seeds is a note at the others."""
 
-    def _cell(self, case: CaseView, batch: int, made: Made, otherwise: str) -> Cell:
-        """What is told; a failure of some seeds stands as a note at the others."""
-        view, problems = case.execution.get((self.target, batch)), case.problems_on(self.target)
-        if view is None:
-            return self.notes.missing(problems, NOT_TIMED)
-        text = made(view)
-        if not text:
-            return self.notes.missing(problems, STARTED_ONLY if view.is_asynchronous and made is _times else otherwise)
-        return Cell(text, notes=(self.notes.place("; ".join(problems)),) if problems else ())
+    def told(case: CaseView) -> str | None:
+        return (said(view) or None) if (view := case.execution.get((target, batch))) else None
 
-    def _named(self, case: CaseView, cell: Cell) -> Cell:
-        """A dash as "failed" or "skipped", where that is why."""
-        problems = case.problems_on(self.target)
-        return replace(cell, text=problems[0].split()[0]) if problems and cell.text == units.MISSING else cell
+    def missing(case: CaseView) -> str:
+        view = case.execution.get((target, batch))
+        started = view is not None and view.is_asynchronous and said is _times
+        return reason(case.problems_on(target), NOT_TIMED if view is None else STARTED_ONLY if started else otherwise)
 
-    def _home(self) -> list[Column]:
-        """On a device: whether its answers are those of where its files came from."""
-        shares = [view.home_agreement if (view := case.accuracy.get(self.target)) else None for case in self.cases]
-        if all(share is None for share in shares):
-            return []
-        cells = tuple(
-            self.notes.missing(case.problems_on(self.target), NO_HOME) if share is None else Cell(_agreement(share))
-            for case, share in zip(self.cases, shares, strict=True)
-        )
-        return [Column("home", "Same as at home", "% of its examples", "", 0, cells)]
+    def notes(case: CaseView) -> list[str]:
+        return ["; ".join(problems)] if (problems := case.problems_on(target)) else []
 
-    def _failed(self) -> list[Column]:
-        """Where nothing ran: every row's reason."""
-        cells = tuple(self.notes.missing(case.problems_on(self.target), NOT_TIMED) for case in self.cases)
-        return [Column("nodes", "Nodes", "given to the asked provider", "", 0, cells)]
+    return ColumnSpec(key, title, told, texts(unit), missing, place=f"batch {batch}", notes=notes)
 
-    def _legend(self, columns: Sequence[Column]) -> tuple[str, ...]:
-        shown = {column.key for column in columns}
-        return tuple(sentence for key, sentence in LEGEND.items() if key in shown)
+
+def _named(case: CaseView, target: str, cell: Cell) -> Cell:
+    """A dash as "failed" or "skipped", where that is why."""
+    problems = case.problems_on(target)
+    return replace(cell, text=problems[0].split()[0]) if problems and cell.text == units.MISSING else cell
+
+
+def _home(target: str) -> ColumnSpec[float]:
+    """On a device: whether its answers are those of where its files came from."""
+
+    def share(case: CaseView) -> float | None:
+        return view.home_agreement if (view := case.accuracy.get(target)) else None
+
+    return ColumnSpec(
+        "home", "Same as at home", share, plain(_agreement, "% of its examples"), NO_HOME, targets=(target,),
+        is_optional=True,
+    )  # fmt: skip
+
+
+def _failed(target: str) -> ColumnSpec[str]:
+    """Where nothing ran: every row's reason."""
+    return ColumnSpec(
+        "nodes", "Nodes", lambda case: None, texts("given to the asked provider"), NOT_TIMED, targets=(target,)
+    )
 
 
 def _nodes(view: ExecutionView) -> str:

@@ -5,38 +5,27 @@ from collections.abc import Iterator, Sequence
 from kdbench import units
 from kdbench.evidence import AccuracyView, Evidence
 from kdbench.evidence.intervals import FEWEST, LEVEL, example_half
-from kdbench.render.tables.accuracy_columns import ALIKE, COUNTS, accuracy_columns
-from kdbench.render.tables.cells import Cell, Column, Footnotes, Table
-from kdbench.render.tables.columns import cost_column, size_columns
+from kdbench.render.tables.accuracy_columns import ALIKE, COUNTS, accuracy_columns, has_teacher
+from kdbench.render.tables.cells import Table
+from kdbench.render.tables.columns import case_column, filled
 from kdbench.render.tables.latency_columns import asked_columns, latency_columns
+from kdbench.render.tables.size_columns import cost_column, size_columns
 from kdbench.render.tables.throughput_columns import throughput_legend
 from kdbench.render.tables.use_columns import use_legend
 from kdbench.render.words.words import counted, listed, target_place
 
-HIDDEN = 10
-"""Columns from this rank on are for the page and the files only, where they can be opened."""
-MOST_SHOWN = 14
-"""Columns that a wide page has room for."""
-
 
 def build_table(evidence: Evidence) -> Table:
-    """The whole table of a results folder."""
-    notes = Footnotes()
-    columns = [
-        Column("case", "Case", "", "", 0, tuple(Cell(case.name) for case in evidence.cases)),
-        *accuracy_columns(evidence, notes),
-        *size_columns(evidence, notes),
-        cost_column(evidence, notes),
-        *asked_columns(evidence, notes),
-        *(column for setting in evidence.settings for column in latency_columns(evidence, setting, notes)),
+    """The whole table of a results folder, with every column that its records carry."""
+    specs = [
+        *accuracy_columns(evidence),
+        *size_columns(evidence),
+        cost_column(),
+        *asked_columns(evidence),
+        *(spec for setting in evidence.settings for spec in latency_columns(evidence, setting)),
     ]
-    return Table(evidence.cases, tuple(columns), notes.sentences, _legend(evidence))
-
-
-def shown_places(table: Table) -> frozenset[int]:
-    """Places of the columns that a reader meets first."""
-    ranked = sorted(range(len(table.columns)), key=lambda place: table.columns[place].rank)
-    return frozenset(place for place in ranked[:MOST_SHOWN] if table.columns[place].rank < HIDDEN)
+    columns = [case_column(evidence.cases), *filled(specs, evidence.cases)]
+    return Table(evidence.cases, tuple(columns), _legend(evidence))
 
 
 def _legend(evidence: Evidence) -> tuple[str, ...]:
@@ -48,6 +37,7 @@ def _legend(evidence: Evidence) -> tuple[str, ...]:
         f"Accuracy on the test split: mean and {level} t interval over {counted(count, 'seed')}.": count >= FEWEST,
         f"Accuracy on the test split: {few}.": count < FEWEST,
         _example_noise(views): bool(views),
+        "Everything holds for this one teacher.": has_teacher(evidence),
         _groups(evidence): True,
         "Without a letter behind Faster: timed beside another baseline, on another machine or in fewer than "
         f"{FEWEST} processes, so compared with nobody.": _lacks_letters(evidence),
@@ -118,6 +108,5 @@ def _example_noise(views: Sequence[AccuracyView]) -> str:
     half = example_half(middle.estimate.value, middle.example_count)
     return (
         f"Another {middle.example_count} test examples would by themselves move an accuracy of "
-        f"{units.percent(middle.estimate.value)} % by about ±{units.percent(half)} points. "
-        "Everything holds for this one teacher."
+        f"{units.percent(middle.estimate.value)} % by about ±{units.percent(half)} points."
     )

@@ -1,8 +1,9 @@
-"""A table of its own for one target, beside the decision table. Knows no statistics."""
+"""A table of its own for one target or provider, beside the decision table. Knows no statistics."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from kdbench.render.tables.cells import Table
+from kdbench.render.tables.cells import Column, Table, footnotes_of
 from kdbench.render.words.sentences import Sentence
 
 
@@ -17,6 +18,39 @@ class TargetTable:
     """Where each case stands in the decision table."""
 
     @property
-    def most_notes(self) -> list[int]:
-        """By column: the most footnotes of a cell."""
-        return [max((len(cell.notes) for cell in column.cells), default=0) for column in self.table.columns]
+    def parts(self) -> tuple[Table, Table | None]:
+        """The columns that a reader meets first, and the others with the cases' names; None where there are none."""
+        case, *rest = self.table.columns
+        hidden = [column for column in rest if column.is_hidden]
+        shown: list[Column] = [case, *(column for column in rest if not column.is_hidden)]
+        return self.table.only(shown), self.table.only([case, *hidden]) if hidden else None
+
+
+@dataclass(frozen=True)
+class TargetTables:
+    """Tables of one kind. They share their footnotes, and each sentence of their legends is said once."""
+
+    what: str
+    """What a row of them is."""
+    tables: tuple[TargetTable, ...]
+
+    @property
+    def footnotes(self) -> tuple[str, ...]:
+        """The sentences that the marks of all tables number."""
+        return footnotes_of([one.table for one in self.tables])
+
+    @property
+    def legend(self) -> tuple[str, ...]:
+        """How to read the tables, for each the sentences that no table before it has."""
+        return tuple(dict.fromkeys(sentence for one in self.tables for sentence in one.table.legend))
+
+
+def everybody(count: int) -> tuple[int, ...]:
+    """The rows of a table of all `count` cases."""
+    return tuple(range(count))
+
+
+def bold(column: Column, rows: Sequence[bool]) -> Column:
+    """The column with some of its cells in bold type."""
+    cells = (replace(cell, stands_out=best) for cell, best in zip(column.cells, rows, strict=True))
+    return replace(column, cells=tuple(cells))

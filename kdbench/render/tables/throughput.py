@@ -1,23 +1,22 @@
 """Batch sizes and threads: throughput at each, and what more threads bring, one table a provider."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from kdbench import units
 from kdbench.evidence import CaseView, Evidence, Setting
 from kdbench.evidence.intervals import Estimate
-from kdbench.evidence.throughput import (
-    ProviderSweep,
-    outstanding,
-    provider_sweeps,
-    thread_speedup,
-    throughput,
+from kdbench.evidence.throughput import ProviderSweep, outstanding, provider_sweeps, thread_speedup
+from kdbench.render.tables.cells import Column, Table
+from kdbench.render.tables.columns import ColumnSpec, case_column, filled, in_unit, middles, ratios, reason
+from kdbench.render.tables.target_table import TargetTable, bold, everybody
+from kdbench.render.tables.throughput_columns import (
+    latency_warnings,
+    throughput_legend,
+    throughput_of,
+    throughput_unit,
 )
-from kdbench.render.tables.cells import Cell, Column, Footnotes, Table
-from kdbench.render.tables.target_table import TargetTable
-from kdbench.render.tables.throughput_columns import throughput_cell, throughput_legend, throughput_unit
 from kdbench.render.words.sentences import Sentence
-from kdbench.render.words.words import provider_place, quoted, threads_name
+from kdbench.render.words.words import NOT_TIMED, provider_place, quoted, threads_name
 
 NOT_BOTH = "it was not timed with both thread counts"
 INTERVALS = "The intervals stand in the decision table's throughput columns."
@@ -33,66 +32,54 @@ Gain = tuple[CaseView, int, Estimate]
 
 def throughput_tables(evidence: Evidence) -> tuple[TargetTable, ...]:
     """One for each provider that was measured at several batch sizes or thread counts."""
-    everybody = tuple(range(len(evidence.cases)))
+    rows = everybody(len(evidence.cases))
     return tuple(
-        TargetTable(provider_place(sweep.targets[0]), _table(evidence, sweep), tuple(_said(evidence, sweep)), everybody)
+        TargetTable(provider_place(sweep.targets[0]), _table(evidence, sweep), tuple(_said(evidence, sweep)), rows)
         for sweep in provider_sweeps(evidence)
     )
 
 
 def _table(evidence: Evidence, sweep: ProviderSweep) -> Table:
-    notes = Footnotes()
-    columns = [
-        Column("case", "Case", "", "", 0, tuple(Cell(case.name) for case in evidence.cases)),
-        *_throughputs(evidence, sweep, notes),
-        *(_speedups(evidence, more, fewest, notes) for more, fewest in sweep.more_threads),
+    cases, unit = evidence.cases, throughput_unit(evidence.cases, sweep.settings)
+    best = {case.name: outstanding(_found(case, sweep)) for case in cases}
+    rates = [
+        bold(column, [best[case.name] == setting for case in cases])
+        for setting in sweep.settings
+        for column in filled([_rate(setting, unit)], cases)
     ]
-    return Table(evidence.cases, tuple(columns), notes.sentences, tuple(_legend(evidence, sweep, columns)))
+    speedups = filled((_speedup(more, fewest) for more, fewest in sweep.more_threads), cases)
+    return Table(cases, (case_column(cases), *rates, *speedups), tuple(_legend(evidence, sweep, rates)))
 
 
-def _legend(evidence: Evidence, sweep: ProviderSweep, columns: Sequence[Column]) -> Iterator[str]:
+def _legend(evidence: Evidence, sweep: ProviderSweep, rates: Sequence[Column]) -> Iterator[str]:
     yield from throughput_legend(evidence)
     yield INTERVALS
-    if any(cell.stands_out for column in columns for cell in column.cells):
+    if any(cell.stands_out for column in rates for cell in column.cells):
         yield BOLD
     if sweep.more_threads:
         yield APART.format(fewest=threads_name(sweep.targets[0]))
 
 
-def _throughputs(evidence: Evidence, sweep: ProviderSweep, notes: Footnotes) -> list[Column]:
-    unit = throughput_unit(evidence.cases, sweep.settings)
-    best = {case.name: outstanding(_found(case, sweep)) for case in evidence.cases}
-
-    def made(setting: Setting) -> tuple[Cell, ...]:
-        cells = [throughput_cell(case, setting, unit, notes) for case in evidence.cases]
-        return tuple(
-            replace(cell, text=text, stands_out=best[case.name] == setting)
-            for case, cell, text in zip(evidence.cases, cells, units.aligned([c.text for c in cells]), strict=True)
-        )
-
-    return [
-        Column("throughput", f"Batch {setting[1]}", unit.name, threads_name(setting[0]), 0, made(setting))
-        for setting in sweep.settings
-    ]
+def _rate(setting: Setting, unit: units.Unit) -> ColumnSpec[Estimate]:
+    return ColumnSpec(
+        "throughput", f"Batch {setting[1]}", lambda case: throughput_of(case, setting), middles(in_unit(unit)),
+        NOT_TIMED, place=threads_name(setting[0]), targets=(setting[0],),
+        notes=lambda case: latency_warnings(case, setting),
+    )  # fmt: skip
 
 
 def _found(case: CaseView, sweep: ProviderSweep) -> Mapping[Setting, Estimate]:
-    timed = (setting for setting in sweep.settings if setting in case.latency)
-    return {setting: throughput(case.latency[setting], setting[1]) for setting in timed}
+    return {setting: found for setting in sweep.settings if (found := throughput_of(case, setting))}
 
 
-def _speedups(evidence: Evidence, more: Setting, fewest: Setting, notes: Footnotes) -> Column:
-    cells = tuple(_speedup(case, more, fewest, notes) for case in evidence.cases)
-    over = f"x {threads_name(fewest[0])}"
-    return Column("thread_speedup", f"Batch {more[1]}", over, threads_name(more[0]), 0, cells)
+def _speedup(more: Setting, fewest: Setting) -> ColumnSpec[Estimate]:
+    def missing(case: CaseView) -> str:
+        return reason((*case.problems_on(fewest[0]), *case.problems_on(more[0])), NOT_BOTH)
 
-
-def _speedup(case: CaseView, more: Setting, fewest: Setting, notes: Footnotes) -> Cell:
-    found = thread_speedup(case, more, fewest)
-    if found is None:
-        problems = dict.fromkeys((*case.problems_on(fewest[0]), *case.problems_on(more[0])))
-        return notes.missing(tuple(problems), NOT_BOTH)
-    return Cell(units.ratio(found.value, found.low, found.high), value=found.value)
+    return ColumnSpec(
+        "thread_speedup", f"Batch {more[1]}", lambda case: thread_speedup(case, more, fewest), ratios, missing,
+        f"x {threads_name(fewest[0])}", place=threads_name(more[0]),
+    )  # fmt: skip
 
 
 def _said(evidence: Evidence, sweep: ProviderSweep) -> list[Sentence]:

@@ -1,12 +1,13 @@
-"""Throughput as a column of the decision table, and as the cells that other tables share."""
+"""Throughput as a column of the decision table, and its unit and words that other forms share."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from kdbench import units
 from kdbench.evidence import CaseView, Evidence, Setting
+from kdbench.evidence.intervals import Estimate
 from kdbench.evidence.throughput import is_varied, throughput
-from kdbench.render.tables.cells import Cell, Column, Footnotes
-from kdbench.render.tables.use_columns import spread
+from kdbench.render.tables.columns import ColumnSpec, spreads
 from kdbench.render.words.words import NOT_TIMED, explained
 
 RANK = 22
@@ -18,36 +19,33 @@ EXAMPLES_A_SECOND = (
 )
 
 
-def throughput_columns(evidence: Evidence, setting: Setting, place: str, notes: Footnotes) -> list[Column]:
+def throughput_column(evidence: Evidence, setting: Setting, where: dict[str, Any]) -> Iterator[ColumnSpec[Estimate]]:
     """Examples a second, where that is not the latency again."""
-    if not is_varied(evidence):
-        return []
-    unit = throughput_unit(evidence.cases, [setting])
-    cells = tuple(throughput_cell(case, setting, unit, notes, with_interval=True) for case in evidence.cases)
-    return [Column("throughput", "Throughput", unit.name, place, RANK, cells)]
+    if is_varied(evidence):
+        yield ColumnSpec(
+            "throughput", "Throughput", lambda case: throughput_of(case, setting), spreads(EXAMPLES_A_SECOND),
+            NOT_TIMED, rank=RANK, notes=lambda case: latency_warnings(case, setting), **where,
+        )  # fmt: skip
+
+
+def throughput_of(case: CaseView, setting: Setting) -> Estimate | None:
+    """A case's throughput at a setting; None where it was not timed."""
+    return throughput(view, setting[1]) if (view := case.latency.get(setting)) else None
+
+
+def latency_warnings(case: CaseView, setting: Setting) -> list[str]:
+    """The warnings on the latency behind it."""
+    return [explained(word) for word in case.latency[setting].warnings]
 
 
 def throughput_unit(cases: Sequence[CaseView], settings: Sequence[Setting]) -> units.Unit:
-    """One for all of them."""
-    timed = [(case.latency[setting], setting[1]) for case in cases for setting in settings if setting in case.latency]
-    return units.common_unit([throughput(view, batch).value for view, batch in timed], EXAMPLES_A_SECOND)
-
-
-def throughput_cell(
-    case: CaseView, setting: Setting, unit: units.Unit, notes: Footnotes, with_interval: bool = False
-) -> Cell:
-    """With the warnings on the latency behind it."""
-    view = case.latency.get(setting)
-    if view is None:
-        return notes.missing(case.problems_on(setting[0]), NOT_TIMED)
-    found = throughput(view, setting[1])
-    marks = tuple(notes.place(explained(word)) for word in view.warnings)
-    text = spread(found, unit) if with_interval else units.in_unit(found.value, unit)
-    return Cell(text, notes=marks, value=found.value)
+    """One unit for all of them."""
+    found = (throughput_of(case, setting) for case in cases for setting in settings)
+    return units.common_unit([one.value for one in found if one], EXAMPLES_A_SECOND)
 
 
 def throughput_legend(evidence: Evidence) -> Iterator[str]:
-    """How to read it; nothing where there is none."""
+    """How to read throughput; nothing where none is shown."""
     if is_varied(evidence):
         yield (
             "Throughput is batch size / p50: of one caller whose calls follow each other, not of several at once. Its "

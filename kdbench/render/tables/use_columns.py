@@ -1,12 +1,12 @@
-"""The decision table's columns of what it costs to begin with a file and to run it: cold start and energy."""
+"""The decision table's columns of what it costs to start with a file and to run it: cold start and energy."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from kdbench import units
 from kdbench.evidence import CaseView, EnergyView, Evidence, Setting, StartView
 from kdbench.evidence.intervals import Estimate
-from kdbench.render.tables.cells import Cell, Column, Footnotes, aligned_cells
+from kdbench.render.tables.columns import ColumnSpec, reason, scaled, spreads
 from kdbench.render.words.words import listed, target_place
 
 RANK = 22
@@ -19,79 +19,47 @@ COUNTERS = {"nvml": "the whole GPU", "rapl": "the whole processor package"}
 MILLIJOULES = (units.Unit("mJ", 1.0),)
 
 
-@dataclass(frozen=True)
-class _Made:
-    """One column's numbers, by case; of an estimate the least and the most process stand beside it."""
+def start_columns(setting: Setting, where: dict[str, Any]) -> Iterator[ColumnSpec[Any]]:
+    """From nothing to the first answer, its parts and the engine build; columns that no case has are left out."""
 
-    key: str
-    title: str
-    numbers: Mapping[str, Estimate | float]
-    scale: Sequence[units.Unit]
-    per: str
-    """Behind the unit."""
-    missing: Callable[[CaseView], str]
+    def part(key: str, title: str, of: Callable[[StartView], float | None]) -> ColumnSpec[float]:
+        return ColumnSpec(
+            key, title, lambda case: of(view) if (view := case.start.get(setting)) else None,
+            scaled(units.NANOSECONDS), missing, rank=RANK, is_optional=True, **where,
+        )  # fmt: skip
 
+    def total(case: CaseView) -> Estimate | None:
+        return view.total_ns if (view := case.start.get(setting)) else None
 
-def start_columns(evidence: Evidence, setting: Setting, place: str, notes: Footnotes) -> list[Column]:
-    """From nothing to the first answer, its parts and the engine build; none that no case has."""
-    views = {case.name: case.start[setting] for case in evidence.cases if setting in case.start}
+    def missing(case: CaseView) -> str:
+        return reason(case.problems_on(setting[0]), NO_ENGINE if setting in case.start else NO_START)
 
-    def made(key: str, title: str, of: Callable[[StartView], Estimate | float | None], missing: str) -> _Made:
-        numbers = {name: number for name, view in views.items() if (number := of(view)) is not None}
-        return _Made(
-            key, title, numbers, units.NANOSECONDS, "", lambda case: missing if case.name in views else NO_START
-        )
-
-    columns = [
-        made("start", "Cold start", lambda view: view.total_ns, NO_START),
-        made("start_import", "Import", lambda view: view.import_ns.value, NO_START),
-        made("start_load", "Load", lambda view: view.load_ns.value, NO_START),
-        made("start_first", "First call", lambda view: view.first_inference_ns.value, NO_START),
-        made("start_engine", "Engine build", lambda view: view.engine_build_ns, NO_ENGINE),
-    ]
-    return [_column(evidence, setting, one, place, notes) for one in columns if one.numbers]
+    yield ColumnSpec("start", "Cold start", total, spreads(units.NANOSECONDS), NO_START, rank=RANK, is_optional=True,
+                     **where)  # fmt: skip
+    yield part("start_import", "Import", lambda view: view.import_ns.value)
+    yield part("start_load", "Load", lambda view: view.load_ns.value)
+    yield part("start_first", "First call", lambda view: view.first_inference_ns.value)
+    yield part("start_engine", "Engine build", lambda view: view.engine_build_ns)
 
 
-def energy_columns(evidence: Evidence, setting: Setting, place: str, notes: Footnotes) -> list[Column]:
-    """Energy a call, the same above idle, and an example of a batch; none that no case has."""
-    views = {case.name: case.energy[setting] for case in evidence.cases if setting in case.energy}
-    counter = listed(list(dict.fromkeys(view.counter for view in views.values())))
+def energy_columns(evidence: Evidence, setting: Setting, where: dict[str, Any]) -> Iterator[ColumnSpec[Any]]:
+    """Energy a call, the same above idle, and energy an example of a batch; columns that no case has are left out."""
+    views = [case.energy[setting] for case in evidence.cases if setting in case.energy]
+    title = f"Energy ({listed(list(dict.fromkeys(view.counter for view in views)))})" if views else ""
 
-    def made(key: str, title: str, of: Callable[[EnergyView], Estimate | float | None], per: str) -> _Made:
-        numbers = {name: number for name, view in views.items() if (number := of(view)) is not None}
-        return _Made(key, title, numbers, MILLIJOULES, per, lambda case: NO_IDLE if case.name in views else NO_ENERGY)
+    def missing(case: CaseView) -> str:
+        return reason(case.problems_on(setting[0]), NO_IDLE if setting in case.energy else NO_ENERGY)
 
-    columns = [made("energy", f"Energy ({counter})", lambda view: view.call_mj, "a call")]
-    if setting[1] > 1:
-        one = setting[1]
-        columns.append(
-            made("energy_example", f"Energy ({counter})", lambda view: view.call_mj.value / one, "an example")
-        )
-    columns.append(made("energy_above", "Above idle", lambda view: view.above_idle_mj, "a call"))
-    return [_column(evidence, setting, one, place, notes) for one in columns if one.numbers]
+    def made(key: str, title: str, of: Callable[[EnergyView], Any], form: Any, per: str) -> ColumnSpec[Any]:
+        def number(case: CaseView) -> Any:
+            return of(view) if (view := case.energy.get(setting)) else None
 
+        return ColumnSpec(key, title, number, form, missing, per, rank=RANK, is_optional=True, **where)
 
-def _column(evidence: Evidence, setting: Setting, made: _Made, place: str, notes: Footnotes) -> Column:
-    values = {name: n.value if isinstance(n, Estimate) else n for name, n in made.numbers.items()}
-    unit = units.common_unit(list(values.values()), made.scale)
-    found: list[tuple[str, float] | Cell] = []
-    for case in evidence.cases:
-        number = made.numbers.get(case.name)
-        if number is None:
-            found.append(notes.missing(case.problems_on(setting[0]), made.missing(case)))
-        elif isinstance(number, Estimate):
-            found.append(Cell(spread(number, unit), value=number.value))
-        else:
-            found.append((units.in_unit(number, unit), number))
-    return Column(made.key, made.title, f"{unit.name} {made.per}".strip(), place, RANK, aligned_cells(found))
-
-
-def spread(found: Estimate, unit: units.Unit) -> str:
-    """61.2 (60.4 to 66.0): the median, the least and the most; one process has no spread."""
-    if found.n < 2 or found.low is None or found.high is None:
-        return units.in_unit(found.value, unit)
-    low, high = units.in_unit(found.low, unit), units.in_unit(found.high, unit)
-    return f"{units.in_unit(found.value, unit)} ({low} to {high})"
+    yield made("energy", title, lambda view: view.call_mj, spreads(MILLIJOULES), "a call")
+    if (batch := setting[1]) > 1:
+        yield made("energy_example", title, lambda view: view.call_mj.value / batch, scaled(MILLIJOULES), "an example")
+    yield made("energy_above", "Above idle", lambda view: view.above_idle_mj, spreads(MILLIJOULES), "a call")
 
 
 def use_legend(evidence: Evidence) -> Iterator[str]:

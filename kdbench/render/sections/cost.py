@@ -1,12 +1,19 @@
 """Where the time of a run went, and what each case's training cost beside what it gained."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from kdbench import units
-from kdbench.evidence import CaseView, Evidence
-from kdbench.render.tables.cells import Table
+from kdbench.evidence import Evidence
+from kdbench.evidence.training import Cost
+from kdbench.render.figures.canvas import Figure
+from kdbench.render.report.blocks import Block, Grid, Heading, Line, Prose, Report, Section, Share
+from kdbench.render.words.words import baseline_name
 from kdbench.results.records import Compression, Latency, Teaching, Training
+
+WORK = (("Work", ""), ("Count", ""), ("Time", ""), ("Share", ""))
+COSTS = (("Case", ""), ("Wall time", "a seed"), ("Processor time", "a seed"))
+"""(title, unit) of each column."""
 
 
 @dataclass(frozen=True)
@@ -17,25 +24,6 @@ class Time:
     count: int
     wall_ns: float
     share: float
-
-    @property
-    def duration(self) -> str:
-        return units.duration(self.wall_ns)
-
-    @property
-    def percent(self) -> str:
-        return units.percent(self.share, 0)
-
-
-@dataclass(frozen=True)
-class Spent:
-    """One case that trained; `place` is its row in the decision table."""
-
-    place: int
-    case: CaseView
-    wall: str
-    cpu: str
-    gain: str
 
 
 def times(evidence: Evidence) -> list[Time]:
@@ -82,17 +70,35 @@ def _timed(records: Iterable[Latency]) -> dict[str, int]:
     }
 
 
-def costs(evidence: Evidence, table: Table) -> list[Spent]:
-    """Every case that trained."""
-    gains = next((column.cells for column in table.columns if column.key == "difference"), None)
-    return [
-        Spent(
-            place,
-            case,
-            units.duration(case.cost.wall_ns),
-            units.duration(case.cost.cpu_ns),
-            gains[place].text if gains else units.MISSING,
+def _blocks(report: Report, _: Sequence[Figure]) -> Iterator[Block]:
+    if spent := times(report.evidence):
+        yield Prose(
+            "Where the time of the run went. Each stage is counted once; several ran side by side, and what was reused "
+            "cost nothing again."
         )
-        for place, case in enumerate(evidence.cases)
+        lines = [(time.work, str(time.count), units.duration(time.wall_ns), _share(time)) for time in spent]
+        yield Grid("Where the time of the run went", WORK, tuple(map(Line, lines)))
+    gains = next((column.cells for column in report.table.columns if column.key == "difference"), None)
+    costs = [
+        Line((case.name, *_spent(case.cost), gains[row].text if gains else units.MISSING), case)
+        for row, case in enumerate(report.evidence.cases)
         if case.cost
     ]
+    if costs:
+        yield Heading("Training cost beside what it gained")
+        yield Prose("A case's cost counts every stage it rests on, shared ones too, for one seed.")
+        gained = ("Accuracy", f"points against {baseline_name(report.evidence)}")
+        yield Grid("Training cost of each case beside what it gained", (*COSTS, gained), tuple(costs))
+    else:
+        yield Prose("No training was recorded.")
+
+
+def _spent(cost: Cost) -> tuple[str, str]:
+    return units.duration(cost.wall_ns), units.duration(cost.cpu_ns)
+
+
+def _share(time: Time) -> Share:
+    return Share(time.share, f"{units.percent(time.share, 0)} %")
+
+
+COST = Section("cost", "Cost", _blocks)
