@@ -10,7 +10,7 @@ same line; rooms joined by a dot are peers and do not know each other. tests/con
     workshop   functional state_dicts training techniques · models · tasks stages
     contracts  protocols results
     timing     timing
-    ground     errors registry files units stats · measure
+    ground     errors files contents user_files registry units stats · measure
 
 measure is the program that times files: standard library, numpy and a runtime. timing asks it. protocols says what a
 part, task, model and technique are; results is a results folder as types. functional has every loss as a plain

@@ -3,6 +3,7 @@
 KdbenchError            one sentence: what was expected, what came, the remedy
 ├── SuiteError          a suite, a case, a field (carries FILE:LINE: key.path)
 ├── UnknownName         no technique, model, task or provider of that name
+├── UserCodeError       a user's own file that cannot be imported, with its place in that file
 ├── DataError           data that is missing, unreadable or too small
 ├── StoreError          the stage store or a results folder cannot be read or written
 │   └── DamagedStage    a stored artefact is not what was published
@@ -32,6 +33,10 @@ class SuiteError(KdbenchError):
 
 class UnknownName(KdbenchError):
     """A name that nothing is registered under."""
+
+
+class UserCodeError(KdbenchError):
+    """What a user's own file raised; the message has the file and the line."""
 
 
 class DataError(KdbenchError):

@@ -6,13 +6,13 @@ Third parties add the same strings by entry points (groups `kdbench.techniques`,
 
 import importlib
 import importlib.metadata
-import importlib.util
-import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from kdbench import user_files
 from kdbench.errors import KdbenchError, UnknownName, nearest
+from kdbench.user_files import UserCode
 
 KINDS = ("technique", "model", "task")
 
@@ -120,13 +120,12 @@ def is_file(name: str) -> bool:
 
 
 def resolve(kind: str, name: str, folder: Path | None = None) -> type[Any]:
-    """The class behind a name; `file.py:Class` is looked up in `folder`.
+    """The class behind a name; `file.py:Class` is looked up in `folder`, the suite's.
 
-    Raises UnknownName, or KdbenchError where the file has no such class.
+    Raises UnknownName where there is none, UserCodeError where the user's file cannot be imported.
     """
     if is_file(name):
-        path, _, attribute = name.rpartition(":")
-        return from_source(name, read_source(path, folder), attribute)
+        return _collected(name, folder).find_class(name.rpartition(":")[2])
     table = names(kind)
     if name not in table:
         raise UnknownName(f"there is no {kind} '{name}'. {nearest(name, table)}")
@@ -135,30 +134,14 @@ def resolve(kind: str, name: str, folder: Path | None = None) -> type[Any]:
     return found
 
 
-def read_source(path: str, folder: Path | None) -> str:
-    """The text of a user's file, looked up in `folder` (the suite's). Raises UnknownName where there is none."""
-    place = (folder or Path()) / path
-    try:
-        return place.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UnknownName(f"cannot read '{place}' ({error.strerror}); it is looked up beside the suite file.") from None
+def user_code(name: str, cls: type[Any], folder: Path | None = None) -> UserCode | None:
+    """What the class behind a name is made of that no version speaks for; None for what is kdbench's or installed."""
+    if is_file(name):
+        return _collected(name, folder)
+    digests = user_files.editable_digests(cls)
+    return UserCode((), digests) if digests else None
 
 
-@cache
-def from_source(name: str, source: str, attribute: str) -> type[Any]:
-    """The class `attribute` of a module made from `source`; the same text gives the same class."""
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(_module_name(name, source), loader=None))  # type: ignore[arg-type]
-    sys.modules[module.__name__] = module
-    try:
-        exec(compile(source, name.rpartition(":")[0], "exec"), module.__dict__)
-    except SyntaxError as error:
-        raise UnknownName(f"{name}: line {error.lineno}: {error.msg}.") from None
-    found = getattr(module, attribute, None)
-    if not isinstance(found, type):
-        raise UnknownName(f"{name}: the file has no class '{attribute}'.")
-    return found
-
-
-def _module_name(name: str, source: str) -> str:
-    stem = Path(name.rpartition(":")[0]).stem
-    return f"kdbench_user_{stem}_{abs(hash(source)):x}"
+def _collected(name: str, folder: Path | None) -> UserCode:
+    folder = folder or Path()
+    return user_files.collect(folder / name.rpartition(":")[0], folder)

@@ -1,6 +1,6 @@
 """The stages that make a network's file for a target: exported, worked on by steps on files, or traced for torch."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from kdbench.models.estimators import Estimator
 from kdbench.plan.networks import Networks
@@ -70,9 +70,7 @@ class Files:
         return self.stages.add("trace", parts=parts, inputs=inputs, numerics={"torch": self.stages.packages["torch"]})
 
     def _compress(self, step: Step, file: str, seed: int, target: Target) -> str:
-        """A step on a file, its `auto` fields settled for the target."""
-        settled = step.technique.settle(target.destination(self.stages.machine.architecture))
-        parts = {"task": self.stages.task, "technique": replace(step.spec, fields=settled.to_fields())}
+        parts = {"task": self.stages.task, "technique": self.stages.technique(step, target)}
         inputs = {"data": self.stages.data, "model": file}
         numerics = {"onnx": self.stages.packages["onnx"], **packages_of(step.technique)}
         return self.stages.add("compress", parts=parts, inputs=inputs, seed=seed, numerics=numerics)

@@ -2,7 +2,7 @@
 
 import graphlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ class Networks:
     def _compress(self, step: Step, case: Case, before: str | None, seed: int) -> str:
         """The stage of a step on the network of the stage `before`, or, where that is None, on a new network."""
         stages = self.stages
-        parts = {"task": stages.task, "technique": self._technique(step)}
+        parts = {"task": stages.task, "technique": stages.technique(step, stages.first_target)}
         inputs = {"data": stages.data, **({"model": before} if before else {})}
         for role, name in step.recipes.items():
             parts[f"recipe:{role}"] = stages.recipe(name, case.regularizer)
@@ -80,14 +80,6 @@ class Networks:
         inputs |= self._teaching(step, case, seed)
         numerics = stages.torch(step.technique, student)
         return stages.add("compress", parts=parts, inputs=inputs, seed=seed, numerics=numerics)
-
-    def _technique(self, step: Step) -> PartSpec:
-        """A step's declaration, its `auto` fields settled for the first target: the network is trained once for all."""
-        settled = step.technique.settle(self.stages.first_target.destination(self.stages.machine.architecture))
-        try:
-            return self.stages.located(replace(step.spec, fields=settled.to_fields()))
-        except KdbenchError as error:
-            raise self.stages.suite.fail(step.place, str(error)) from None
 
     def _teaching(self, step: Step, case: Case, seed: int) -> dict[str, str]:
         """Role -> key of the teachers that a step asks for, and of their stored outputs."""

@@ -1,5 +1,6 @@
 """The stages of a plan by key: equal work is added once, whoever asks for it. Says what the keys depend on."""
 
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -10,8 +11,8 @@ from kdbench.protocols import Model, Task, Technique
 from kdbench.protocols.part import PartSpec
 from kdbench.protocols.recipe import Recipe, Regularizer
 from kdbench.stages.spec import StageSpec
-from kdbench.suite.cases import StudentChoice, Suite
-from kdbench.suite.targets import targets_of
+from kdbench.suite.cases import Step, StudentChoice, Suite
+from kdbench.suite.targets import Target, targets_of
 from kdbench.timing.machine import Machine
 
 
@@ -80,6 +81,14 @@ class Stages:
         if written not in self._located:
             self._located[written] = part.located()
         return self._located[written]
+
+    def technique(self, step: Step, target: Target) -> PartSpec:
+        """A step's technique, its `auto` fields settled for a target; a network is trained for the first, once."""
+        settled = step.technique.settle(target.destination(self.machine.architecture))
+        try:
+            return self.located(replace(step.spec, fields=settled.to_fields()))
+        except KdbenchError as error:
+            raise self.suite.fail(step.place, str(error)) from None
 
     def torch(self, *using: Technique | Model) -> dict[str, Any]:
         """The numerics of a stage that runs torch on the training device with these parts."""

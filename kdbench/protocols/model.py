@@ -30,7 +30,12 @@ class Layers(BaseModel):
 
 
 class Model(Part):
-    """An architecture; `build` gives fresh weights from torch's current random state."""
+    """An architecture; `build` gives fresh weights from torch's current random state.
+
+    It is trained again when its fields change, its code (with the modules it imports from beside it), or a file or
+    folder that a field or a string in its code names: weights, a vocabulary (`Part.identity`). What `build` reads from
+    anywhere else kdbench cannot know to have changed: override `identity` to say it.
+    """
 
     form: ClassVar[Literal["torch", "estimator"]] = "torch"
     packages: ClassVar[frozenset[str]] = frozenset()

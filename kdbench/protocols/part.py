@@ -1,15 +1,16 @@
 """A part is what a suite names: a technique, a model, a task, a recipe. Its fields are its whole state."""
 
-import hashlib
 import inspect
 import json
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from kdbench import registry
+from kdbench import registry, user_files
+from kdbench.user_files import UserCode
 
 
 class Part(BaseModel):
@@ -37,11 +38,28 @@ class Part(BaseModel):
         return self.model_dump(mode="json")
 
     def identity(self) -> dict[str, Any]:
-        """What stands for the fields in keys: something else where a field is a place whose content counts.
+        """What the stage key is made from, as JSON data: the fields, and the content of what they name.
 
-        Raises DataError where that content is not there.
+        A string that names a file or folder (from the current folder, or beside the class's own file) stands for its
+        last name and its content: a file by its bytes, a folder by the names, sizes and times of what lies below it.
+        So a part whose data changed is computed again, and one whose data only moved is not.
+
+        A part that reads what neither its fields nor the strings in its code name (a database, an address, a place
+        that it computes) overrides this and adds whatever tells that the data changed: a date, a revision, a digest.
+        Otherwise results of the older data are taken for those of the new. Raises DataError where data is missing.
         """
-        return self.to_fields()
+        beside = Path(getattr(sys.modules[type(self).__module__], "__file__", None) or ".").parent
+        return {name: _with_content(value, beside) for name, value in self.to_fields().items()}
+
+
+def _with_content(value: Any, beside: Path) -> Any:
+    """A field's value, with each string that names a file or folder replaced by its last name and a digest."""
+    if isinstance(value, dict):
+        return {key: _with_content(item, beside) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_content(item, beside) for item in value]
+    digest = user_files.digest_of_named(value, beside) if isinstance(value, str) else None
+    return value if digest is None else {"name": Path(value).name, "content": digest}
 
 
 PartType = TypeVar("PartType", bound=Part)
@@ -49,45 +67,46 @@ PartType = TypeVar("PartType", bound=Part)
 
 @dataclass(frozen=True)
 class PartSpec:
-    """A part as stage specs carry it: any interpreter can build it again.
-
-    `source` is the text of the user's own file, for a `file.py:Class`; it travels with the spec.
-    `keyed_by` is the part's `identity()` where that was asked for; without it the fields stand for themselves.
-    """
+    """A part as stage specs carry it: any interpreter can build it again."""
 
     kind: str
     name: str
     version: int
     fields: dict[str, Any]
-    source: str = ""
+    code: UserCode | None = None
+    """The user's own files, for a `file.py:Class`: they travel with the spec."""
     keyed_by: dict[str, Any] | None = None
+    """The part's `identity()` where that was asked for; without it the fields stand for themselves."""
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> "PartSpec":
+        """From the JSON of `dataclasses.asdict`."""
+        code = data["code"]
+        return cls(**{**data, "code": None if code is None else UserCode.from_data(code)})
 
     def identity(self) -> dict[str, Any]:
-        """What a key depends on."""
-        name = Path(self.name).name if self.source else self.name
+        """What a key depends on: name, version, fields by content, and for a user's class its code."""
+        name = Path(self.name).name if registry.is_file(self.name) else self.name
         fields = self.fields if self.keyed_by is None else self.keyed_by
-        same = {"name": name, "version": self.version, "fields": fields}
-        if self.source:
-            same["source_sha256"] = hashlib.sha256(self.source.encode()).hexdigest()
-        return same
+        same: dict[str, Any] = {"name": name, "version": self.version, "fields": fields}
+        return same if self.code is None else {**same, "code": self.code.identity()}
 
     def located(self) -> "PartSpec":
-        """Itself, keyed by what the part's places hold now. Raises DataError where they are not there."""
+        """A copy keyed by the current content of the files it names. Raises DataError where they are not there."""
         return replace(self, keyed_by=self.build().identity())
 
     def build(self) -> Any:
         """The part itself."""
-        if self.source:
-            cls = registry.from_source(self.name, self.source, self.name.rpartition(":")[2])
+        if self.code is not None and self.code.files:
+            cls = self.code.find_class(self.name.rpartition(":")[2])
         else:
             cls = registry.resolve(self.kind, self.name)
         return cls.from_fields(self.fields)
 
 
 def spec_of(kind: str, name: str, part: Part, folder: Path | None = None) -> PartSpec:
-    """How a part that a suite names `name` is carried; `folder` is where a `file.py` was found."""
-    source = registry.read_source(name.rpartition(":")[0], folder) if registry.is_file(name) else ""
-    return PartSpec(kind, name, type(part).version, part.to_fields(), source)
+    """How a part that a suite names `name` is carried; `folder` is the suite's, for a `file.py:Class`."""
+    return PartSpec(kind, name, type(part).version, part.to_fields(), registry.user_code(name, type(part), folder))
 
 
 def about(cls: type) -> str:

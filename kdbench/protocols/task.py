@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -79,18 +79,16 @@ class TaskDescription(BaseModel):
 
 
 class Task(Part):
-    """Data with labels, split once and for all. `decode` is run once; later stages map the arrays it wrote."""
+    """Data with labels, split once and for all. `decode` is run once; later stages map the arrays it wrote.
+
+    The data is decoded again when the task's fields change, its code, or a file or folder that a field or a string in
+    its code names (`Part.identity`, which is asked for every plan: it must be cheap). Of data that lies elsewhere
+    kdbench cannot know that it changed: override `identity` to say it.
+    """
 
     def views(self) -> int:
         """How many views an example has. View 0 is always the example as it is stored; 1 means no other."""
         return 1
-
-    def identity(self) -> dict[str, Any]:
-        """What the decoded data depends on, as JSON data; cheap, without reading the data itself.
-
-        Raises DataError when the data is not there.
-        """
-        return self.to_fields()
 
     def decode(self, out: Path) -> TaskDescription:
         """Write the arrays of each split into `out` (`kdbench.tasks.arrays.write_split`) and describe them."""

@@ -59,5 +59,5 @@ class StageSpec:
     def from_json(cls, text: str) -> "StageSpec":
         """The spec that `to_json` wrote."""
         data = json.loads(text)
-        data["parts"] = {role: PartSpec(**part) for role, part in data["parts"].items()}
+        data["parts"] = {role: PartSpec.from_data(part) for role, part in data["parts"].items()}
         return cls(**data)

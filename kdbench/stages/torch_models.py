@@ -40,7 +40,7 @@ def save_declaration(part: PartSpec, folder: Path) -> None:
 
 def declaration(folder: Path) -> PartSpec:
     """The declaration that `save` or `save_declaration` wrote."""
-    return PartSpec(**json.loads((folder / DECLARATION).read_text()))
+    return PartSpec.from_data(json.loads((folder / DECLARATION).read_text()))
 
 
 def load(folder: Path, task: TaskDescription, device: torch.device) -> nn.Module:

@@ -26,11 +26,16 @@ from kdbench import registry, stages
 
 NOTED = Path(__file__).with_suffix(".json")
 COMMAND = "python tests/contracts/code_hashes.py"
-WORDS = {"kdbench.errors", "kdbench.units", "kdbench.registry", "kdbench.protocols.field_errors"}
-"""Sentences, and the table of names."""
+WORDS = {
+    *("kdbench.errors", "kdbench.units", "kdbench.protocols.field_errors"),
+    *("kdbench.registry", "kdbench.user_files", "kdbench.contents", "kdbench.protocols.part"),
+}
+"""Sentences; the table of names; fields and digests, which decide keys and no numbers."""
 LOOP = ("kdbench.training:Training", "kdbench.tasks.batches")
 """What `stages.LOOP_VERSION` speaks for; the kinds in LOOPED have it in their keys."""
 LOOPED = ("train", "compress")
+NAMED = 8
+"""Parts that a message names before it only counts."""
 MODULE_NAME = re.compile(r"kdbench(?:\.\w+)+(?::\w+)?")
 
 
@@ -207,25 +212,29 @@ def _canonical(node: object) -> object:
 class Unit:
     """Code with a version of its own."""
 
+    kind: str
+    """Which table of versions: a key of TO_RAISE."""
     name: str
-    remedy: str
-    """What to raise."""
     definitions: frozenset[str]
+
+
+TO_RAISE = {
+    "loop": "LOOP_VERSION in kdbench/stages/__init__.py",
+    "stage": "in VERSIONS of kdbench/stages/__init__.py",
+    "part": "`version` of",
+}
 
 
 def units(code: Code) -> list[Unit]:
     """Every unit, with the definitions that its version speaks for."""
     loop = code.closure(LOOP)
-    found = [Unit("the training loop", "LOOP_VERSION in kdbench/stages/__init__.py", frozenset(loop))]
+    found = [Unit("loop", "", frozenset(loop))]
     for kind, place in stages.TABLE.items():
         rests_on = code.closure([place]) - (loop if kind in LOOPED else set())
-        found.append(
-            Unit(f"the stage {kind}", f'VERSIONS["{kind}"] in kdbench/stages/__init__.py', frozenset(rests_on))
-        )
+        found.append(Unit("stage", kind, frozenset(rests_on)))
     parts = [place for kind in registry.KINDS for place in registry.TABLE[kind].values()]
     for place in (*parts, "kdbench.protocols.recipe:Recipe"):
-        name = place.partition(":")[2]
-        found.append(Unit(name, f"the `version` of {name}", frozenset(code.closure([place]))))
+        found.append(Unit("part", place.partition(":")[2], frozenset(code.closure([place]))))
     return found
 
 
@@ -253,16 +262,20 @@ def changes(before: Mapping[str, Mapping[str, str]], code: Code) -> list[str]:
     found = []
     for module, names in now.items():
         for name in sorted(name for name, digest in names.items() if before.get(module, {}).get(name) != digest):
-            remedies = [unit.remedy for unit in all_units if f"{module}:{name}" in unit.definitions]
+            touched = [unit for unit in all_units if f"{module}:{name}" in unit.definitions]
             what = name or "what runs at import"
-            found.append(f"{module.replace('.', '/')}.py: {what} changed: raise {_listed(remedies)}.")
+            found.append(f"{module.replace('.', '/')}.py: {what} changed: raise {_to_raise(touched)}.")
     return found
 
 
-def _listed(remedies: list[str]) -> str:
-    shown = remedies[:8]
-    more = len(remedies) - len(shown)
-    return ", ".join(shown) + (f" and of {more} more that use it" if more else "")
+def _to_raise(touched: list[Unit]) -> str:
+    said = []
+    for kind, where in TO_RAISE.items():
+        names = [unit.name for unit in touched if unit.kind == kind]
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        if names:
+            said.append(f"{where} {', '.join(names[:NAMED])}{more}".rstrip())
+    return "; ".join(said)
 
 
 if __name__ == "__main__":

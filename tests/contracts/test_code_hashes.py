@@ -24,8 +24,7 @@ def changed(module: str, before: str, after: str) -> str:
 def test_a_loss_belongs_to_the_techniques_that_use_it() -> None:
     said = changed("kdbench.functional._outputs", "temperature**2", "temperature")
     assert "kdbench/functional/_outputs.py: soft_cross_entropy changed" in said
-    assert "the `version` of SoftDistillation" in said
-    assert "the `version` of MixedDistillation" in said
+    assert "`version` of SoftDistillation, MixedDistillation" in said
     assert "HardDistillation" not in said
     assert "kdbench/stages" not in said
 
@@ -37,35 +36,35 @@ def test_the_loop_has_a_version_of_its_own() -> None:
 
 def test_the_order_of_examples_belongs_to_all_who_go_by_it() -> None:
     said = changed("kdbench.tasks.arrays", ".permutation(count)", ".permutation(count)[::-1]")
-    for unit in ("LOOP_VERSION", 'VERSIONS["teach"]'):
+    for unit in ("LOOP_VERSION", "teach"):
         assert unit in said
-    for unit in ('VERSIONS["decode"]', 'VERSIONS["measure"]', "Digits"):
+    for unit in ("decode", "measure", "Digits"):
         assert unit not in said
 
 
 def test_an_augmentation_belongs_to_the_tasks_that_offer_it() -> None:
     said = changed("kdbench.tasks._augment", "flip(1)", "flip(0)")
     for task in ("ImageFolder", "MNIST", "CIFAR100"):
-        assert f"the `version` of {task}" in said
+        assert task in said
     assert "Digits" not in said
 
 
 def test_a_kind_of_stage_names_its_own_version() -> None:
     said = changed("kdbench.stages.teach", "np.unique(np.concatenate(visited))", "np.concatenate(visited)")
     assert said == (
-        'kdbench/stages/teach.py: wanted_codes changed: raise VERSIONS["teach"] in kdbench/stages/__init__.py.'
+        "kdbench/stages/teach.py: wanted_codes changed: raise in VERSIONS of kdbench/stages/__init__.py teach."
     )
 
 
 def test_a_network_belongs_to_the_models_that_build_it_though_they_import_it_late() -> None:
     said = changed("kdbench.models._resnet", "bias=False", "bias=True")
-    assert "the `version` of ResNet8x4" in said
+    assert "ResNet8x4" in said
     assert "WRN" not in said
 
 
 def test_the_measuring_program_belongs_to_those_who_start_it_though_nobody_imports_it() -> None:
     said = changed("kdbench.measure.clock", "gc.disable()", "pass")
-    assert 'VERSIONS["measure"]' in said
+    assert "VERSIONS of kdbench/stages/__init__.py evaluate, measure" in said
     assert "LOOP_VERSION" not in said
 
 

@@ -12,6 +12,7 @@ from kdbench.protocols.part import PartSpec
 from kdbench.stages.spec import StageSpec, digest
 from kdbench.suite.reader import load
 from kdbench.timing.machine import Machine
+from kdbench.user_files import UserCode, UserFile
 
 names = st.text(string.ascii_lowercase, min_size=1, max_size=8)
 scalars = (
@@ -66,9 +67,12 @@ def test_every_part_of_a_spec_is_in_its_key(change: str) -> None:
 
 
 def test_the_source_of_a_users_file_is_in_the_key_and_its_place_is_not() -> None:
-    here = PartSpec("technique", "mine.py:Mine", 1, {}, source="class Mine: pass")
-    elsewhere = dataclasses.replace(here, name="/some/where/mine.py:Mine")
-    edited = dataclasses.replace(here, source="class Mine: '''edited'''")
+    def carried(path: str, text: str) -> PartSpec:
+        return PartSpec("technique", f"{path}:Mine", 1, {}, UserCode((UserFile("mine", path, text),)))
+
+    here = carried("mine.py", "class Mine: pass")
+    elsewhere = carried("/some/where/mine.py", "class Mine: pass")
+    edited = carried("mine.py", "class Mine: '''edited'''")
     assert here.identity() == elsewhere.identity()
     assert here.identity() != edited.identity()
 

@@ -205,7 +205,8 @@ def test_a_technique_of_ones_own_stands_in_a_file_beside_the_suite(tmp_path: Pat
         .steps[0]
     )
     assert step.spec.name == "mine.py:Shrink"
-    assert "class Shrink" in step.spec.source
+    assert step.spec.code is not None
+    assert "class Shrink" in step.spec.code.files[0].text
     assert step.spec.build().strength == 2
 
 
