@@ -7,13 +7,13 @@ same line; rooms joined by a dot are peers and do not know each other. tests/con
     running    run
     showing    evidence choose · check · bundle · handover · doctor render
     planning   suite plan
-    workshop   functional state_dicts training techniques · models · tasks stages
+    workshop   functional state_dicts training techniques · models · tasks · metrics stages
     contracts  protocols results
     timing     timing
     ground     errors files contents user_files registry units stats · measure
 
 measure is the program that times files: standard library, numpy and a runtime. timing asks it. protocols says what a
-part, task, model and technique are; results is a results folder as types. functional has every loss as a plain
+part, task, metric, model and technique are; results is a results folder as types. functional has every loss as a plain
 function, training the one training loop, stages what is computed, and the store. suite reads YAML, plan makes stages
 and rows of it. evidence is what the records show; choose, check, bundle, handover and doctor return data, and render
 makes text and pictures of it. run walks a plan. The verbs are in cli.

@@ -1,7 +1,7 @@
 """One table of strings, name -> "module:Class"; nothing is imported until it is named.
 
 Third parties add the same strings by entry points (groups `kdbench.techniques`, `kdbench.models`,
-`kdbench.tasks`); a suite may name a class of its own as `file.py:Class`, beside the suite file.
+`kdbench.tasks`, `kdbench.metrics`); a suite may name a class of its own as `file.py:Class`, beside the suite file.
 """
 
 import importlib
@@ -14,7 +14,7 @@ from kdbench import user_files
 from kdbench.errors import KdbenchError, UnknownName, nearest
 from kdbench.user_files import UserCode
 
-KINDS = ("technique", "model", "task")
+KINDS = ("technique", "model", "task", "metric")
 
 TABLE: dict[str, dict[str, str]] = {
     "technique": {
@@ -93,6 +93,9 @@ TABLE: dict[str, dict[str, str]] = {
         "fashion_mnist": "kdbench.tasks.torchvision:FashionMNIST",
         "cifar10": "kdbench.tasks.torchvision:CIFAR10",
         "cifar100": "kdbench.tasks.torchvision:CIFAR100",
+    },
+    "metric": {
+        "accuracy": "kdbench.metrics.accuracy:Accuracy",
     },
 }
 

@@ -1,4 +1,4 @@
-"""What every technique, model and task must hold to: call these in the tests of your own package, too.
+"""What every technique, model, task and metric must hold to: call these in the tests of your own package, too.
 
 Each `check_*` takes a part with its fields set and raises AssertionError with a sentence on the first promise broken.
 The bench is small and real: handwritten digits, two CNN teachers and a smaller CNN student, an epoch each.
@@ -21,7 +21,7 @@ from torch import nn
 from kdbench.measure.runtimes.bound_calls import Feed
 from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession
 from kdbench.measure.session_spec import SessionSpec
-from kdbench.protocols import Destination, Model, Task, TaskDescription, Technique
+from kdbench.protocols import Destination, Metric, Model, Task, TaskDescription, Technique
 from kdbench.protocols.part import Part, PartSpec
 from kdbench.protocols.recipe import Recipe
 from kdbench.stages import compress, torch_models
@@ -63,6 +63,36 @@ def check_part(part: Part) -> None:
     except ValidationError:
         return
     raise AssertionError(f"{name} takes a field that it does not have.")
+
+
+def check_metric(metric: Metric) -> None:
+    """A metric has a value in its range whatever the order of examples, and pseudo-values whose mean it is.
+
+    Where it has pseudo-values of its own, their spread is that of the jackknife with one example left out, to a tenth.
+    """
+    check_part(metric)
+    name = type(metric).__name__
+    draw = np.random.default_rng(0)
+    targets = draw.choice(4, 400, p=[0.4, 0.3, 0.2, 0.1]).astype(np.int32)
+    outputs = np.where(draw.random(400) < 0.75, targets, draw.integers(0, 4, 400)).astype(np.int32)
+    value, each = metric.value(outputs, targets), metric.pseudo_values(outputs, targets)
+    low, high = metric.range
+    assert low is None or low <= value, f"{name} gives {value}, and its range begins at {low}."
+    assert high is None or value <= high, f"{name} gives {value}, and its range ends at {high}."
+    order = draw.permutation(400)
+    assert np.isclose(metric.value(outputs[order], targets[order]), value), f"{name} depends on the examples' order."
+    assert np.shape(each) == (400,), f"{name} gives pseudo-values of shape {np.shape(each)} for 400 examples."
+    assert np.isclose(np.mean(each), value), (
+        f"the mean of {name}'s pseudo-values is {np.mean(each)}, its value {value}."
+    )
+    if metric.counted:
+        assert set(np.unique(each)) <= {0.0, 1.0}, f"{name} counts examples, but has pseudo-values other than 0 and 1."
+    if type(metric).pseudo_values is not Metric.pseudo_values:
+        rest = [metric.value(np.delete(outputs, place), np.delete(targets, place)) for place in range(400)]
+        spread = 399 * np.std(rest)
+        assert np.isclose(np.std(each), spread, rtol=0.1), (
+            f"{name}'s pseudo-values spread by {np.std(each)}, not {spread}."
+        )
 
 
 def check_technique(technique: Technique) -> None:

@@ -12,10 +12,10 @@ from kdbench.bundle.answers import Answers, Predicted
 from kdbench.bundle.timings import facts_of
 from kdbench.errors import KdbenchError
 from kdbench.evidence import Results
+from kdbench.protocols.metric import Metric, metric_named
 from kdbench.results import records
 from kdbench.results.devices import is_own
 from kdbench.results.records import Accuracy, Compression, Environment, Latency, Record, Size
-from kdbench.stages.evaluate import DIRECTIONS
 
 Classes = NDArray[np.int32]
 Row = tuple[str, int]
@@ -74,8 +74,14 @@ class Composer:
     truth: Classes
     """True classes of the sample's examples."""
     split_example_count: int
+    metric_name: str
+    """What the task calls good."""
     predictions: Mapping[str, str]
     """Digest -> where its classes lie in the results folder."""
+
+    @property
+    def metric(self) -> Metric:
+        return metric_named(self.metric_name)
 
     def records(self) -> list[Record]:
         """The environment, then each file's, row by row."""
@@ -109,23 +115,23 @@ class Composer:
 
     def _accuracy(self, size: Size, predicted: Predicted, labels: dict[str, Any]) -> Accuracy:
         header, classes = self.answers.header, np.array(predicted.classes, np.int32)
-        right = classes == self.truth
+        metric = self.metric
         row = self.home.results.teacher_of(size.case)
         teacher = self._classes(self.home.digest_of(row, size.seed) if row is not None else None)
         origin_digest = (size.origin or {}).get("onnx_sha256")
         origin = self._classes(origin_digest)
         return Accuracy(
             **labels,
-            metric="accuracy",
-            direction=DIRECTIONS["accuracy"],
-            value=float(right.mean()),
-            correct_count=int(right.sum()),
+            metric=self.metric_name,
+            direction=metric.direction,
+            value=metric.value(classes, self.truth),
+            correct_count=int(metric.pseudo_values(classes, self.truth).sum()) if metric.counted else None,
             example_count=len(classes),
             split_example_count=self.split_example_count,
             split="test",
             runtime=f"{header.runtime} {header.runtime_version} {header.session['provider']}",
             teacher_agreement_fraction=_share(teacher, classes),
-            origin_value=_share(origin, self.truth),
+            origin_value=None if origin is None else metric.value(origin, self.truth),
             origin_agreement_fraction=_share(origin, classes),
             home_agreement_fraction=predicted.agreement_fraction,
             max_abs_home_difference=predicted.max_abs_difference,

@@ -63,7 +63,7 @@ def merge(folder: Path, path: Path, device: str | None = None) -> Merging:
     _check_others(run, others)
     if run in others and _is_merged(folder, run):
         return Merging(run.target, *_counts(device_records(folder, run)), False, ())
-    lines = _keep(folder, run, known, answers, sample)
+    lines = _keep(folder, run, known, answers, sample, task.description.metrics[0])
     return Merging(run.target, *_counts(lines), True, _warnings(recorded, answers, known))
 
 
@@ -160,13 +160,20 @@ def _is_merged(folder: Path, run: DeviceRun) -> bool:
     return (run.target, run.key) in found
 
 
-def _keep(folder: Path, run: DeviceRun, known: Home, answers: Answers, sample: Sample) -> list[Record]:
+def _keep(folder: Path, run: DeviceRun, known: Home, answers: Answers, sample: Sample, metric: str) -> list[Record]:
     """Write devices/ first, then the records and plan.json: a kill between them is mended by merging again."""
     place = folder / FOLDER / run.stem
     found = {digest: each for digest, each in answers.predicted.items() if isinstance(each, Predicted)}
     paths = {digest: f"{FOLDER}/{run.stem}/{slug(digest[:16])}.npz" for digest in found}
     composer = Composer(
-        known, answers, run.target, run.key, sample.targets.astype(np.int32), run.split_example_count, paths
+        home=known,
+        answers=answers,
+        target=run.target,
+        key=run.key,
+        truth=sample.targets.astype(np.int32),
+        split_example_count=run.split_example_count,
+        metric_name=metric,
+        predictions=paths,
     )
     lines = composer.records()
     try:

@@ -1,4 +1,4 @@
-"""Accuracy of both sides on the same test examples, from stored predictions. Runs no file."""
+"""The task's metric of both sides on the same test examples, from stored predictions. Runs no file."""
 
 from collections.abc import Iterator, Mapping
 
@@ -8,15 +8,14 @@ from numpy.typing import NDArray
 from kdbench import units
 from kdbench.check.sides import SPLIT, Place, Scope, Side, verdict_of
 from kdbench.check.verdicts import Row, Verdict
-from kdbench.errors import StoreError
+from kdbench.errors import StoreError, UnknownName
 from kdbench.evidence.intervals import FEWEST, paired_difference, sign_test
+from kdbench.protocols.metric import Metric
 from kdbench.results.folder import Predictions
 from kdbench.suite.tolerances import SuiteTolerances
 
 FALSE_ALARM = 0.005
 """One-sided: how often chance alone may call a row less accurate, whatever its tolerance."""
-
-Right = NDArray[np.bool_]
 
 
 def accuracy_rows(scope: Scope, tolerances: SuiteTolerances, wrong: Mapping[Place, str]) -> Iterator[Row]:
@@ -50,13 +49,13 @@ def _judged(
             sentence = wrong[case, seed, target]
             return verdict_of(sentence), f"Seed {seed}: {sentence}", {}
     try:
-        pairs = [_both(scope, case, seed, target) for seed in seeds]
-    except StoreError as error:
+        metric = scope.new.metric
+        pairs = [_both(scope, metric, case, seed, target) for seed in seeds]
+    except (StoreError, UnknownName) as error:
         return Verdict.ERRORED, str(error), {}
     if any(pair is None for pair in pairs):
         return Verdict.CANNOT_TELL, _unpaired(scope), {}
-    right = np.array([pair for pair in pairs if pair is not None])  # [seed, side, example]
-    return _compared(right, limit)
+    return _compared(metric, np.array([pair for pair in pairs if pair is not None]), limit)
 
 
 def _unpaired(scope: Scope) -> str:
@@ -66,12 +65,12 @@ def _unpaired(scope: Scope) -> str:
     )
 
 
-def _both(scope: Scope, case: str, seed: int, target: str) -> tuple[Right, Right] | None:
-    """Which examples each side got right; None where they cannot be paired."""
+def _both(scope: Scope, metric: Metric, case: str, seed: int, target: str) -> NDArray[np.float64] | None:
+    """(2, n): the metric's pseudo-values of the new file and the reference's; None where they cannot be paired."""
     new, its = (_predictions(side, case, seed, target) for side in (scope.new, scope.reference))
     if new is None or its is None or not np.array_equal(new[1], its[1]):
         return None
-    return new[0] == new[1], its[0] == its[1]
+    return np.stack([metric.pseudo_values(*new), metric.pseudo_values(*its)])
 
 
 def _predictions(side: Side, case: str, seed: int, target: str) -> Predictions | None:
@@ -79,9 +78,10 @@ def _predictions(side: Side, case: str, seed: int, target: str) -> Predictions |
     return side.results.predictions(record.predictions_path, SPLIT) if record else None
 
 
-def _compared(right: Right, limit: float) -> Judged:
-    new, its = right[:, 0].astype(float), right[:, 1].astype(float)
-    difference = paired_difference(its - new)
+def _compared(metric: Metric, each: NDArray[np.float64], limit: float) -> Judged:
+    """The verdict on pseudo-values (seeds, 2, n), the new file's first."""
+    new, its = each[:, 0], each[:, 1]
+    difference = paired_difference(its - new if metric.direction == "higher" else new - its)
     drop = difference.value
     numbers = {
         **{"value": drop, "low": difference.low, "high": difference.high},
@@ -89,19 +89,21 @@ def _compared(right: Right, limit: float) -> Judged:
     }
     n, m = new.shape
     examples = f"{m:,} test examples{f', {n} seeds' if n > 1 else ''}"
+    what = "right" if metric.counted else metric.label or type(metric).__name__
     said = (
-        f"{units.percent(numbers['new'] or 0.0, 2)} % right against {units.percent(numbers['reference'] or 0.0, 2)} % "
+        f"{units.percent(numbers['new'] or 0.0, 2)} % {what} against {units.percent(numbers['reference'] or 0.0, 2)} % "
         f"({examples}): {units.points(-drop, 2)} points; {units.percent(limit, 2)} may be lost"
     )
     if drop <= limit + 1e-12:
         return Verdict.OK, f"{said}.", numbers
-    chance = _chance(right[0]) if n == 1 else (difference.p if difference.p is not None else 1.0) / 2
+    exact = metric.counted and n == 1
+    chance = _chance(each[0]) if exact else (difference.p if difference.p is not None else 1.0) / 2
     told = f"p = {units.p_value(chance)}".replace("= <", "<")
     if chance < FALSE_ALARM:
         return Verdict.LESS_ACCURATE, f"{said}, and chance does not explain it ({told}).", numbers
     return Verdict.CANNOT_TELL, f"{said}, but this could be chance ({told}, {FALSE_ALARM:g} would tell).", numbers
 
 
-def _chance(right: Right) -> float:
-    """How often equal files would differ so; `right` is [side, example], the new file first."""
-    return sign_test(int((right[1] & ~right[0]).sum()), int((right[0] & ~right[1]).sum()))
+def _chance(each: NDArray[np.float64]) -> float:
+    """How often equal files would differ so, from pseudo-values (2, n) that are 0 or 1, the new file's first."""
+    return sign_test(int((each[1] > each[0]).sum()), int((each[0] > each[1]).sum()))

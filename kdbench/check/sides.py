@@ -11,8 +11,10 @@ from typing import Literal
 from kdbench.check.verdicts import Row, Verdict
 from kdbench.errors import StoreError, UnknownName, nearest
 from kdbench.files import sha256_of
+from kdbench.protocols.metric import Metric, metric_named
 from kdbench.results.folder import Results
 from kdbench.results.records import Accuracy, Compression, Environment, Latency, Record, Size, Training
+from kdbench.results.task_json import read_task
 
 SPLIT = "test"
 Place = tuple[str, int, str | None]
@@ -42,6 +44,11 @@ class Side:
     results: Results
     name: str
     """What messages call it: the folder or the baseline file as the user gave it."""
+
+    @cached_property
+    def metric(self) -> Metric:
+        """What the task calls good. Raises StoreError where the folder does not say, UnknownName."""
+        return metric_named(read_task(self.results.folder).description.metrics[0])
 
     @cached_property
     def sizes(self) -> dict[Place, Size]:

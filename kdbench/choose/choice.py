@@ -221,8 +221,9 @@ def _half(one: Candidate, other: Candidate) -> float:
     found = compare(one.answers, other.answers)
     if found is not None and found.low is not None and found.high is not None:
         return (found.high - found.low) / 2
-    rows = [(a.correct, b.correct) for a, b in zip(one.answers.values(), other.answers.values(), strict=True)]
-    differences = [a.astype(float) - b for a, b in rows if a is not None and b is not None and a.shape == b.shape]
+    both = zip(one.answers.values(), other.answers.values(), strict=True)
+    rows = [(a.pseudo_values, b.pseudo_values) for a, b in both]
+    differences = [a - b for a, b in rows if a is not None and b is not None and a.shape == b.shape]
     if len(differences) < len(rows) or len(differences[0]) < FEWEST:
         return 0.0
     each = np.mean(differences, axis=0)

@@ -92,8 +92,8 @@ def _rates(lineup: Lineup, random: np.random.Generator, count: int) -> Iterator[
 
 
 def _table(everybody: Sequence[BySeed]) -> Array:
-    """[case, seed, example]: right or wrong; a rate in place of the examples where they are not all stored."""
-    rows = [[one.correct for _, one in sorted(answers.items())] for answers in everybody]
+    """[case, seed, example]: pseudo-values; the value in place of the examples where those are not all stored."""
+    rows = [[one.pseudo_values for _, one in sorted(answers.items())] for answers in everybody]
     stored = [row for seeds in rows for row in seeds if row is not None]
     if len(stored) == sum(map(len, rows)) and len({row.shape for row in stored}) == 1:
         return np.asarray(rows, dtype=np.float64)

@@ -69,7 +69,7 @@ def _find(name: str) -> tuple[str, type[Part]]:
             cls = registry.resolve(kind, name)
             return (_kind_of(cls), cls) if registry.is_file(name) else (kind, cls)
     known = ["recipe", *(known for kind in registry.KINDS for known in registry.names(kind))]
-    raise UnknownName(f"there is no technique, model or task '{name}'. {nearest(name, known)}")
+    raise UnknownName(f"there is no technique, model, task or metric '{name}'. {nearest(name, known)}")
 
 
 def _kind_of(cls: type[Part]) -> str:

@@ -6,7 +6,7 @@ import click
 
 
 @click.command("list")
-@click.argument("kind", type=click.Choice(["techniques", "models", "tasks", "providers"]))
+@click.argument("kind", type=click.Choice(["techniques", "models", "tasks", "metrics", "providers"]))
 def list_command(kind: str) -> None:
     """List what a suite can name."""
     from kdbench.cli._listing import list_text
@@ -23,7 +23,7 @@ def list_command(kind: str) -> None:
     help="Show the layers it taps in this suite's teachers and students.",
 )
 def describe(name: str, suite: Path | None) -> None:
-    """Explain a technique, model or task: what it does, its fields with defaults and bounds, its paper."""
+    """Explain a technique, model, task or metric: what it does, its fields with defaults and bounds, its paper."""
     from kdbench.cli._listing import describe_text, models_of
 
     click.echo(describe_text(name, models_of(suite) if suite else None))

@@ -52,8 +52,9 @@ class Answers:
     """What one file answered on one split."""
 
     record: Accuracy
-    correct: NDArray[np.bool_] | None
-    """Example by example; None where no predictions are stored."""
+    pseudo_values: NDArray[np.float64] | None
+    """(n,), one number an example, whose mean is `value` (`kdbench.protocols.metric`); None where no predictions are
+    stored."""
 
     @property
     def value(self) -> float:
@@ -81,7 +82,7 @@ def answers_by_case(results: Results, target: str, split: str = SPLIT) -> dict[s
     found: dict[str, dict[int, Answers]] = {name: {} for name in results.case_names}
     for record in results.of(Accuracy):
         if record.target == target and record.split == split:
-            found[record.case][record.seed] = Answers(record, results.correct(record))
+            found[record.case][record.seed] = Answers(record, results.pseudo_values(record))
     return {case: dict(sorted(seeds.items())) for case, seeds in found.items() if seeds}
 
 
@@ -160,6 +161,5 @@ def compare(one: BySeed, other: BySeed) -> Difference | None:
 
 
 def _row(one: Answers, other: Answers) -> NDArray[np.float64] | None:
-    if one.correct is None or other.correct is None or one.correct.shape != other.correct.shape:
-        return None
-    return one.correct.astype(np.float64) - other.correct
+    its, others = one.pseudo_values, other.pseudo_values
+    return None if its is None or others is None or its.shape != others.shape else its - others

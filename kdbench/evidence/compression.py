@@ -115,8 +115,8 @@ def _speedup(name: str, timed: Mapping[int, Mapping[str, LatencyView]]) -> dict[
 
 def _difference(results: Results, tested: Sequence[Accuracy]) -> Difference | None:
     known = [record for record in tested if record.origin_value is not None]
-    before = {r.seed: Answers(replace(r, value=r.origin_value), results.origin_correct(r)) for r in known}
-    return compare({record.seed: Answers(record, results.correct(record)) for record in known}, before)
+    before = {r.seed: Answers(replace(r, value=r.origin_value), results.origin_pseudo_values(r)) for r in known}
+    return compare({record.seed: Answers(record, results.pseudo_values(record)) for record in known}, before)
 
 
 def _agreement(tested: Sequence[Accuracy]) -> float | None:

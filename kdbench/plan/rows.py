@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from kdbench import stages
+from kdbench import registry, stages
 from kdbench.plan.baselines import baselines_of
 from kdbench.plan.files import File, Files, no_torch_form
 from kdbench.plan.networks import Networks, teachers_first
@@ -190,6 +190,7 @@ class _Planner:
         inputs = {"data": self.stages.data, "model": file.deployed, "export": file.exported, **beside}
         runtime = self.machine.runtime(target.entry.python, target.is_reference)
         numerics = {"runtime": runtime["runtime"], "runtime_version": runtime["runtime_version"]}
+        numerics["metrics"] = {name: registry.resolve("metric", name).version for name in registry.names("metric")}
         if target.entry.plugin:
             numerics["plugins"] = runtime["facts"].get("plugins", [])
         return self.stages.add("evaluate", inputs=inputs, settings=_settings(target), numerics=numerics)

@@ -68,7 +68,8 @@ class TaskDescription(BaseModel):
     input_names: tuple[str, ...]
     input_shapes: tuple[tuple[int, ...], ...]
     class_names: tuple[str, ...]
-    metrics: tuple[str, ...] = ("accuracy",)
+    metrics: tuple[str, ...] = Field(("accuracy",), min_length=1)
+    """What good means here, as names of registered metrics: the first is what evaluations report."""
     preprocessing: Preprocessing = Preprocessing()
     example_counts: dict[str, int]
     notes: tuple[str, ...] = ()

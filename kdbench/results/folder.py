@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdbench.errors import StoreError
+from kdbench.protocols.metric import metric_named
 from kdbench.results import records
 from kdbench.results.newest import current_records
 from kdbench.results.records import TEACHER, Accuracy, Environment, Latency, Record
@@ -131,16 +132,16 @@ class Results:
         known = sorted(record.created_utc for record in self.records if record.created_utc)
         return (known[0], known[-1]) if known else None
 
-    def correct(self, record: Accuracy) -> NDArray[np.bool_] | None:
-        """Which examples of its split a record's file got right; None where no predictions are stored.
+    def pseudo_values(self, record: Accuracy) -> NDArray[np.float64] | None:
+        """(n,), the metric's pseudo-value of each example of a record's split; None where no predictions are stored.
 
-        Raises StoreError where the stored file is damaged.
+        Raises StoreError where the stored file is damaged, UnknownName where nothing here has the metric.
         """
-        return _right(self.predictions(record.predictions_path, record.split))
+        return _pseudo_values(record, self.predictions(record.predictions_path, record.split))
 
-    def origin_correct(self, record: Accuracy) -> NDArray[np.bool_] | None:
-        """The same of the uncompressed student's file."""
-        return _right(self.predictions(record.origin_predictions_path, record.split))
+    def origin_pseudo_values(self, record: Accuracy) -> NDArray[np.float64] | None:
+        """As `pseudo_values`, of the uncompressed student's file."""
+        return _pseudo_values(record, self.predictions(record.origin_predictions_path, record.split))
 
     def predictions(self, stored: str | None, split: str | None) -> Predictions | None:
         """The classes that a stored file holds for a split, and the true ones; None where it holds none.
@@ -177,11 +178,8 @@ class Results:
         return found if found.is_relative_to(self.folder.resolve()) and found.is_file() else None
 
 
-def _right(found: Predictions | None) -> NDArray[np.bool_] | None:
-    if found is None:
-        return None
-    right: NDArray[np.bool_] = found[0] == found[1]
-    return right
+def _pseudo_values(record: Accuracy, found: Predictions | None) -> NDArray[np.float64] | None:
+    return None if found is None else metric_named(record.metric or "accuracy").pseudo_values(*found)
 
 
 def read_results(folder: Path) -> Results:

@@ -12,6 +12,7 @@ import zstandard
 
 from kdbench.files import sha256_of
 from kdbench.protocols import TaskDescription
+from kdbench.protocols.metric import metric_named
 from kdbench.stages import _contents, _session
 from kdbench.stages._inputs import write_inputs
 from kdbench.stages.names import EXPORT_FACTS, ONNX_FILE, PREDICTIONS, RECORDS
@@ -19,7 +20,6 @@ from kdbench.stages.work import Fact, Work, read_description
 
 SPLITS = ("validation", "test")
 PREDICTION_BATCH = 64
-DIRECTIONS = {"accuracy": "higher"}
 GZIP_LEVEL, ZSTD_LEVEL = 6, 3
 """What the two programs do unless told otherwise."""
 OF_ORIGIN = (
@@ -43,7 +43,7 @@ def evaluate(work: Work) -> list[Fact]:
         logits = predict(work, task, model, split)
         predictions[split] = logits.argmax(1).astype(np.int32)
         predictions[f"{split}_targets"] = np.load(work.input("data") / f"{split}_targets.npy").astype(np.int32)
-        facts.append(_accuracy(work, split, logits, predictions))
+        facts.append(_accuracy(work, task, split, logits, predictions))
     np.savez_compressed(work.out / PREDICTIONS, **predictions)  # type: ignore[arg-type]  # numpy types only its flag
     return [*facts, _size(work, model, task)] if model.name == ONNX_FILE else facts
 
@@ -65,16 +65,19 @@ def runtime_name(work: Work) -> str:
     return f"{numerics['runtime']} {numerics['runtime_version']} {session['provider']}"
 
 
-def _accuracy(work: Work, split: str, logits: np.ndarray, predictions: dict[str, np.ndarray]) -> Fact:
-    correct = int((predictions[split] == predictions[f"{split}_targets"]).sum())
+def _accuracy(
+    work: Work, task: TaskDescription, split: str, logits: np.ndarray, predictions: dict[str, np.ndarray]
+) -> Fact:
+    metric = metric_named(task.metrics[0])
+    outputs, targets = predictions[split], predictions[f"{split}_targets"]
     reference = np.load(work.input("export") / f"{split}_logits.npy")
     difference = float(np.abs(logits - reference).max())
     fact = {
         "kind": "accuracy",
-        "metric": "accuracy",
-        "direction": DIRECTIONS["accuracy"],
-        "value": correct / len(logits),
-        "correct_count": correct,
+        "metric": task.metrics[0],
+        "direction": metric.direction,
+        "value": metric.value(outputs, targets),
+        **({"correct_count": int(metric.pseudo_values(outputs, targets).sum())} if metric.counted else {}),
         "example_count": len(logits),
         "split": split,
         "runtime": runtime_name(work),
@@ -82,11 +85,11 @@ def _accuracy(work: Work, split: str, logits: np.ndarray, predictions: dict[str,
     }
     if "teacher" in work.spec.inputs:
         teacher = np.load(work.input("teacher") / PREDICTIONS)[split]
-        fact["teacher_agreement_fraction"] = float((teacher == predictions[split]).mean())
+        fact["teacher_agreement_fraction"] = float((teacher == outputs).mean())
     if "origin" in work.spec.inputs:
         origin = np.load(work.input("origin") / PREDICTIONS)[split]
-        fact["origin_value"] = float((origin == predictions[f"{split}_targets"]).mean())
-        fact["origin_agreement_fraction"] = float((origin == predictions[split]).mean())
+        fact["origin_value"] = metric.value(origin, targets)
+        fact["origin_agreement_fraction"] = float((origin == outputs).mean())
     return fact
 
 

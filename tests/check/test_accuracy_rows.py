@@ -3,14 +3,20 @@
 import numpy as np
 import pytest
 
-from kdbench.check.accuracy import _compared
+from kdbench.check.accuracy import Judged
+from kdbench.check.accuracy import _compared as compared
 from kdbench.evidence.intervals import sign_test
+from kdbench.metrics.accuracy import Accuracy
 
 
 def right(new: list[int], reference: list[int], count: int) -> np.ndarray:
     """[seed, side, example] from how many each seed of each side gets wrong; always the same first examples."""
     wrong = np.array([new, reference]).T[:, :, None]
-    return np.broadcast_to(np.arange(count), (len(new), 2, count)) >= wrong
+    return (np.broadcast_to(np.arange(count), (len(new), 2, count)) >= wrong).astype(float)
+
+
+def _compared(each: np.ndarray, limit: float) -> Judged:
+    return compared(Accuracy(), each, limit)
 
 
 def test_a_sign_test_is_the_binomials_tail() -> None:

@@ -1,0 +1,1 @@
+"""Metrics: one file each. What a metric is stands in `kdbench.protocols.metric`."""
