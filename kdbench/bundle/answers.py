@@ -14,6 +14,8 @@ from pydantic import (
 )
 
 from kdbench.errors import MeasureError, RecordError
+from kdbench.measure import answers
+from kdbench.measure.answers import OrError
 from kdbench.measure.device.record_file import Line, Recorded
 
 
@@ -30,6 +32,8 @@ Fraction = Annotated[FiniteFloat, Field(ge=0, le=1)]
 Positive = Annotated[FiniteFloat, Field(ge=0)]
 Text = Annotated[StrictStr, Field(max_length=1000)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+BatchSize = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}$")]
+"""A whole number, as JSON's keys spell it."""
 Counts = dict[Text, Count]
 
 
@@ -103,13 +107,11 @@ class FileAnswer(Answer):
     digest: Digest
     error: Annotated[str, Field(max_length=4000)] | None = None
 
-    def plain(self) -> Line:
-        """As the measuring program wrote it: what is missing is absent."""
-        return {name: value for name, value in self.model_dump().items() if value is not None}
-
 
 class ProvedFile(FileAnswer):
-    by_batch: dict[Text, Kernels] = {}
+    provider_asked: Text = ""
+    providers_got: Annotated[tuple[Text, ...], Listed] = ()
+    by_batch: dict[BatchSize, Kernels] = {}
 
 
 class Proved(Answer):
@@ -117,10 +119,10 @@ class Proved(Answer):
 
     files: Annotated[tuple[ProvedFile, ...], Listed]
 
-    @property
-    def plain(self) -> dict[str, Line]:
-        """By digest."""
-        return {file.digest: file.plain() for file in self.files}
+    def made(self, runtime: str, runtime_version: str) -> dict[str, OrError[answers.ProvedFile]]:
+        """As the client of the measuring program gives it, by digest."""
+        ran_in = {"runtime": runtime, "runtime_version": runtime_version}
+        return answers.proved_files({**ran_in, "files": [file.model_dump(exclude_none=True) for file in self.files]})
 
 
 class Timing(Answer):
@@ -140,7 +142,7 @@ class TimedFile(FileAnswer):
     providers_got: Annotated[tuple[Text, ...], Listed] = ()
     provider_options: dict[Text, Text] | None = None
     load_ns: Count = 0
-    by_batch: dict[Text, Timing] = {}
+    by_batch: dict[BatchSize, Timing] = {}
 
 
 class Timed(Answer):
@@ -169,10 +171,10 @@ class Timed(Answer):
     def digests(self) -> set[str]:
         return {file.digest for file in self.files}
 
-    def plain(self) -> Line:
-        """As the measuring program wrote it: what is missing is absent."""
-        said = {name: value for name, value in self.model_dump().items() if value is not None}
-        return {**said, "files": [file.plain() for file in self.files]}
+    def made(self, runtime: str, runtime_version: str) -> answers.TimedProcess:
+        """As the client of the measuring program gives it."""
+        said = self.model_dump(exclude_none=True)
+        return answers.timed_process({**said, "runtime": runtime, "runtime_version": runtime_version})
 
 
 class Peak(Answer):
@@ -182,6 +184,10 @@ class Peak(Answer):
     import_rss_bytes: Count
     peak_rss_bytes: Count
 
+    def made(self) -> answers.Peak:
+        """As the client of the measuring program gives it."""
+        return answers.Peak(**self.model_dump())
+
 
 class Started(Answer):
     """One process of step start."""
@@ -190,6 +196,10 @@ class Started(Answer):
     runtime_import_ns: Count
     load_ns: Count
     first_inference_ns: Count
+
+    def made(self) -> answers.Started:
+        """As the client of the measuring program gives it."""
+        return answers.Started(**self.model_dump())
 
 
 class Answers:

@@ -18,7 +18,8 @@ from kdbench.bundle.sample import Sample, kept_sample
 from kdbench.errors import MeasureError, StoreError
 from kdbench.evidence import Results, read_results
 from kdbench.files import write_archive
-from kdbench.measure import client, jobs
+from kdbench.measure import program
+from kdbench.measure.client import Client
 from kdbench.measure.device.bundle_file import FOLDER, MANIFEST, SCHEMA
 from kdbench.measure.device.run import STARTS
 from kdbench.results.folder import Predictions
@@ -137,14 +138,14 @@ def _expected(files: Sequence[File], inputs: bytes) -> dict[str, NDArray[np.floa
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
         (place / "inputs.npz").write_bytes(inputs)
-        named = [{"digest": file.digest, "path": str(file.path)} for file in files]
-        job = {**PLAIN, "schema": jobs.SCHEMA, "action": "predict", "batch_size": PREDICTION_BATCH, "files": named}
-        program = client.pack(place / "measure.pyz")
-        answer = client.run_job({**job, "inputs": str(place / "inputs.npz")}, place / "out", program)
-        for entry in answer["files"]:
-            if "error" in entry:
-                raise MeasureError(entry["error"])
-        return {file.digest: np.load(place / "out" / f"{file.digest}.npy") for file in files}
+        paths = {file.digest: file.path for file in files}
+        answers = Client(place, PLAIN).predict(paths, place / "inputs.npz", PREDICTION_BATCH)
+        logits = {}
+        for digest, answer in answers.items():
+            if isinstance(answer, MeasureError):
+                raise answer
+            logits[digest] = np.load(answer.path)
+        return logits
 
 
 def _check(
@@ -225,7 +226,7 @@ def _manifest(
             "rule": rule,
             "seconds": processes * len(files) * len(sizes) * _seconds(results, target, sizes, rule),
         },
-        "program": {name: _sha256(data) for name, data in client.sources().items()},
+        "program": {name: _sha256(data) for name, data in program.sources().items()},
     }
 
 
@@ -248,7 +249,7 @@ def _seconds(results: Results, target: str, sizes: Sequence[int], rule: dict[str
 
 def _write(out: Path, manifest: bytes, carried: dict[str, bytes]) -> None:
     """The archive: everything stored, sorted and dated 1980, so that equal content is equal bytes."""
-    members = {**client.sources(), MANIFEST: manifest, **{FOLDER + name: data for name, data in carried.items()}}
+    members = {**program.sources(), MANIFEST: manifest, **{FOLDER + name: data for name, data in carried.items()}}
     members["__main__.py"] = START.replace("{digest}", _sha256(manifest)).encode()
     try:
         write_archive(out, members)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from kdbench.bundle.answers import Answers, Peak, Predicted, Proved, ProvedFile, Started, Timed, TimedFile
+from kdbench.bundle.answers import Answers, Predicted, Proved, ProvedFile, Timed, TimedFile
 from kdbench.errors import KdbenchError, MeasureError, RecordError
 from kdbench.timing import facts
 
@@ -31,7 +31,15 @@ def facts_of(answers: Answers, digest: str, wanted: dict[str, str]) -> "list[dic
     assert isinstance(proof, Proved)
     references = {role: other for role, other in wanted.items() if _ran(other, proof, timed)}
     _check(answers, proof, timed, {digest, *references.values()})
-    asked = facts.Asked(digest, references, _settings(answers, digest), np.array(predicted.classes, np.int32))
+    asked = facts.Asked(
+        digest=digest,
+        references=references,
+        session={"threads_intra": 1, "threads_inter": 1, "graph_optimization": "all", **answers.header.session},
+        batch_sizes=answers.header.measure.batch_sizes,
+        evaluated=np.array(predicted.classes, np.int32),
+        memory=all((digest, size) in answers.memory for size in answers.header.measure.batch_sizes),
+        start=digest in answers.started,
+    )
     return facts.facts(asked, _heard(answers, timed, proof))
 
 
@@ -86,31 +94,16 @@ def _contradiction(answers: Answers, digest: str, what: str) -> RecordError:
     )
 
 
-def _settings(answers: Answers, digest: str) -> dict[str, Any]:
-    measure = answers.header.measure
-    session = {"threads_intra": 1, "threads_inter": 1, "graph_optimization": "all", **answers.header.session}
-    return {
-        "target": {"session": session, "python": None},
-        "batch_sizes": measure.batch_sizes,
-        "memory": all((digest, size) in answers.memory for size in measure.batch_sizes),
-        "start": digest in answers.started,
-        "energy": False,
-        "repeat": 0,
-    }
-
-
 def _heard(answers: Answers, timed: list[Timed], proof: Proved) -> facts.Heard:
     header = answers.header
-    named = {"runtime": header.runtime, "runtime_version": header.runtime_version}
     return facts.Heard(
-        processes=[{**answer.plain(), **named} for answer in timed],
-        proof=proof.plain,
-        memory={at: peak.model_dump() if isinstance(peak, Peak) else peak for at, peak in answers.memory.items()},
-        start={digest: _plain(found) for digest, found in answers.started.items()},
+        processes=[answer.made(header.runtime, header.runtime_version) for answer in timed],
+        proof=proof.made(header.runtime, header.runtime_version),
+        memory={at: peak if isinstance(peak, MeasureError) else peak.made() for at, peak in answers.memory.items()},
+        start={
+            digest: found if isinstance(found, MeasureError) else [each.made() for each in found]
+            for digest, found in answers.started.items()
+        },
         energy={},
         round_call_count=header.measure.round_call_count,
     )
-
-
-def _plain(found: "list[Started] | MeasureError") -> "list[dict[str, Any]] | MeasureError":
-    return found if isinstance(found, MeasureError) else [each.model_dump() for each in found]

@@ -9,9 +9,10 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from kdbench.check.program import ask_of_each
 from kdbench.check.sides import SPLIT, File, Place, Side
-from kdbench.errors import StoreError
+from kdbench.errors import MeasureError, StoreError
+from kdbench.measure.answers import OrError, Predicted
+from kdbench.measure.client import Client
 
 BATCH = 64
 """As many examples a call as when the files were evaluated."""
@@ -48,27 +49,28 @@ def wrong_answers(
     if not files:
         return {}
     paths = {file.digest: file.path for file in files.values()}
-    answers = ask_of_each(entry, "predict", folder, paths, inputs=str(sample.path), batch_size=BATCH)
-    faults = {place: _fault(side, place, answers[file.digest], sample, folder) for place, file in files.items()}
+    answers = Client(folder, entry["session"], entry.get("python")).predict(paths, sample.path, BATCH)
+    faults = {place: _fault(side, place, answers[file.digest], sample) for place, file in files.items()}
     return {place: fault for place, fault in faults.items() if fault is not None}
 
 
 def refused(files: Mapping[Place, File], entry: dict[str, Any], sample: Sample, folder: Path) -> dict[Place, str]:
     """Why the asked provider is not what runs a file, for those of one target's files that it does not run.
 
-    Of the processor itself nobody asks: there is nothing behind it to fall back to.
+    Skipped for the CPU provider, which has nothing to fall back to.
     """
     if not files or entry["session"].get("provider", "cpu") == "cpu":
         return {}
     paths = {file.digest: file.path for file in files.values()}
-    sizes = entry["batch_sizes"]
-    proofs = ask_of_each(entry, "prove", folder, paths, inputs=str(sample.path), batch_sizes=sizes)
-    return {place: proofs[file.digest]["error"] for place, file in files.items() if "error" in proofs[file.digest]}
+    client = Client(folder, entry["session"], entry.get("python"))
+    proofs = client.prove(paths, sample.path, entry["batch_sizes"])
+    found = {place: proofs[file.digest] for place, file in files.items()}
+    return {place: str(proof) for place, proof in found.items() if isinstance(proof, MeasureError)}
 
 
-def _fault(side: Side, place: Place, answer: dict[str, Any], sample: Sample, folder: Path) -> str | None:
-    if "error" in answer:
-        return str(answer["error"])
+def _fault(side: Side, place: Place, answer: OrError[Predicted], sample: Sample) -> str | None:
+    if isinstance(answer, MeasureError):
+        return str(answer)
     record = side.accuracies.get(place)
     try:
         stored = side.results.predictions(record.predictions_path, SPLIT) if record else None
@@ -78,7 +80,7 @@ def _fault(side: Side, place: Place, answer: dict[str, Any], sample: Sample, fol
         return None  # nothing to compare with; the accuracy row says so
     if sample.index.max(initial=0) >= len(stored[0]):
         return "the sample is not of the test examples that it was evaluated on; run the suite again."
-    said, outputs = stored[0][sample.index], np.load(folder / answer["path"])
+    said, outputs = stored[0][sample.index], np.load(answer.path)
     given = outputs[np.arange(len(said)), np.minimum(said, outputs.shape[1] - 1)]
     highest, lowest = outputs.max(axis=1), outputs.min(axis=1)
     count = int((highest - given > TIE * (highest - lowest)).sum())

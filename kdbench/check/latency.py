@@ -8,6 +8,7 @@ from typing import Any
 from kdbench import stats, units
 from kdbench.check.sides import File, Place, Scope, verdict_of
 from kdbench.check.verdicts import Row, Verdict
+from kdbench.measure.client import Client
 from kdbench.results.records import Latency
 from kdbench.suite.tolerances import SuiteTolerances
 from kdbench.timing.duel import USUAL, Duel, Effort, Pair, Progress, duel
@@ -59,14 +60,13 @@ def latency_rows(
     pairs: list[Timed], entry: dict[str, Any], tolerances: SuiteTolerances, timing: Timing
 ) -> Iterator[Row]:
     """A row for each pair and batch size of one target; `entry` is what the plan says of how that is measured."""
+    client = Client(timing.folder, entry["session"], entry.get("python"))
     for batch_size in entry["batch_sizes"]:
         duels = duel(
             [_pair(timed, batch_size, tolerances) for timed in pairs],
+            client,
             timing.inputs,
-            entry["session"],
             batch_size,
-            entry.get("python"),
-            timing.folder,
             timing.rule,
             timing.progress,
             timing.effort,

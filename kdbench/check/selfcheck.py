@@ -13,6 +13,7 @@ import numpy as np
 from kdbench.check.expected import NoiseTold, noise_told
 from kdbench.errors import MeasureError
 from kdbench.evidence.intervals import rate_interval
+from kdbench.measure.client import Client
 from kdbench.timing.copies import write_copy
 from kdbench.timing.duel import USUAL, Duel, Effort, Pair, duel
 from kdbench.timing.verdict_rule import DEFAULT
@@ -101,11 +102,12 @@ def selfcheck(
     trials, medians = [], []
     with tempfile.TemporaryDirectory() as folder:
         reference, inputs = _copy(model, folder, 0), inputs.absolute()
+        client = Client(Path(folder) / "scratch", session, python)
         for number in range(1, pairs + 1):
             progress(f"{name}: pair {number} of {pairs}")
             pair = Pair(name, _copy(model, folder, number), reference, max_ratio)
             begin = time.perf_counter_ns()
-            (found,) = duel([pair], inputs, session, batch_size, python, Path(folder) / "scratch", effort=effort)
+            (found,) = duel([pair], client, inputs, batch_size, effort=effort)
             trials.append(_trial(found, time.perf_counter_ns() - begin))
             medians += [float(np.median(process)) for process in found.reference_samples_ns]
             pair.new.unlink()

@@ -1,39 +1,120 @@
-"""The measuring program (standard library, numpy, a runtime), and how a process of it is packed and started."""
+"""The one way to ask the measuring program: a fresh process for each question, and an answer that is a type."""
 
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable, cast
 
 from kdbench.errors import MeasureError
-from kdbench.files import write_archive
-from kdbench.measure.providers import TORCH, runtime_of
+from kdbench.measure import answers, process
+from kdbench.measure.answers import Of, OrError
+from kdbench.measure.jobs import SCHEMA
+from kdbench.measure.program import pack
+from kdbench.measure.providers import runtime_of
 
-ENTRY = "import sys\n\nfrom kdbench.measure.__main__ import main\n\nsys.exit(main(sys.argv[1:]))\n"
-"""The zipapp's __main__.py."""
+Files = Mapping[str, Path]
+"""SHA-256 -> path of each file that a process is given."""
 
 
-def pack(path: Path, provider: str = "cpu") -> Path:
-    """Write the program as one file that any Python >= 3.9 with numpy and a provider's runtime runs.
+class Client:
+    """One session (provider, threads, precision ...) in one interpreter, asked in fresh processes.
 
-    Always the same bytes.
+    Every question blocks until its process has ended, and the process ends when this one does. Each raises MeasureError
+    with the program's own sentence; with the signal, the runtime and the files where a process died; and where it had
+    loaded modules that make its times worthless.
     """
-    texts = {**sources(provider), "__main__.py": ENTRY.encode()}
-    return write_archive(path, texts)
+
+    def __init__(
+        self,
+        folder: Path,
+        session: Mapping[str, Any],
+        python: str | None = None,
+        program: Path | None = None,
+    ) -> None:
+        """`folder`: scratch. `python`: another interpreter. `program`: one that is packed already."""
+        self.folder, self.session = folder, dict(session)
+        self.python = python or sys.executable
+        folder.mkdir(parents=True, exist_ok=True)
+        self.program = program or pack(folder / "measure.pyz")
+
+    def describe(self) -> answers.Description:
+        """The runtime and the machine."""
+        return cast(answers.Description, self.ask("describe"))
+
+    def time(
+        self, files: Files, inputs: Path, batch_sizes: Sequence[int], number: int, rule: Mapping[str, int]
+    ) -> answers.TimedProcess:
+        """One process that times all files in shared rounds; `number`: which of several like processes it is.
+
+        `rule` has the fields of a job that say how long: round_call_count, min_calls, min_ns.
+        """
+        fields = {**_common(files, inputs), "batch_sizes": list(batch_sizes), "process": number, **rule}
+        return answers.timed_process(self.ask("time", **fields))
+
+    def prove(self, files: Files, inputs: Path, batch_sizes: Sequence[int]) -> dict[str, OrError[answers.ProvedFile]]:
+        """Which kernels ran each file where, by digest."""
+        sizes = list(batch_sizes)
+        return self._each(
+            files, lambda some: answers.proved_files(self.ask("prove", **_common(some, inputs), batch_sizes=sizes))
+        )
+
+    def predict(self, files: Files, inputs: Path, batch_size: int) -> dict[str, OrError[answers.Predicted]]:
+        """Each file's first output for every example, by digest; the arrays stay in the scratch folder."""
+        folder = Path(tempfile.mkdtemp(prefix="predict-", dir=self.folder))
+
+        def ask(some: Files) -> dict[str, OrError[answers.Predicted]]:
+            answer = self.ask("predict", folder, **_common(some, inputs), batch_size=batch_size)
+            return answers.predicted_files(answer, folder)
+
+        return self._each(files, ask)
+
+    def memory(self, file: Files, inputs: Path, batch_size: int) -> answers.Peak:
+        """Peak memory of a process with this one file."""
+        return answers.read(answers.Peak, self.ask("memory", **_common(file, inputs), batch_size=batch_size))
+
+    def start(self, file: Files, inputs: Path, batch_size: int, **fields: Any) -> answers.Started:
+        """How long this one file takes from nothing to its first answer."""
+        answer = self.ask("start", **_common(file, inputs), batch_size=batch_size, **fields)
+        return answers.read(answers.Started, answer)
+
+    def energy(self, file: Files, inputs: Path, batch_size: int, min_ns: int, idle_ns: int) -> answers.Spent:
+        """What calls of this one file take for at least `min_ns`, and the machine without any for `idle_ns`."""
+        window: dict[str, Any] = {"batch_size": batch_size, "min_ns": min_ns, "idle_ns": idle_ns}
+        return answers.read(answers.Spent, self.ask("energy", **_common(file, inputs), **window))
+
+    def ask(
+        self, action: str, out: Path | None = None, timeout_s: float | None = None, **fields: Any
+    ) -> dict[str, Any]:
+        """One action's answer as JSON, as the program wrote it; into `out`, or a folder that is removed again."""
+        job = {"schema": SCHEMA, "action": action, **self.session, **fields}
+        if out is None:
+            with tempfile.TemporaryDirectory(prefix=f"{action}-", dir=self.folder) as folder:
+                answer = run_job(job, Path(folder), self.program, self.python, timeout_s)
+        else:
+            answer = run_job(job, out, self.program, self.python, timeout_s)
+        if answer.get("modules"):
+            loaded = ", ".join(answer["modules"])
+            raise MeasureError(f"the measuring process had loaded {loaded}; its times do not count.")
+        return answer
+
+    def _each(self, files: Files, ask: Callable[[Files], dict[str, OrError[Of]]]) -> dict[str, OrError[Of]]:
+        """Every file's answer from one process; where that dies, each file gets a process of its own."""
+        try:
+            return ask(files) if files else {}
+        except MeasureError as error:
+            if len(files) == 1:
+                return dict.fromkeys(files, error)
+        alone = [self._each({digest: path}, ask) for digest, path in files.items()]
+        return {digest: found for one in alone for digest, found in one.items()}
 
 
-def sources(provider: str = "cpu") -> dict[str, bytes]:
-    """The program's modules, by their place in an archive; torch's session is among them for its providers only."""
-    package = Path(__file__).resolve().parent.parent
-    torchs = package / "measure" / "runtimes" / "torch.py"
-    program = [path for path in (package / "measure").rglob("*.py") if path != torchs or runtime_of(provider) == TORCH]
-    paths = [*(package / name for name in ("__init__.py", "errors.py", "files.py")), *program]
-    return {path.relative_to(package.parent).as_posix(): path.read_bytes() for path in paths}
+def _common(files: Files, inputs: Path) -> dict[str, Any]:
+    entries = [{"digest": digest, "path": str(path)} for digest, path in files.items()]
+    return {"files": entries, "inputs": str(inputs)}
 
 
 def run_job(
@@ -41,8 +122,7 @@ def run_job(
 ) -> dict[str, Any]:
     """Run one job in a fresh process of the packed `program`; returns what it wrote to `out`, a folder.
 
-    Blocks until the process ends, and the process ends when this one does. Raises MeasureError with the program's own
-    sentence, with the signal and the last line of a process that died, or where it took longer than `timeout_s`.
+    Raises MeasureError with the program's own sentence, or saying how a process died.
     """
     out.mkdir(parents=True, exist_ok=True)
     refusal, answer = out / "error.json", out / f"{job['action']}.json"
@@ -50,37 +130,24 @@ def run_job(
         earlier.unlink(missing_ok=True)
     request = out / "job.json"
     request.write_text(json.dumps({**job, "exit_with_parent": True}), encoding="utf-8")
-    code, last_line = _run([python, "-E", str(program), str(request), str(out)], timeout_s)
-    if code == 0 and answer.exists():
+    # -E: a PYTHONPATH meant for this interpreter would give another one the wrong packages
+    ended = process.run([python, "-E", str(program), str(request), str(out)], timeout_s)
+    if ended.code == 0 and answer.exists():
         result: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
         return result
     if refusal.exists():
         raise MeasureError(json.loads(refusal.read_text(encoding="utf-8"))["error"])
-    raise MeasureError(f"the measuring process {_ending(code)}: {last_line or 'it said nothing'}.")
+    raise MeasureError(_death(job, ended))
 
 
-def _run(command: list[str], timeout_s: float | None) -> tuple[int, str]:
-    """Exit code and last line of stderr; standard input stays open as the sign that this process lives.
-
-    `-E`: a PYTHONPATH meant for this interpreter would give another one the wrong packages.
-    """
-    with tempfile.TemporaryFile() as said:  # no pipe: a child that outlives a killed process would hold it open
-        try:
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said)
-        except OSError as error:
-            raise MeasureError(f"cannot start {command[0]} ({error.strerror}).") from None
-        with process:
-            try:
-                code = process.wait(timeout_s)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                raise MeasureError(f"the measuring process took longer than {timeout_s:g} s, and was ended.") from None
-        said.seek(0)
-        lines = said.read().decode("utf-8", "replace").splitlines()
-        return code, lines[-1].strip() if lines else ""
-
-
-def _ending(code: int) -> str:
-    if code >= 0:
-        return f"ended with code {code}"
-    return f"was killed by {signal.Signals(-code).name}"
+def _death(job: dict[str, Any], ended: process.Ended) -> str:
+    """How a process died, in which runtime and over which files; memory is suspected only after SIGKILL."""
+    provider, files = job.get("provider", "cpu"), job.get("files", [])
+    who = f"{runtime_of(provider)}'s process" if files else "the measuring process"
+    paths = " and ".join(file["path"] for file in files) if len(files) <= 2 else f"{len(files)} files"
+    over = f" of {paths}" if files else ""
+    where = f"(action '{job['action']}'{over}, provider {provider})"
+    how = {None: f"ended with code {ended.code}", "SIGKILL": "was killed by SIGKILL, perhaps for want of memory"}
+    ending = how.get(ended.signal, f"crashed with {ended.signal}")
+    said = f": {ended.last_line}." if ended.last_line else " and said nothing."
+    return f"{who} {ending} {where}{said}"

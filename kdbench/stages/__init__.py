@@ -38,6 +38,6 @@ VERSIONS = {
 
 
 def function(kind: str) -> Any:
-    """What runs stages of a kind: Work -> its facts, or for measure, list of Work -> {key: its facts}."""
+    """What runs stages of a kind: Work -> its facts; for measure, list of Work -> (key, its facts) of each in turn."""
     module, _, name = TABLE[kind].partition(":")
     return getattr(importlib.import_module(module), name)

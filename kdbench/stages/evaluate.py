@@ -3,6 +3,7 @@
 import gzip
 import json
 import math
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +51,11 @@ def evaluate(work: Work) -> list[Fact]:
 
 def predict(work: Work, task: TaskDescription, model: Path, split: str) -> np.ndarray:
     """Logits (N, C) of a split as the target's runtime gives them."""
-    inputs = write_inputs(work.input("data"), task, split, work.out / "inputs.npz")
-    digest = sha256_of(model)
-    file = {"digest": digest, "path": str(model)}
-    _session.predict(work, files=[file], inputs=str(inputs), batch_size=PREDICTION_BATCH)
-    logits: np.ndarray = np.load(work.out / f"{digest}.npy")
-    work.remove([inputs.name, f"{digest}.npy"])
+    with tempfile.TemporaryDirectory(dir=work.out) as scratch:
+        folder = Path(scratch)
+        inputs = write_inputs(work.input("data"), task, split, folder / "inputs.npz")
+        path = _session.predict(work, sha256_of(model), model, inputs, PREDICTION_BATCH, folder)
+        logits: np.ndarray = np.load(path)
     return logits
 
 

@@ -1,6 +1,6 @@
 """The measure stage: files of one target go round together; each keeps its own and its references' times."""
 
-import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from kdbench.errors import KdbenchError
+from kdbench.errors import KdbenchError, MeasureError
 from kdbench.files import sha256_of
 from kdbench.measure.inputs import MOST_FEEDS
+from kdbench.stages import _session
 from kdbench.stages._inputs import write_inputs
-from kdbench.stages._session import PROGRAM, ask, model_file, pack
 from kdbench.stages.names import PREDICTIONS
 from kdbench.stages.work import Fact, Work, read_description
 from kdbench.timing import one_file_alone
-from kdbench.timing.facts import Asked, Heard, by_digest
+from kdbench.timing.facts import Asked, Heard
 from kdbench.timing.facts import facts as facts_of
 
 REFERENCES = ("baseline", "teacher", "origin")
@@ -26,12 +26,13 @@ ROUNDS = 20
 """Turns that each file gets; short enough that files compared lie milliseconds apart."""
 
 
-def measure(works: list[Work]) -> dict[str, list[Fact] | KdbenchError]:
-    """The facts of each stage, or why it alone has none. All works have one target."""
-    results: dict[str, list[Fact] | KdbenchError] = {}
+def measure(works: list[Work]) -> Iterator[tuple[str, list[Fact] | KdbenchError]]:
+    """(key, its facts, or why it alone has none) of each stage, as soon as its group is done.
+
+    All works have one target.
+    """
     for group in _groups([_File(work) for work in works]):
-        results |= _Group(group).facts()
-    return results
+        yield from _Group(group).facts()
 
 
 class _File:
@@ -50,12 +51,22 @@ class _File:
         """What its facts are made for."""
         with np.load(self.work.input("answers") / PREDICTIONS) as predictions:
             evaluated = predictions["test"]
-        references = {role: digest for role, (digest, _) in self.references.items()}
-        return Asked(self.digest, references, self.work.spec.settings, evaluated)
+        settings = self.work.spec.settings
+        return Asked(
+            digest=self.digest,
+            references={role: digest for role, (digest, _) in self.references.items()},
+            session=settings["target"]["session"],
+            batch_sizes=settings["batch_sizes"],
+            evaluated=evaluated,
+            memory=settings["memory"],
+            start=settings["start"],
+            energy=settings["energy"],
+            repeat=settings["repeat"],
+        )
 
 
 def _file(work: Work, role: str) -> tuple[str, Path]:
-    path = model_file(work, role)
+    path = _session.model_file(work, role)
     return sha256_of(path), path
 
 
@@ -79,56 +90,60 @@ class _Group:
 
     files: list[_File]
 
-    def facts(self) -> dict[str, list[Fact] | KdbenchError]:
-        """Of each stage, by key."""
+    def facts(self) -> Iterator[tuple[str, list[Fact] | KdbenchError]]:
+        """By key. Where a process that times them dies, each file is timed alone, beside its references."""
+        try:
+            heard = self._heard()
+        except MeasureError as error:
+            if len(self.files) == 1:
+                yield self.files[0].work.spec.key, error
+                return
+            for file in self.files:
+                yield from _Group([file]).facts()
+            return
+        for file in self.files:
+            yield file.work.spec.key, facts_of(file.asked(), heard)
+
+    def _heard(self) -> Heard:
+        """What all the processes answer: first those that may stand beside others, then those that are timed.
+
+        Raises MeasureError where one that times several files dies.
+        """
         lead = self.files[0].work
         settings = lead.spec.settings
-        task = read_description(lead.input("data"))
-        count = MOST_FEEDS * max(settings["batch_sizes"])
-        inputs = write_inputs(lead.input("data"), task, "test", lead.out / "inputs.npz", count)
-        pack(lead)
-        heard = self._ask(lead, str(inputs), settings)
-        _clean(lead, inputs)
-        return {file.work.spec.key: facts_of(file.asked(), heard) for file in self.files}
+        sizes, paths = settings["batch_sizes"], self._paths()
+        with tempfile.TemporaryDirectory(dir=lead.out) as scratch:
+            folder = Path(scratch)
+            client = _session.client(lead, folder)
+            data, count = lead.input("data"), MOST_FEEDS * max(sizes)
+            inputs = write_inputs(data, read_description(data), "test", folder / "inputs.npz", count)
+            memory = one_file_alone.memory(client, paths, inputs, sizes) if settings["memory"] else {}
+            proof = client.prove(paths, inputs, sizes)
+            sound = {digest: path for digest, path in paths.items() if not isinstance(proof[digest], MeasureError)}
+            processes = [
+                client.time(sound, inputs, sizes, number, rule(settings))
+                for number in range(settings["processes"] if sound else 0)
+            ]
+            return Heard(
+                processes=processes,
+                proof=proof,
+                memory=memory,
+                start=one_file_alone.start(client, self._asking("start", sound), inputs, sizes[0]),
+                energy=one_file_alone.energy(client, self._asking("energy", sound), inputs, sizes, lead.log.info),
+                round_call_count=rule(settings)["round_call_count"],
+            )
 
-    def _ask(self, lead: Work, inputs: str, settings: dict[str, Any]) -> Heard:
-        """All the processes: first those that may stand beside others, then the timed ones, then one file alone."""
-        named = self._named()
-        shared = {"files": list(named.values()), "inputs": inputs, "batch_sizes": settings["batch_sizes"]}
-        memory = one_file_alone.memory(lead, list(named.values()), inputs) if settings["memory"] else {}
-        proof = ask(lead, "prove", lead.out / "prove", **shared)
-        processes = [
-            ask(lead, "time", lead.out / f"time-{number}", process=number, **shared, **rule(settings))
-            for number in range(settings["processes"])
-        ]
-        return Heard(
-            processes=processes,
-            proof=by_digest(proof),
-            memory=memory,
-            start=one_file_alone.start(lead, [named[file.digest] for file in self._asking("start")], inputs),
-            energy=one_file_alone.energy(lead, [named[file.digest] for file in self._asking("energy")], inputs),
-            round_call_count=rule(settings)["round_call_count"],
-        )
+    def _paths(self) -> dict[str, Path]:
+        """Digest -> path of all that take part, each content once."""
+        return {digest: path for file in self.files for digest, path in file.paths().items()}
 
-    def _named(self) -> dict[str, dict[str, str]]:
-        """Digest -> a job's entry, of all that take part."""
-        paths = {digest: path for file in self.files for digest, path in file.paths().items()}
-        return {digest: {"digest": digest, "path": str(path)} for digest, path in paths.items()}
-
-    def _asking(self, what: str) -> list[_File]:
-        """The files for which a setting is true, each content once."""
-        return list({file.digest: file for file in self.files if file.work.spec.settings[what]}.values())
+    def _asking(self, what: str, sound: dict[str, Path]) -> dict[str, Path]:
+        """Those of the files, not the references, for which a setting is true."""
+        asking = {file.digest for file in self.files if file.work.spec.settings[what]}
+        return {digest: path for digest, path in sound.items() if digest in asking}
 
 
 def rule(settings: dict[str, Any]) -> dict[str, int]:
     """How long to time, as a job says it."""
     calls = settings["calls"]
     return {"round_call_count": max(1, calls // ROUNDS), "min_calls": calls, "min_ns": round(settings["seconds"] * 1e9)}
-
-
-def _clean(work: Work, inputs: Path) -> None:
-    """Remove what the processes wrote; all of it is in the facts."""
-    for folder in work.out.iterdir():
-        if folder.is_dir():
-            shutil.rmtree(folder)
-    work.remove([inputs.name, PROGRAM])

@@ -62,24 +62,28 @@ def _groups(specs: list[StageSpec]) -> list[list[StageSpec]]:
 
 
 def _run(specs: list[StageSpec], store: Store) -> list[Outcome]:
+    """One outcome each; a stage of a group is published as soon as its own facts are there."""
     begin = time.perf_counter()
+    outcomes: dict[str, Outcome] = {}
     with ExitStack() as logs:
-        works = [logs.enter_context(_work(spec, store)) for spec in specs]
+        works = {spec.key: logs.enter_context(_work(spec, store)) for spec in specs}
         try:
-            facts = _facts(works)
+            for key, facts in _facts(list(works.values())):
+                wall = (time.perf_counter() - begin) / len(works)
+                outcomes[key] = _finish(works[key], store, facts, wall)
         except Exception as error:  # the one boundary where a stage's failure, whatever it is, becomes a sentence
             wall = time.perf_counter() - begin
-            return [_fail(work, store, error, wall) for work in works]
-    wall = (time.perf_counter() - begin) / len(works)
-    return [_finish(work, store, facts[work.spec.key], wall) for work in works]
+            for key in works.keys() - outcomes.keys():
+                outcomes[key] = _fail(works[key], store, error, wall)
+    return list(outcomes.values())
 
 
-def _facts(works: list[Work]) -> dict[str, list[Fact] | KdbenchError]:
+def _facts(works: list[Work]) -> Iterator[tuple[str, list[Fact] | KdbenchError]]:
     kind = works[0].spec.kind
     if kind == "measure":
-        results: dict[str, list[Fact] | KdbenchError] = stages.function(kind)(works)
-        return results
-    return {works[0].spec.key: stages.function(kind)(works[0])}
+        yield from stages.function(kind)(works)
+    else:
+        yield works[0].spec.key, stages.function(kind)(works[0])
 
 
 def _finish(work: Work, store: Store, facts: list[Fact] | KdbenchError, wall: float) -> Outcome:

@@ -107,6 +107,7 @@ def time_onnx(
     Raises MeasureError for a number out of range, where a file does not load or run, and where the provider asked for
     did not run it; UnknownName for a provider nobody knows.
     """
+    from kdbench.measure.client import Client
     from kdbench.timing._inputs import drawn, given
     from kdbench.timing._work import Work
 
@@ -123,7 +124,8 @@ def time_onnx(
         **{"provider": provider, "threads_intra": threads, "threads_inter": 1},
         **{"graph_optimization": "all", "precision": precision, "plugin": plugin, "options": dict(options or {})},
     }
-    work = Work(scratch, ready.saved(scratch), session, ready.batch_size, python, calls, seconds)
+    client = Client(scratch, session, python)
+    work = Work(client, ready.saved(scratch), ready.batch_size, calls, seconds)
     return work.alone(new, processes) if reference is None else work.against(new, reference, max_ratio)
 
 

@@ -1,35 +1,30 @@
 """How files are run here: the measuring program's answers, made a latency."""
 
-import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from kdbench import stats
 from kdbench.errors import MeasureError
 from kdbench.files import sha256_of
-from kdbench.measure import client, jobs
+from kdbench.measure.answers import OrError
+from kdbench.measure.client import Client
 from kdbench.timing import Latency, Ratio
 
 ROUND_CALL_COUNT = 20
-PROGRAM = "measure.pyz"
-Answer = dict[str, Any]
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
 class Work:
     """One session and batch size, and how long each process times."""
 
-    scratch: Path
+    client: Client
     inputs: Path
-    session: dict[str, Any]
     batch_size: int
-    python: str | None
     calls: int
     seconds: float
-
-    def __post_init__(self) -> None:
-        client.pack(self.scratch / PROGRAM)
 
     def alone(self, path: Path, processes: int) -> Latency:
         """The file timed by itself. Raises MeasureError."""
@@ -38,16 +33,17 @@ class Work:
             **{"round_call_count": ROUND_CALL_COUNT, "min_calls": self.calls},
             "min_ns": round(self.seconds * 1e9),
         }
-        answers = [self._ask("time", path, process=number, **rule) for number in range(processes)]
-        timings = [answer["files"][0]["by_batch"][str(self.batch_size)] for answer in answers]
-        samples = tuple(tuple(timing["samples_ns"]) for timing in timings)
+        files, sizes = {sha256_of(path): path}, [self.batch_size]
+        answers = [self.client.time(files, self.inputs, sizes, number, rule) for number in range(processes)]
+        timings = [_only(answer.files).by_batch[self.batch_size] for answer in answers]
+        samples = tuple(tuple(timing.samples_ns) for timing in timings)
         said = stats.instability(
             samples,
-            [answer["other_cpu_fraction"] for answer in answers if "other_cpu_fraction" in answer],
-            [timing["thread_cpu_ns"] for timing in timings if timing["thread_cpu_ns"]],
-            [answer["steal_fraction"] for answer in answers if "steal_fraction" in answer],
+            [answer.other_cpu_fraction for answer in answers if answer.other_cpu_fraction is not None],
+            [timing.thread_cpu_ns for timing in timings if timing.thread_cpu_ns],
+            [answer.steal_fraction for answer in answers if answer.steal_fraction is not None],
         )
-        own = [word for timing in timings for word in timing["warnings"]]
+        own = [word for timing in timings for word in timing.warnings]
         return replace(proven, samples_ns=samples, warnings=tuple(dict.fromkeys([*own, *said])))
 
     def against(self, path: Path, reference: Path, max_ratio: float) -> Latency:
@@ -61,7 +57,7 @@ class Work:
         self._proven(reference)
         proven = self._proven(path)
         effort = replace(USUAL, calls=self.calls, seconds=self.seconds)
-        (found,) = duel([pair], self.inputs, self.session, self.batch_size, self.python, self.scratch, effort=effort)
+        (found,) = duel([pair], self.client, self.inputs, self.batch_size, effort=effort)
         if found.verdict is None or found.ratio is None or found.low is None or found.high is None:
             raise MeasureError(found.error or f"{path} and {reference} could not be compared.")
         ratio = Ratio(
@@ -76,30 +72,25 @@ class Work:
 
     def _proven(self, path: Path) -> Latency:
         """All but the times. Raises MeasureError where the provider that was asked for did not run the file."""
-        answer = self._ask("prove", path)
-        (proof,) = answer["files"]
-        kernels = proof["by_batch"][str(self.batch_size)]
+        proof = _only(self.client.prove({sha256_of(path): path}, self.inputs, [self.batch_size]))
+        kernels = proof.by_batch[self.batch_size]
         return Latency(
             model=str(path),
-            provider_asked=proof["provider_asked"],
-            providers_got=tuple(proof["providers_got"]),
-            kernel_ns_by_provider=kernels["kernel_ns_by_provider"],
-            runtime=f"{answer['runtime']} {answer['runtime_version']}",
-            target="{provider}-{threads_intra}t-{precision}".format(**self.session),
-            effective_precision=kernels["effective_precision"],
+            provider_asked=proof.provider_asked,
+            providers_got=tuple(proof.providers_got),
+            kernel_ns_by_provider=dict(kernels.kernel_ns_by_provider or {}),
+            runtime=f"{proof.runtime} {proof.runtime_version}",
+            target="{provider}-{threads_intra}t-{precision}".format(**self.client.session),
+            effective_precision=kernels.effective_precision,
             batch_size=self.batch_size,
             samples_ns=(),
             warnings=(),
         )
 
-    def _ask(self, action: str, path: Path, **fields: Any) -> Answer:
-        """Run one action on one file in a fresh process. Raises MeasureError."""
-        files = [{"digest": sha256_of(path), "path": str(path)}]
-        job = {
-            **{"schema": jobs.SCHEMA, "action": action, **self.session, "files": files, **fields},
-            **{"inputs": str(self.inputs), "batch_sizes": [self.batch_size]},
-        }
-        answer = client.run_job(job, self.scratch, self.scratch / PROGRAM, self.python or sys.executable)
-        if answer["modules"]:
-            raise MeasureError(f"the process had loaded {', '.join(answer['modules'])}; its times do not count.")
-        return answer
+
+def _only(files: Mapping[str, OrError[Answer]]) -> Answer:
+    """What the only file answered. Raises MeasureError where it failed."""
+    (found,) = files.values()
+    if isinstance(found, MeasureError):
+        raise found
+    return found

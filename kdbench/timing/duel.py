@@ -4,12 +4,12 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from kdbench import stats
-from kdbench.check.program import ask
 from kdbench.errors import MeasureError
 from kdbench.files import sha256_of
+from kdbench.measure.answers import TimedProcess, Timing
+from kdbench.measure.client import Client
 from kdbench.timing.copies import several
 from kdbench.timing.verdict_rule import DEFAULT, Decision, Rule, after_first, after_second, spread
 
@@ -99,23 +99,20 @@ class Duel:
 
 def duel(
     pairs: Sequence[Pair],
+    client: Client,
     inputs: Path,
-    session: dict[str, Any],
     batch_size: int,
-    python: str | None,
-    folder: Path,
     rule: Rule = DEFAULT,
     progress: Progress | None = None,
     effort: Effort = USUAL,
 ) -> list[Duel]:
-    """Time every pair on one target at one batch size; `inputs` is an .npz of examples, `folder` is for scratch.
+    """Time every pair in the client's session at one batch size; `inputs` is an .npz of examples.
 
     All files of a group go round together in each process, those of a pair next to each other; which of them is
     loaded first changes from process to process. Where a process of several pairs dies, each pair is timed alone.
     """
-    timing = _Timing(inputs, session, batch_size, python, folder, rule, progress or _silent, effort)
-    folder.mkdir(parents=True, exist_ok=True)
-    bouts = [_Bout(pair, folder, effort.loads) for pair in pairs]
+    timing = _Timing(client, inputs, batch_size, rule, progress or _silent, effort)
+    bouts = [_Bout(pair, client.folder, effort.loads) for pair in pairs]
     open_ones = [bout for bout in bouts if not bout.identical]
     for start in range(0, len(open_ones), PAIRS_PER_PROCESS):
         timing.decide(open_ones[start : start + PAIRS_PER_PROCESS])
@@ -133,11 +130,12 @@ class _Stage:
         self.samples: tuple[list[list[int]], list[list[int]]] = ([], [])
         self.thread_cpu: tuple[list[list[int]], list[list[int]]] = ([], [])
 
-    def keep(self, timings: list[dict[str, Any]]) -> None:
-        """Add a process."""
-        for timing, samples, cpu in zip(timings, self.samples, self.thread_cpu, strict=True):
-            samples.append(timing["samples_ns"])
-            cpu += [timing["thread_cpu_ns"]] if timing.get("thread_cpu_ns") else []
+    def keep(self, new: Sequence[Timing], reference: Sequence[Timing]) -> None:
+        """Add a process: the timings of every load of either file, which went round together."""
+        for loads, samples, cpu in zip((new, reference), self.samples, self.thread_cpu, strict=True):
+            samples.append([sample for load in loads for sample in load.samples_ns])
+            times = [time for load in loads for time in load.thread_cpu_ns or ()]
+            cpu += [times] if times else []
 
     def logs(self, round_call_count: int) -> list[float]:
         """The natural logarithm of new / reference, one a process."""
@@ -170,15 +168,19 @@ class _Bout:
     def undecided(self) -> bool:
         return self.verdict is None and self.error is None
 
-    def keep(self, stage: int, answer: dict[str, Any], batch_size: int) -> None:
+    def keep(self, stage: int, answer: TimedProcess, batch_size: int) -> None:
         """Add one process's times, or note why there are none."""
-        entries = {entry["digest"]: entry for entry in answer["files"]}
-        both = [[entries[digest] for digest in side] for side in self.sides]
-        self.error = next((entry["error"] for side in both for entry in side if "error" in entry), None)
-        if self.error is None:
-            self.stages[stage].keep([_joined([entry["by_batch"][str(batch_size)] for entry in side]) for side in both])
-            self.others += [answer["other_cpu_fraction"]] if "other_cpu_fraction" in answer else []
-            self.steal += [answer["steal_fraction"]] if "steal_fraction" in answer else []
+        both: list[list[Timing]] = []
+        for side in self.sides:
+            both.append([])
+            for found in map(answer.files.__getitem__, side):
+                if isinstance(found, MeasureError):
+                    self.error = str(found)
+                    return
+                both[-1].append(found.by_batch[batch_size])
+        self.stages[stage].keep(*both)
+        self.others += [] if answer.other_cpu_fraction is None else [answer.other_cpu_fraction]
+        self.steal += [] if answer.steal_fraction is None else [answer.steal_fraction]
 
     def decide(self, stage: int, rule: Rule, round_call_count: int) -> None:
         """The verdict, once the processes of a stage are all there."""
@@ -208,12 +210,6 @@ class _Bout:
         )
 
 
-def _joined(timings: list[dict[str, Any]]) -> dict[str, Any]:
-    """The rounds of every load of a file, one load after the other; those of both files went round together."""
-    names = ("samples_ns", "thread_cpu_ns")
-    return {name: [value for timing in timings for value in timing.get(name) or ()] for name in names}
-
-
 def _both(first: list[list[int]], second: list[list[int]]) -> Samples:
     return tuple(tuple(process) for process in (*first, *second))
 
@@ -222,11 +218,9 @@ def _both(first: list[list[int]], second: list[list[int]]) -> Samples:
 class _Timing:
     """One target and batch size, and how files are timed there."""
 
+    client: Client
     inputs: Path
-    session: dict[str, Any]
     batch_size: int
-    python: str | None
-    folder: Path
     rule: Rule
     progress: Progress
     effort: Effort
@@ -259,28 +253,22 @@ class _Timing:
         for bout in group:
             bout.decide(stage, self.rule, self.effort.round_call_count)
 
-    def _process(self, files: list[dict[str, str]], number: int, loads: int) -> dict[str, Any]:
-        return ask(
-            {"session": self.session, "python": self.python},
-            "time",
-            self.folder,
-            files=files,
-            inputs=str(self.inputs),
-            batch_sizes=[self.batch_size],
-            process=number,
-            round_call_count=self.effort.round_call_count,
-            min_calls=-(-self.effort.calls // loads),
-            min_ns=round(self.effort.seconds * 1e9 / loads),
-        )
+    def _process(self, files: dict[str, Path], number: int, loads: int) -> TimedProcess:
+        rule = {
+            "round_call_count": self.effort.round_call_count,
+            "min_calls": -(-self.effort.calls // loads),
+            "min_ns": round(self.effort.seconds * 1e9 / loads),
+        }
+        return self.client.time(files, self.inputs, [self.batch_size], number, rule)
 
 
-def _files(group: Iterable[_Bout], backward: bool) -> list[dict[str, str]]:
-    """Every file once, in the order to load them and go round."""
-    loads = (
+def _files(group: Iterable[_Bout], backward: bool) -> dict[str, Path]:
+    """Digest -> path of every file once, in the order to load them and go round."""
+    loads = [
         load for bout in group for both in zip(*(side.items() for side in bout.sides), strict=True) for load in both
-    )
-    files = [{"digest": digest, "path": str(path)} for digest, path in dict(loads).items()]
-    return files[::-1] if backward else files
+    ]
+    files = list(dict(loads).items())
+    return dict(files[::-1] if backward else files)
 
 
 def _names(group: list[_Bout]) -> str:

@@ -1,17 +1,26 @@
 """From what measuring processes answered to the facts of one file, or to why it has none. It starts no process."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kdbench import stats
 from kdbench.errors import KdbenchError, MeasureError
-from kdbench.stages._session import Answer
-from kdbench.stages.work import Fact
-from kdbench.timing.one_file_alone import STARTS, Several
+from kdbench.measure.answers import (
+    Kernels,
+    OrError,
+    Peak,
+    ProvedFile,
+    Spent,
+    Started,
+    TimedFile,
+    TimedProcess,
+    Timing,
+)
+from kdbench.timing.one_file_alone import STARTS, At
 
 MIN_AGREEMENT = 0.98
 MAX_FLIPPED = 2
@@ -20,56 +29,56 @@ above. Sums of another order round differently, so a near tie flips; and dynamic
 the whole batch, which in an evaluation is another one: of 357 digits 0 to 2 flipped between batches of 64 and of 1, 8
 or 32 (ten small networks, 65 to 98 % right), 0.6 % at most. A session that computes something else is far off."""
 
-EXECUTION = (
-    *("node_count_by_provider", "assigned_node_count_by_provider", "kernel_ns_by_provider"),
-    *("int8_kernel_fraction", "effective_precision"),
-)
 ASKED = ("precision", "threads_intra", "threads_inter", "graph_optimization")
 STARTED = ("runtime_import_ns", "load_ns", "first_inference_ns")
 SPENT = ("call_count", "energy_uj", "wall_ns", "idle_energy_uj", "idle_wall_ns")
+GAUGED = ("load_average", "other_cpu_fraction", "steal_fraction")
+
+Answer = TypeVar("Answer")
+Fact = dict[str, Any]
+"""A record without its labels: its kind and its own fields."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What one stage asked for."""
+    """What is to be told of one file."""
 
     digest: str
-    references: dict[str, str]
-    """Role -> digest."""
-    settings: dict[str, Any]
+    references: Mapping[str, str]
+    """Role ("baseline", "teacher", "origin") -> digest of the file that took turns with it."""
+    session: Mapping[str, Any]
+    """How it was run: the session fields of a job."""
+    batch_sizes: Sequence[int]
     evaluated: NDArray[np.int32]
     """The class that the file's evaluation gave each test example, in order."""
+    memory: bool = False
+    start: bool = False
+    energy: bool = False
+    repeat: int = 0
 
 
 @dataclass(frozen=True)
 class Heard:
     """What the processes of a group answered."""
 
-    processes: list[Answer]
-    """Of action `time`."""
-    proof: dict[str, Answer]
-    memory: dict[tuple[str, int], Answer | MeasureError]
-    start: dict[str, Several]
-    energy: dict[tuple[str, int], Several]
+    processes: Sequence[TimedProcess]
+    proof: Mapping[str, OrError[ProvedFile]]
+    """By digest."""
+    memory: Mapping[At, OrError[Peak]]
+    start: Mapping[str, OrError[list[Started]]]
+    energy: Mapping[At, OrError[list[Spent]]]
     round_call_count: int
-
-
-def by_digest(answer: Answer) -> dict[str, Answer]:
-    """An answer's entries of files."""
-    return {entry["digest"]: entry for entry in answer["files"]}
 
 
 def facts(asked: Asked, heard: Heard) -> list[Fact] | KdbenchError:
     """For each batch size a latency fact, and what was asked beside it of memory, start and energy."""
-    timed = [by_digest(process) for process in heard.processes]
     try:
-        for digest in (*asked.references.values(), asked.digest):
-            for answer in (heard.proof, *timed):
-                if "error" in answer[digest]:
-                    raise MeasureError(answer[digest]["error"])
+        for digest in asked.references.values():
+            _timed_files(heard, digest)
+        file = _File(asked, heard)
         found = []
-        for batch_size in asked.settings["batch_sizes"]:
-            found.append(_Latency(asked, heard, timed, batch_size).fact())
+        for batch_size in asked.batch_sizes:
+            found.append(file.latency(batch_size))
             found += _memory(asked, heard, batch_size)
             found += _energy(asked, heard, batch_size)
         return [*found, *_start(asked, heard)]
@@ -77,130 +86,132 @@ def facts(asked: Asked, heard: Heard) -> list[Fact] | KdbenchError:
         return error
 
 
-def _memory(asked: Asked, heard: Heard, batch_size: int) -> list[Fact]:
-    peak = heard.memory.get((asked.digest, batch_size)) if asked.settings["memory"] else None
-    if isinstance(peak, MeasureError):
-        raise peak
-    kept = {name: peak[name] for name in ("peak_rss_bytes", "import_rss_bytes")} if peak else {}
-    return [{"kind": "memory", "batch_size": batch_size, **kept}] if kept else []
+def _timed_files(heard: Heard, digest: str) -> list[TimedFile]:
+    """A file in each process. Raises MeasureError where it failed in one of them, or its proof did."""
+    _answered(heard.proof[digest])
+    return [_answered(process.files[digest]) for process in heard.processes]
 
 
-def _start(asked: Asked, heard: Heard) -> list[Fact]:
-    """The last STARTS processes; one before them found no engine, and took so much longer for building it."""
-    answers = heard.start.get(asked.digest) if asked.settings["start"] else None
-    if answers is None:
-        return []
-    if isinstance(answers, MeasureError):
-        raise answers
-    warm = answers[-STARTS:]
-    fact = {"kind": "start", "batch_size": warm[0]["batch_size"]}
-    fact |= {name: [answer[name] for answer in warm] for name in STARTED}
-    if len(answers) > STARTS:
-        built = _ready_ns(answers[0]) - median(map(_ready_ns, warm))
-        fact["engine_build_ns"] = max(0, round(built))
-    return [fact]
+def _answered(answer: OrError[Answer]) -> Answer:
+    """The answer. Raises the MeasureError that stands in its place."""
+    if isinstance(answer, MeasureError):
+        raise answer
+    return answer
 
 
-def _ready_ns(answer: Answer) -> int:
-    return int(answer["load_ns"] + answer["first_inference_ns"])
+def _memory(asked: Asked, heard: Heard, batch_size: int) -> Iterator[Fact]:
+    found = heard.memory.get((asked.digest, batch_size)) if asked.memory else None
+    if found is not None:
+        peak = _answered(found)
+        sizes = {"peak_rss_bytes": peak.peak_rss_bytes, "import_rss_bytes": peak.import_rss_bytes}
+        yield {"kind": "memory", "batch_size": batch_size, **sizes}
 
 
-def _energy(asked: Asked, heard: Heard, batch_size: int) -> list[Fact]:
-    answers = heard.energy.get((asked.digest, batch_size)) if asked.settings["energy"] else None
-    if answers is None:
-        return []
-    if isinstance(answers, MeasureError):
-        raise answers
-    spent = {name: [answer[name] for answer in answers] for name in SPENT}
-    return [{"kind": "energy", "counter": answers[0]["counter"], "batch_size": batch_size, **spent}]
+def _start(asked: Asked, heard: Heard) -> Iterator[Fact]:
+    """Cold start from the last STARTS processes.
+
+    An extra first process built the engine; what it took longer than the others is `engine_build_ns`.
+    """
+    found = heard.start.get(asked.digest) if asked.start else None
+    if found is None:
+        return
+    starts = _answered(found)
+    warm = starts[-STARTS:]
+    times = {name: [getattr(start, name) for start in warm] for name in STARTED}
+    fact: Fact = {"kind": "start", "batch_size": warm[0].batch_size, **times}
+    if len(starts) > STARTS:
+        ready_ns = [start.load_ns + start.first_inference_ns for start in starts]
+        fact["engine_build_ns"] = max(0, round(ready_ns[0] - median(ready_ns[-STARTS:])))
+    yield fact
 
 
-class _Latency:
-    """One file at one batch size."""
+def _energy(asked: Asked, heard: Heard, batch_size: int) -> Iterator[Fact]:
+    found = heard.energy.get((asked.digest, batch_size)) if asked.energy else None
+    if found is not None:
+        read = _answered(found)
+        spent = {name: [getattr(process, name) for process in read] for name in SPENT}
+        yield {"kind": "energy", "counter": read[0].counter, "batch_size": batch_size, **spent}
 
-    def __init__(self, asked: Asked, heard: Heard, timed: list[dict[str, Answer]], batch_size: int) -> None:
-        self.asked, self.heard, self.timed, self.batch_size = asked, heard, timed, batch_size
-        self.own = self._timings(asked.digest)
 
-    def _timings(self, digest: str) -> list[Answer]:
-        return [answer[digest]["by_batch"][str(self.batch_size)] for answer in self.timed]
+class _File:
+    """One file and the references that took turns with it, in every process."""
 
-    def fact(self) -> Fact:
+    def __init__(self, asked: Asked, heard: Heard) -> None:
+        """Raises MeasureError where the file failed in a process."""
+        self.asked, self.heard = asked, heard
+        self.files = _timed_files(heard, asked.digest)
+
+    def latency(self, batch_size: int) -> Fact:
         """Raises MeasureError where the provider did not run it, or the timed calls gave other answers."""
-        session = self.asked.settings["target"]["session"]
-        first = self.timed[0][self.asked.digest]
+        first, process = self.files[0], self.heard.processes[0]
+        own = [file.by_batch[batch_size] for file in self.files]
         fact = {
             "kind": "latency",
-            **{name: first[name] for name in ("provider_asked", "providers_got")},
-            **self._execution(first["provider_asked"]),
-            **{name: self.heard.processes[0][name] for name in ("runtime", "runtime_version")},
-            **{name: session.get(name) for name in ASKED},
-            "answers_agreement_fraction": self._agreement(),
-            "batch_size": self.batch_size,
-            "input_shapes": self.own[0]["input_shapes"],
-            "load_ns": [answer[self.asked.digest]["load_ns"] for answer in self.timed],
-            **{name: [timing[name] for timing in self.own] for name in ("first_inference_ns", "warmup_ns")},
-            **self._times(),
-            "repeat": self.asked.settings["repeat"],
-            **self._machine(),
+            "provider_asked": first.provider_asked,
+            "providers_got": first.providers_got,
+            "provider_options": first.provider_options,
+            **self._execution(first.provider_asked, batch_size),
+            "runtime": process.runtime,
+            "runtime_version": process.runtime_version,
+            **{name: self.asked.session.get(name) for name in ASKED},
+            "answers_agreement_fraction": self._agreement(own, batch_size),
+            "batch_size": batch_size,
+            "input_shapes": own[0].input_shapes,
+            "load_ns": [file.load_ns for file in self.files],
+            "first_inference_ns": [timing.first_inference_ns for timing in own],
+            "warmup_ns": [timing.warmup_ns for timing in own],
+            **self._times(own, batch_size),
+            "repeat": self.asked.repeat,
+            **{name: self._gauged(name) for name in GAUGED},
+            "affinity": process.affinity,
+            "warnings": list(dict.fromkeys(word for timing in own for word in timing.warnings)),
         }
         return {name: value for name, value in fact.items() if value is not None}
 
-    def _execution(self, provider: str) -> Fact:
-        kernels = self.heard.proof[self.asked.digest]["by_batch"][str(self.batch_size)]
-        if provider not in kernels["node_count_by_provider"]:
-            raise MeasureError(f"asked for {provider}, which ran none of the file's nodes at batch {self.batch_size}.")
-        options = self.timed[0][self.asked.digest].get("provider_options")
-        return {**{name: kernels.get(name) for name in EXECUTION}, "provider_options": options}
+    def _execution(self, provider: str, batch_size: int) -> Fact:
+        kernels: Kernels = _answered(self.heard.proof[self.asked.digest]).by_batch[batch_size]
+        if provider not in kernels.node_count_by_provider:
+            raise MeasureError(f"asked for {provider}, which ran none of the file's nodes at batch {batch_size}.")
+        return vars(kernels)
 
-    def _agreement(self) -> float:
+    def _agreement(self, own: Sequence[Timing], batch_size: int) -> float:
         """Share of the timed examples with the class of the evaluation, over all processes."""
-        fewest = min(len(timing["classes"]) for timing in self.own)
-        timed = np.array([np.concatenate(timing["classes"][:fewest]) for timing in self.own])
+        fewest = min(len(timing.classes) for timing in own)
+        timed = np.array([np.concatenate(timing.classes[:fewest]) for timing in own])
         places = np.arange(timed.shape[1]) % len(self.asked.evaluated)
         same = timed == self.asked.evaluated[places]
         agreement, flipped = float(same.mean()), int((~same.all(0)).sum())
         if agreement < MIN_AGREEMENT and flipped > MAX_FLIPPED:
             raise MeasureError(
                 f"the timed sessions gave another class than the evaluated one for {flipped} of {timed.shape[1]} test "
-                f"examples at batch {self.batch_size}; such times do not count."
+                f"examples at batch {batch_size}; such times do not count."
             )
         return agreement
 
-    def _times(self) -> Fact:
-        """Raw samples and thread times, its own and its references'."""
-        references = {digest: self._timings(digest) for digest in self.asked.references.values()}
-        cpu = _thread_times(self.own)
+    def _times(self, own: Sequence[Timing], batch_size: int) -> Fact:
+        """Raw samples and thread times, the file's own and its references'."""
+        references = {
+            digest: [file.by_batch[batch_size] for file in _timed_files(self.heard, digest)]
+            for digest in self.asked.references.values()
+        }
+        cpu = _thread_times(own)
         return {
-            "samples_ns": _samples(self.own),
+            "samples_ns": _samples(own),
             "round_call_count": self.heard.round_call_count,
             "reference_samples_ns": {digest: _samples(timings) for digest, timings in references.items()},
-            "references": self.asked.references,
+            "references": dict(self.asked.references),
             "thread_cpu_ns": cpu,
             "reference_thread_cpu_ns": cpu and {digest: _thread_times(found) for digest, found in references.items()},
         }
 
-    def _machine(self) -> Fact:
-        """Who else used it, and the words for what is wrong with the samples."""
-        others, steal = self._gauged("other_cpu_fraction"), self._gauged("steal_fraction")
-        said = [word for timing in self.own for word in timing["warnings"]]
-        words = stats.instability(_samples(self.own), others, _thread_times(self.own) or (), steal)
-        return {
-            "load_average": self._gauged("load_average"),
-            "other_cpu_fraction": others,
-            "steal_fraction": steal,
-            "affinity": self.heard.processes[0].get("affinity"),
-            "warnings": list(dict.fromkeys([*said, *words])),
-        }
-
     def _gauged(self, name: str) -> list[float]:
-        """One a process, where the system tells it."""
-        return [process[name] for process in self.heard.processes if name in process]
+        """One value a process, where the system tells it."""
+        return [value for process in self.heard.processes if (value := getattr(process, name)) is not None]
 
 
-def _samples(timings: list[Answer]) -> list[list[int]]:
-    return [timing["samples_ns"] for timing in timings]
+def _samples(timings: Sequence[Timing]) -> list[Sequence[int]]:
+    return [timing.samples_ns for timing in timings]
 
 
-def _thread_times(timings: list[Answer]) -> list[list[int]] | None:
-    return [timing["thread_cpu_ns"] for timing in timings if timing["thread_cpu_ns"]] or None
+def _thread_times(timings: Sequence[Timing]) -> list[Sequence[int]] | None:
+    return [timing.thread_cpu_ns for timing in timings if timing.thread_cpu_ns] or None

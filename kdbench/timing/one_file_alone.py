@@ -1,90 +1,90 @@
-"""What is measured of one file in processes of its own: peak memory, start, energy. It makes no fact of it."""
+"""What is measured of one file in processes of its own: peak memory, start, energy. It makes no records of it."""
 
 import os
+import tempfile
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from kdbench.errors import MeasureError
 from kdbench.measure import energy as counters
+from kdbench.measure.answers import OrError, Peak, Spent, Started
+from kdbench.measure.client import Client, Files
 from kdbench.measure.providers import TABLE
-from kdbench.stages._session import Answer, ask
-from kdbench.stages.work import Work
 
 STARTS = 3
 """Fresh processes that time one file's start, as few as an interval can be made of."""
 ENERGY_PROCESSES = 3
 ENERGY_NS = 2_000_000_000
-"""Of calls in each: NVML's counter steps about ten times a second, which is 5 % of two."""
+"""Time of calls in each process: NVML's counter steps about ten times a second, which is 5 % of two seconds."""
 IDLE_NS = 1_000_000_000
 
-File = dict[str, str]
-"""A job's entry: digest and path."""
-Several = list[Answer] | MeasureError
-"""The answers of a file's processes, or why there are none."""
+At = tuple[str, int]
+"""A file's digest, and a batch size."""
+Answer = TypeVar("Answer")
 
 
-def memory(work: Work, files: list[File], inputs: str) -> dict[tuple[str, int], Answer | MeasureError]:
-    """(digest, batch size) -> the answer of a process of its own; several at a time, as nothing is timed."""
+def memory(client: Client, files: Files, inputs: Path, batch_sizes: Sequence[int]) -> dict[At, OrError[Peak]]:
+    """Peak memory of each file at each batch size; several processes at a time, because nothing is timed."""
 
-    def peak(job: tuple[File, int]) -> Answer | MeasureError:
-        file, batch_size = job
-        folder = work.out / f"memory-{file['digest'][:16]}-{batch_size}"
+    def peak(at: At) -> OrError[Peak]:
+        digest, batch_size = at
         try:
-            return ask(work, "memory", folder, files=[file], inputs=inputs, batch_size=batch_size)
+            return client.memory({digest: files[digest]}, inputs, batch_size)
         except MeasureError as error:
             return error
 
-    jobs = [(file, batch_size) for file in files for batch_size in work.spec.settings["batch_sizes"]]
+    asked = [(digest, size) for digest in files for size in batch_sizes]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return {(file["digest"], size): answer for (file, size), answer in zip(jobs, pool.map(peak, jobs), strict=True)}
+        return dict(zip(asked, pool.map(peak, asked), strict=True))
 
 
-def start(work: Work, files: list[File], inputs: str) -> dict[str, Several]:
-    """Digest -> the answers of STARTS processes at the first batch size, one process at a time.
+def start(client: Client, files: Files, inputs: Path, batch_size: int) -> dict[str, OrError[list[Started]]]:
+    """By digest, the starts of STARTS processes, one process at a time.
 
-    Where the provider builds engines there is one process more, the first: it found no engine of this file.
+    Where the provider builds an engine for each file, one more process comes first: it finds no engine, and builds it.
     """
-    batch_size = work.spec.settings["batch_sizes"][0]
-    cached = _keeps_engines(work.spec.settings["target"]["session"])
-    found: dict[str, Several] = {}
-    for file in files:
-        folder = work.out / f"start-{file['digest'][:16]}"
-        fields: dict[str, Any] = {"files": [file], "inputs": inputs, "batch_size": batch_size}
-        if cached:
-            engines = work.out / f"engine-{file['digest'][:16]}"
-            engines.mkdir()
-            fields["engine_cache"] = str(engines)
-        found[file["digest"]] = _repeated(work, "start", folder, STARTS + cached, fields)
+    cached = _keeps_engines(client.session)
+    found: dict[str, OrError[list[Started]]] = {}
+    for digest, path in files.items():
+        with tempfile.TemporaryDirectory(prefix="engine-", dir=client.folder) as engines:
+            fields = {"engine_cache": engines} if cached else {}
+            ask = partial(client.start, {digest: path}, inputs, batch_size, **fields)
+            found[digest] = _repeated(STARTS + cached, ask)
     return found
 
 
-def energy(work: Work, files: list[File], inputs: str) -> dict[tuple[str, int], Several]:
-    """(digest, batch size) -> the answers of ENERGY_PROCESSES processes, one at a time; empty without a counter."""
-    provider = work.spec.settings["target"]["session"]["provider"]
-    name, reason = counters.counter(provider)
-    if name is None and files:
-        work.log.info("no energy is measured: %s", reason)
-    found: dict[tuple[str, int], Several] = {}
-    for file in files if name is not None else ():
-        for batch_size in work.spec.settings["batch_sizes"]:
-            folder = work.out / f"energy-{file['digest'][:16]}-{batch_size}"
-            fields = {"files": [file], "inputs": inputs, "batch_size": batch_size}
-            window = {"min_ns": ENERGY_NS, "idle_ns": IDLE_NS}
-            answers = _repeated(work, "energy", folder, ENERGY_PROCESSES, {**fields, **window})
-            found[file["digest"], batch_size] = answers
+def energy(
+    client: Client, files: Files, inputs: Path, batch_sizes: Sequence[int], say: Callable[[str], None]
+) -> dict[At, OrError[list[Spent]]]:
+    """What ENERGY_PROCESSES processes read at each batch size, one at a time; empty without a counter.
+
+    `say` is told why there is no counter.
+    """
+    name, reason = counters.counter(client.session["provider"])
+    if name is None:
+        if files:
+            say(f"no energy is measured: {reason}")
+        return {}
+    found: dict[At, OrError[list[Spent]]] = {}
+    for digest, path in files.items():
+        for size in batch_sizes:
+            ask = partial(client.energy, {digest: path}, inputs, size, ENERGY_NS, IDLE_NS)
+            found[digest, size] = _repeated(ENERGY_PROCESSES, ask)
     return found
 
 
-def _repeated(work: Work, action: str, folder: Path, count: int, fields: dict[str, Any]) -> Several:
+def _repeated(count: int, ask: Callable[[], Answer]) -> OrError[list[Answer]]:
     try:
-        return [ask(work, action, folder, **fields) for _ in range(count)]
+        return [ask() for _ in range(count)]
     except MeasureError as error:
         return error
 
 
 def _keeps_engines(session: dict[str, Any]) -> bool:
-    """Whether the provider builds an engine of a file and can keep it, and the suite did not say itself where."""
+    """Whether the provider builds an engine of a file and can keep it, and the suite does not say itself where."""
     provider = TABLE.get(session["provider"])
     options = provider.engine_cache if provider else {}
     return bool(options) and not options.keys() & session.get("options", {}).keys()

@@ -1,25 +1,25 @@
 """What an interpreter and this machine can do, asked once in a process of its own and cached."""
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
 import os
 import platform
 import shutil
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import platformdirs
 
 import kdbench
 from kdbench.errors import MeasureError
 from kdbench.files import write_whole
-from kdbench.measure import client
-from kdbench.measure.jobs import SCHEMA
+from kdbench.measure import process
+from kdbench.measure.client import Client
 from kdbench.measure.providers import ONNXRUNTIME, TORCH, runtime_of
 from kdbench.measure.runtimes import plugins
 from kdbench.timing.machine import Machine
@@ -43,8 +43,6 @@ OLDEST_PYTHON = (3, 9)
 """Whose syntax the measuring program keeps to."""
 VERSION_TIMEOUT_S, DIAGNOSIS_TIMEOUT_S, TRIAL_TIMEOUT_S = 20.0, 120.0, 300.0
 """Longer than they have been seen to take: a conda wrapper's start, an import from a cold disk, a TensorRT build."""
-MOST_BYTES = 2**20
-"""Of what a command wrote; one that never stops writing is no Python."""
 RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml", "numpy", "torch")
 
 
@@ -62,7 +60,7 @@ def training_device() -> str:
     """ "cuda" where torch can use one; torch is asked only on a machine with an NVIDIA driver."""
     if not Path("/proc/driver/nvidia/version").exists() and shutil.which("nvidia-smi") is None:
         return "cpu"
-    return str(_cached("device", None, lambda: {"device": _ask_torch()})["device"])
+    return str(_cached("device", None, lambda: {"device": _asked_of_torch(CUDA_QUESTION)})["device"])
 
 
 def runtime(python: str | None, provider: str = "cpu") -> dict[str, Any]:
@@ -78,7 +76,7 @@ def diagnosis(python: str | None) -> dict[str, Any]:
     Raises MeasureError where it is no Python that runs the measuring program.
     """
     _check_python(python or sys.executable)
-    return _ask({"action": "diagnose"}, python, DIAGNOSIS_TIMEOUT_S)
+    return _ask("diagnose", {}, python, DIAGNOSIS_TIMEOUT_S)
 
 
 def trial(python: str | None, session: dict[str, Any]) -> dict[str, Any]:
@@ -86,15 +84,12 @@ def trial(python: str | None, session: dict[str, Any]) -> dict[str, Any]:
 
     A process of its own: a provider that crashes takes no other answer with it. Raises MeasureError where it does.
     """
-    return _ask({"action": "try", **session}, python, TRIAL_TIMEOUT_S)
+    return _ask("try", session, python, TRIAL_TIMEOUT_S)
 
 
 def torch_devices() -> dict[str, Any]:
     """Version of torch here and the devices it can use, by kind. Raises MeasureError where it cannot be imported."""
-    answer = _said([sys.executable, "-c", TORCH_QUESTION], DIAGNOSIS_TIMEOUT_S)
-    if answer.returncode:
-        raise MeasureError(f"torch cannot be imported: {_last_line(answer.stderr)}.")
-    found: dict[str, Any] = json.loads(answer.stdout.splitlines()[-1])
+    found: dict[str, Any] = json.loads(_asked_of_torch(TORCH_QUESTION))
     return found
 
 
@@ -108,57 +103,33 @@ def _describe(python: str | None, provider: str) -> dict[str, Any]:
         _check_python(python or sys.executable)
     except MeasureError as error:
         raise MeasureError(f"{str(error).rstrip('.')}; give the path of a Python with numpy and onnxruntime.") from None
-    return _ask({"action": "describe", "provider": provider}, python)
+    return _ask("describe", {"provider": provider}, python)
 
 
-def _ask(job: dict[str, Any], python: str | None, timeout_s: float | None = None) -> dict[str, Any]:
+def _ask(action: str, session: Mapping[str, Any], python: str | None, timeout_s: float | None = None) -> dict[str, Any]:
     """One job without files, in a fresh process."""
     with tempfile.TemporaryDirectory() as folder:
-        program = client.pack(Path(folder) / "measure.pyz", job.get("provider", "cpu"))
-        return client.run_job({"schema": SCHEMA, **job}, Path(folder), program, python or sys.executable, timeout_s)
+        return Client(Path(folder), session, python).ask(action, timeout_s=timeout_s)
 
 
 def _check_python(python: str) -> None:
     """Raise MeasureError for a path that is no Python, or one too old for the measuring program."""
-    answer = _said([python, "-E", "-c", VERSION_QUESTION], VERSION_TIMEOUT_S)
-    mark, _, version = (answer.stdout.splitlines() or [""])[-1].partition(" ")
-    if answer.returncode or mark != VERSION_MARK:
-        said = (answer.stderr.strip().splitlines() or ["asked for its version, it gave none"])[0].rstrip(".")
+    answer = process.run([python, "-E", "-c", VERSION_QUESTION], VERSION_TIMEOUT_S)
+    mark, _, version = (answer.out.splitlines() or [""])[-1].partition(" ")
+    if answer.code or mark != VERSION_MARK:
+        said = (answer.err.strip().splitlines() or ["asked for its version, it gave none"])[0].rstrip(".")
         raise MeasureError(f"{python} is no Python: {said}.")
     if tuple(map(int, version.split("."))) < OLDEST_PYTHON:
         oldest = ".".join(map(str, OLDEST_PYTHON))
         raise MeasureError(f"{python} is Python {version}; the measuring program needs {oldest} or newer.")
 
 
-def _said(command: list[str], timeout_s: float) -> "subprocess.CompletedProcess[str]":
-    """What a command wrote. Raises MeasureError where it cannot be started, or takes longer."""
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as said:  # as in measure: no pipes
-        try:
-            done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=said, check=False, timeout=timeout_s
-            )
-        except OSError as error:
-            raise MeasureError(f"cannot start {command[0]} ({error.strerror}).") from None
-        except subprocess.TimeoutExpired:
-            raise MeasureError(f"{command[0]} gave no answer within {timeout_s:g} s.") from None
-        texts = [_read(file) for file in (out, said)]
-    return subprocess.CompletedProcess(command, done.returncode, *texts)
-
-
-def _read(file: IO[bytes]) -> str:
-    file.seek(0)
-    return file.read(MOST_BYTES).decode("utf-8", "replace")
-
-
-def _last_line(text: str) -> str:
-    return (text.strip().splitlines() or [""])[-1].strip().rstrip(".")
-
-
-def _ask_torch() -> str:
-    answer = subprocess.run([sys.executable, "-c", CUDA_QUESTION], capture_output=True, text=True, check=False)
-    if answer.returncode:
-        raise MeasureError(f"torch cannot be imported: {answer.stderr.strip().splitlines()[-1]}")
-    return answer.stdout.strip()
+def _asked_of_torch(question: str) -> str:
+    """The last line that a text of Python prints here. Raises MeasureError where torch cannot be imported."""
+    answer = process.run([sys.executable, "-c", question], DIAGNOSIS_TIMEOUT_S)
+    if answer.code:
+        raise MeasureError(f"torch cannot be imported: {answer.last_line}.")
+    return answer.out.splitlines()[-1]
 
 
 def _cached(question: str, python: str | None, ask: Any) -> dict[str, Any]:
@@ -169,7 +140,8 @@ def _cached(question: str, python: str | None, ask: Any) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(path.read_text())
     except (OSError, ValueError):
         found = ask()
-        write_whole(path, json.dumps(found))
+        with contextlib.suppress(OSError):  # a cache that cannot be written costs time, and no answer
+            write_whole(path, json.dumps(found))
     return found
 
 

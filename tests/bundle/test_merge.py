@@ -162,7 +162,7 @@ def test_a_file_that_failed_there_is_a_failed_row_and_the_others_stand(
         for line in lines:
             if line.get("step", "").partition("/")[2].startswith(digest):
                 line.pop("answer")
-                line["error"] = "the measuring process was killed by SIGSEGV: it said nothing."
+                line["error"] = "onnxruntime's process crashed with SIGSEGV and said nothing."
             for file in line.get("answer", {}).get("files", []):
                 if file["digest"] == digest:
                     line["answer"]["files"].remove(file)
@@ -171,7 +171,7 @@ def test_a_file_that_failed_there_is_a_failed_row_and_the_others_stand(
     found = read_results(results)
     assert made.failed_count == 1
     reasons = [line.reason for line in found.of(Latency, "soft", status="failed")]
-    assert reasons == ["the measuring process was killed by SIGSEGV: it said nothing."]
+    assert reasons == ["onnxruntime's process crashed with SIGSEGV and said nothing."]
     assert len([line for line in found.of(Latency) if line.target == DEVICE]) == len(FILES) - 1
     assert evidence(results).case("soft").problems_on(DEVICE)  # type: ignore[union-attr]
 

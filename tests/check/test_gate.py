@@ -147,7 +147,7 @@ def test_a_process_that_dies_takes_its_own_row_only(tmp_path: Path, monkeypatch:
     found = checked(new, its)
     assert verdicts(found, "good") == {"size": "ok", "accuracy": "ok", "latency": "ok"}
     assert verdicts(found, "deadly") == {"size": "ok", "accuracy": "errored", "latency": "errored"}
-    assert row_of(found, "deadly", "latency").said.startswith("the measuring process was killed by SIGKILL")
+    assert row_of(found, "deadly", "latency").said.startswith("onnxruntime's process was killed by SIGKILL")
     assert found.exit_code == 1
 
 

@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-import sysconfig
+import sys
 import venv
 from collections.abc import Callable
 from pathlib import Path
@@ -32,7 +32,8 @@ def packages(python: Path) -> Path:
 
 def share(python: Path) -> Path:
     """Let an environment see the packages of the one that runs the tests."""
-    (packages(python) / "shared.pth").write_text(sysconfig.get_path("purelib"))
+    places = [place for place in sys.path if place.endswith("site-packages")]
+    (packages(python) / "shared.pth").write_text("\n".join(places))
     return python
 
 

@@ -143,26 +143,24 @@ def test_a_python_older_than_the_program_is_named_with_its_version(script: Scrip
     assert found.reason.endswith("is Python 3.8.18; the measuring program needs 3.9 or newer")
 
 
-def test_one_that_never_answers_is_given_up_though_a_child_of_it_lives_on(
-    script: Script, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_that_never_answers_is_given_up(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "VERSION_TIMEOUT_S", 0.2)
     found = looked_at(script("sleep 3; echo late"))
     assert found.reason is not None
-    assert found.reason.endswith("gave no answer within 0.2 s")
+    assert found.reason.endswith("took longer than 0.2 s, and was ended")
 
 
 def test_one_that_dies_while_it_measures_says_how(script: Script) -> None:
     found = looked_at(script('case "$2" in -c) echo python 3.11.0;; *) kill -SEGV $$;; esac'))
     assert found.reason is not None
-    assert found.reason.startswith("the measuring process was killed by SIGSEGV")
+    assert found.reason.startswith("the measuring process crashed with SIGSEGV")
 
 
 def test_a_provider_that_crashes_takes_no_other_answer_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def crash(python: str | None, session: dict[str, str]) -> dict[str, str]:
-        raise MeasureError("the measuring process was killed by SIGABRT: it said nothing.")
+        raise MeasureError("onnxruntime's process crashed with SIGABRT.")
 
     monkeypatch.setattr(probe, "trial", crash)
     (own,) = diagnose(None, []).interpreters
     assert own.onnxruntime_version == onnxruntime.__version__
-    assert own.trials[-1].reason == "the measuring process was killed by SIGABRT: it said nothing"
+    assert own.trials[-1].reason == "onnxruntime's process crashed with SIGABRT"

@@ -8,7 +8,7 @@ import onnx
 import pytest
 from tiny_models import FileOf, entry
 
-from kdbench.measure.client import pack
+from kdbench.measure.program import pack
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,8 @@ import pytest
 from tiny_models import FileOf, conv_net, entry, gemm_net, infinite_net
 
 from kdbench.errors import MeasureError
-from kdbench.measure.client import pack, run_job
+from kdbench.measure.client import run_job
+from kdbench.measure.program import pack
 
 Job = dict[str, Any]
 
@@ -187,12 +188,25 @@ def test_an_interpreter_that_is_not_there_is_named(tmp_path: Path, program: Path
         run_job({"schema": 1, "action": "describe"}, tmp_path / "out", program, python="/nowhere/python")
 
 
-def test_a_process_that_dies_is_told_by_its_signal_and_last_line(tmp_path: Path, program: Path) -> None:
+@pytest.mark.parametrize(
+    ("signal_name", "sentence"),
+    [
+        (
+            "SEGV",
+            r"^onnxruntime's process crashed with SIGSEGV \(.* /models/net\.onnx, provider cpu\): out of luck\.$",
+        ),
+        ("KILL", r"was killed by SIGKILL, perhaps for want of memory \(.*\): out of luck\.$"),
+    ],
+)
+def test_a_process_that_dies_is_told_by_its_signal_its_runtime_and_its_file(
+    signal_name: str, sentence: str, tmp_path: Path, program: Path
+) -> None:
     python = tmp_path / "python"
-    python.write_text("#!/bin/sh\necho 'out of luck' >&2\nkill -9 $$\n")
+    python.write_text(f"#!/bin/sh\necho 'out of luck' >&2\nkill -{signal_name} $$\n")
     python.chmod(0o755)
-    with pytest.raises(MeasureError, match=r"^the measuring process was killed by SIGKILL: out of luck\.$"):
-        run_job({"schema": 1, "action": "describe"}, tmp_path / "out", program, python=str(python))
+    asked = {"schema": 1, "action": "prove", "files": [{"digest": "0" * 64, "path": "/models/net.onnx"}]}
+    with pytest.raises(MeasureError, match=sentence):
+        run_job(asked, tmp_path / "out", program, python=str(python))
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="children are found in /proc")

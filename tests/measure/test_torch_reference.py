@@ -1,7 +1,6 @@
 """Files of torch's own in the measuring program: the same answers as the network, proved, and never in ONNX's jobs."""
 
 import hashlib
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,8 @@ import torch
 from torch import nn
 
 from kdbench.errors import MeasureError
-from kdbench.measure.client import pack, run_job, sources
+from kdbench.measure.client import run_job
+from kdbench.measure.program import pack
 from kdbench.measure.runtimes import torch as torch_runtime
 from kdbench.measure.runtimes.torch import NO_COMPILER, TorchSession
 from kdbench.measure.session_spec import SessionSpec
@@ -128,16 +128,10 @@ def test_a_missing_compiler_is_one_sentence(saved: Path, monkeypatch: pytest.Mon
     assert str(refused.value) == NO_COMPILER
 
 
-def test_torch_travels_with_its_own_jobs_only(tmp_path: Path) -> None:
-    assert "kdbench/measure/runtimes/torch.py" not in sources()
-    packed = zipfile.ZipFile(pack(tmp_path / "measure.pyz", "torch_compiled")).namelist()
-    assert "kdbench/measure/runtimes/torch.py" in packed
-
-
 def test_a_process_times_it_as_any_file_and_says_that_torch_did(
     torch_job: Job, network: nn.Module, tmp_path: Path
 ) -> None:
-    program = pack(tmp_path / "measure.pyz", "torch")
+    program = pack(tmp_path / "measure.pyz")
     timed = run_job({**torch_job, "action": "time"}, tmp_path / "time", program)
     assert (timed["runtime"], timed["runtime_version"]) == ("torch", torch.__version__)
     assert timed["modules"] == []
@@ -153,7 +147,7 @@ def test_a_process_times_it_as_any_file_and_says_that_torch_did(
 
 
 def test_the_doctors_trial_runs_a_tiny_network_in_torch(tmp_path: Path) -> None:
-    program = pack(tmp_path / "measure.pyz", "torch")
+    program = pack(tmp_path / "measure.pyz")
     found = run_job({"schema": 1, "action": "try", "provider": "torch"}, tmp_path / "out", program)
     assert found["works"]
     assert found["node_count_by_provider"] == {"torch": 5}
@@ -163,7 +157,7 @@ def test_the_doctors_trial_runs_a_tiny_network_in_torch(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_compiled_it_answers_the_same_and_pays_for_that_in_the_first_call(torch_job: Job, tmp_path: Path) -> None:
     """Twenty seconds of g++ and more."""
-    program = pack(tmp_path / "measure.pyz", "torch_compiled")
+    program = pack(tmp_path / "measure.pyz")
     plain = run_job({**torch_job, "action": "time"}, tmp_path / "plain", program)["files"][0]["by_batch"]
     asked = {**torch_job, "provider": "torch_compiled", "action": "time"}
     (file,) = run_job(asked, tmp_path / "compiled", program)["files"]
@@ -179,6 +173,6 @@ def test_without_a_compiler_a_compiled_row_fails_in_a_sentence(
 ) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
     monkeypatch.setenv("PATH", str(tmp_path))
-    program = pack(tmp_path / "measure.pyz", "torch_compiled")
+    program = pack(tmp_path / "measure.pyz")
     with pytest.raises(MeasureError, match="finds no C\\+\\+ compiler"):
         run_job({**torch_job, "provider": "torch_compiled", "action": "time"}, tmp_path / "out", program)

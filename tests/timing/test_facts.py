@@ -3,56 +3,41 @@
 from dataclasses import replace
 from typing import Any
 
+import made_answers as made
 import numpy as np
 import pytest
+from made_answers import CPU
 
 from kdbench.errors import MeasureError
-from kdbench.stats import CONTENDED, STOLEN
+from kdbench.measure.answers import OrError, Spent, Started, TimedFile, TimedProcess
 from kdbench.timing.facts import SPENT, Asked, Heard, facts
 
-CPU = "CPUExecutionProvider"
 CLASSES = [[1, 2, 3, 1], [2, 2, 1, 3]]
 """What the timed sessions answered: two batches of four, of six test examples."""
 EVALUATED = np.array([1, 2, 3, 1, 2, 2], dtype=np.int32)
 SESSION = {"provider": "cpu", "precision": "fp32", "threads_intra": 1, "threads_inter": 1, "graph_optimization": "all"}
 
 
-def timed(digest: str, classes: list[list[int]], slower: int = 1) -> dict[str, Any]:
-    by_batch = {
-        "input_shapes": [[4, 1]],
-        "first_inference_ns": 9,
-        "warmup_ns": [9],
-        "samples_ns": [100_000 * slower] * 100,
-        "thread_cpu_ns": [5_000_000 * slower] * 2,
-        "classes": classes,
-        "warnings": [],
-    }
-    got = {"provider_asked": CPU, "providers_got": [CPU], "load_ns": 5}
-    return {"digest": digest, **got, "by_batch": {"4": by_batch}}
+def timed(
+    digest: str, classes: list[list[int]], slower: int = 1, cpu: list[int] | None = None, **fields: Any
+) -> TimedFile:
+    samples = [100_000 * slower] * 100
+    return made.timed(digest, {4: made.timing(samples, classes=classes, thread_cpu_ns=cpu, **fields)})
 
 
-def process(classes: list[list[int]] = CLASSES, **gauge: float) -> dict[str, Any]:
-    files = [timed("mine", classes), timed("base", [[0] * 4] * 2, slower=2)]
-    return {"runtime": "onnxruntime", "runtime_version": "1", "load_average": 0.1, **gauge, "files": files}
+def process(classes: list[list[int]] = CLASSES, **gauge: float) -> TimedProcess:
+    mine, base = timed("mine", classes, 1, [5_000_000] * 2), timed("base", [[0] * 4] * 2, 2, [10_000_000] * 2)
+    return made.process([mine, base], ["mine", "base"], load_average=0.1, **gauge)
 
 
-PROOF = {
-    name: {"by_batch": {"4": {"node_count_by_provider": {CPU: 3}, "kernel_ns_by_provider": {CPU: 3}}}}
-    for name in ("mine", "base")
-}
+PROOF: dict[str, OrError[Any]] = {name: made.proved(name, 4) for name in ("mine", "base")}
 HEARD = Heard(processes=[process()] * 3, proof=PROOF, memory={}, start={}, energy={}, round_call_count=50)
-SETTINGS = {
-    "target": {"session": SESSION},
-    "batch_sizes": [4],
-    "repeat": 2,
-    **dict.fromkeys(("memory", "start", "energy"), False),
-}
 ROUND_AGAIN = np.append(EVALUATED, [1, 3])
 """As many examples as were timed, where the first six are not repeated."""
 
 
 def asked(evaluated: Any = ROUND_AGAIN, **settings: Any) -> Asked:
-    return Asked("mine", {"baseline": "base", "origin": "base"}, {**SETTINGS, **settings}, evaluated)
+    return Asked("mine", {"baseline": "base", "origin": "base"}, SESSION, [4], evaluated, repeat=2, **settings)
 
 
 def only(found: Any) -> dict[str, Any]:
@@ -71,9 +56,7 @@ def test_a_reference_in_two_roles_is_kept_once_with_its_samples_and_thread_times
 
 
 def test_a_target_of_several_threads_has_no_thread_times() -> None:
-    several = process()
-    for entry in several["files"]:
-        entry["by_batch"]["4"]["thread_cpu_ns"] = None
+    several = made.process([timed("mine", CLASSES), timed("base", [[0] * 4] * 2)], ["mine", "base"])
     fact = only(facts(asked(), replace(HEARD, processes=[several] * 3)))
     assert "thread_cpu_ns" not in fact
     assert "reference_thread_cpu_ns" not in fact
@@ -106,8 +89,8 @@ def test_a_session_that_answers_otherwise_when_it_is_timed_fails_the_row() -> No
 
 
 def test_outputs_that_are_not_finite_fail_the_row_with_the_process_s_sentence() -> None:
-    broken = process()
-    broken["files"][0] = {"digest": "mine", "error": "the timed calls gave outputs that are not finite."}
+    error = MeasureError("the timed calls gave outputs that are not finite.")
+    broken = made.process([error, timed("base", CLASSES)], ["mine", "base"])
     found = facts(asked(), replace(HEARD, processes=[process(), broken, process()]))
     assert str(found) == "the timed calls gave outputs that are not finite."
 
@@ -117,22 +100,28 @@ def test_a_process_that_was_cut_short_is_compared_over_what_all_answered() -> No
     assert only(facts(asked(), heard))["answers_agreement_fraction"] == 1.0
 
 
-def test_steal_and_other_work_are_recorded_and_said() -> None:
+def test_steal_and_other_work_are_recorded_and_what_they_mean_is_left_to_the_reader() -> None:
     gauged = [process(other_cpu_fraction=0.5, steal_fraction=0.0), process(other_cpu_fraction=0.0, steal_fraction=0.1)]
     fact = only(facts(asked(), replace(HEARD, processes=[*gauged, gauged[0]])))
     assert fact["steal_fraction"] == [0.0, 0.1, 0.0]
     assert fact["other_cpu_fraction"] == [0.5, 0.0, 0.5]
-    assert fact["warnings"] == [CONTENDED, STOLEN]
+    assert fact["warnings"] == []
+
+
+def test_what_a_process_itself_noticed_is_kept_once() -> None:
+    short = made.process(
+        [timed("mine", CLASSES, warnings=["too few samples"]), timed("base", CLASSES)], ["mine", "base"]
+    )
+    assert only(facts(asked(), replace(HEARD, processes=[short] * 3)))["warnings"] == ["too few samples"]
 
 
 def test_a_provider_that_ran_no_node_fails_the_row() -> None:
-    elsewhere = {"by_batch": {"4": {"node_count_by_provider": {"Other": 3}, "kernel_ns_by_provider": {"Other": 3}}}}
-    found = facts(asked(), replace(HEARD, proof={**PROOF, "mine": elsewhere}))
+    found = facts(asked(), replace(HEARD, proof={**PROOF, "mine": made.proved("mine", 4, "Other")}))
     assert str(found) == f"asked for {CPU}, which ran none of the file's nodes at batch 4."
 
 
-def started(load_ns: int, first_ns: int, import_ns: int = 50) -> dict[str, Any]:
-    return {"batch_size": 4, "runtime_import_ns": import_ns, "load_ns": load_ns, "first_inference_ns": first_ns}
+def started(load_ns: int, first_ns: int) -> Started:
+    return Started(batch_size=4, runtime_import_ns=50, load_ns=load_ns, first_inference_ns=first_ns)
 
 
 def test_a_start_has_a_value_for_each_process_and_no_engine_where_none_is_built() -> None:
@@ -157,12 +146,12 @@ def test_building_an_engine_is_what_the_process_without_one_took_longer() -> Non
 
 
 def test_what_another_row_asked_for_is_not_in_this_rows_facts() -> None:
-    heard = replace(HEARD, start={"mine": [started(10, 1)] * 3}, memory={("mine", 4): {}}, energy={("mine", 4): []})
+    heard = replace(HEARD, start={"mine": [started(10, 1)] * 3}, energy={("mine", 4): []})
     assert only(facts(asked(), heard))["kind"] == "latency"
 
 
 def test_energy_has_its_counter_and_a_value_for_each_process() -> None:
-    spent = {"counter": "rapl", **dict.fromkeys(SPENT, 7)}
+    spent = Spent(counter="rapl", batch_size=4, **dict.fromkeys(SPENT, 7))
     _, energy = facts(asked(energy=True), replace(HEARD, energy={("mine", 4): [spent] * 3}))  # type: ignore[misc]
     assert energy == {"kind": "energy", "counter": "rapl", "batch_size": 4, **{name: [7] * 3 for name in SPENT}}
 

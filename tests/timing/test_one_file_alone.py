@@ -1,123 +1,93 @@
-"""Which processes are started for one file alone, and how files are put together, with processes that only note it."""
+"""Which processes are started for one file alone, with processes that only note it."""
 
-import logging
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from kdbench.errors import MeasureError
-from kdbench.stages import measure
+from kdbench.measure.client import Client
 from kdbench.timing import one_file_alone
+from kdbench.timing.facts import SPENT
 
-FILES = [{"digest": "a" * 64, "path": "a.onnx"}, {"digest": "b" * 64, "path": "b.onnx"}]
+FILES = {"a" * 64: Path("a.onnx"), "b" * 64: Path("b.onnx")}
+INPUTS = Path("in.npz")
+ANSWERS: dict[str, dict[str, Any]] = {
+    "start": dict.fromkeys(("batch_size", "runtime_import_ns", "load_ns", "first_inference_ns"), 1),
+    "energy": {"counter": "rapl", "batch_size": 1, **dict.fromkeys(SPENT, 1)},
+}
 
 
-class Asked:
-    """Notes what was asked, and whether the engine folder named was empty; leaves an engine in it."""
+class Program(Client):
+    """In place of the measuring program: notes what was asked, and leaves an engine in the folder that is named."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path, provider: str = "cpu", **session: Any) -> None:
+        super().__init__(folder, {"provider": provider, **session})
         self.jobs: list[dict[str, Any]] = []
         self.found_empty: list[bool] = []
+        self.deadly = ""
 
-    def __call__(self, work: Any, action: str, folder: Path, **fields: Any) -> dict[str, Any]:
-        self.jobs.append({"action": action, "folder": folder, **fields})
+    def ask(self, action: str, out: Any = None, timeout_s: float | None = None, **fields: Any) -> dict[str, Any]:
+        self.jobs.append({"action": action, **fields})
+        if fields["files"][0]["path"] == self.deadly:
+            raise MeasureError("it was killed by SIGKILL.")
         if "engine_cache" in fields:
             engine = Path(fields["engine_cache"]) / "engine"
             self.found_empty.append(not engine.exists())
             engine.touch()
-        return {"number": len(self.jobs)}
+        return ANSWERS[action]
 
 
-@pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
-    asked = Asked()
-    monkeypatch.setattr(one_file_alone, "ask", asked)
-    return asked
-
-
-def work(tmp_path: Path, provider: str = "cpu", **session: Any) -> Any:
-    target = {"session": {"provider": provider, **session}, "python": None}
-    spec = SimpleNamespace(settings={"target": target, "batch_sizes": [4, 8]})
-    return SimpleNamespace(spec=spec, out=tmp_path, log=logging.getLogger("kdbench.test"))
-
-
-def test_a_start_is_three_processes_a_file_at_the_first_batch_size(tmp_path: Path, asked: Asked) -> None:
-    found = one_file_alone.start(work(tmp_path), FILES, "in.npz")
+def test_a_start_is_three_processes_a_file_at_the_first_batch_size(tmp_path: Path) -> None:
+    program = Program(tmp_path)
+    found = one_file_alone.start(program, FILES, INPUTS, 4)
     assert [len(answers) for answers in found.values()] == [3, 3]  # type: ignore[arg-type]
-    assert [(job["files"], job["batch_size"]) for job in asked.jobs] == [([file], 4) for file in FILES for _ in "123"]
-    assert not any("engine_cache" in job for job in asked.jobs)
+    assert [job["files"][0]["path"] for job in program.jobs] == ["a.onnx"] * 3 + ["b.onnx"] * 3
+    assert {job["batch_size"] for job in program.jobs} == {4}
+    assert not any("engine_cache" in job for job in program.jobs)
 
 
 @pytest.mark.parametrize("provider", ["tensorrt", "openvino", "migraphx"])
-def test_where_engines_are_built_one_process_more_begins_without_any(
-    provider: str, tmp_path: Path, asked: Asked
-) -> None:
-    found = one_file_alone.start(work(tmp_path, provider), FILES, "in.npz")
+def test_where_engines_are_built_one_process_more_begins_without_any(provider: str, tmp_path: Path) -> None:
+    program = Program(tmp_path, provider)
+    found = one_file_alone.start(program, FILES, INPUTS, 4)
     assert [len(answers) for answers in found.values()] == [4, 4]  # type: ignore[arg-type]
-    assert asked.found_empty == [True, False, False, False] * 2
-    assert len({job["engine_cache"] for job in asked.jobs}) == 2
+    assert program.found_empty == [True, False, False, False] * 2
+    assert len({job["engine_cache"] for job in program.jobs}) == 2
 
 
-def test_an_engine_folder_of_the_users_own_is_left_to_them(tmp_path: Path, asked: Asked) -> None:
-    own = work(tmp_path, "openvino", options={"cache_dir": "/mine"})
-    found = one_file_alone.start(own, FILES[:1], "in.npz")
+def test_an_engine_folder_of_the_users_own_is_left_to_them(tmp_path: Path) -> None:
+    own = Program(tmp_path, "openvino", options={"cache_dir": "/mine"})
+    found = one_file_alone.start(own, {"a" * 64: Path("a.onnx")}, INPUTS, 4)
     assert [len(answers) for answers in found.values()] == [3]  # type: ignore[arg-type]
-    assert not asked.found_empty
+    assert not own.found_empty
 
 
 def test_energy_is_read_in_three_processes_at_each_batch_size_where_there_is_a_counter(
-    tmp_path: Path, asked: Asked, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(one_file_alone.counters, "counter", lambda provider: ("rapl", ""))
-    found = one_file_alone.energy(work(tmp_path), FILES[:1], "in.npz")
+    program = Program(tmp_path)
+    found = one_file_alone.energy(program, {"a" * 64: Path("a.onnx")}, INPUTS, [4, 8], print)
     assert list(found) == [("a" * 64, 4), ("a" * 64, 8)]
-    assert [job["batch_size"] for job in asked.jobs] == [4] * 3 + [8] * 3
-    assert {(job["min_ns"], job["idle_ns"]) for job in asked.jobs} == {(2_000_000_000, 1_000_000_000)}
+    assert [job["batch_size"] for job in program.jobs] == [4] * 3 + [8] * 3
+    assert {(job["min_ns"], job["idle_ns"]) for job in program.jobs} == {(2_000_000_000, 1_000_000_000)}
 
 
 def test_without_a_counter_no_process_is_started_and_the_log_says_why(
-    tmp_path: Path, asked: Asked, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(one_file_alone.counters, "counter", lambda provider: (None, f"nothing counts {provider}."))
-    with caplog.at_level(logging.INFO):
-        assert one_file_alone.energy(work(tmp_path), FILES, "in.npz") == {}
-    assert asked.jobs == []
-    assert caplog.messages == ["no energy is measured: nothing counts cpu."]
-
-
-def test_a_process_that_fails_is_its_files_answer_and_the_next_file_is_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def ask(work: Any, action: str, folder: Path, files: Any, **fields: Any) -> dict[str, Any]:
-        if files == FILES[:1]:
-            raise MeasureError("it was killed by SIGKILL.")
-        return {}
+    monkeypatch.setattr(one_file_alone.counters, "counter", lambda provider: (None, f"nothing counts {provider}."))
+    program, said = Program(tmp_path), []
+    assert one_file_alone.energy(program, FILES, INPUTS, [4], said.append) == {}
+    assert program.jobs == []
+    assert said == ["no energy is measured: nothing counts cpu."]
 
-    monkeypatch.setattr(one_file_alone, "ask", ask)
-    first, second = one_file_alone.start(work(tmp_path), FILES, "in.npz").values()
+
+def test_a_process_that_fails_is_its_files_answer_and_the_next_file_is_asked(tmp_path: Path) -> None:
+    program = Program(tmp_path)
+    program.deadly = "a.onnx"
+    first, second = one_file_alone.start(program, FILES, INPUTS, 4).values()
     assert str(first) == "it was killed by SIGKILL."
-    assert second == [{}] * 3
-
-
-class File:
-    """Stands for a stage's file: its own digest and its references'."""
-
-    def __init__(self, *digests: str) -> None:
-        self.digests = digests
-
-    def paths(self) -> dict[str, Path]:
-        return {digest: Path(digest) for digest in self.digests}
-
-
-def test_a_group_holds_so_many_distinct_files_with_the_references_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measure, "FILES_PER_PROCESS", 4)
-    files: Any = [File("base", "a"), File("base", "b", "b-before"), File("base", "c", "c-before"), File("base", "c")]
-    assert list(measure._groups(files)) == [files[:2], files[2:]]
-
-
-def test_a_file_with_more_references_than_a_group_holds_is_a_group(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measure, "FILES_PER_PROCESS", 1)
-    files: Any = [File("base", "a"), File("base", "b")]
-    assert list(measure._groups(files)) == [files[:1], files[1:]]
+    assert isinstance(second, list)
+    assert len(second) == 3

@@ -20,7 +20,8 @@ from typing import Any
 from kdbench.errors import KdbenchError, MeasureError
 from kdbench.measure import __main__ as measuring
 from kdbench.measure import jobs
-from kdbench.measure.client import pack, run_job
+from kdbench.measure.answers import Description
+from kdbench.measure.client import Client
 from kdbench.measure.device.bundle_file import Bundle, Manifest
 from kdbench.measure.device.record_file import SCHEMA, Line, RecordFile
 from kdbench.measure.device.run import Passage, say
@@ -87,13 +88,13 @@ def _run(archive: str, asked: argparse.Namespace, digest: str | None) -> int:
         raise MeasureError(f"{out} is the bundle; name another file with --out.")
     with tempfile.TemporaryDirectory(prefix="kdbench-") as scratch, _temporary_files_in(scratch):
         place = Path(scratch)
-        program = Path(archive).resolve() if digest is not None else pack(place / "measure.pyz")
+        client = Client(place, session, program=Path(archive).resolve() if digest is not None else None)
         begin = time.monotonic()
-        said = run_job({"schema": jobs.SCHEMA, "action": "describe", **session}, place / "job", program)
+        said = client.describe()
         process_s = time.monotonic() - begin
         measure = _measure(bundle.manifest, asked.quick)
         header = _header(bundle.manifest, session, measure, said, _device(asked.device))
-        return Passage(bundle, RecordFile(out, header), header, program, place, process_s).run()
+        return Passage(bundle, RecordFile(out, header), header, client, process_s).run()
 
 
 @contextlib.contextmanager
@@ -182,7 +183,7 @@ def target_name(device: str, session: Mapping[str, Any]) -> str:
     return f"{device}-{session['provider']}-{session.get('threads_intra', 1)}t-{session.get('precision', 'fp32')}"
 
 
-def _header(manifest: Manifest, session: dict[str, Any], measure: Line, said: Line, device: str) -> Line:
+def _header(manifest: Manifest, session: dict[str, Any], measure: Line, said: Description, device: str) -> Line:
     return {
         "kind": "device",
         "schema": SCHEMA,

@@ -11,8 +11,7 @@ from statistics import mean
 from typing import Any, Callable
 
 from kdbench.errors import MeasureError
-from kdbench.measure import jobs
-from kdbench.measure.client import run_job
+from kdbench.measure.client import Client
 from kdbench.measure.device.bundle_file import Bundle, Model
 from kdbench.measure.device.record_file import Line, RecordFile
 
@@ -24,12 +23,10 @@ STARTS = 3
 class Passage:
     """One pass over everything the bundle asks for; steps that the record has already are not done again."""
 
-    def __init__(
-        self, bundle: Bundle, record: RecordFile, header: Line, program: Path, scratch: Path, process_s: float
-    ) -> None:
-        """`process_s`: what one process takes that does next to nothing."""
+    def __init__(self, bundle: Bundle, record: RecordFile, header: Line, client: Client, process_s: float) -> None:
+        """`client` asks in the header's session; `process_s`: seconds of a process that does next to nothing."""
         self.manifest, self.record, self.header = bundle.manifest, record, header
-        self.program, self.scratch = program, scratch
+        self.client, self.scratch = client, client.folder
         self._bundle = bundle
         self._took: dict[str, list[float]] = {"other": [process_s]}
         """Action -> seconds of each step of it so far."""
@@ -109,8 +106,8 @@ class Passage:
         import numpy
 
         size = self.manifest.prediction_batch_size
-        answer = self._ask("predict", files=self._files([model.digest]), batch_size=size)
-        got = numpy.load(self.scratch / "job" / f"{model.digest}.npy", allow_pickle=False)
+        answer = self._ask("predict", self.scratch / "answers", files=self._files([model.digest]), batch_size=size)
+        got = numpy.load(self.scratch / "answers" / f"{model.digest}.npy", allow_pickle=False)
         expected = numpy.load(self.scratch / f"{model.expected}.npy", allow_pickle=False)
         if got.shape != expected.shape:
             raise MeasureError(f"{model.name} gives outputs of shape {got.shape} here, expected {expected.shape}.")
@@ -151,22 +148,19 @@ class Passage:
         sizes: list[int] = self.header["measure"]["batch_sizes"]
         return sizes
 
-    def _ask(self, action: str, **fields: Any) -> Line:
-        """One action in a fresh process; the scratch folder's name is no part of what it answers."""
-        inputs = str(self.scratch / "inputs.npz")
-        job = {"schema": jobs.SCHEMA, "action": action, **self.header["session"], "inputs": inputs, **fields}
+    def _ask(self, action: str, out: Path | None = None, **fields: Any) -> Line:
+        """One action in a fresh process, as JSON: what a device records is read and judged at home."""
         try:
-            answer = run_job(job, self.scratch / "job", self.program)
+            answer = self.client.ask(action, out, inputs=str(self.scratch / "inputs.npz"), **fields)
         except MeasureError as error:
             raise MeasureError(self._without_scratch(str(error))) from None
-        if answer["modules"]:
-            raise MeasureError(f"the measuring process had loaded {', '.join(answer['modules'])}.")
         for entry in answer.get("files", ()):
             if "error" in entry:
                 entry["error"] = self._without_scratch(entry["error"])
         return answer
 
     def _without_scratch(self, sentence: str) -> str:
+        """A sentence with models' names for their files, and no path of the device."""
         for model in self.manifest.models:
             sentence = sentence.replace(str(self._path(model.digest)), model.name)
         return sentence.replace(str(self.scratch), "the scratch folder")

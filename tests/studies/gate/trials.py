@@ -13,6 +13,7 @@ import numpy as np
 from nets import NETWORKS, SIDES, Network
 from rows import Row
 
+from kdbench.measure.client import Client
 from kdbench.timing.copies import with_doc_string
 from kdbench.timing.duel import Duel, Effort, Pair, duel
 
@@ -53,7 +54,8 @@ class Bench:
         """A file against the network without extra work, and the seconds that it took."""
         pair = Pair(network, self.file(network, units, number), self.file(network, 0, 0), MAX_RATIO)
         begin = time.perf_counter()
-        (found,) = duel([pair], self.inputs(network), SESSION, 1, None, self.folder / "scratch", effort=self.effort)
+        client = Client(self.folder / "scratch", SESSION)
+        (found,) = duel([pair], client, self.inputs(network), 1, effort=self.effort)
         if found.verdict is None:
             raise SystemExit(found.error)
         return found, time.perf_counter() - begin
