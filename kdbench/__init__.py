@@ -19,7 +19,13 @@ and rows of it. evidence is what the records show; choose, check, bundle, handov
 makes text and pictures of it. run walks a plan. The verbs are in cli.
 """
 
+import os
+
 __version__ = "0.1.0"
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+"""onnxruntime's official builds report models and the device to its makers, and keep a folder in the user's cache,
+unless this stands before the first import of onnxruntime; every import of it in kdbench comes after this one."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

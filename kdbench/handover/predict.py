@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import struct
 import sys
 import zlib
@@ -20,6 +21,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else official builds report what they run to their makers
+
 import onnxruntime
 
 HERE = Path(__file__).resolve().parent
