@@ -22,6 +22,7 @@ from kdbench.stages import torch_models
 from kdbench.stages._data import EVALUATION_BATCH, TaskData
 from kdbench.stages.context import StageContext
 from kdbench.stages.work import Fact, Work
+from kdbench.streams import torch_seed
 from kdbench.tasks.arrays import epoch_order, epoch_views
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def shown(data: TaskData, model: Estimator, seed: int, device: torch.device) -> 
     """The training split as it is, then its copies; all shuffled, noise and views those of the seed."""
     count, views = data.arrays.count("train"), data.declared.views()
     noise = model.noise if model.noise is not None else (NOISE if views == 1 else 0.0)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(torch_seed("noise on copies", seed))
     for copy in range(1 + model.copies):
         order = epoch_order(count, seed, copy)
         seen = epoch_views(count, views, seed, copy - 1) if copy else np.zeros(count, np.int64)

@@ -7,6 +7,7 @@ import torch
 
 from kdbench.protocols import Batch
 from kdbench.stages._data import TaskData
+from kdbench.streams import stream
 from kdbench.tasks.batches import preprocess
 
 
@@ -18,7 +19,7 @@ def endless(
     Each time round they come in another order. Targets are -1; an index is negative, so that no stored teacher output
     is taken for it.
     """
-    random = np.random.default_rng([seed, 0xE7])
+    random = stream("unlabelled", seed)
     size = min(batch_size, len(images))
     for number, index in enumerate(_indices(len(images), size, random)):
         views = random.integers(0, data.declared.views(), size)

@@ -22,6 +22,7 @@ from kdbench.stages._teacher import Teacher, load_teacher
 from kdbench.stages._unlabelled import endless
 from kdbench.stages.names import CHECKPOINT, UNLABELLED
 from kdbench.stages.work import Fact, Work
+from kdbench.streams import stream, torch_seed
 from kdbench.tasks.arrays import preprocess_array
 from kdbench.training import Examples, History, Training
 
@@ -71,7 +72,7 @@ class StageContext:
             return model
         number = len(self.histories)
         torch.set_num_threads(chosen.threads)
-        torch.manual_seed(self.seed * 1000 + number)
+        torch.manual_seed(torch_seed("training", self.seed, number))
         moved = extra.to(self.device) if extra is not None else None
         # channels last: 0.75 of the time of a ResNet-20 step on a CPU, and never slower where it was tried
         placed = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -141,7 +142,7 @@ class StageContext:
     def fresh(self, number: int, model: str | dict[str, Any] | None = None) -> nn.Module:
         """A network with new weights, those of seed and number only."""
         part = self._student if model is None else model_part(model)
-        return torch_models.fresh(part, self.task, self.seed + 1_000_003 * number).to(self.device)
+        return torch_models.fresh(part, self.task, torch_seed("weights", self.seed, number)).to(self.device)
 
     @property
     def _student(self) -> PartSpec:
@@ -195,7 +196,7 @@ class StageContext:
             raise DataError(
                 f"calibration asks for {sample_count} samples, but the training split has {count}; ask for fewer."
             )
-        chosen = np.random.default_rng([self.seed, 0xCA1]).choice(count, sample_count, replace=False)
+        chosen = stream("calibration", self.seed).choice(count, sample_count, replace=False)
         arrays = [
             preprocess_array(array[np.sort(chosen)], self.task.preprocessing)
             for array in self._data.arrays.inputs("train")

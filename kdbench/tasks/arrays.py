@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from kdbench.errors import DataError
 from kdbench.protocols import Preprocessing, TaskDescription
+from kdbench.streams import stream
 
 Array = NDArray[Any]
 Index = NDArray[np.int64]
@@ -81,7 +82,7 @@ def stratified_split(targets: Array, fractions: Sequence[float], seed: int) -> l
 
     `fractions` sum to 1; a tie goes to the earlier part.
     """
-    rng = _generator("split", seed)
+    rng = stream("split", seed)
     parts: list[list[Index]] = [[] for _ in fractions]
     for label in np.unique(targets):
         members = rng.permutation(np.flatnonzero(targets == label))
@@ -101,24 +102,19 @@ def _largest_remainder(count: int, fractions: Sequence[float]) -> Index:
 
 def per_class_subset(targets: Array, limit: int, seed: int) -> Index:
     """Sorted indices of `limit` random examples of each class, or of all where a class has fewer."""
-    rng = _generator("subset", seed)
+    rng = stream("subset", seed)
     chosen = [rng.permutation(np.flatnonzero(targets == label))[:limit] for label in np.unique(targets)]
     return np.sort(np.concatenate(chosen))
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> Index:
     """The order (count,) in which an epoch takes its examples; a function of seed and epoch only."""
-    return _generator("order", seed, epoch).permutation(count)
+    return stream("order", seed, epoch).permutation(count)
 
 
 def epoch_views(count: int, view_count: int, seed: int, epoch: int) -> Index:
     """The view (count,) of each example in an epoch, whatever the order and the batch size: entry i is example i's."""
-    return _generator("views", seed, epoch).integers(view_count, size=count)
-
-
-def _generator(purpose: str, *numbers: int) -> np.random.Generator:
-    """A random stream of its own for each purpose, so that drawing more of one changes no other."""
-    return np.random.default_rng([int.from_bytes(purpose.encode(), "big"), *numbers])
+    return stream("views", seed, epoch).integers(view_count, size=count)
 
 
 def preprocess_array(array: Array, preprocessing: Preprocessing) -> NDArray[np.float32]:

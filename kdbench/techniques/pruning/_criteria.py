@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from kdbench.protocols import Batch
+from kdbench.streams import torch_seed
 from kdbench.techniques.pruning._coupling import PRUNABLE, Coupled, Member, Traced, depthwise
 
 Score = Callable[[Coupled], Tensor | None]
@@ -20,7 +21,7 @@ Part = Callable[[Member], Tensor | None]
 def score(criterion: str, traced: Traced, batches: Iterable[Batch], seed: int) -> Score:
     """The criterion of that name for a network; `taylor` alone passes the batches through it, and `random` the seed."""
     if criterion == "random":
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(torch_seed("channels at random", seed))
         return lambda channels: torch.rand(channels.width, generator=generator)
     if criterion == "batchnorm_scale":
         return _mean_of(_scale)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from kdbench.streams import torch_seed
+
 Score = Callable[[Tensor], Tensor]
 """A weight -> a number for each of its elements, the smallest go first; 0 for those that are zero already."""
 
@@ -15,7 +17,7 @@ def score(criterion: str, seed: int) -> Score:
     """`magnitude` is |w|; `random` is drawn from the seed."""
     if criterion == "magnitude":
         return lambda weight: weight.detach().abs()
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(torch_seed("weights at random", seed))
     return lambda weight: (1 + torch.rand(weight.shape, generator=generator)).to(weight.device) * (weight != 0)
 
 

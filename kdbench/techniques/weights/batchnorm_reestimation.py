@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from kdbench.protocols import Context, Technique
+from kdbench.streams import stream
 
 if TYPE_CHECKING:
     from torch import nn
@@ -46,12 +47,10 @@ class BatchnormReestimation(Technique):
         return None
 
     def apply(self, model: nn.Module, ctx: Context) -> nn.Module:
-        import numpy as np
-
         from kdbench.techniques.weights._batchnorm import reestimate
 
         samples = ctx.calibration(min(self.sample_count, ctx.task.example_counts["train"]))
-        order = np.random.default_rng(ctx.seed).permutation(len(samples))  # they may come class by class
+        order = stream("order of calibration", ctx.seed).permutation(len(samples))  # they may come class by class
         return reestimate(model, [samples[i] for i in order], self.batch_size, ctx.task.input_names)
 
     def problem(self, model: Any, ctx: Context) -> str | None:
