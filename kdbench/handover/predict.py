@@ -28,6 +28,13 @@ import onnxruntime
 
 HERE = Path(__file__).resolve().parent
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF")
+"""What a file may hold, whatever its name says. Others start programs (EPS: Ghostscript)."""
+UNREADABLE = (
+    *(OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError),
+    *(RuntimeError, MemoryError, struct.error, zlib.error),
+)
+"""What Pillow raises for files that are torn or odd."""
 
 
 class Example(NamedTuple):
@@ -119,7 +126,7 @@ def read_images(paths: list[str], manifest: dict[str, Any]) -> Iterator[Example]
     for path, target in found or sys.exit(__doc__):
         try:
             yield Example(str(path), (read_image(path, manifest["image"]),), target)
-        except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
+        except UNREADABLE as error:
             print(f"{path} is left out: {error}", file=sys.stderr)
 
 
@@ -144,11 +151,14 @@ def read_image(path: Path, form: dict[str, Any]) -> Any:
     """uint8 (channels, size, size): upright, RGB or grey, resized on the shorter side and cut where sizes differ."""
     from PIL import Image, ImageOps
 
+    if not path.is_file():
+        raise ValueError("it is no regular file")
+    Image.init()
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN]) as image:
             if image.mode.startswith(("I", "F")):
                 raise ValueError(f"mode {image.mode} has more than 8 bits a channel")
-            picture = ImageOps.exif_transpose(image).convert("L" if form["channels"] == 1 else "RGB")
+            picture = upright(image).convert("L" if form["channels"] == 1 else "RGB")
     except Image.DecompressionBombError as error:
         raise ValueError(str(error)) from None
     size = (form["size"], form["size"])
@@ -157,6 +167,20 @@ def read_image(path: Path, form: dict[str, Any]) -> Any:
         picture = ImageOps.fit(picture, size, method, centering=tuple(form["crop_centre"]))
     pixels = np.asarray(picture)
     return pixels[np.newaxis] if form["channels"] == 1 else pixels.transpose(2, 0, 1)
+
+
+def upright(image: Any) -> Any:
+    """The picture as its EXIF orientation says; whatever else its metadata holds does not matter."""
+    from PIL.Image import Transpose
+
+    try:
+        orientation = image.getexif().get(0x0112, 1)
+    except UNREADABLE:
+        orientation = 1
+    turns = ("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90")
+    if orientation not in range(2, 9):
+        return image
+    return image.transpose(Transpose[turns[int(orientation) - 2]])
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SPLITS = ("train", "validation", "test")
+ValidationOrigin = Literal["own", "train"]
+"""Whether a task has validation examples of its own, or takes them out of what others know as its training split."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,9 @@ class TaskDescription(BaseModel):
     preprocessing: Preprocessing = Preprocessing()
     example_counts: dict[str, int]
     notes: tuple[str, ...] = ()
+    validation_origin: ValidationOrigin = "own"
+    """With "train", weights that come from outside may have been trained on the validation examples: their scores there
+    say nothing, and nothing may be chosen by them."""
 
     @property
     def class_count(self) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from kdbench.protocols import Task
+from kdbench.protocols.task import ValidationOrigin
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,8 +22,15 @@ class Images(Task):
     """Of `crop_flip`, in pixels; zeros come in."""
     validation_fraction: float = Field(0.1, ge=0, lt=1)
     """Share of each class's training images that is set apart for validation; 0 for none."""
+    validation_unseen: bool = False
+    """Say true where the weights that a suite brings (of a student or a teacher) were not trained on the images that
+    validation takes from train: nothing is chosen on validation images that such weights may have learnt by heart."""
     split_seed: int = Field(0, ge=0)
     """Decides which images go into validation (and into a subset, where one is asked for)."""
+
+    def validation_origin(self) -> ValidationOrigin:
+        """Whether weights from outside may have seen the validation images, where they are taken from train."""
+        return "own" if self.validation_unseen else "train"
 
     def views(self) -> int:
         """(2 * padding + 1)^2 shifts, mirrored or not: 162 for a padding of 4."""

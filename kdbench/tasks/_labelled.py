@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from kdbench.errors import DataError
 from kdbench.protocols import Preprocessing, TaskDescription
+from kdbench.protocols.task import ValidationOrigin
 from kdbench.tasks.arrays import Array, Index, stratified_split, write_split
 
 
@@ -44,6 +45,7 @@ def write_images(
     class_names: tuple[str, ...],
     preprocessing: Preprocessing,
     notes: tuple[str, ...] = (),
+    validation_origin: ValidationOrigin = "own",
 ) -> TaskDescription:
     """Write every split, and describe them as a task of one input, `image`."""
     for split, examples in splits.items():
@@ -55,6 +57,7 @@ def write_images(
         preprocessing=preprocessing,
         example_counts={split: len(examples.targets) for split, examples in splits.items()},
         notes=notes,
+        validation_origin=validation_origin,
     )
 
 

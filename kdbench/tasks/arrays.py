@@ -20,8 +20,18 @@ def write_split(out: Path, split: str, inputs: tuple[Array, ...], targets: Array
     """Write one split as `{split}_inputs{i}.npy` (N, ...) and `{split}_targets.npy` (N,), int64.
 
     Inputs keep their dtype: uint8 for images (N, C, H, W), float32 otherwise.
-    Raises DataError when an input has another number of examples than there are targets.
+    Raises DataError when an input has another number of examples than there are targets, or these are no classes: one
+    whole number an example.
     """
+    targets = np.asarray(targets)
+    if targets.ndim != 1:
+        raise DataError(f"the {split} targets have shape {targets.shape}, and one class an example was expected: (N,).")
+    if targets.dtype.kind not in "biuf" or not (np.isfinite(targets) & (targets == np.floor(targets))).all():
+        odd = (value for value in targets.tolist() if not isinstance(value, float) or not value.is_integer())
+        raise DataError(
+            f"the {split} targets must be classes, whole numbers from 0, and one is {next(odd)!r}; "
+            "number the classes, or cut values to be predicted into classes."
+        )
     for number, array in enumerate(inputs):
         if len(array) != len(targets):
             raise DataError(f"{split} has {len(targets)} targets, but its input {number} has {len(array)} examples.")

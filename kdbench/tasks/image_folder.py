@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, PositiveFloat, model_validator
 
 from kdbench.errors import DataError
 from kdbench.protocols import ImageForm, Preprocessing, TaskDescription
+from kdbench.protocols.task import ValidationOrigin
 from kdbench.tasks._images import Images
 from kdbench.tasks.image_listing import File, Listing, list_images
 
@@ -16,16 +18,19 @@ if TYPE_CHECKING:
     from kdbench.tasks._labelled import Labelled
 
 NAMED_FILES = 5
-"""Unreadable files that a note names before it only counts."""
+"""Files that a note names before it only counts."""
 
 
 class ImageFolder(Images):
     """Images under root/train/CLASS/ and root/test/CLASS/ (png, jpg, jpeg, webp, bmp), decoded once into arrays.
 
-    Pictures are turned upright as their EXIF data says, converted to RGB (or grey), and where they are not
-    image_size x image_size already, resized on the shorter side and cut to the centre. A file that cannot be read is
-    left out, and the report says so.
+    Where root/validation/CLASS/ is there too, it is the validation split; else `validation_fraction` of the training
+    images are. Pictures are turned upright as their EXIF data says, converted to RGB (or grey), and where they are not
+    image_size x image_size already, resized on the shorter side and cut to the centre. A file that cannot be read, or
+    is of another format, is left out, and the report says so.
     """
+
+    version: ClassVar[int] = 2
 
     root: str
     """The folder with `train` and `test` in it."""
@@ -76,23 +81,33 @@ class ImageFolder(Images):
         from kdbench.tasks._labelled import with_validation, write_images
 
         listing = self._listing()
-        train, test, notes = self._read(listing)
-        splits = with_validation(train, test, self.validation_fraction, self.split_seed)
-        return write_images(out, splits, listing.class_names, self._preprocessing(splits["train"]), notes)
+        read, notes = self._read(listing)
+        origin: ValidationOrigin = "own"
+        if "validation" not in read:
+            read, origin = (
+                with_validation(**read, fraction=self.validation_fraction, seed=self.split_seed),
+                self.validation_origin(),
+            )
+        preprocessing = self._preprocessing(read["train"])
+        return write_images(out, read, listing.class_names, preprocessing, notes, origin)
 
     def _listing(self) -> Listing:
         return list_images(Path(self.root).expanduser())
 
-    def _read(self, listing: Listing) -> tuple[Labelled, Labelled, tuple[str, ...]]:
-        """Train, test, and what a reader must know about them."""
+    def _read(self, listing: Listing) -> tuple[dict[str, Labelled], tuple[str, ...]]:
+        """The images of each split, and what a reader must know about them."""
         from kdbench.tasks.pictures import read_pictures
 
         chosen = {split: self._chosen(listing, split) for split in listing.splits}
-        read = {split: read_pictures(listing.root, files, self.image_form()) for split, files in chosen.items()}
-        (train, train_unread), (test, test_unread) = read["train"], read["test"]
-        _check_classes(listing, train, test)
+        read: dict[str, Labelled] = {}
+        unreadable: dict[str, str] = {}
+        for split, files in chosen.items():
+            read[split], reasons = read_pictures(listing.root, files, self.image_form())
+            unreadable |= reasons
+        _check_readable(listing, read)
         count = sum(len(files) for files in chosen.values())
-        return train, test, (*self._subset_note(), *_unreadable_note({**train_unread, **test_unread}, count))
+        notes = (self._subset_note(), _unreadable_note(unreadable, count), _passed_over_note(listing.passed_over))
+        return read, tuple(note for note in notes if note)
 
     def _chosen(self, listing: Listing, split: str) -> list[File]:
         import numpy as np
@@ -113,24 +128,39 @@ class ImageFolder(Images):
         mean, std = channel_statistics(train.images)
         return Preprocessing(scale=1 / 255, mean=mean, std=std)
 
-    def _subset_note(self) -> tuple[str, ...]:
+    def _subset_note(self) -> str:
         if self.examples_per_class is None:
-            return ()
-        return (f"At most {self.examples_per_class:,} images of each class were used, in training and in test.",)
+            return ""
+        return f"At most {self.examples_per_class:,} images of each class were used, in training and in test."
 
 
-def _check_classes(listing: Listing, train: Labelled, test: Labelled) -> None:
+def _check_readable(listing: Listing, read: dict[str, Labelled]) -> None:
     for label, name in enumerate(listing.class_names):
-        if not (train.targets == label).any():
+        if not (read["train"].targets == label).any():
             raise DataError(f"none of the images in '{listing.root / 'train' / name}' could be read; replace them.")
-    if len(test.targets) == 0:
-        raise DataError(f"none of the images in '{listing.root / 'test'}' could be read; replace them.")
+    for split, labelled in read.items():
+        if len(labelled.targets) == 0:
+            raise DataError(f"none of the images in '{listing.root / split}' could be read; replace them.")
 
 
-def _unreadable_note(reasons: dict[str, str], count: int) -> tuple[str, ...]:
+def _unreadable_note(reasons: dict[str, str], count: int) -> str:
     if not reasons:
-        return ()
-    named = [f"{name} ({reason})" for name, reason in list(reasons.items())[:NAMED_FILES]]
-    more = [f"and {len(reasons) - NAMED_FILES:,} more"] if len(reasons) > NAMED_FILES else []
+        return ""
+    named = _named([f"{name} ({reason})" for name, reason in reasons.items()])
     were = "was" if len(reasons) == 1 else "were"
-    return (f"{len(reasons):,} of {count:,} images could not be read and {were} left out: {', '.join(named + more)}.",)
+    return f"{len(reasons):,} of {count:,} images could not be read and {were} left out: {named}."
+
+
+def _passed_over_note(names: tuple[str, ...]) -> str:
+    if not names:
+        return ""
+    files = "1 picture was" if len(names) == 1 else f"{len(names):,} pictures were"
+    return (
+        f"{files} passed over, as {'it is' if len(names) == 1 else 'they are'} of a format that is not read or no "
+        f"regular {'file' if len(names) == 1 else 'files'}: {_named(names)}. Convert them to PNG or JPEG to use them."
+    )
+
+
+def _named(names: Sequence[str]) -> str:
+    more = [f"and {len(names) - NAMED_FILES:,} more"] if len(names) > NAMED_FILES else []
+    return ", ".join([*names[:NAMED_FILES], *more])

@@ -2,6 +2,7 @@
 
 import os
 import struct
+import warnings
 import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,10 +11,30 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.Image import Transpose
 
 from kdbench.protocols import ImageForm
 from kdbench.tasks._labelled import Labelled
-from kdbench.tasks.image_listing import File
+from kdbench.tasks.image_listing import File, printable
+
+FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF")
+"""What a file may hold, whatever its name says: pictures of pixels. Others start programs (EPS: Ghostscript)."""
+UNREADABLE = (
+    *(OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError),
+    *(RuntimeError, MemoryError, struct.error, zlib.error, Image.DecompressionBombError),
+)
+"""What Pillow raises for files that are torn or odd, found by feeding it such files."""
+ORIENTATION = 0x0112
+UPRIGHT = {
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_90,
+}
+"""EXIF orientation -> what turns the picture upright."""
 
 
 def read_pictures(root: Path, files: Sequence[File], form: ImageForm) -> tuple[Labelled, dict[str, str]]:
@@ -23,38 +44,43 @@ def read_pictures(root: Path, files: Sequence[File], form: ImageForm) -> tuple[L
     def read(place: int) -> str | None:
         try:
             images[place] = _read(root / files[place].name, form)
-        except (
-            OSError,
-            SyntaxError,
-            ValueError,
-            EOFError,
-            struct.error,
-            zlib.error,
-            Image.DecompressionBombError,
-        ) as e:
-            return _reason(e)
+        except UNREADABLE as error:
+            return _reason(error)
         return None
 
+    Image.init()  # before threads ask for it
     # Pillow decodes and resizes without holding the interpreter's lock
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        warnings.simplefilter("ignore")  # of odd metadata, without the file's name
         reasons = list(pool.map(read, range(len(files))))
     kept = np.array([place for place, reason in enumerate(reasons) if reason is None], np.int64)
     everything = Labelled(images, np.array([file.label for file in files], np.int64))
-    unreadable = {file.name: reason for file, reason in zip(files, reasons, strict=True) if reason is not None}
+    unreadable = {
+        printable(file.name): reason for file, reason in zip(files, reasons, strict=True) if reason is not None
+    }
     return (everything[kept] if unreadable else everything), unreadable
 
 
 def _read(path: Path, form: ImageForm) -> NDArray[np.uint8]:
     """(channels, size, size), as the form says."""
-    with Image.open(path) as image:
+    with Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN]) as image:
         if image.mode.startswith(("I", "F")):
             raise ValueError(f"mode {image.mode} has more than 8 bits a channel")
-        picture = ImageOps.exif_transpose(image).convert("L" if form.channels == 1 else "RGB")
+        picture = _upright(image).convert("L" if form.channels == 1 else "RGB")
     size = (form.size, form.size)
     if picture.size != size:
         picture = ImageOps.fit(picture, size, Image.Resampling[form.resize.upper()], centering=form.crop_centre)
     pixels = np.asarray(picture)
     return pixels[np.newaxis] if form.channels == 1 else pixels.transpose(2, 0, 1)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The picture as its EXIF orientation says; whatever else its metadata holds, sound or not, does not matter."""
+    try:
+        turn = UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
+    except UNREADABLE:
+        turn = None
+    return image if turn is None else image.transpose(turn)
 
 
 def _reason(error: BaseException) -> str:

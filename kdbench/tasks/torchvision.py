@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 class TorchvisionImages(Images):
     """A data set with a training and a test part, kept where torchvision keeps it."""
 
+    version: ClassVar[int] = 2
     dataset: ClassVar[str]
     """Its class in torchvision.datasets."""
     folder: ClassVar[str]
@@ -45,7 +46,8 @@ class TorchvisionImages(Images):
         train, class_names = self._read(train=True)
         test, _ = self._read(train=False)
         splits = with_validation(train, test, self.validation_fraction, self.split_seed)
-        return write_images(out, splits, class_names, self.preprocessing)
+        origin = self.validation_origin()
+        return write_images(out, splits, class_names, self.preprocessing, validation_origin=origin)
 
     def _read(self, train: bool) -> tuple[Labelled, tuple[str, ...]]:
         import numpy as np

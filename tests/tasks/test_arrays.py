@@ -46,6 +46,27 @@ def test_inputs_and_targets_of_different_lengths_are_refused(tmp_path: Path) -> 
         write_split(tmp_path, "test", (np.zeros((2, 4)),), np.zeros(3))
 
 
+@pytest.mark.parametrize(
+    ("targets", "said"),
+    [
+        (np.array([0.0, 1.5]), "one is 1.5"),
+        (np.array([0.0, np.nan]), "one is nan"),
+        (np.array(["cat", "dog"]), "one is 'cat'"),
+        (np.array([[0, 1], [1, 0]]), "shape"),
+    ],
+)
+def test_targets_that_are_no_classes_are_refused_instead_of_cut_off(
+    tmp_path: Path, targets: np.ndarray, said: str
+) -> None:
+    with pytest.raises(DataError, match=said):
+        write_split(tmp_path, "train", (np.zeros((2, 3), np.float32),), targets)
+
+
+def test_whole_numbers_are_classes_whatever_their_type(tmp_path: Path) -> None:
+    write_split(tmp_path, "train", (np.zeros((2, 3), np.float32),), np.array([0.0, 1.0]))
+    assert np.load(tmp_path / "train_targets.npy").tolist() == [0, 1]
+
+
 def test_arrays_that_are_not_as_described_are_refused(tmp_path: Path) -> None:
     write_split(tmp_path, "train", (np.zeros((2, 1, 2, 2), np.uint8),), np.array([0, 2]))
     with pytest.raises(DataError, match=r"the train arrays have shapes \[\(2, 1, 2, 2\)\], the task described \[\(3, "):

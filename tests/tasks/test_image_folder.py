@@ -1,5 +1,6 @@
 import os
 import shutil
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -246,3 +247,96 @@ def test_real_photographs_are_decoded_in_proportion(tmp_path: Path) -> None:
     # the published statistics of the whole data set; 180 images of it come close
     np.testing.assert_allclose(description.preprocessing.mean, (0.4914, 0.4822, 0.4465), atol=0.05)
     np.testing.assert_allclose(description.preprocessing.std, (0.2470, 0.2435, 0.2616), atol=0.03)
+
+
+def test_a_validation_folder_is_taken_when_it_is_there(root: Path) -> None:
+    for name, colour in COLOURS.items():
+        (root / "validation" / name).mkdir(parents=True)
+        for number in range(3):
+            Image.new("RGB", (8, 8), colour).save(root / "validation" / name / f"{number}.png")
+    data, description = _decoded(root)
+    assert description.example_counts == {"train": 20, "test": 8, "validation": 6}
+    assert np.bincount(data.targets("validation")).tolist() == [3, 3]
+    assert description.validation_origin == "own"
+
+
+def test_validation_taken_from_train_is_told_apart_unless_it_is_said_to_be_unseen(root: Path) -> None:
+    assert _decoded(root)[1].validation_origin == "train"
+    shutil.rmtree(root.parent / "out")
+    assert _decoded(root, validation_unseen=True)[1].validation_origin == "own"
+
+
+def test_a_class_without_a_validation_folder_is_named(root: Path) -> None:
+    (root / "validation" / "red").mkdir(parents=True)
+    with pytest.raises(DataError, match="'blue' is in train and not in validation"):
+        _declared(root).identity()
+
+
+def _exif(orientation: int, resolution: bytes) -> bytes:
+    """An EXIF block with an orientation and an XResolution that is text, where the standard has a fraction."""
+    entries = struct.pack("<HHHII", 2, 0x0112, 3, 1, orientation) + struct.pack("<HHI4s", 0x011A, 2, 3, resolution)
+    return b"Exif\0\0" + b"II*\0" + struct.pack("<I", 8) + entries + struct.pack("<I", 0)
+
+
+def test_odd_metadata_does_not_matter_beside_the_orientation(root: Path) -> None:
+    lying = Image.new("RGB", (8, 8), (0, 0, 0))
+    lying.paste((255, 255, 255), (0, 0, 4, 8))  # the left half is white
+    for name, exif in {"0.jpg": _exif(6, b"72\0\0"), "1.jpg": b"Exif\0\0" + b"II*\0" + b"\xff" * 40}.items():
+        lying.save(root / "test" / "blue" / name, exif=exif, quality=100)
+    data, description = _decoded(root)
+    assert not description.notes
+    images = data.inputs("test")[0][data.targets("test") == 0]
+    turned, plain = images[1], images[3]  # beside 0.png and 1.png, by name
+    assert turned[:, 0].min() > 200  # turned clockwise, the top is white
+    assert turned[:, 7].max() < 50
+    assert plain[:, :, 0].min() > 200
+
+
+def test_a_file_that_would_start_a_program_is_left_out_by_name(root: Path) -> None:
+    (root / "test" / "red" / "9.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EOF\n")
+    _, description = _decoded(root)
+    assert description.example_counts["test"] == 8
+    assert description.notes == ("1 of 29 images could not be read and was left out: test/red/9.png (not an image).",)
+
+
+def test_what_is_no_regular_file_or_of_another_format_is_passed_over_and_said(root: Path) -> None:
+    os.mkfifo(root / "train" / "red" / "pipe.png")
+    for name in ("a.gif", "b.TIFF", "c.avif", "d.jfif", "e.ppm"):
+        (root / "train" / "blue" / name).write_bytes(b"x")
+    (root / "train" / "blue" / "labels.txt").write_text("no picture")
+    _, description = _decoded(root)
+    assert description.example_counts["train"] == 18
+    (note,) = description.notes
+    assert note.startswith("6 pictures were passed over")
+    for name in ("train/blue/a.gif", "train/blue/e.ppm", "and 1 more"):
+        assert name in note
+
+
+def test_names_that_unicode_writes_in_two_ways_are_one_class(root: Path) -> None:
+    (root / "train" / "red").rename(root / "train" / "caf\u00e9")
+    (root / "test" / "red").rename(root / "test" / "cafe\u0301")
+    _, description = _decoded(root)
+    assert description.class_names == ("blue", "caf\u00e9")
+    assert description.example_counts["test"] == 8
+    (root / "train" / "cafe\u0301").mkdir()
+    with pytest.raises(DataError, match="two folders named 'caf\u00e9'"):
+        _declared(root).identity()
+
+
+def test_names_that_are_not_utf_8_are_refused_for_a_class_and_read_for_a_file(root: Path) -> None:
+    odd = os.fsencode(root / "train" / "red") + b"/\xe9.png"
+    with open(odd, "wb") as file:
+        file.write(b"torn")
+    _, description = _decoded(root)
+    assert "train/red/\ufffd.png (not an image)" in description.notes[0]
+    description.model_dump_json()
+    os.mkdir(os.fsencode(root / "train") + b"/caf\xe9")
+    with pytest.raises(DataError, match="not UTF-8; rename it"):
+        _declared(root).identity()
+
+
+def test_a_class_without_test_images_is_decoded_and_seen_in_the_targets(root: Path) -> None:
+    shutil.rmtree(root / "test" / "red")
+    (root / "test" / "red").mkdir()
+    data, _ = _decoded(root)
+    assert set(data.targets("test")) == {0}
