@@ -50,10 +50,11 @@ def lineup(evidence: Evidence, setting: Setting, limits: Limits) -> Lineup:
     _require(bool(seeds), "accuracy", setting)
     _require(any(case.name in bytes_of for case in students), "file size", setting)
     _require(limits.memory is None or any(setting in case.memory_bytes for case in students), "memory", setting)
+    barred = {name: f.sentence for f in evidence.findings if f.bars and f.target in (target, None) for name in f.cases}
     found, excluded = [], {}
     for case in students:
         missing_seeds = seeds - answers.get(case.name, {}).keys()
-        if reason := _reason(case, setting, missing_seeds, limits):
+        if reason := _reason(case, setting, missing_seeds, limits) or barred.get(case.name):
             excluded[case.name] = reason
         else:
             latency, memory = case.latency[setting], case.memory_bytes.get(setting)

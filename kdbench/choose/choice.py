@@ -4,25 +4,24 @@ The choice is made on the validation split and told in numbers of the test split
 what the cases are made smaller than.
 """
 
-import math
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 from pydantic import ValidationError
 
-from kdbench.choose.candidates import Candidate, Lineup, lineup
+from kdbench.choose.candidates import Lineup, lineup
 from kdbench.choose.everywhere import OneForAll, Ranking, one_for_all
 from kdbench.choose.offers import Offer, offer
 from kdbench.choose.resamples import drawn, mean_rate, measured
-from kdbench.choose.rule import Numbers, Rule, Verdict, log_half
+from kdbench.choose.rule import NOBODY, Array, Rule, log_half
 from kdbench.errors import KdbenchError, StoreError, nearest
-from kdbench.evidence import Evidence, Setting, evidence
-from kdbench.evidence.accuracy import compare
-from kdbench.evidence.intervals import FEWEST, quantile
+from kdbench.evidence import Evidence, Finding, Setting, evidence
+from kdbench.evidence.accuracy import all_pairs, table_of
+from kdbench.evidence.intervals import FEWEST
+from kdbench.evidence.pairs import example_halves
 from kdbench.results.records import TEACHER
 from kdbench.suite.limits import Limits, SuiteLimits
 
@@ -53,9 +52,11 @@ class DeviceChoice:
     split_accuracy: dict[str, float]
     """Candidate -> its accuracy on that split, a rate, mean over seeds."""
     baseline_accuracy: float | None
-    """The same of the suite's baseline; None where it lacks a seed."""
+    """The suite's baseline's accuracy there; None where it lacks a seed."""
     pick: Offer | None
-    """None where nothing fits."""
+    """None where nothing fits, and where no choice is made."""
+    undecided: str | None
+    """Why no choice is made at all: too few cases can be chosen. A sentence; None where one is made."""
     alike: tuple[Offer, ...]
     """Fit too and cannot be told from the best in accuracy; fastest first."""
     as_fast: tuple[str, ...]
@@ -86,10 +87,19 @@ class Choice:
     """What a drop in accuracy refers to."""
     devices: tuple[DeviceChoice, ...]
     one_for_all: OneForAll | None
-    """None for a single device and batch size, and where no case fits on all."""
+    """None for a single device and batch size, where no case fits on all, and where some device has no choice."""
+    findings: tuple[Finding, ...]
+    """What makes the numbers doubtful; a case that one of them bars is among the excluded."""
     untimed: tuple[str, ...]
     """Targets of the suite on which nothing was timed, so that nothing is chosen there."""
     resample_count: int
+
+    @property
+    def exit_code(self) -> int:
+        """Of the command: 0 every device has a pick, 1 nothing fits on some, 4 no choice can be made on some."""
+        if any(device.pick is None and device.undecided is None for device in self.devices):
+            return 1
+        return 4 if any(device.undecided is not None for device in self.devices) else 0
 
 
 def choose(
@@ -109,14 +119,24 @@ def choose(
     at = {target: (limits or Limits()).over(of.at(target)) for target in found.targets}
     settings = _settings(found, at, targets, batch_sizes)
     made = [_device(found, setting, at[setting[0]], resample_count) for setting in settings]
+    decided = all(device.undecided is None for device, _ in made)
     return Choice(
         suite=found.results.plan.suite,
         baseline=found.results.plan.baseline,
         devices=tuple(device for device, _ in made),
-        one_for_all=one_for_all([ranking for _, ranking in made]),
+        one_for_all=one_for_all([ranking for _, ranking in made]) if decided else None,
+        findings=found.findings,
         untimed=() if targets else _untimed(found),
         resample_count=resample_count,
     )
+
+
+def device_choice(evidence: Evidence, setting: Setting, limits: Limits) -> DeviceChoice:
+    """What `choose` says of one setting, without resamples: for the report's answer, which names the same case.
+
+    Raises KdbenchError where a number that the choice needs was not measured.
+    """
+    return _device(evidence, setting, limits, 0)[0]
 
 
 def _untimed(found: Evidence) -> tuple[str, ...]:
@@ -165,36 +185,48 @@ def _at_batches(found: Evidence, target: str, batch_sizes: Collection[int]) -> I
 
 def _device(found: Evidence, setting: Setting, limits: Limits, count: int) -> tuple[DeviceChoice, Ranking]:
     everybody = lineup(found, setting, limits)
-    rule = _rule(everybody, limits)
+    names = tuple(candidate.name for candidate in everybody.candidates)
+    numbers, rule = measured(everybody), _rule(everybody, limits)
     if "accuracy_drop" in rule.bounds and everybody.baseline is None:
         raise KdbenchError(
             f"accuracy_drop refers to {found.results.plan.baseline}, whose accuracy on {setting[0]} is not complete; "
             "run it again, or leave the limit out."
         )
-    numbers, names = measured(everybody), [candidate.name for candidate in everybody.candidates]
-    verdict = rule.decide(numbers)
-    pick = verdict.pick
-    others = sorted(set(verdict.alike) - {pick}, key=numbers.log_latency.__getitem__)
+    ranking = Ranking(setting, names, rule, numbers, rule.decide(numbers))
+    undecided = _undecided(everybody)
+    pick = ranking.pick if undecided is None else None
+    others = sorted((name for name in ranking.alike if name != pick), key=ranking.log_latency) if pick else []
     device = DeviceChoice(
         target=setting[0],
         batch_size=setting[1],
         limits=limits,
         split=everybody.split,
-        split_accuracy=dict(zip(names, numbers.accuracy, strict=True)),
+        split_accuracy={name: ranking.accuracy(name) for name in names},
         baseline_accuracy=None if everybody.baseline is None else mean_rate(everybody.baseline),
-        pick=None if pick is None else offer(found, names[pick], setting),
-        alike=tuple(one for place in others if (one := offer(found, names[place], setting))),
-        as_fast=tuple(names[p] for p in others if pick is not None and rule.same_latency(numbers, p, pick)),
-        less_accurate=tuple(names[place] for place in verdict.fitting if place not in verdict.alike),
-        misses=tuple(miss for place in range(len(names)) for miss in _misses(rule, numbers, names, place)),
+        pick=None if pick is None else offer(found, pick, setting),
+        undecided=undecided,
+        alike=tuple(one for name in others if (one := offer(found, name, setting))),
+        as_fast=tuple(name for name in others if name in ranking.as_fast),
+        less_accurate=tuple(name for name in ranking.fitting if pick and name not in ranking.alike),
+        misses=tuple(_misses(ranking)),
         excluded=everybody.excluded,
-        obstacles=() if verdict.fitting else tuple(_obstacles(rule, numbers, names)),
-        shares=_shares(everybody, rule, verdict, count),
+        obstacles=() if ranking.fitting else tuple(_obstacles(ranking)),
+        shares=_shares(everybody, rule, count) if undecided is None else {},
         seed_count=_seed_count(everybody),
         example_noise_only=0 < _seed_count(everybody) < FEWEST,
         teacher=offer(found, TEACHER, setting),
     )
-    return device, Ranking(setting, tuple(names), rule, numbers, verdict)
+    return device, ranking
+
+
+def _undecided(everybody: Lineup) -> str | None:
+    """One case that is left over is no choice, unless the suite has no other."""
+    if not everybody.candidates:
+        return "no case is complete"
+    if len(everybody.candidates) == 1 and everybody.excluded:
+        count = len(everybody.excluded) + 1
+        return f"only `{everybody.candidates[0].name}` of {count} cases can be chosen, and one is no choice"
+    return None
 
 
 def _seed_count(everybody: Lineup) -> int:
@@ -202,54 +234,46 @@ def _seed_count(everybody: Lineup) -> int:
 
 
 def _rule(everybody: Lineup, limits: Limits) -> Rule:
-    candidates = everybody.candidates
-
-    @cache
-    def alike_within(one: int, other: int) -> float:
-        return _half(candidates[one], candidates[other])
-
-    placed = [candidate.latency.placed_ns for candidate in candidates]
-    return Rule(limits.bounds(), alike_within, [log_half(view.low, view.high) for view in placed])
+    placed = [candidate.latency.placed_ns for candidate in everybody.candidates]
+    return Rule(limits.bounds(), _alike_within(everybody), np.array([log_half(one.low, one.high) for one in placed]))
 
 
-def _half(one: Candidate, other: Candidate) -> float:
-    """Half the interval of two candidates' paired difference in accuracy.
+def _alike_within(everybody: Lineup) -> Array:
+    """[one, other]: half the unadjusted interval of two candidates' paired difference in accuracy.
 
-    Unadjusted: an adjustment would make more cases alike, and to call a worse case alike is the error to fear here.
     With too few seeds for one, over test examples alone; without stored predictions either, nothing is alike.
     """
-    found = compare(one.answers, other.answers)
-    if found is not None and found.low is not None and found.high is not None:
-        return (found.high - found.low) / 2
-    both = zip(one.answers.values(), other.answers.values(), strict=True)
-    rows = [(a.pseudo_values, b.pseudo_values) for a, b in both]
-    differences = [a - b for a, b in rows if a is not None and b is not None and a.shape == b.shape]
-    if len(differences) < len(rows) or len(differences[0]) < FEWEST:
-        return 0.0
-    each = np.mean(differences, axis=0)
-    return quantile(math.inf) * float(np.std(each, ddof=1)) / math.sqrt(len(each))
+    answers = [candidate.answers for candidate in everybody.candidates]
+    if not answers:
+        return np.zeros((0, 0))
+    half, table = all_pairs(answers).half, table_of(answers)
+    examples = example_halves(table) if table.shape[2] >= FEWEST else np.zeros_like(half)
+    return np.where(np.isfinite(half), half, examples)
 
 
-def _misses(rule: Rule, numbers: Numbers, names: Sequence[str], place: int) -> list[Miss]:
-    beyond = [limit for limit in rule.bounds if not rule.within(numbers, limit, place)]
-    return [
-        Miss(names[place], limit, numbers.limited[limit][place], rule.bounds[limit], len(beyond) == 1)
-        for limit in beyond
-    ]
+def _misses(ranking: Ranking) -> Iterator[Miss]:
+    """Every case and limit that do not go together, case by case."""
+    rule, numbers = ranking.rule, ranking.numbers
+    kept = {limit: rule.within(numbers, limit)[0] for limit in rule.bounds}
+    values = {limit: np.broadcast_to(numbers.limited[limit], numbers.accuracy.shape)[0] for limit in rule.bounds}
+    for place, name in enumerate(ranking.names):
+        beyond = [limit for limit in rule.bounds if not kept[limit][place]]
+        for limit in beyond:
+            yield Miss(name, limit, float(values[limit][place]), rule.bounds[limit], len(beyond) == 1)
 
 
-def _obstacles(rule: Rule, numbers: Numbers, names: Sequence[str]) -> Iterator[Miss]:
+def _obstacles(ranking: Ranking) -> Iterator[Miss]:
     """For each limit the nearest case: among those that miss it alone, else (some limit nobody misses alone) all."""
-    missed = [_misses(rule, numbers, names, place) for place in range(len(names))]
-    for limit in rule.bounds:
-        here = [miss for misses in missed for miss in misses if miss.limit == limit]
+    missed = list(_misses(ranking))
+    for limit in ranking.rule.bounds:
+        here = [miss for miss in missed if miss.limit == limit]
         alone = [miss for miss in here if miss.alone]
         if here:
             yield min(alone or here, key=lambda miss: miss.value)
 
 
-def _shares(everybody: Lineup, rule: Rule, verdict: Verdict, count: int) -> dict[str, float]:
-    if not everybody.candidates:
+def _shares(everybody: Lineup, rule: Rule, count: int) -> dict[str, float]:
+    if not count:
         return {}
-    picks = Counter(rule.decide(numbers).pick for numbers in drawn(everybody, count))
-    return {everybody.candidates[place].name: n / count for place, n in picks.most_common() if place is not None}
+    picks = Counter(place for numbers in drawn(everybody, count) for place in rule.decide(numbers).pick.tolist())
+    return {everybody.candidates[place].name: n / count for place, n in picks.most_common() if place != NOBODY}

@@ -3,39 +3,66 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-from kdbench.choose.rule import Numbers, Rule, Verdict
+import numpy as np
+
+from kdbench.choose.rule import NOBODY, Numbers, Rule, Verdicts
 from kdbench.evidence import Setting
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """One device and batch size: its candidates, their numbers and what the rule made of them."""
+    """One device and batch size: its candidates, their numbers and what the rule made of them (a single draw)."""
 
     setting: Setting
     names: tuple[str, ...]
     rule: Rule
     numbers: Numbers
-    verdict: Verdict
+    verdicts: Verdicts
 
     @property
     def pick(self) -> str | None:
-        return None if self.verdict.pick is None else self.names[self.verdict.pick]
+        """The case that is chosen; None where nothing fits."""
+        return None if self.verdicts.pick[0] == NOBODY else self.names[self.verdicts.pick[0]]
 
-    def of(self, places: Iterable[int]) -> list[str]:
+    @property
+    def fitting(self) -> list[str]:
+        """Who keeps to every limit."""
+        return self._named(np.flatnonzero(self.verdicts.fitting[0]))
+
+    @property
+    def alike(self) -> list[str]:
+        """Of those, who cannot be told from the best in accuracy."""
+        return self._named(np.flatnonzero(self.verdicts.alike[0]))
+
+    @cached_property
+    def as_fast(self) -> list[str]:
+        """Whose latency cannot be told from the pick's; everybody where nothing fits."""
+        if self.pick is None:
+            return list(self.names)
+        return self._named(np.flatnonzero(self.rule.same_latency(self.numbers, self.verdicts.pick)[0]))
+
+    def _named(self, places: Iterable[int]) -> list[str]:
         return [self.names[place] for place in places]
+
+    def log_latency(self, name: str) -> float:
+        """Natural logarithm of its latency in ns."""
+        return float(self.numbers.log_latency[0, self.names.index(name)])
+
+    def accuracy(self, name: str) -> float:
+        """A rate on the split that is chosen on."""
+        return float(self.numbers.accuracy[0, self.names.index(name)])
 
     def slowdown(self, name: str) -> float:
         """Its latency over the pick's; 1 where the two cannot be told apart or it is faster."""
-        place, pick = self.names.index(name), self.verdict.pick
-        if pick is None or self.rule.same_latency(self.numbers, place, pick):
+        if self.pick is None or name in self.as_fast:
             return 1.0
-        return max(1.0, math.exp(self.numbers.log_latency[place] - self.numbers.log_latency[pick]))
+        return max(1.0, math.exp(self.log_latency(name) - self.log_latency(self.pick)))
 
     def loss(self, name: str) -> float:
         """How far its accuracy lies below the pick's, on the split that is chosen on; a rate, below 0 where above."""
-        pick = self.verdict.pick if self.verdict.pick is not None else self.names.index(name)
-        return self.numbers.accuracy[pick] - self.numbers.accuracy[self.names.index(name)]
+        return self.accuracy(self.pick or name) - self.accuracy(name)
 
 
 @dataclass(frozen=True)
@@ -54,15 +81,15 @@ class OneForAll:
 
 
 def one_for_all(rankings: Sequence[Ranking]) -> OneForAll | None:
-    """Of the cases that fit on every device: of those alike to the best everywhere the one that is least slow where it
-    is slowest beside the pick; where none is alike everywhere, the one that loses least where it loses most.
+    """One file for all devices: of the cases as good as the best everywhere, the one with the smallest worst-case
+    slow-down; if there is none, the one with the smallest worst-case loss of accuracy.
 
-    None for a single device, and where no case fits on all.
+    None for a single device, and where no case fits on all of them.
     """
     if len(rankings) < 2:
         return None
-    fitting = _common([ranking.of(ranking.verdict.fitting) for ranking in rankings])
-    alike = _common([ranking.of(ranking.verdict.alike) for ranking in rankings])
+    fitting = _common([ranking.fitting for ranking in rankings])
+    alike = _common([ranking.alike for ranking in rankings])
     if not fitting:
         return None
     return _described(min(alike or fitting, key=lambda name: _cost(name, rankings, bool(alike))), bool(alike), rankings)
@@ -74,7 +101,7 @@ def _common(lists: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _cost(name: str, rankings: Sequence[Ranking], alike: bool) -> tuple[float, float, float]:
-    """What is to be least, then what decides between equals: how often it is no pick."""
+    """What is to be least, then what decides between equals: on how many devices it is not the pick."""
     slowdown = max(ranking.slowdown(name) for ranking in rankings)
     loss = max(ranking.loss(name) for ranking in rankings)
     strange = sum(ranking.pick != name for ranking in rankings)

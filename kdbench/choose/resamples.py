@@ -7,59 +7,49 @@ processes, n - 1 are drawn: with n of n, the variance of a mean over few would c
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import repeat
 
 import numpy as np
-from numpy.typing import NDArray
 
-from kdbench.choose.candidates import Candidate, Lineup
-from kdbench.choose.rule import Numbers
-from kdbench.evidence.accuracy import BySeed
+from kdbench.choose.candidates import Lineup
+from kdbench.choose.rule import Array, Numbers
+from kdbench.evidence.accuracy import BySeed, table_of
 
 SEED = 0
-"""Of the draws, so that the same records give the same shares."""
-Array = NDArray[np.float64]
+"""Starts the draws, so that the same records give the same shares."""
+AT_ONCE = 250
+"""Draws that are made together: enough for one product of matrices, few enough for 10,000 examples in 20 MB."""
 
 
 def measured(lineup: Lineup) -> Numbers:
-    """The numbers as they are."""
-    latency = [candidate.latency for candidate in lineup.candidates]
+    """The numbers as they are: one draw."""
+    views = [candidate.latency for candidate in lineup.candidates]
     rates = [mean_rate(candidate.answers) for candidate in lineup.candidates]
-    p50 = [view.p50_ns.value for view in latency]
-    placed = [float(np.log(view.placed_ns.value)) for view in latency]
-    return _numbers(
-        lineup.candidates, rates, None if lineup.baseline is None else mean_rate(lineup.baseline), p50, placed
-    )
+    baseline = np.array([0.0 if lineup.baseline is None else mean_rate(lineup.baseline)])
+    p50 = np.array([[view.p50_ns.value for view in views]])
+    return _numbers(lineup, np.array([rates]), baseline, p50, np.log([[view.placed_ns.value for view in views]]))
 
 
 def drawn(lineup: Lineup, count: int) -> Iterator[Numbers]:
-    """`count` further outcomes."""
+    """`count` further outcomes, some at a time; of at least one candidate."""
     random = np.random.default_rng(SEED)
     views = [candidate.latency for candidate in lineup.candidates]
     p50 = np.exp(_log_latencies([view.p50_ns.values for view in views], random, count))
     placed = _log_latencies([view.placed_ns.values for view in views], random, count)
-    rates = _rates(lineup, random, count)
-    for row, its_p50, its_placed in zip(rates, p50.tolist(), placed.tolist(), strict=True):
-        *own, last = row.tolist()
-        baseline = None if lineup.baseline is None else last
-        yield _numbers(lineup.candidates, own, baseline, its_p50, its_placed)
+    for first, rates in _rates(lineup, random, count):
+        these = slice(first, first + len(rates))
+        yield _numbers(lineup, rates[:, :-1], rates[:, -1], p50[these], placed[these])
 
 
-def _numbers(
-    candidates: Sequence[Candidate],
-    rates: Sequence[float],
-    baseline: float | None,
-    p50: Sequence[float],
-    placed: Sequence[float],
-) -> Numbers:
-    bytes_of = [candidate.onnx_bytes for candidate in candidates]
+def _numbers(lineup: Lineup, rates: Array, baseline: Array, p50: Array, placed: Array) -> Numbers:
+    """Tables [draw, candidate] but for `baseline`, [draw]."""
+    byte_count = np.array([candidate.onnx_bytes for candidate in lineup.candidates])
     limited = {
         "latency_p50": p50,
-        "bytes": bytes_of,
-        "memory": [float(candidate.memory_bytes or 0) for candidate in candidates],
-        "accuracy_drop": [] if baseline is None else [baseline - rate for rate in rates],
+        "bytes": byte_count,
+        "memory": np.array([float(candidate.memory_bytes or 0) for candidate in lineup.candidates]),
+        "accuracy_drop": baseline[:, None] - rates,
     }
-    return Numbers(rates, placed, bytes_of, limited)
+    return Numbers(rates, placed, byte_count, limited)
 
 
 def mean_rate(answers: BySeed) -> float:
@@ -69,32 +59,35 @@ def mean_rate(answers: BySeed) -> float:
 
 def _log_latencies(values: Sequence[Sequence[float]], random: np.random.Generator, count: int) -> Array:
     """[draw, candidate]: mean logarithm over the processes drawn (over seeds, where those disagree more)."""
-    return np.stack([_weights(random, len(v), count) @ np.log(np.asarray(v)) for v in values], axis=1)
+    means = []
+    for its in values:
+        times = _times_drawn(random, len(its), count)
+        means.append(times @ np.log(np.asarray(its)) / times.sum(axis=1))
+    return np.stack(means, axis=1)
 
 
-def _weights(random: np.random.Generator, n: int, count: int) -> Array:
-    """[draw, i]: the share of each of n in n - 1 draws with replacement; one alone cannot vary."""
+def _times_drawn(random: np.random.Generator, n: int, count: int) -> Array:
+    """[draw, i]: how often each of n is among n - 1 draws with replacement; one alone cannot vary."""
     if n == 1:
         return np.ones((count, 1))
-    return random.multinomial(n - 1, np.full(n, 1 / n), size=count) / (n - 1)
+    return random.multinomial(n - 1, np.full(n, 1 / n), size=count).astype(np.float64)
 
 
-def _rates(lineup: Lineup, random: np.random.Generator, count: int) -> Iterator[Array]:
-    """One a draw: the accuracy of every candidate, and of the baseline last (the first again, where there is none)."""
+def _rates(lineup: Lineup, random: np.random.Generator, count: int) -> Iterator[tuple[int, Array]]:
+    """From draw number: [draw, case], the accuracy of every candidate and last of the baseline.
+
+    Where there is no baseline the first candidate stands in its place, and nothing is asked of it. Right answers are
+    counted in whole numbers before anything is divided, so equal cases stay equal.
+    """
     everybody = [candidate.answers for candidate in lineup.candidates]
     everybody.append(lineup.baseline or everybody[0])
-    seeds = _weights(random, len(everybody[0]), count)
-    table = _table(everybody)
-    m = table.shape[2]
-    examples = repeat(np.ones(1)) if m == 1 else (random.multinomial(m, np.full(m, 1 / m)) / m for _ in range(count))
-    for seed_weights, example_weights in zip(seeds, examples, strict=False):
-        yield (table @ example_weights) @ seed_weights
-
-
-def _table(everybody: Sequence[BySeed]) -> Array:
-    """[case, seed, example]: pseudo-values; the value in place of the examples where those are not all stored."""
-    rows = [[one.pseudo_values for _, one in sorted(answers.items())] for answers in everybody]
-    stored = [row for seeds in rows for row in seeds if row is not None]
-    if len(stored) == sum(map(len, rows)) and len({row.shape for row in stored}) == 1:
-        return np.asarray(rows, dtype=np.float64)
-    return np.asarray([[[one.value] for _, one in sorted(answers.items())] for answers in everybody])
+    table = table_of(everybody)
+    cases, n, m = table.shape
+    seeds = _times_drawn(random, n, count)
+    rows = table.reshape(cases * n, m)
+    for first in range(0, count, AT_ONCE):
+        of = seeds[first : first + AT_ONCE]
+        draws = len(of)
+        examples = np.ones((draws, 1)) if m == 1 else random.multinomial(m, np.full(m, 1 / m), size=draws)
+        by_seed = (rows @ examples.T).reshape(cases, n, draws)
+        yield first, np.einsum("cnd,dn->dc", by_seed, of) / (of.sum(axis=1) * m)[:, None]

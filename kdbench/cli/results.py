@@ -1,5 +1,6 @@
 """Verbs on a results folder: render, load, choose, get."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +76,16 @@ def choose_command(
 ) -> None:
     """Say which case to ship on each device under limits; those given here win over the suite's own.
 
-    The choice is made on the validation split and told in numbers of the test split.
+    The choice is made on the validation split and told in numbers of the test split. Exit code: 0 where every device
+    has a pick, 1 where nothing fits on some device, 4 where no choice can be made on some device, because fewer than
+    two cases can be chosen there.
     """
     from kdbench.choose import Limits, choose
     from kdbench.render.verbs.choice_forms import written
 
-    click.echo(written(choose(results, Limits(**limits), targets, batch_sizes), form))
+    choice = choose(results, Limits(**limits), targets, batch_sizes)
+    click.echo(written(choice, form))
+    sys.exit(choice.exit_code)
 
 
 @click.command("get")

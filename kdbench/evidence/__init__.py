@@ -7,6 +7,7 @@ from kdbench.evidence.accuracy import AccuracyView
 from kdbench.evidence.compression import CompressionView
 from kdbench.evidence.execution import ExecutionView
 from kdbench.evidence.latency import LatencyView
+from kdbench.evidence.sanity import Finding
 from kdbench.evidence.use import EnergyView, StartView
 from kdbench.evidence.views import CaseView, Evidence, Setting, SizeView, evidence
 from kdbench.results.folder import Plan, Results, read_results
@@ -18,6 +19,7 @@ __all__ = [
     "EnergyView",
     "Evidence",
     "ExecutionView",
+    "Finding",
     "LatencyView",
     "Plan",
     "Results",

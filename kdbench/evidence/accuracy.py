@@ -1,6 +1,6 @@
 """Accuracy of the cases on one target: means, paired differences to the baseline, and who cannot be told from whom."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from kdbench.evidence.groups import letters
 from kdbench.evidence.intervals import (
-    LEVEL,
     Difference,
     Estimate,
     holm,
@@ -17,6 +16,7 @@ from kdbench.evidence.intervals import (
     paired_difference,
     seed_difference,
 )
+from kdbench.evidence.pairs import Pairs, crossed_pairs, seed_pairs, told_apart
 from kdbench.results.folder import Results, baseline_of
 from kdbench.results.records import Accuracy
 
@@ -70,7 +70,7 @@ def accuracy_views(results: Results, target: str) -> dict[str, AccuracyView]:
     differences = _to_baseline(results, by_case)
     groups = _groups({case: found for case, found in by_case.items() if results.teacher_of(case) is not None})
     rows = {case: row for case in by_case if (row := results.teacher_of(case)) is not None}
-    taught = {case: _to_teacher(by_case[case], by_case.get(row, {})) for case, row in rows.items()}
+    taught = {case: to_teacher(by_case[case], by_case.get(row, {})) for case, row in rows.items()}
     return {
         case: _view(found, differences.get(case), taught.get(case), groups.get(case, ""))
         for case, found in by_case.items()
@@ -103,7 +103,7 @@ def _view(found: BySeed, difference: Difference | None, taught: Difference | Non
     )
 
 
-def _to_teacher(found: BySeed, teacher: BySeed) -> Difference | None:
+def to_teacher(found: BySeed, teacher: BySeed) -> Difference | None:
     """A teacher of one seed answers for every seed of its students; several are paired seed by seed."""
     if len(teacher) == 1:
         return compare(found, dict.fromkeys(found, next(iter(teacher.values()))))
@@ -132,18 +132,44 @@ def _adjusted(family: dict[str, Difference]) -> dict[str, Difference]:
 def _groups(by_case: Mapping[str, BySeed]) -> dict[str, str]:
     """Letters over all pairs of cases, adjusted in a family of their own; best mean first."""
     names = sorted(by_case, key=lambda name: -float(np.mean([answers.value for answers in by_case[name].values()])))
-    pairs = [frozenset(pair) for pair in combinations(names, 2)]
-    p_values = [_pair_p(by_case, pair) for pair in pairs]
-    if all(p is None for p in p_values):
-        return {}
-    apart = {pair for pair, p in zip(pairs, holm(p_values), strict=True) if p is not None and p < 1 - LEVEL}
-    return letters(names, apart)
+    p = all_pairs([by_case[name] for name in names]).p
+    return {} if np.isnan(p[np.triu_indices(len(names), 1)]).all() else letters(names, told_apart(p))
 
 
-def _pair_p(by_case: Mapping[str, BySeed], pair: frozenset[str]) -> float | None:
-    one, other = sorted(pair)
-    difference = compare(by_case[one], by_case[other])
-    return None if difference is None else difference.p
+def all_pairs(answers: Sequence[BySeed]) -> Pairs:
+    """Half intervals and p of every two cases' difference, as `compare` gives them one by one."""
+    count = len(answers)
+    found = Pairs(np.full((count, count), np.inf), np.full((count, count), np.nan))
+    forms = [_form(by_seed) for by_seed in answers]
+    for form in set(forms):
+        places = [place for place, its in enumerate(forms) if its == form]
+        table = table_of([answers[place] for place in places])
+        block = crossed_pairs(table) if form[1] else seed_pairs(table[:, :, 0])
+        found.half[np.ix_(places, places)], found.p[np.ix_(places, places)] = block.half, block.p
+    for one, other in combinations(range(count), 2):
+        difference = compare(answers[one], answers[other]) if forms[one] != forms[other] else None
+        if difference is not None and difference.p is not None and difference.half is not None:
+            found.half[one, other] = found.half[other, one] = difference.half
+            found.p[one, other] = found.p[other, one] = difference.p
+    return found
+
+
+def _form(by_seed: BySeed) -> tuple[tuple[int, ...], int]:
+    """Its seeds, and of how many examples every one of them has stored answers: 0 where they are not all stored."""
+    counts = {0 if one.pseudo_values is None else len(one.pseudo_values) for one in by_seed.values()}
+    return tuple(by_seed), counts.pop() if len(counts) == 1 else 0
+
+
+def table_of(answers: Sequence[BySeed]) -> NDArray[np.float64]:
+    """[case, seed, example]: pseudo-values; the value in place of the examples where those are not all stored.
+
+    All cases have the same seeds.
+    """
+    rows = [[one.pseudo_values for _, one in sorted(by_seed.items())] for by_seed in answers]
+    stored = [row for seeds in rows for row in seeds if row is not None]
+    if len(stored) == sum(map(len, rows)) and len({row.shape for row in stored}) == 1:
+        return np.asarray(rows, dtype=np.float64)
+    return np.asarray([[[one.value] for _, one in sorted(by_seed.items())] for by_seed in answers])
 
 
 def compare(one: BySeed, other: BySeed) -> Difference | None:

@@ -81,6 +81,11 @@ class Difference:
     """Holm's, within the family it was adjusted in."""
 
     @property
+    def half(self) -> float | None:
+        """Half the width of the interval."""
+        return None if self.low is None or self.high is None else (self.high - self.low) / 2
+
+    @property
     def counts(self) -> bool:
         """Whether the adjusted p is below 1 - LEVEL."""
         return self.adjusted_p is not None and self.adjusted_p < 1 - LEVEL

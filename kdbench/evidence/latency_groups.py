@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from itertools import combinations, repeat
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kdbench.evidence.groups import letters
-from kdbench.evidence.intervals import FEWEST, LEVEL, apart_grids_p, grid_p, holm
+from kdbench.evidence.intervals import FEWEST, apart_grids_p, grid_p
 from kdbench.evidence.latency import BASELINE, grid, log_ratios, reference_samples
+from kdbench.evidence.pairs import apart_grid_pairs, grid_pairs, told_apart
 from kdbench.results.records import Latency
 
 Against = tuple[str | None, str]
@@ -30,6 +32,7 @@ class Beside:
 
 
 BySeed = Mapping[int, Beside]
+Table = NDArray[np.float64]
 
 
 def latency_letters(by_case: Mapping[str, Sequence[Latency]], digests: Mapping[tuple[str, int], str]) -> dict[str, str]:
@@ -41,11 +44,8 @@ def latency_letters(by_case: Mapping[str, Sequence[Latency]], digests: Mapping[t
     """
     timed = {name: _beside(records, digests) for name, records in by_case.items()}
     found = _comparable({name: by_seed for name, by_seed in timed.items() if by_seed})
-    names = sorted(found, key=lambda name: float(grid([file.logs for file in found[name].values()]).mean()))
-    pairs = list(combinations(names, 2))
-    p_values = holm([_pair_p(found[one], found[other]) for one, other in pairs])
-    apart = {frozenset(pair) for pair, p in zip(pairs, p_values, strict=True) if p is not None and p < 1 - LEVEL}
-    return letters(names, apart) if pairs else {}
+    names = sorted(found, key=lambda name: float(_grid(found[name]).mean()))
+    return letters(names, told_apart(_pair_p([found[name] for name in names]))) if len(names) > 1 else {}
 
 
 def _beside(records: Sequence[Latency], digests: Mapping[tuple[str, int], str]) -> BySeed:
@@ -68,14 +68,36 @@ def _comparable(found: Mapping[str, BySeed]) -> dict[str, BySeed]:
     return {name: by_seed for name, by_seed in found.items() if common and against[name] == {common[0][0]}}
 
 
-def _pair_p(one: BySeed, other: BySeed) -> float | None:
-    """Paired where the same processes timed both; None for the same files, which nothing tells apart."""
+def _pair_p(files: Sequence[BySeed]) -> Table:
+    """[one, other]: the p of equal latencies, paired where the same processes timed both; NaN where it has none.
+
+    The same files have none: nothing tells them apart.
+    """
+    grids = [_grid(by_seed) for by_seed in files]
+    p = apart_grid_pairs(grids)
+    together = [tuple((seed, file.processes) for seed, file in by_seed.items()) for by_seed in files]
+    for form in set(together):
+        places = [place for place, its in enumerate(together) if its == form]
+        p[np.ix_(places, places)] = grid_pairs(np.stack([grids[place] for place in places]))
+    content = [[file.digest for file in by_seed.values()] for by_seed in files]
+    for one, other in combinations(range(len(files)), 2):
+        if files[one].keys() != files[other].keys():
+            p[one, other] = p[other, one] = _unlike_p(files[one], files[other])
+        elif content[one] == content[other] and None not in content[one]:
+            p[one, other] = p[other, one] = np.nan
+    return p
+
+
+def _unlike_p(one: BySeed, other: BySeed) -> float:
+    """The same of two cases that have not the same seeds."""
     pairs = _pairs(one, other)
     if pairs and all(a.digest is not None and a.digest == b.digest for a, b in pairs):
-        return None
+        return np.nan
     if pairs and all(a.processes == b.processes for a, b in pairs):
-        return grid_p(grid([tuple(np.subtract(a.logs, b.logs)) for a, b in pairs]))
-    return apart_grids_p(*(grid([file.logs for file in by_seed.values()]) for by_seed in (one, other)))
+        p = grid_p(grid([tuple(np.subtract(a.logs, b.logs)) for a, b in pairs]))
+    else:
+        p = apart_grids_p(_grid(one), _grid(other))
+    return np.nan if p is None else p
 
 
 def _pairs(one: BySeed, other: BySeed) -> list[tuple[Beside, Beside]]:
@@ -85,3 +107,7 @@ def _pairs(one: BySeed, other: BySeed) -> list[tuple[Beside, Beside]]:
     if len(other) == 1:
         return list(zip(one.values(), repeat(next(iter(other.values())))))
     return [(one[seed], other[seed]) for seed in one if seed in other]
+
+
+def _grid(by_seed: BySeed) -> Table:
+    return grid([file.logs for file in by_seed.values()])

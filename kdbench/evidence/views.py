@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,6 +13,7 @@ from kdbench.evidence.compression import CompressionView, compression_views, is_
 from kdbench.evidence.execution import ExecutionView, execution_view
 from kdbench.evidence.latency import LatencyView, latency_view, pooled_reference_ns
 from kdbench.evidence.latency_groups import latency_letters
+from kdbench.evidence.sanity import Finding, findings
 from kdbench.evidence.training import Cost, Curve, Stages
 from kdbench.evidence.use import EnergyView, StartView, energy_view, start_view
 from kdbench.results.folder import REFERENCE, Results, baseline_of, read_results
@@ -101,6 +103,11 @@ class Evidence:
     def deployed(self) -> tuple[Setting, ...]:
         """The settings that a file can be deployed to; all of them, where all are references."""
         return tuple(s for s in self.settings if s[0] not in self.results.reference_targets) or self.settings
+
+    @cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        """What a careful colleague would say before reading any number."""
+        return findings(self.results)
 
     def case(self, name: str) -> CaseView | None:
         return next((case for case in self.cases if case.name == name), None)

@@ -137,7 +137,17 @@ class Results:
 
         Raises StoreError where the stored file is damaged, UnknownName where nothing here has the metric.
         """
-        return _pseudo_values(record, self.predictions(record.predictions_path, record.split))
+        key = (record.predictions_path, record.split, record.metric)
+        if key not in self._known:
+            found = _pseudo_values(record, self.predictions(record.predictions_path, record.split))
+            self._known[key] = found if found is None or np.any((found != 0) & (found != 1)) else found.astype(np.bool_)
+        known = self._known[key]
+        return None if known is None else known.astype(np.float64)
+
+    @cached_property
+    def _known(self) -> dict[tuple[str | None, str | None, str | None], NDArray[np.float64] | NDArray[np.bool_] | None]:
+        """What `pseudo_values` has read, zeros and ones in a byte each: many ask for the same files."""
+        return {}
 
     def origin_pseudo_values(self, record: Accuracy) -> NDArray[np.float64] | None:
         """As `pseudo_values`, of the uncompressed student's file."""

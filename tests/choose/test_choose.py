@@ -217,7 +217,7 @@ def test_a_batch_size_that_was_not_measured_is_an_error(shelf: Build) -> None:
 
 
 def test_a_drop_against_a_baseline_that_failed_is_an_error(shelf: Build) -> None:
-    path = shelf({"from-scratch": Given(wrong=(20, 20)), "fast": FAST_ALIKE})
+    path = shelf({"from-scratch": Given(wrong=(20, 20)), "fast": FAST_ALIKE, "best": SLOW_BEST})
     assert pick(choose(path)) == "fast"
     with pytest.raises(KdbenchError, match="accuracy_drop refers to from-scratch"):
         choose(path, Limits(accuracy_drop="1pt"))

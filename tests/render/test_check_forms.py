@@ -362,7 +362,7 @@ def test_a_wrong_output_is_refused_before_anything_is_measured(tmp_path: Path) -
 def test_the_verb_prints_one_form_writes_others_and_ends_with_the_checks_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kdbench.check.check", lambda *arguments: every_verdict(), raising=False)
+    monkeypatch.setattr("kdbench.check.check", lambda *arguments, **named: every_verdict(), raising=False)
     files = [f"--output={form}={tmp_path / form}" for form in FORMS]
     ended = CliRunner().invoke(cli, ["check", str(tmp_path), "--against", str(tmp_path), "--format=junit", *files])
     assert ended.exit_code == 3
@@ -373,7 +373,7 @@ def test_the_verb_prints_one_form_writes_others_and_ends_with_the_checks_code(
 def test_a_verdict_is_printed_even_where_a_file_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kdbench.check.check", lambda *arguments: every_verdict(), raising=False)
+    monkeypatch.setattr("kdbench.check.check", lambda *arguments, **named: every_verdict(), raising=False)
     (tmp_path / "file").write_text("")
     arguments = ["check", str(tmp_path), "--against", str(tmp_path), f"--output=json={tmp_path / 'file' / 'a.json'}"]
     ended = CliRunner().invoke(cli, arguments)

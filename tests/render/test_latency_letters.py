@@ -17,7 +17,6 @@ from kdbench.render.report.terminal import as_text
 from kdbench.render.report.tidy import estimates
 from kdbench.render.tables.cells import Column
 from kdbench.render.tables.table import build_table
-from kdbench.render.words.sentences import sentences
 from kdbench.results import records
 from kdbench.results.records import Latency, Record
 
@@ -99,13 +98,3 @@ def _shortened(line: Record) -> Record:
         return line
     references = {digest: samples[:2] for digest, samples in (line.reference_samples_ns or {}).items()}
     return replace(line, samples_ns=(line.samples_ns or ())[:2], reference_samples_ns=references)
-
-
-def test_sentences_call_slower_what_has_no_letter_in_common(few: Evidence) -> None:
-    """The pick is five times as fast as the others; who shares its letter is not called slower all the same."""
-    apart = with_letters(few, {"teacher": "c", "from-scratch": "b", "soft": "b", "soft-pruned-int8": "a"})
-    assert "`soft` and `from-scratch` cannot be told from it in accuracy and are slower" in sentences(apart)[0].text
-    alike = with_letters(few, {"teacher": "c", "from-scratch": "b", "soft": "ab", "soft-pruned-int8": "a"})
-    said = sentences(alike)[0].text
-    assert "`soft` cannot be told from it, in accuracy or in latency" in said
-    assert "`from-scratch` can neither in accuracy and is slower" in said

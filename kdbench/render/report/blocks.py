@@ -10,7 +10,7 @@ from kdbench.render.figures.canvas import Figure
 from kdbench.render.tables.cells import Table
 from kdbench.render.tables.table import build_table
 from kdbench.render.tables.target_table import TargetTables
-from kdbench.render.words.sentences import Sentence
+from kdbench.render.words.sentence import Sentence
 
 Drawer = Callable[[Evidence, float], Figure | None]
 """Draws a figure for paper of a width in inches; None where the records do not carry it."""

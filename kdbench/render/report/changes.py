@@ -9,7 +9,8 @@ from kdbench.evidence.changes import Change, Changes
 from kdbench.evidence.intervals import LEVEL, Difference, Estimate
 from kdbench.render.report.html import body, framed
 from kdbench.render.report.provenance import facts, relative
-from kdbench.render.words.sentences import Sentence, change
+from kdbench.render.words.choice_words import change
+from kdbench.render.words.sentence import Sentence
 from kdbench.render.words.words import counted, listed, quoted, quoted_list, setting_place, target_place
 
 SMALLEST = 1.03

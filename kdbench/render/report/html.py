@@ -13,7 +13,7 @@ from markupsafe import Markup
 from kdbench.evidence import CaseView
 from kdbench.render.figures.canvas import COLORS, TEXT_COLORS
 from kdbench.render.tables.cells import mark_width, numbers_of
-from kdbench.render.words.sentences import Sentence
+from kdbench.render.words.sentence import Sentence
 from kdbench.render.words.words import explained
 
 SIGNS = {"reference": "◆", "distillation": "●", "pruning": "■", "quantization": "▲", "chain": "✚", "other": "▼"}

@@ -6,7 +6,9 @@ from pathlib import Path
 from kdbench.evidence import Evidence
 from kdbench.render.report.html import body, framed
 from kdbench.render.report.provenance import facts, relative
-from kdbench.render.words.sentences import Sentence, sentences
+from kdbench.render.words.sanity_words import cautions
+from kdbench.render.words.sentence import Sentence
+from kdbench.render.words.sentences import sentences
 
 DEEPEST = 3
 """Folders below the one that is given."""
@@ -32,7 +34,8 @@ def results_under(folder: Path) -> list[Path]:
 def entry(evidence: Evidence, page: Path, out: Path) -> Entry:
     """What the index in the folder `out` says of one suite whose report is `page`."""
     plan = evidence.results.plan
-    return Entry(plan.suite, plan.about, relative(page, out), facts(evidence), sentences(evidence))
+    said = (*cautions(evidence.findings), *sentences(evidence))
+    return Entry(plan.suite, plan.about, relative(page, out), facts(evidence), said)
 
 
 def index(title: str, entries: list[Entry]) -> str:

@@ -7,7 +7,8 @@ from kdbench.evidence import Evidence
 from kdbench.render.tables.cells import Cell, Column, Table, marks_of
 from kdbench.render.tables.table import build_table
 from kdbench.render.tables.target_table import TargetTables
-from kdbench.render.words.sentences import Sentence, sentences
+from kdbench.render.words.sentence import Sentence
+from kdbench.render.words.sentences import sentences
 from kdbench.units import mark
 
 MOST_COLUMNS = 8

@@ -10,6 +10,7 @@ from kdbench.render.sections.choice import CHOICE
 from kdbench.render.sections.compression import COMPRESSION
 from kdbench.render.sections.cost import COST
 from kdbench.render.sections.decision import DECISION
+from kdbench.render.sections.doubts import DOUBTS
 from kdbench.render.sections.execution import EXECUTION
 from kdbench.render.sections.latency import LATENCY
 from kdbench.render.sections.tradeoff import TRADEOFF
@@ -17,6 +18,7 @@ from kdbench.render.sections.training import TRAINING
 from kdbench.render.sections.trouble import TROUBLE
 
 SECTIONS = (
+    DOUBTS,
     CHOICE,
     ANSWER,
     DECISION,

@@ -9,7 +9,7 @@ from kdbench.render.tables.cells import Cell, Column, Table
 from kdbench.render.tables.columns import ColumnSpec, case_column, filled, plain, reason, texts
 from kdbench.render.tables.latency_columns import NO_KERNELS, share_text
 from kdbench.render.tables.target_table import TargetTable, everybody
-from kdbench.render.words.sentences import Sentence
+from kdbench.render.words.sentence import Sentence
 from kdbench.render.words.words import NOT_TIMED, listed, quoted, quoted_list, target_place
 from kdbench.results.records import Latency
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from kdbench.render.tables.cells import Column, Table, footnotes_of
-from kdbench.render.words.sentences import Sentence
+from kdbench.render.words.sentence import Sentence
 
 
 @dataclass(frozen=True)

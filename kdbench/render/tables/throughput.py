@@ -15,7 +15,7 @@ from kdbench.render.tables.throughput_columns import (
     throughput_of,
     throughput_unit,
 )
-from kdbench.render.words.sentences import Sentence
+from kdbench.render.words.sentence import Sentence
 from kdbench.render.words.words import NOT_TIMED, provider_place, quoted, threads_name
 
 NOT_BOTH = "it was not timed with both thread counts"

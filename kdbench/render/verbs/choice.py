@@ -1,23 +1,18 @@
 """A choice in words: sentences for the head of a report, and blocks of labelled lines. Decides nothing."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from kdbench import units
-from kdbench.choose import Choice, Comparison, DeviceChoice, Limits, Miss, Offer, OneForAll, choose, suite_limits
+from kdbench.choose import Choice, Comparison, DeviceChoice, Offer, OneForAll, choose, suite_limits
 from kdbench.errors import KdbenchError
 from kdbench.evidence import Evidence
 from kdbench.evidence.intervals import FEWEST, LEVEL, Estimate
-from kdbench.render.words.sentences import Sentence, change, faster
+from kdbench.render.words.choice_words import VALUES, change, faster, nothing, smaller, within
+from kdbench.render.words.sanity_words import cautions
+from kdbench.render.words.sentence import Sentence
 from kdbench.render.words.words import counted, explained, listed, quoted, quoted_list, setting_place, target_place
 
-VALUES: dict[str, Callable[[float], str]] = {
-    "accuracy_drop": lambda rate: f"{units.percent(rate)} points below the baseline",
-    "latency_p50": lambda ns: f"p50 {units.latency(ns)}",
-    "bytes": lambda count: f"a file of {units.size(count)}",
-    "memory": lambda count: f"{units.size(count)} of memory",
-}
-"""A number that a limit bounds, as text."""
 MOST = 6
 """Cases that a line names one by one; the rest is counted, and stands in the JSON."""
 
@@ -54,9 +49,9 @@ def choice_sentences(choice: Choice) -> tuple[Sentence, ...]:
 
 
 def _answer(choice: Choice, device: DeviceChoice) -> Sentence:
-    where = f"On {_place(device)}{_within(choice, device)}"
+    where = f"On {_place(device)}{within(device.limits, choice.baseline)}"
     if device.pick is None:
-        return Sentence(f"{where}: {_nothing(device)}")
+        return Sentence(f"{where}: {nothing(device)}")
     parts = [
         f"{where}: ship {quoted(device.pick.case)}, {_numbers(device.pick)}.",
         *(f"Against {_named(other)}: {_compared(other)}." for other in device.pick.against if _compared(other)),
@@ -75,8 +70,10 @@ def _others(device: DeviceChoice) -> Iterator[str]:
 
 
 def blocks(choice: Choice) -> list[Block]:
-    """One a device and batch size, then one for all of them."""
-    found = [Block(f"{_place(device)}{_within(choice, device)}", tuple(_lines(choice, device)))
+    """What is to be mistrusted, a block for each device and batch size, then one for all of them."""
+    doubts = [("doubtful", one.text) for one in cautions(choice.findings)]
+    found = [Block("Read this first", tuple(doubts))] if doubts else []
+    found += [Block(f"{_place(device)}{within(device.limits, choice.baseline)}", tuple(_lines(choice, device)))
              for device in choice.devices]  # fmt: skip
     said = _for_all(choice)
     if said:
@@ -86,7 +83,7 @@ def blocks(choice: Choice) -> list[Block]:
 
 def _lines(choice: Choice, device: DeviceChoice) -> Iterator[tuple[str, str]]:
     if device.pick is None:
-        yield "pick", _nothing(device)
+        yield "pick", nothing(device)
     else:
         yield "pick", f"{quoted(device.pick.case)}, {_numbers(device.pick)}"
         yield "chosen by", _chosen_by(choice, device, device.pick.case)
@@ -114,17 +111,6 @@ def _some(texts: Sequence[str]) -> str:
 
 def _place(device: DeviceChoice) -> str:
     return setting_place((device.target, device.batch_size))
-
-
-def _within(choice: Choice, device: DeviceChoice) -> str:
-    text = device.limits.written()
-    asked = {
-        "latency_p50": f"p50 at most {text.get('latency_p50')}",
-        "bytes": f"a file of at most {text.get('bytes')}",
-        "accuracy_drop": f"at most {text.get('accuracy_drop')} below {quoted(choice.baseline)}",
-        "memory": f"at most {text.get('memory')} of memory",
-    }
-    return ", with " + listed([words for name, words in asked.items() if name in text]) if text else ""
 
 
 def _numbers(offer: Offer) -> str:
@@ -177,15 +163,8 @@ def _compared(comparison: Comparison) -> str:
     if comparison.speedup:
         parts.append(faster(comparison.speedup, "it"))
     if comparison.compression_ratio:
-        parts.append(_smaller(comparison.compression_ratio))
+        parts.append(f"is {smaller(comparison.compression_ratio)}")
     return listed(parts) if parts else ""
-
-
-def _smaller(ratio: float) -> str:
-    larger = max(ratio, 1 / ratio)
-    if larger < 1.005:
-        return "is of the same size"
-    return f"is {units.ratio(larger)} {'smaller' if ratio > 1 else 'larger'}"
 
 
 def _sure(choice: Choice, device: DeviceChoice) -> str:
@@ -206,32 +185,14 @@ def _share(share: float) -> str:
     return f"{units.percent(share, 0 if share >= 0.01 else 1)} %"
 
 
-def _nothing(device: DeviceChoice) -> str:
-    if not device.obstacles:
-        return "nothing can be chosen, for no case is complete."
-    ways = "; ".join(_obstacle(device.limits, miss) for miss in device.obstacles)
-    return f"nothing fits. In the way: {ways}."
-
-
-def _obstacle(limits: Limits, miss: Miss) -> str:
-    """Memory: `a` comes nearest, 12.0 MiB of memory against 8MiB (1.5x), and keeps to every other limit."""
-    alone = ", and keeps to every other limit" if miss.alone else ", and misses other limits too"
-    return f"{quoted(miss.case)} comes nearest with {_missing(limits, miss)}{alone if len(limits.bounds()) > 1 else ''}"
-
-
-def _missing(limits: Limits, miss: Miss) -> str:
-    ratio = f" ({units.ratio(miss.value / miss.bound)})" if miss.limit != "accuracy_drop" else ""
-    return f"{VALUES[miss.limit](miss.value)} against {limits.written()[miss.limit]}{ratio}"
-
-
 def _missed(device: DeviceChoice) -> Iterator[tuple[str, str]]:
     for case in dict.fromkeys(miss.case for miss in device.misses):
         yield case, ", ".join(VALUES[miss.limit](miss.value) for miss in device.misses if miss.case == case)
 
 
 def _for_all(choice: Choice) -> list[str]:
-    """What to ship where one file is wanted for every device; nothing to say for a single device."""
-    if len(choice.devices) < 2:
+    """What to ship where one file is wanted for every device; nothing to say for one, or where one has no choice."""
+    if len(choice.devices) < 2 or any(device.undecided for device in choice.devices):
         return []
     if choice.one_for_all is None:
         return ["no case fits on all of them."]

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from kdbench import units
 from kdbench.evidence import CaseView
 from kdbench.evidence.intervals import Estimate
-from kdbench.render.words.sentences import Sentence
+from kdbench.render.words.sentence import Sentence
 from kdbench.render.words.words import listed, quoted
 
 ORIGIN = "the uncompressed student"

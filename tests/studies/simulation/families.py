@@ -32,8 +32,9 @@ def _counts(ps: list[float | None]) -> bool:
 
 
 def _letters_differ(ps: dict[tuple[int, int], float | None]) -> bool:
-    adjusted = zip(ps, holm(list(ps.values())), strict=True)
-    apart = {frozenset(map(str, pair)) for pair, p in adjusted if p is not None and p < 0.05}
+    apart = np.zeros((CASES, CASES), dtype=np.bool_)
+    for (one, other), p in zip(ps, holm(list(ps.values())), strict=True):
+        apart[one, other] = apart[other, one] = p is not None and p < 0.05
     return len(set(letters([str(case) for case in range(CASES)], apart).values())) > 1
 
 

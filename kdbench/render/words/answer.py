@@ -1,0 +1,121 @@
+"""The report's answer for one device and batch size: the case that `kdbench choose` picks there, and what it costs."""
+
+from kdbench import units
+from kdbench.choose import DeviceChoice, Offer, device_choice, suite_limits
+from kdbench.errors import KdbenchError
+from kdbench.evidence import CaseView, Evidence, Setting
+from kdbench.evidence.accuracy import SPLIT
+from kdbench.render.words.choice_words import change, faster, nothing, smaller, within
+from kdbench.render.words.sentence import Sentence
+from kdbench.render.words.words import counted, listed, quoted, quoted_list, setting_place
+from kdbench.results.records import TEACHER
+
+
+def answer(evidence: Evidence) -> tuple[Sentence, ...]:
+    """One sentence or a few for every device and batch size, then how the cases in them were found."""
+    said, chosen = [], []
+    for setting in evidence.deployed:
+        where = f"On {setting_place(setting)}"
+        try:
+            device = device_choice(evidence, setting, suite_limits(evidence).at(setting[0]))
+        except KdbenchError as error:
+            said.append(Sentence(f"{where}: no choice is made: {error}"))
+            continue
+        said.append(_device(evidence, where, device))
+        chosen += [device.split] if device.pick else []
+    return (*said, Sentence(_basis(chosen)))
+
+
+def _device(evidence: Evidence, where: str, device: DeviceChoice) -> Sentence:
+    start = f"{where}{within(device.limits, evidence.results.plan.baseline)}"
+    if device.pick is None:
+        return Sentence(" ".join(part for part in (f"{start}: {nothing(device)}", _left_out(device)) if part))
+    parts = [
+        f"{start}: {quoted(device.pick.case)} {_against(device.pick)}.",
+        _others(device),
+        _faster_still(evidence, device, device.pick.case),
+        _left_out(device),
+    ]
+    return Sentence(" ".join(part for part in parts if part), device.pick.warnings)
+
+
+def _against(pick: Offer) -> str:
+    """Is 3.3x (3.1 to 3.5) faster than the teacher and 8.0x smaller, and loses 1.7 points (−3.8 to 0.4).
+
+    Without a teacher it stands against its baseline; the baseline itself has its own numbers.
+    """
+    others = [one for one in pick.against if one.speedup or one.accuracy]
+    if not others:
+        accuracy = f" and is right in {units.percent(pick.accuracy.value)} %" if pick.accuracy else ""
+        p50 = f"takes {units.latency(pick.latency_p50_ns.value)}" if pick.latency_p50_ns else "is the pick"
+        return f"{p50}{accuracy}"
+    other = others[0]
+    name = "the teacher" if other.case == TEACHER else quoted(other.case)
+    parts = [faster(other.speedup, name)] if other.speedup else []
+    if other.compression_ratio:
+        size = smaller(other.compression_ratio)
+        parts.append(size if parts else f"is {size} than {name}")
+    loss = f", and {change(other.accuracy)}" if other.accuracy else ""
+    return f"{listed(parts)}{loss}"
+
+
+def _others(device: DeviceChoice) -> str:
+    """Of the cases as accurate as the best: which are as fast as the pick, which are slower."""
+    same = list(device.as_fast)
+    slower = [offer.case for offer in device.alike if offer.case not in same]
+    if not slower and not device.less_accurate and len(same) > 4:
+        return f"None of the other {counted(len(same), 'case')} can be told from it, in accuracy or in latency."
+    parts = []
+    if same:
+        parts.append(f"{quoted_list(same)} cannot be told from it, in accuracy or in latency")
+    if slower:
+        verb = "is" if len(slower) == 1 else "are"
+        alike = "can neither in accuracy" if same else "cannot be told from it in accuracy"
+        parts.append(f"{quoted_list(slower)} {alike} and {verb} slower")
+    return f"{'; '.join(parts)}." if parts else ""
+
+
+def _faster_still(evidence: Evidence, device: DeviceChoice, pick: str) -> str:
+    """The fastest of the less accurate cases, where its latency can be told from the pick's."""
+    setting = (device.target, device.batch_size)
+    views = {name: case for name in (pick, *device.less_accurate) if (case := evidence.case(name))}
+    first = min(views.values(), key=lambda case: case.latency[setting].placed_ns.value)
+    if first.name == pick or first.latency[setting].placed_ns.overlaps(views[pick].latency[setting].placed_ns):
+        return ""
+    return f"{quoted(first.name)} is faster still{_speed(first, setting)}{_price(first, device.target)}."
+
+
+def _speed(case: CaseView, setting: Setting) -> str:
+    role = TEACHER if TEACHER in case.latency[setting].speedup else "baseline"
+    speedup = case.latency[setting].speedup.get(role)
+    name = "the teacher" if role == TEACHER else quoted(case.baseline or "")
+    return f" ({units.ratio(speedup.value, speedup.low, speedup.high)} {name})" if speedup else ""
+
+
+def _price(case: CaseView, target: str) -> str:
+    difference = case.accuracy[target].difference
+    return f", but {change(difference)} against {quoted(case.baseline or '')}" if difference else ""
+
+
+def _left_out(device: DeviceChoice) -> str:
+    """Whom the choice does not know: after a merge, the cases that were not on the device."""
+    if not device.excluded:
+        return ""
+    count = len(device.excluded) + len(device.split_accuracy)
+    names = quoted_list(list(device.excluded))
+    them = names if names.startswith("`") else "see `kdbench choose`"
+    return f"Left out are {len(device.excluded)} of {counted(count, 'case')} ({them})."
+
+
+def _basis(splits: list[str]) -> str:
+    """What the named cases have in common; nothing where none is named."""
+    if not splits:
+        return ""
+    by = f"on the {' or '.join(dict.fromkeys(splits))} split"
+    said = (
+        f"The case that is named first is the one that `kdbench choose` picks: {by}, of the cases that cannot be told "
+        "from the most accurate (each by its own 95 % interval, unadjusted) the fastest, and of equally fast ones the "
+        "smallest."
+    )
+    flattered = "There is no validation split to choose by, so the accuracy of that case flatters it."
+    return f"{said} {flattered}" if set(splits) == {SPLIT} else said

@@ -1,0 +1,14 @@
+"""What every sentence of a report is."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A few sentences on one thing, and the warnings (words of `kdbench.stats`) on the numbers in them.
+
+    Case names stand in backticks; what shows a sentence dresses them.
+    """
+
+    text: str
+    warnings: tuple[str, ...] = ()
