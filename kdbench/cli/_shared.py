@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from kdbench.stages.store import Store
     from kdbench.suite.cases import Suite
 
+MANY_ROWS = 2_000
+"""A second or two of planning."""
 suite_argument = click.argument("suite", type=click.Path(path_type=Path), metavar="SUITE.yaml")
 store_option = click.option(
     "--store",
@@ -46,9 +48,24 @@ def plan_of(path: Path, store: "Store | None" = None) -> "Plan":
     from kdbench.timing import probe
 
     suite = load(path)
+    _announce(suite)
     _check_interpreters(suite)
     machine = probe.machine(*interpreters_of(suite.measure))
     return make_plan(suite, machine, repeats.newest(store)) if store else make_plan(suite, machine)
+
+
+def _announce(suite: "Suite") -> None:
+    """Say what is planned where that takes more than a second or two."""
+    from kdbench.suite.targets import targets_of
+
+    targets = len(targets_of(suite.measure))
+    rows = len(suite.cases) * len(suite.seeds) * targets
+    if rows >= MANY_ROWS:
+        click.echo(
+            f"{suite.document.path}: {len(suite.cases):,} cases x {len(suite.seeds):,} seeds x {targets:,} targets are "
+            f"{rows:,} files to make, evaluate and time; planning their stages ...",
+            err=True,
+        )
 
 
 def _check_interpreters(suite: "Suite") -> None:

@@ -1,17 +1,23 @@
 """Verbs on what a suite can name: list, describe, schema."""
 
+import shutil
+import sys
 from pathlib import Path
 
 import click
 
+from kdbench import registry
+
+KINDS = [*(f"{kind}s" for kind in registry.KINDS), "providers"]
+
 
 @click.command("list")
-@click.argument("kind", type=click.Choice(["techniques", "models", "tasks", "metrics", "providers"]))
+@click.argument("kind", type=click.Choice(KINDS))
 def list_command(kind: str) -> None:
-    """List what a suite can name."""
+    """List what a suite can name, a line each."""
     from kdbench.cli._listing import list_text
 
-    click.echo(list_text(kind))
+    click.echo(list_text(kind, shutil.get_terminal_size().columns if sys.stdout.isatty() else None))
 
 
 @click.command()
@@ -20,18 +26,34 @@ def list_command(kind: str) -> None:
     "--suite",
     type=click.Path(path_type=Path),
     metavar="SUITE.yaml",
-    help="Show the layers it taps in this suite's teachers and students.",
+    help="Of a technique: show the layers that it taps in this suite's teachers and students.",
 )
-def describe(name: str, suite: Path | None) -> None:
-    """Explain a technique, model, task or metric: what it does, its fields with defaults and bounds, its paper."""
-    from kdbench.cli._listing import describe_text, models_of
+@click.option("--format", "form", type=click.Choice(["text", "markdown"]), default="text", show_default=True,
+              help="How to print all fields of a suite.")  # fmt: skip
+def describe(name: str, suite: Path | None, form: str) -> None:
+    """Explain NAME: its fields with defaults and bounds; of a technique also formula and paper.
 
-    click.echo(describe_text(name, models_of(suite) if suite else None))
+    \b
+    NAME is one of
+      a technique, model, task, metric or provider (see `kdbench list`), or your own file.py:Class
+      a family of techniques: distillation, pruning, quantization
+      suite, for every field of a suite file, or one entry of it:
+      recipe, regularizer, teacher, student, case, measure, limits, check
+    """
+    from kdbench.cli._describe import describe_text, models_of
+    from kdbench.cli._reference import suite_page
+
+    if form == "markdown":
+        if name != "suite":
+            raise click.UsageError("--format markdown belongs to `kdbench describe suite`.")
+        click.echo(suite_page(), nl=False)
+    else:
+        click.echo(describe_text(name, models_of(suite) if suite else None))
 
 
 @click.command()
 def schema() -> None:
-    """Print the JSON Schema of suite files, for editors."""
+    """Print the JSON Schema of suite files, by which editors complete and check them."""
     import json
 
     from kdbench.suite.schema import schema as suite_schema

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kdbench.cli._console import INTERRUPTED, SOME_FAILED
 from kdbench.cli._shared import case_option, open_store, plan_of, report, seed_option, store_option, suite_argument
 
 if TYPE_CHECKING:
     from kdbench.plan.plan import Label, Plan
     from kdbench.stages.store import Store
 
-SOME_FAILED = 1
-INTERRUPTED = 130
 
 output_option = click.option(
     "-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Results folder.  [default: results/NAME]"
@@ -128,4 +127,5 @@ def plan_command(suite: Path, cases: tuple[str, ...], seeds: tuple[str, ...], st
 def validate(suite: Path) -> None:
     """Check a suite file: names, fields, order of steps, and that its parts and data fit together."""
     plan = plan_of(suite)
-    click.echo(f"{suite}: ok: {len(plan.cases)} cases, {len(plan.suite.seeds)} seeds, {len(plan.targets)} targets.")
+    counts = [f"{len(plan.cases):,} cases", f"{len(plan.suite.seeds):,} seeds", f"{len(plan.targets):,} targets"]
+    click.echo(f"{suite}: ok: {', '.join(counts)}; {len(plan.stages):,} stages.")

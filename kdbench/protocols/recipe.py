@@ -25,18 +25,25 @@ class Recipe(Part):
     """How long and how a model is trained; every student of a suite gets the same one."""
 
     epochs: int = Field(gt=0, le=1_000_000)
+    """How often the training split is gone through."""
     batch_size: int = Field(64, gt=0)
+    """Examples in one step of the optimizer."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
+    """`sgd`: stochastic gradient descent with `momentum`; `adamw`: Adam with decoupled weight decay."""
     learning_rate: float = Field(0.05, gt=0)
+    """The rate before the schedule changes it."""
     momentum: float = Field(0.9, ge=0, lt=1)
-    """Of SGD; AdamW keeps its own two moments (0.9, 0.999)."""
+    """SGD's momentum. AdamW keeps its own two moments (0.9, 0.999)."""
     nesterov: bool = False
+    """Whether SGD's momentum is Nesterov's."""
     weight_decay: float = Field(5e-4, ge=0)
-    """On every parameter, biases and BatchNorm included, as the field's CIFAR protocols have it."""
+    """Weight decay on every parameter, biases and BatchNorm included, as the field's CIFAR protocols have it."""
     schedule: Literal["steps", "cosine"] = "steps"
     """`steps`: the rate is multiplied by `step_factor` after each epoch in `steps_down`; `cosine`: it falls to zero."""
     steps_down: tuple[int, ...] = ()
+    """Epochs, counted from 1 and rising, after which schedule `steps` lowers the rate."""
     step_factor: float = Field(0.1, gt=0, lt=1)
+    """What the rate is multiplied by at each of `steps_down`."""
     warmup_epochs: float = Field(0.0, ge=0)
     """Epochs over which the rate rises linearly from zero."""
     select: Literal["last", "validation"] = "last"
@@ -48,7 +55,7 @@ class Recipe(Part):
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16 trains under autocast; the weights stay fp32."""
     threads: int = Field(1, gt=0, le=4096)
-    """CPU threads of one training. Part of what identifies it: one thread and two end in different weights."""
+    """CPU threads of one training. Another number gives other weights, so it is part of what identifies a training."""
 
     regularizer: Regularizer | None = None
     """A penalty on the weights, for every training under this recipe."""

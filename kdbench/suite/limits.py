@@ -1,4 +1,4 @@
-"""What a file may cost on a device, as a suite or a command line writes it. Knows no results and no suite."""
+"""Upper limits on what a file may cost on a device, as a suite or a command line writes them. Knows no results."""
 
 from collections.abc import Callable, Collection
 from typing import Annotated, Any
@@ -14,11 +14,11 @@ PARSERS: dict[str, Callable[[str], float]] = {
     "bytes": units.parse_size,
     "memory": units.parse_size,
 }
-"""Every limit on a number, and what makes a number of its text."""
+"""Every limit on a quantity, and the function that reads its text as a number."""
 
 
 def _checked_by(parse: Callable[[str], float]) -> BeforeValidator:
-    """Keeps the text; a bare number is refused for its missing unit, in the parser's words."""
+    """A validator that keeps the text, and refuses what `parse` refuses: a number without its unit, say."""
 
     def checked(value: Any) -> Any:
         if isinstance(value, str | int | float):
@@ -38,40 +38,40 @@ ByteCount = Annotated[str, _checked_by(units.parse_size), _text(units.SIZES)]
 
 
 class Limits(Part):
-    """Upper limits, each text with a unit; what is left out is not limited."""
+    """Upper limits on what a file may cost, each with its unit. What is left out is not limited."""
 
     accuracy_drop: Drop | None = None
-    """How far below the suite's baseline its accuracy may lie, in points: 1pt."""
+    """How far its accuracy may lie below the baseline's, in points: 1pt."""
     latency_p50: Duration | None = None
-    """Median latency of one call at the batch size: 2ms."""
+    """Highest median latency of one call: 2ms."""
     bytes: ByteCount | None = None
-    """Of the ONNX file: 1MiB."""
+    """Largest ONNX file: 1MiB."""
     memory: ByteCount | None = None
-    """Resident memory that loading and running it adds to a process that has the runtime already: 8MiB."""
+    """Most resident memory that loading and running the file adds to a process that has the runtime already: 8MiB."""
     batch_size: Annotated[int, Field(gt=0)] | None = None
-    """The batch size it is chosen for; every one that was measured where it is left out."""
+    """The batch size that latency and memory are judged at. Left out: every batch size that was measured."""
 
     def bounds(self) -> dict[str, float]:
-        """The limits on numbers that are set: name -> number in base units (rate, ns, bytes)."""
+        """Name -> number in base units (a drop as a rate, ns, bytes), for every limit on a quantity that is set."""
         return {name: parse(text) for name, parse in PARSERS.items() if (text := getattr(self, name)) is not None}
 
     def over(self, other: "Limits") -> "Limits":
-        """These limits, and the other's where these say nothing."""
+        """These limits, and the other's for what these leave out."""
         return Limits.model_validate(_set(other) | _set(self))
 
     def written(self) -> dict[str, str]:
-        """The limits on numbers that are set, in the words they were given in."""
+        """Name -> text as it was given, for every limit on a quantity that is set."""
         return {name: getattr(self, name) for name in self.bounds()}
 
 
 class SuiteLimits(Limits):
-    """Limits for every target, and more or other ones for single targets."""
+    """What `kdbench choose` keeps to: limits for every target, and others for single targets."""
 
     targets: dict[str, Limits] = Field(default_factory=dict)
-    """Target id -> what holds there instead."""
+    """Target, by its id (local-cpu-1t-fp32) -> limits that hold there in place of those for every target."""
 
     def at(self, target: str) -> Limits:
-        """What holds on one target."""
+        """The limits on one target: its own, and for what they leave out those of every target."""
         return self.targets.get(target, Limits()).over(self)
 
     def as_written(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How much worse a file may be than a reference before `check` objects, as a suite writes it. Knows no results."""
+"""How much worse than a reference a file may be before `check` objects, as a suite writes it. Knows no results."""
 
 from collections.abc import Collection, Iterator
 from typing import Any
@@ -12,41 +12,46 @@ from kdbench.suite.limits import Drop
 
 
 class LatencyTolerance(Part):
-    """Of new / reference, timed side by side."""
+    """How much slower than the reference a file may be; both are timed side by side."""
 
     max_ratio: float = Field(1.03, gt=1)
-    """The slow-down that must not go unseen: the line is drawn at two thirds of it, where it stands out from none."""
+    """Largest slow-down to tolerate, as new / reference. A case is called slower from two thirds of it (1.03: 2 %), so
+    that a slow-down of the whole size is not missed."""
 
 
 class AccuracyTolerance(Part):
-    """Of the test split, the same examples for both."""
+    """How much less accurate a file may be, on the same examples of the test split."""
 
     max_drop: Drop = "0.5pt"
-    """How far it may lie below the reference's, in points; more counts once it is no chance."""
+    """How far its accuracy may lie below the reference's, in points. A larger drop is a regression once it is more than
+    chance."""
 
 
 class SizeTolerance(Part):
-    """Of the ONNX files' bytes."""
+    """How much larger an ONNX file may be."""
 
     max_ratio: float = Field(1.0, gt=0)
-    """Of new / reference; exact."""
+    """Largest growth to tolerate, as bytes of new / reference; sizes have no chance in them."""
 
 
 class Tolerances(Part):
-    """What one case is held to."""
+    """What a case is held to."""
 
     latency: LatencyTolerance = LatencyTolerance()
+    """How much slower it may be."""
     accuracy: AccuracyTolerance = AccuracyTolerance()
+    """How much less accurate it may be."""
     size: SizeTolerance = SizeTolerance()
+    """How much larger its file may be."""
 
     @property
     def max_drop(self) -> float:
-        """As a rate."""
+        """The accuracy that may be lost, as a rate: 0.005 for 0.5pt."""
         return units.parse_difference(self.accuracy.max_drop)
 
 
 class CaseTolerances(Part):
-    """What holds for one case instead; what is left out is as for every other."""
+    """Tolerances of one case. What is left out is as for every other case."""
 
     latency: LatencyTolerance | None = None
     accuracy: AccuracyTolerance | None = None
@@ -54,13 +59,13 @@ class CaseTolerances(Part):
 
 
 class SuiteTolerances(Tolerances):
-    """Tolerances for every case, and other ones for single cases."""
+    """What `kdbench check` holds results to: tolerances for every case, and others for single cases."""
 
     cases: dict[str, CaseTolerances] = Field(default_factory=dict)
-    """Case, or the name of a grid for all its cases -> what holds there instead."""
+    """Case (or a grid's name, for all its cases) -> tolerances that hold there in place of those for every case."""
 
     def at(self, case: str) -> Tolerances:
-        """What holds for one case: its own, its grid's, everybody's, metric by metric."""
+        """The tolerances of one case: for each metric its own, else its grid's, else every case's."""
         grid = self.cases.get(case.partition("/")[0], CaseTolerances())
         own = self.cases.get(case, CaseTolerances())
         return Tolerances(
@@ -70,7 +75,7 @@ class SuiteTolerances(Tolerances):
         )
 
     def unknown_cases(self, cases: Collection[str]) -> Iterator[tuple[str, str]]:
-        """(name, sentence) for every case of `cases` that a suite with those cases does not have."""
+        """(name, sentence) for every name under `cases` that is none of a suite's `cases`."""
         known = dict.fromkeys([*cases, *(name.partition("/")[0] for name in cases)])
         for name in self.cases:
             if name not in known:

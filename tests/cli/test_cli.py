@@ -11,6 +11,11 @@ from click.testing import CliRunner
 
 from kdbench import registry
 from kdbench.cli import cli
+from kdbench.cli._describe import describe_text
+from kdbench.cli._fields import field_texts
+from kdbench.cli._listing import list_text
+from kdbench.cli._reference import ENTRIES, NESTED, suite_page
+from kdbench.suite.form import SuiteFields
 
 SUITES = Path(__file__).parents[2] / "suites"
 
@@ -33,8 +38,19 @@ def test_every_verb_explains_itself(verb: str) -> None:
 
 @pytest.mark.parametrize("kind", registry.KINDS)
 def test_list_has_a_line_for_every_registered_name(kind: str) -> None:
-    lines = kdbench("list", f"{kind}s").splitlines()
-    assert [line.split()[0] for line in lines] == sorted(registry.names(kind))
+    listed = kdbench("list", f"{kind}s")
+    for name in registry.names(kind):
+        assert re.search(rf"^ *{name}  +\w", listed, re.MULTILINE)
+
+
+def test_techniques_are_listed_by_family_and_cut_at_the_terminals_width() -> None:
+    whole = list_text("techniques", None)
+    families = re.split(r"\n\n", whole)
+    pruning = next(family for family in families if family.startswith("Pruning"))
+    assert "structured_pruning" in pruning
+    assert "soft_distillation" not in pruning
+    assert max(map(len, list_text("techniques", 80).splitlines())) <= 80
+    assert max(map(len, whole.splitlines())) > 100
 
 
 def test_list_providers_names_what_a_suite_may_ask_for() -> None:
@@ -61,13 +77,50 @@ def test_describe_says_which_layers_a_technique_taps() -> None:
 
 
 def test_describe_knows_recipes_and_names_the_nearest() -> None:
-    assert "epochs: whole number, > 0, required" in kdbench("describe", "recipe")
+    assert "epochs: whole number, > 0, <= 1000000, required" in kdbench("describe", "recipe")
     assert "Did you mean 'soft_distillation'?" in kdbench("describe", "soft_destillation", code=2)
+    assert len(kdbench("describe", "no-such-thing", code=2)) < 200
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("measure", "processes: whole number, >= 3, <= 1000, default 5"),
+        ("student", "recipe: text, default train"),
+        ("teacher", "per_seed: true or false, default false"),
+        ("case", "compare_with: text"),
+        ("check", "max_ratio: number, > 1, default 1.03"),
+        ("limits", "Highest median latency of one call: 2ms."),
+        ("cpu", "CPUExecutionProvider"),
+        ("pruning", "structured_pruning"),
+        ("quantization", "quantization_aware_training"),
+        ("features", "fitnet"),
+    ],
+)
+def test_describe_explains_entries_of_a_suite_providers_and_families(name: str, expected: str) -> None:
+    assert expected in describe_text(name)
+
+
+def test_the_page_of_all_fields_is_current() -> None:
+    """After a change: kdbench describe suite --format markdown > report/suite.md."""
+    assert (SUITES.parent / "report" / "suite.md").read_text(encoding="utf-8") == suite_page()
+
+
+def test_every_field_of_a_suite_is_explained() -> None:
+    types = [
+        SuiteFields,
+        *(cls for cls, _ in ENTRIES.values()),
+        *(cls for inner in NESTED.values() for cls in inner.values()),
+    ]
+    assert [f"{cls.__name__}.{field.name}" for cls in types for field in field_texts(cls) if not field.about] == []
+    page = suite_page()
+    for name in ("task", "compare_with", "engine_cache", "steps_down", "latency_p50"):
+        assert f"`{name}`" in page
 
 
 def test_validate_and_plan_of_the_quickstart(tmp_path: Path) -> None:
     quickstart = str(SUITES / "quickstart.yaml")
-    assert kdbench("validate", quickstart).endswith("ok: 9 cases, 3 seeds, 1 targets.\n")
+    assert kdbench("validate", quickstart).endswith("ok: 9 cases, 3 seeds, 1 targets; 111 stages.\n")
     said = kdbench("plan", quickstart, "--store", str(tmp_path))
     assert "soft_distillation > structured_pruning > static_quantization" in said
     assert "stages to do" in said

@@ -113,7 +113,7 @@ def test_every_registered_part_is_described_without_loading_torch() -> None:
     code = (
         "import sys\n"
         "from kdbench import registry\n"
-        "from kdbench.cli._listing import describe_text\n"
+        "from kdbench.cli._describe import describe_text\n"
         "for kind in registry.KINDS:\n"
         "    for name in registry.TABLE[kind]:\n"
         "        describe_text(name)\n"
