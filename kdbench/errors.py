@@ -17,7 +17,11 @@ KdbenchError            one sentence: what was expected, what came, the remedy
 """
 
 import difflib
+import os
+import sysconfig
+import traceback
 from collections.abc import Iterable
+from typing import Optional
 
 Place = tuple[str | int, ...]
 """A path of keys and list positions in a document: ("cases", "soft", 0)."""
@@ -94,3 +98,17 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if close:
         return f"Did you mean '{close[0]}'?"
     return f"Known: {', '.join(names)}." if names else "None is known."
+
+
+def users_line(error: BaseException) -> Optional[str]:
+    """FILE:LINE of the user's own code that an error came through last; None where it came through none.
+
+    A user's own code is whatever lies neither in this package nor with Python or its installed packages.
+    """
+    others = (os.path.dirname(os.path.abspath(__file__)), *sysconfig.get_paths().values())
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = os.path.abspath(frame.filename)
+        if not frame.filename.startswith("<") and not path.startswith(tuple(f"{other}{os.sep}" for other in others)):
+            near = os.path.relpath(path)
+            return f"{path if near.startswith(os.pardir) else near}:{frame.lineno}"
+    return None

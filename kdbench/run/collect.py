@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ from kdbench.results.devices import KeptDevices, device_runs, with_devices
 from kdbench.results.records import Accuracy, Compression, Environment, Latency, Record, Size
 from kdbench.results.task_json import TASK_FILE
 from kdbench.run.kept_data import kept_task, write_sample, write_test_inputs
+from kdbench.run.ownership import refuse_foreign
 from kdbench.run.plan_json import about
+from kdbench.run.standing import Standing, standing
 from kdbench.stages.names import DESCRIPTION, ONNX_FILE, PREDICTIONS, RECORDS, STAGE
 from kdbench.stages.store import Store
 
-RECORDS_FILE = "records.jsonl"
+RECORDS_FILE, PLAN_FILE = "records.jsonl", "plan.json"
 KIND_OF_STAGE = {
     "train": "training",
     "adopt": "training",
@@ -43,78 +46,94 @@ class Failure:
 
 
 class Results:
-    """One results folder, being written."""
+    """One results folder, being written.
+
+    Rows are appended as stages finish, so that a stopped run has what it made; `finish` replaces the file by the
+    current rows alone, whole. Nothing is removed but files that the folder's former records name.
+    """
 
     def __init__(self, folder: Path, plan: Plan, store: Store) -> None:
-        """Make the folder. Raises StoreError where it cannot be written."""
+        """Make the folder. Raises StoreError where it cannot be written or holds something else."""
         self.folder, self.plan, self.store = folder, plan, store
-        self.written: list[Record] = []
+        self._rows: dict[Label, list[Record]] = {}
+        self._former: list[Record] = []
         self._devices = KeptDevices(folder)
+        self._task_kept = False
         with _writing(folder):
+            refuse_foreign(folder, plan.suite.name)
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / "suite.yaml").write_text(plan.suite.document.text)
+
+    def begin(self, command: str) -> None:
+        """Say what is asked in a folder that is new; append the rows that the store has and the folder lacks."""
+        path = self.folder / RECORDS_FILE
+        with _writing(self.folder):
+            if path.is_file():
+                self._former = records.read(path)
+            if not (self.folder / PLAN_FILE).is_file():
+                self.write_plan(command, [])
+                records.append(path, self._environments())
+        self.add(label for label in self.plan.labels if self.store.has(label.key))
 
     def write_plan(self, command: str, warnings: Iterable[str]) -> None:
-        """plan.json: the labels of this run, for whoever reads the records later."""
+        """plan.json and suite.yaml: what was asked, for whoever reads the records later."""
         with _writing(self.folder):
+            write_whole(self.folder / "suite.yaml", self.plan.suite.document.text)
             said = with_devices(about(self.plan, command, list(warnings)), device_runs(self.folder))
-            write_whole(self.folder / "plan.json", json.dumps(said, indent=1))
-
-    def begin(self) -> None:
-        """Records of everything the store has already, in place of what the folder said before."""
-        with _writing(self.folder):
-            shutil.rmtree(self.folder / "logs", ignore_errors=True)
-            (self.folder / TASK_FILE).unlink(missing_ok=True)
-            write_whole(self.folder / RECORDS_FILE, "")
-            records.append(self.folder / RECORDS_FILE, self._environments())
-        self.add(label for label in self.plan.labels if self.store.has(label.key))
-        self._add_skipped()
-        self.add_devices()
+            write_whole(self.folder / PLAN_FILE, json.dumps(said, indent=1))
 
     def add(self, labels: Iterable[Label]) -> None:
-        """Append the records of finished stages."""
+        """Take in the rows of finished stages; those that the folder does not have are appended at once."""
         self._keep_task()
-        lines = [record for label in labels for record in self._records(label)]
+        found = {label: self._records(label) for label in labels}
+        self._rows |= found
+        there = {(row.case, row.seed, row.target, row.key) for row in self._former}
+        new = (rows for label, rows in found.items() if (label.case, label.seed, label.target, label.key) not in there)
         with _writing(self.folder):
-            records.append(self.folder / RECORDS_FILE, lines)
-        self.written += lines
+            records.append(self.folder / RECORDS_FILE, chain.from_iterable(new))
 
-    def add_devices(self) -> None:
-        """Append what other devices measured of files that the folder has (again): once each."""
+    def finish(self, asked: Iterable[Label], failures: dict[str, Failure], command: str) -> list[str]:
+        """Replace records.jsonl and plan.json, remove files that only former records name; the warnings to show."""
+        stays = standing(self._former, self.plan, self._chains(), self._rows, asked)
+        failed = [self._failed(label, failures[label.key]) for label in asked if label.key in failures]
+        own = [row for label in self.plan.labels for row in self._rows.get(label, ())]
+        made_here = list(self._environments())
+        here = {row.fingerprint for row in made_here}
+        others = [row for row in stays.records if not (isinstance(row, Environment) and row.fingerprint in here)]
+        written = [*made_here, *others, *own, *failed, *self._skipped()]
+        written += self._devices.again(written)
         with _writing(self.folder):
-            records.append(self.folder / RECORDS_FILE, self._devices.again(self.written))
+            write_whole(self.folder / RECORDS_FILE, "".join(records.to_line(row) + "\n" for row in written))
+        self._sweep(written)
+        warnings = [*self._warnings(written), *_left(stays)]
+        self.write_plan(command, warnings)
+        return warnings
 
-    def add_failures(self, labels: Iterable[Label], failures: dict[str, Failure]) -> None:
-        """Append a record of its kind for every label without a result."""
-        lines = []
-        for label in labels:
-            failure = failures[label.key]
-            kind = records.TYPES[KIND_OF_STAGE[self.plan.stages[label.key].kind]]
-            lines.append(kind(**self._labels(label), status=failure.status, reason=failure.reason))
-        with _writing(self.folder):
-            records.append(self.folder / RECORDS_FILE, lines)
+    def _chains(self) -> dict[str, Any]:
+        return {label.case: self._labels(label)["steps"] for label in self.plan.labels}
 
-    def _add_skipped(self) -> None:
+    def _failed(self, label: Label, failure: Failure) -> Record:
+        """A record of the kind that a label without a result would have had."""
+        kind = records.TYPES[KIND_OF_STAGE[self.plan.stages[label.key].kind]]
+        return kind(**self._labels(label), status=failure.status, reason=failure.reason)
+
+    def _skipped(self) -> list[Record]:
         """Say of rows that a target cannot have why that is so; nothing failed."""
-        lines = [
+        return [
             kind(**self._labels(label), status="skipped", reason=reason)
             for label, reason in self.plan.skipped.items()
             for kind in (Accuracy, Latency)
         ]
-        with _writing(self.folder):
-            records.append(self.folder / RECORDS_FILE, lines)
 
-    def sweep(self) -> None:
-        """Remove models and predictions that no record names any more: those of a suite as it was before."""
-        named = {getattr(record, name, None) for record in self.written for name in PATHS}
-        for folder in ("models", "predictions"):
-            for path in (self.folder / folder).rglob("seed*"):
-                if path.relative_to(self.folder).as_posix() not in named:
-                    path.unlink()
+    def _sweep(self, written: Iterable[Record]) -> None:
+        """Remove the models and predictions that the folder's former records name and its current ones do not."""
+        for name in _named(self._former) - _named(written):
+            place = (self.folder / name).resolve()
+            if any(place.is_relative_to((self.folder / own).resolve()) for own in ("models", "predictions")):
+                place.unlink(missing_ok=True)
 
-    def warnings(self) -> list[str]:
+    def _warnings(self, written: list[Record]) -> list[str]:
         """What a reader of the whole must know: what decoding left out, students no smaller than their teacher."""
-        own = [*self._decoding_notes(), *self._no_smaller_than_teacher(), *self._technique_notes()]
+        own = [*self._decoding_notes(), *_no_smaller_than_teacher(written, self.plan), *self._technique_notes(written)]
         return [*own, *self._devices.notes(), *self._without_energy()]
 
     def _without_energy(self) -> Iterator[str]:
@@ -124,10 +143,10 @@ class Results:
             if name is None:
                 yield f"no energy was read on {target.id}: {reason}"
 
-    def _technique_notes(self) -> list[str]:
+    def _technique_notes(self, written: Iterable[Record]) -> list[str]:
         """What techniques said of their work, each sentence once with the seeds it holds for."""
         seeds: dict[tuple[str, str], list[int]] = {}
-        for record in self.written:
+        for record in written:
             for note in record.notes if isinstance(record, Compression) else ():
                 seeds.setdefault((record.case, note), []).append(record.seed)
         everywhere = len(self.plan.suite.seeds)
@@ -139,16 +158,6 @@ class Results:
     def _decoding_notes(self) -> list[str]:
         decoded = (key for key, spec in self.plan.stages.items() if spec.kind == "decode" and self.store.has(key))
         return [note for key in decoded for note in self.store.read_json(key, DESCRIPTION)["notes"]]
-
-    def _no_smaller_than_teacher(self) -> list[str]:
-        counts = {r.case: r.parameter_count for r in self.written if isinstance(r, Size) and r.parameter_count}
-        pairs = [(case, count, counts.get(self.plan.taught.get(case, ""))) for case, count in counts.items()]
-        return [
-            f"{case} has {count:,} parameters, {'as many as' if count == teacher else 'more than'} its teacher"
-            f"{'' if count == teacher else f' ({teacher:,})'}."
-            for case, count, teacher in pairs
-            if teacher is not None and count >= teacher
-        ]
 
     def keep_log(self, name: str, text: str) -> Path:
         """A failed stage's log, named where it failed."""
@@ -192,8 +201,9 @@ class Results:
     def _keep_task(self) -> None:
         """task.json, and the test inputs where the user does not have them as files; once they are decoded."""
         spec = next(spec for spec in self.plan.stages.values() if spec.kind == "decode")
-        if (self.folder / TASK_FILE).exists() or not self.store.has(spec.key):
+        if self._task_kept or not self.store.has(spec.key):
             return
+        self._task_kept = True
         decoded = self.store.folder(spec.key)
         kept = kept_task(spec, decoded)
         written = {kept.test_inputs_path: write_test_inputs, kept.sample_path: write_sample}
@@ -205,9 +215,8 @@ class Results:
 
     def _place(self, path: Path, write: Callable[[Path], object]) -> None:
         """Write a file of the folder, whole or not at all; one that is there already stays."""
-        place = self.folder / path
-        if not place.exists():
-            write_whole(place, write)
+        if not (self.folder / path).exists():
+            write_whole(self.folder / path, write)
 
     def _labels(self, label: Label) -> dict[str, Any]:
         case = self.plan.cases.get(label.case)
@@ -229,6 +238,32 @@ class Results:
             yield Environment(
                 suite=self.plan.suite.name, key=name, fingerprint=name, facts=found["facts"], also=found["also"]
             )
+
+
+def _named(rows: Iterable[Record]) -> set[str]:
+    """The files of the folder that records name."""
+    return {name for row in rows for field in PATHS if (name := getattr(row, field, None))}
+
+
+def _no_smaller_than_teacher(written: Iterable[Record], plan: Plan) -> list[str]:
+    counts = {r.case: r.parameter_count for r in written if isinstance(r, Size) and r.parameter_count}
+    pairs = [(case, count, counts.get(plan.taught.get(case, ""))) for case, count in counts.items()]
+    return [
+        f"{case} has {count:,} parameters, {'as many as' if count == teacher else 'more than'} its teacher"
+        f"{'' if count == teacher else f' ({teacher:,})'}."
+        for case, count, teacher in pairs
+        if teacher is not None and count >= teacher
+    ]
+
+
+def _left(stays: Standing) -> list[str]:
+    """What to say of rows that this run did not make."""
+    said = []
+    if stays.outdated:
+        said.append(f"{', '.join(stays.outdated)}: these rows are of the suite as it was before; run them again.")
+    if stays.gone:
+        said.append(f"{', '.join(stays.gone)}: no longer in the suite, so the results are no longer in the folder.")
+    return said
 
 
 class _writing:

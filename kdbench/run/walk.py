@@ -83,8 +83,7 @@ class Run:
     def walk(self, jobs: int, console: "Console") -> Summary:
         """Run everything that is to do. KeyboardInterrupt ends the workers at once and is raised on."""
         with self._interrupts:
-            self.results.write_plan(self.command, [])
-            self.results.begin()
+            self.results.begin(self.command)
             self._compute(jobs, console)
             self._finish()
         return self.summary
@@ -135,7 +134,7 @@ class Run:
     def _submit(
         self, executor: LocalExecutor, specs: list[StageSpec], progress: Progress, name: str = ""
     ) -> "Future[list[Outcome]]":
-        progress.start(specs, name or self.names[specs[0].key], self.store.root / "scratch" / specs[0].key)
+        progress.start(specs, name or self.names[specs[0].key], self.store.scratch_folder(specs[0].key))
         return executor.submit(specs)
 
     def _ready(self, spec: StageSpec) -> bool:
@@ -167,20 +166,14 @@ class Run:
 
     def _failed(self, outcome: Outcome, name: str) -> Outcome:
         """Note a failure; its log goes to the results folder under the stage's name."""
-        text = Path(outcome.log).read_text() if outcome.log else f"{name}\n{outcome.reason}\n"
-        place = self.results.keep_log(name, text)
+        place = self.results.keep_log(name, outcome.log or f"{name}\n{outcome.reason}\n")
         reason = f"{name}: {outcome.reason}"
         self.summary.failures[outcome.key] = Failure("failed", reason)
         return Outcome(outcome.key, "failed", f"{outcome.reason} (log: {place})", outcome.log, outcome.wall_seconds)
 
     def _finish(self) -> None:
         """Failures become records; warnings that only the whole can show go into the plan."""
-        without = [label for label in self.labels if label.key in self.summary.failures]
-        self.results.add_failures(without, self.summary.failures)
-        self.results.add_devices()
-        self.summary.warnings = self.results.warnings()
-        self.results.sweep()
-        self.results.write_plan(self.command, self.summary.warnings)
+        self.summary.warnings = self.results.finish(self.labels, self.summary.failures, self.command)
 
 
 def _names(plan: Plan) -> dict[str, str]:

@@ -85,9 +85,13 @@ class Store:
 
     def scratch(self, key: str) -> Path:
         """The folder to work in; call it with the claim held. What a killed worker left in it is still there."""
-        folder = self.root / "scratch" / key
+        folder = self.scratch_folder(key)
         folder.mkdir(exist_ok=True)
         return folder
+
+    def scratch_folder(self, key: str) -> Path:
+        """Where a stage is worked on, or would be."""
+        return self.root / "scratch" / key
 
     def publish(self, key: str) -> Path:
         """Make a stage's scratch folder its finished one, at once and whole."""
@@ -106,7 +110,7 @@ class Store:
         """Keep a failed stage's log and nothing else; returns where."""
         place = self.root / "failed" / f"{key}.txt"
         place.write_text(log)
-        shutil.rmtree(self.root / "scratch" / key, ignore_errors=True)
+        shutil.rmtree(self.scratch_folder(key), ignore_errors=True)
         return place
 
     def discard(self, key: str) -> None:

@@ -1,10 +1,8 @@
 """One call of a worker: claim stages by key, work in their scratch, publish; failures come back as sentences."""
 
 import contextlib
-import errno
 import json
 import logging
-import os
 import shutil
 import time
 import traceback
@@ -16,6 +14,7 @@ from pathlib import Path
 
 from kdbench import stages
 from kdbench.errors import KdbenchError
+from kdbench.stages.failure_text import sentence
 from kdbench.stages.names import CHECKPOINT, LOG, PROGRESS, RECORDS, STAGE
 from kdbench.stages.spec import StageSpec
 from kdbench.stages.store import Store
@@ -30,27 +29,28 @@ class Outcome:
     status: str
     reason: str = ""
     log: str = ""
-    """Path of the log, for a failed stage."""
+    """Of a failed stage: its log and traceback, as text."""
     wall_seconds: float = 0.0
 
 
 def run_stages(texts: list[str], root: str) -> list[Outcome]:
     """Work on the stages of these specs (JSON) that the store at `root` does not have; one outcome each, in order.
 
-    Stages are claimed in the order of their keys, so that two runs never wait for each other.
+    Stages are claimed in the order of their keys, so that two runs never wait for each other. Whatever goes wrong is a
+    failed outcome, never an error.
     """
-    store = Store(Path(root))
     specs = [StageSpec.from_json(text) for text in texts]
-    outcomes = {}
-    with ExitStack() as claims:
-        for spec in sorted(specs, key=lambda spec: spec.key):
-            claims.enter_context(store.claim(spec.key))
-        for spec in specs:
-            if store.has(spec.key):
-                outcomes[spec.key] = Outcome(spec.key, "reused")
-        pending = [spec for spec in specs if spec.key not in outcomes]
-        for group in _groups(pending):
-            outcomes |= {outcome.key: outcome for outcome in _run(group, store)}
+    outcomes: dict[str, Outcome] = {}
+    try:
+        store = Store(Path(root))
+        with ExitStack() as claims:
+            for spec in sorted(specs, key=lambda spec: spec.key):
+                claims.enter_context(store.claim(spec.key))
+            outcomes = {spec.key: Outcome(spec.key, "reused") for spec in specs if store.has(spec.key)}
+            for group in _groups([spec for spec in specs if spec.key not in outcomes]):
+                outcomes |= {outcome.key: outcome for outcome in _run(group, store)}
+    except (KdbenchError, OSError) as error:  # of the store itself: a lock or a folder that cannot be made
+        return [outcomes.get(spec.key) or Outcome(spec.key, "failed", sentence(error)) for spec in specs]
     return [outcomes[spec.key] for spec in specs]
 
 
@@ -65,16 +65,16 @@ def _run(specs: list[StageSpec], store: Store) -> list[Outcome]:
     """One outcome each; a stage of a group is published as soon as its own facts are there."""
     begin = time.perf_counter()
     outcomes: dict[str, Outcome] = {}
-    with ExitStack() as logs:
-        works = {spec.key: logs.enter_context(_work(spec, store)) for spec in specs}
-        try:
+    try:
+        with ExitStack() as logs:
+            works = {spec.key: logs.enter_context(_work(spec, store)) for spec in specs}
             for key, facts in _facts(list(works.values())):
                 wall = (time.perf_counter() - begin) / len(works)
                 outcomes[key] = _finish(works[key], store, facts, wall)
-        except Exception as error:  # the one boundary where a stage's failure, whatever it is, becomes a sentence
-            wall = time.perf_counter() - begin
-            for key in works.keys() - outcomes.keys():
-                outcomes[key] = _fail(works[key], store, error, wall)
+    # The one boundary where a stage's failure becomes a sentence, whatever it is: user code that calls sys.exit too.
+    except (Exception, SystemExit) as error:
+        wall = time.perf_counter() - begin
+        outcomes |= {spec.key: _fail(spec, store, error, wall) for spec in specs if spec.key not in outcomes}
     return list(outcomes.values())
 
 
@@ -98,33 +98,22 @@ def _finish(work: Work, store: Store, facts: list[Fact] | KdbenchError, wall: fl
         (work.out / STAGE).write_text(json.dumps(stage))
         store.publish(work.spec.key)
     except (KdbenchError, OSError, ValueError) as error:
-        return _fail(work, store, error, wall)
+        return _fail(work.spec, store, error, wall)
     return Outcome(work.spec.key, "done", wall_seconds=wall)
 
 
-def _fail(work: Work, store: Store, error: Exception, wall: float) -> Outcome:
+def _fail(spec: StageSpec, store: Store, error: BaseException, wall: float) -> Outcome:
     reason = sentence(error)
-    text = f"{work.spec.kind} {work.spec.key}\n{reason}\n\n"
+    text = f"{spec.kind} {spec.key}\n{reason}\n\n"
+    scratch = store.scratch_folder(spec.key)
     with contextlib.suppress(OSError):  # a full disk may have kept the log from being written
-        text += (work.out / LOG).read_text()
+        text += (scratch / LOG).read_text()
     text += "".join(traceback.format_exception(error))
     try:
-        place = str(store.fail(work.spec.key, text))
+        store.fail(spec.key, text)
     except OSError:
-        shutil.rmtree(work.out, ignore_errors=True)
-        place = ""
-    return Outcome(work.spec.key, "failed", reason, place, wall)
-
-
-def sentence(error: Exception) -> str:
-    """What to tell a user of an error."""
-    if isinstance(error, KdbenchError):
-        return str(error)
-    if os.strerror(errno.ENOSPC) in str(error):  # not every library raises it as an OSError
-        return "no space left on the disk of the store; free some, or name another with --store, and run again."
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return f"out of memory ({error}); try a smaller batch_size, or fewer --jobs."
-    return f"{type(error).__name__}: {error}".split("\n")[0]
+        shutil.rmtree(scratch, ignore_errors=True)
+    return Outcome(spec.key, "failed", reason, text, wall)
 
 
 def _clear(scratch: Path) -> None:

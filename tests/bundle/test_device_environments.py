@@ -1,12 +1,10 @@
 """A folder that is rewritten keeps the environment of every device, though environments belong to no case."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 from kdbench.results import records
-from kdbench.results.devices import DeviceRun
+from kdbench.results.devices import DeviceRun, KeptDevices
 from kdbench.results.records import Environment, Size
-from kdbench.run.collect import Results
 
 FILE = "a" * 64
 
@@ -31,11 +29,7 @@ def carried(folder: Path, device: str) -> Size:
 
 def test_each_devices_environment_is_put_back_once(tmp_path: Path) -> None:
     own, _ = (carried(tmp_path / "devices", device) for device in ("board", "phone"))
-    plan = SimpleNamespace(suite=SimpleNamespace(document=SimpleNamespace(text="")))
-    results = Results(tmp_path, plan, SimpleNamespace())  # type: ignore[arg-type]
-    results.written = [own]
-    results.add_devices()
-    results.add_devices()
-    found = records.read(tmp_path / "records.jsonl")
+    devices = KeptDevices(tmp_path)
+    found = [*devices.again([own]), *devices.again([own])]
     assert [record.fingerprint for record in found if isinstance(record, Environment)] == ["board", "phone"]
     assert [record.target for record in found if isinstance(record, Size)] == ["board-cpu-1t-fp32", "phone-cpu-1t-fp32"]

@@ -53,7 +53,7 @@ def begun(folder: Path, plan: Plan) -> Path:
     spec = next(spec for spec in plan.stages.values() if spec.kind == "decode")
     (outcome,) = run_stages([spec.to_json()], str(store.root))
     assert outcome.status != "failed", outcome.reason
-    Results(folder / "results", plan, store).begin()
+    Results(folder / "results", plan, store).begin("")
     return store.folder(spec.key)
 
 

@@ -232,16 +232,22 @@ def test_a_failing_case_stops_no_other(fresh: Place) -> None:
         "    def apply(self, model, ctx):\n"
         "        import os, signal\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "class Leaves(Technique):\n"
+        "    '''Ends its process as if all were well.'''\n"
+        "    def apply(self, model, ctx):\n"
+        "        import sys\n"
+        "        sys.exit(0)\n"
     )
-    cases = "  broken: ['mine.py:Broken']\n  dies: ['mine.py:Dies']\n  soft:"
+    cases = "  broken: ['mine.py:Broken']\n  dies: ['mine.py:Dies']\n  leaves: ['mine.py:Leaves']\n  soft:"
     fresh.suite.write_text(SUITE.replace("  soft:", cases).replace("[0, 1]", "[0]"))
     done = fresh.run()
     assert done.returncode == 1, done.stderr
     failed = {r.case: r.reason for r in fresh.records() if r.status == "failed"}
-    assert failed["broken"] == "compress mine.py:Broken: broken, seed 0: ZeroDivisionError: on purpose"
+    assert failed["broken"] == "compress mine.py:Broken: broken, seed 0: mine.py:5: ZeroDivisionError: on purpose"
+    assert "mine.py:15: the code ended its process with sys.exit(0)" in str(failed["leaves"])
     assert "its worker process died" in str(failed["dies"])
     skipped = {r.case for r in fresh.records() if r.status == "skipped"}
-    assert skipped == {"broken", "dies"}
+    assert skipped == {"broken", "dies", "leaves"}
     assert {r.case for r in fresh.records() if isinstance(r, Latency) and r.status == "ok"} >= {"soft", "chain"}
     (log,) = (fresh.results / "logs").glob("*broken*")
     assert "Traceback" in log.read_text()

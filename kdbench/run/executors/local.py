@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kdbench import stages
+from kdbench.stages.failure_text import sentence
 from kdbench.stages.spec import StageSpec
 from kdbench.stages.worker import Outcome, run_stages
 
@@ -69,7 +70,7 @@ class LocalExecutor:
             reason = "its worker process died (killed, perhaps for want of memory); run again, or with fewer --jobs."
             answer.set_result([Outcome(spec.key, "failed", reason) for spec in specs])
         elif error is not None:
-            answer.set_exception(error)
+            answer.set_result([Outcome(spec.key, "failed", sentence(error)) for spec in specs])
         elif not done.cancelled():
             answer.set_result(done.result())
 

@@ -1,0 +1,47 @@
+"""Whether a run may write into a folder: one that is new or empty, or that holds results of the same suite."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from kdbench.errors import StoreError
+
+
+def refuse_foreign(folder: Path, suite: str) -> None:
+    """Raises StoreError for a folder that holds anything but results of the suite of this name, OSError for a file."""
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    holder = _suite_in(folder)
+    if holder is None:
+        raise StoreError(
+            f"'{folder}' is not empty and holds no results of kdbench; name a new or an empty folder with -o."
+        )
+    if holder != suite:
+        raise StoreError(
+            f"'{folder}' holds results of the suite '{holder}', not of '{suite}'; name another folder with -o, or "
+            "remove that one first."
+        )
+
+
+def _suite_in(folder: Path) -> str | None:
+    """The suite whose results a folder holds, as its plan.json says, else its first record; None for other folders."""
+    plan = _object(_text(folder / "plan.json"))
+    if "cases" in plan and isinstance(plan.get("suite"), str):
+        return str(plan["suite"])
+    first = _object(_text(folder / "records.jsonl").partition("\n")[0])
+    return str(first["suite"]) if {"schema", "kind", "suite"} <= first.keys() else None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8") if path.is_file() else ""
+    except UnicodeDecodeError:
+        return ""
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,72 @@
+"""Which rows of a results folder a run leaves as they are: those that it was not asked for and has nothing newer for.
+
+The store may have been cleaned since those rows were made, so the folder may be the only place that still has them.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kdbench.plan.plan import Label, Plan
+from kdbench.results.records import Energy, Environment, Latency, Memory, Record, Start
+
+Place = tuple[str, int, str | None, bool]
+"""Case, seed, target, and whether the fact was timed: a label's evaluation and its timing are made apart."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What stays of a folder's former records."""
+
+    records: list[Record]
+    """Rows that stay, and the environments they were made in."""
+    outdated: list[str]
+    """Cases with rows that stay although the plan would compute them otherwise by now."""
+    gone: list[str]
+    """Cases that had results and that the suite no longer has."""
+
+
+def standing(
+    former: Sequence[Record], plan: Plan, steps: dict[str, Any], renewed: Iterable[Label], asked: Iterable[Label]
+) -> Standing:
+    """`steps`: case -> its chain as records say it; `renewed`: the labels that have rows by now.
+
+    A row stays where the plan still has its label. A row whose key the plan no longer has (after an edit of a recipe,
+    or with other versions of the libraries) stays too, as long as its case is the same chain and nothing of the same
+    case, seed and target was renewed.
+    """
+    labels = {_identity(label) for label in plan.labels}
+    replaced = {*renewed, *asked}
+    exact = labels - {_identity(label) for label in replaced}
+    spots = {_place(plan, label) for label in plan.labels} - {_place(plan, label) for label in replaced}
+    kept, outdated = [], []
+    rows = [record for record in former if not isinstance(record, Environment)]
+    for row in rows:
+        if _identity(row) in exact:
+            kept.append(row)
+        elif _identity(row) not in labels and _place_of(row) in spots and _same(row.steps, steps.get(row.case, ())):
+            kept.append(row)
+            outdated.append(row.case)
+    places = {row.fingerprint for row in kept}
+    environments = [each for each in former if isinstance(each, Environment) and each.fingerprint in places]
+    known = {label.case for label in plan.labels}
+    own = {label.target for label in plan.labels}
+    gone = [row.case for row in rows if row.case not in known and row.target in own and row.status == "ok"]
+    return Standing([*environments, *kept], list(dict.fromkeys(outdated)), list(dict.fromkeys(gone)))
+
+
+def _identity(row: Label | Record) -> tuple[str, int, str | None, str]:
+    return (row.case, row.seed, row.target, row.key)
+
+
+def _place(plan: Plan, label: Label) -> Place:
+    return (label.case, label.seed, label.target, plan.stages[label.key].kind == "measure")
+
+
+def _place_of(row: Record) -> Place:
+    return (row.case, row.seed, row.target, isinstance(row, Latency | Memory | Start | Energy))
+
+
+def _same(one: Any, other: Any) -> bool:
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
