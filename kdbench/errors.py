@@ -8,7 +8,8 @@ KdbenchError            one sentence: what was expected, what came, the remedy
 ├── StoreError          the stage store or a results folder cannot be read or written
 │   └── DamagedStage    a stored artefact is not what was published
 ├── Unreadable          a file that is damaged, too large or no file; whoever reads it says which and what helps
-├── RecordError         records that are newer than this program, or not records
+├── RecordError         records that cannot be understood
+│   └── NewerRecords    records of a newer kdbench
 ├── ModelError          a model that cannot take a task's inputs, or whose weights file does not fit
 ├── TechniqueError      a technique that cannot work here, or that changed nothing
 ├── TrainingError       a training that went to infinity, or cannot start
@@ -69,6 +70,10 @@ class Unreadable(KdbenchError):
 
 class RecordError(KdbenchError):
     """Records that cannot be understood."""
+
+
+class NewerRecords(RecordError):
+    """Records that a newer kdbench wrote."""
 
 
 class ModelError(KdbenchError):

@@ -13,7 +13,7 @@ from kdbench import registry, testing
 from kdbench.protocols import TaskDescription
 from kdbench.render import render
 from kdbench.results import records
-from kdbench.results.records import Environment, Latency
+from kdbench.results.records import Environment, Failed, Latency
 from kdbench.suite.reader import load
 
 ROOT = Path(__file__).parent.parent
@@ -78,7 +78,7 @@ def test_the_readme_says_where_and_when_its_numbers_were_measured() -> None:
     measured = [r for r in records.read(reference / "records.jsonl") if isinstance(r, Latency)]
     said = README.replace("\n", " ")
     assert f"torch {versions['torch'].partition('+')[0]}, onnxruntime {versions['onnxruntime']}" in said
-    assert f"{machine.facts['logical_core_count']} cores of an {machine.facts['cpu']}" in said  # type: ignore[index]
+    assert f"{machine.facts['logical_core_count']} cores of an {machine.facts['cpu']}" in said
     assert {str(record.created_utc)[:10] for record in measured} <= set(re.findall(r"\d{4}-\d\d-\d\d", said))
     assert f"{len({record.seed for record in measured})} seeds" in said
 
@@ -108,5 +108,5 @@ def test_the_quickstart_runs_whole(tmp_path: Path) -> None:
     where = ["--store", str(tmp_path / "store"), "-o", str(tmp_path / "results")]
     subprocess.run([sys.executable, "-m", "kdbench", *command, *where], check=True, cwd=ROOT)
     made = records.read(tmp_path / "results" / "records.jsonl")
-    assert {record.status for record in made} == {"ok"}
+    assert not any(isinstance(record, Failed) for record in made)
     assert len({(record.case, record.seed) for record in made if isinstance(record, Latency)}) == 1 + 9 * 3

@@ -1,6 +1,5 @@
 """From a device's answers to records: the results folder says whose a file is, the answers what it did there."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +14,7 @@ from kdbench.evidence import Results
 from kdbench.protocols.metric import Metric, metric_named
 from kdbench.results import records
 from kdbench.results.devices import is_own
-from kdbench.results.records import Accuracy, Compression, Environment, Latency, Record, Size
+from kdbench.results.records import Accuracy, Compression, Environment, Failed, Latency, Record, Size
 
 Classes = NDArray[np.int32]
 Row = tuple[str, int]
@@ -56,10 +55,10 @@ def home(results: Results) -> Home:
     for target in (None, *own):
         for size in results.of(Size):
             if size.target == target:
-                sizes.setdefault(size.onnx_sha256 or "", {}).setdefault((size.case, size.seed), size)
+                sizes.setdefault(size.onnx_sha256, {}).setdefault((size.case, size.seed), size)
         for latency in results.of(Latency):
             if latency.target == target:
-                references.setdefault((latency.case, latency.seed), latency.references or {})
+                references.setdefault((latency.case, latency.seed), latency.references)
     return Home(results, {digest: tuple(rows.values()) for digest, rows in sizes.items()}, references)
 
 
@@ -106,19 +105,19 @@ class Composer:
             if isinstance(predicted, Predicted):
                 yield self._accuracy(size, predicted, labels)
             else:
-                yield Accuracy(**labels, status="failed", reason=str(predicted))
+                yield Failed(**labels, kind=Accuracy.KIND, status="failed", reason=str(predicted))
             facts = facts_of(self.answers, digest, self.home.references.get((size.case, size.seed), {}))
             if isinstance(facts, KdbenchError):
-                yield Latency(**labels, status="failed", reason=str(facts))
+                yield Failed(**labels, kind=Latency.KIND, status="failed", reason=str(facts))
             else:
-                yield from (_record({**labels, **fact}) for fact in facts)
+                yield from (records.from_data({**labels, **fact}) for fact in facts)
 
     def _accuracy(self, size: Size, predicted: Predicted, labels: dict[str, Any]) -> Accuracy:
         header, classes = self.answers.header, np.array(predicted.classes, np.int32)
         metric = self.metric
         row = self.home.results.teacher_of(size.case)
         teacher = self._classes(self.home.digest_of(row, size.seed) if row is not None else None)
-        origin_digest = (size.origin or {}).get("onnx_sha256")
+        origin_digest = size.origin.get("onnx_sha256")
         origin = self._classes(origin_digest)
         return Accuracy(
             **labels,
@@ -135,7 +134,7 @@ class Composer:
             origin_agreement_fraction=_share(origin, classes),
             home_agreement_fraction=predicted.agreement_fraction,
             max_abs_home_difference=predicted.max_abs_difference,
-            predictions_path=self.predictions[size.onnx_sha256 or ""],
+            predictions_path=self.predictions[size.onnx_sha256],
             origin_predictions_path=None if origin is None else self.predictions[str(origin_digest)],
         )
 
@@ -146,8 +145,3 @@ class Composer:
 
 def _share(some: Classes | None, others: Classes) -> float | None:
     return None if some is None else float((some == others).mean())
-
-
-def _record(line: dict[str, Any]) -> Record:
-    known = {name: value for name, value in line.items() if value is not None}
-    return records.from_line(json.dumps({"schema": records.SCHEMA, **known}))

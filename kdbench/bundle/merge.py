@@ -21,7 +21,7 @@ from kdbench.measure.device.record_file import Recorded, read_record
 from kdbench.measure.host import fingerprint
 from kdbench.results import records
 from kdbench.results.devices import FOLDER, DeviceRun, device_records, device_runs, with_devices
-from kdbench.results.records import Environment, Record
+from kdbench.results.records import Environment, Failed, Labelled, Record, labelled
 from kdbench.results.task_json import read_task
 
 OF_THE_RUNTIME = ("runtime", "runtime_version", "runtime_build", "precision_flags")
@@ -156,8 +156,8 @@ def _machine(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 def _is_merged(folder: Path, run: DeviceRun) -> bool:
     """Whether the folder's records have the run's already."""
-    found = {(record.target, record.key) for record in records.read(folder / "records.jsonl")}
-    return (run.target, run.key) in found
+    found = records.read(folder / "records.jsonl")
+    return any((record.target, record.key) == (run.target, run.key) for record in labelled(found))
 
 
 def _keep(folder: Path, run: DeviceRun, known: Home, answers: Answers, sample: Sample, metric: str) -> list[Record]:
@@ -197,8 +197,9 @@ def _save(arrays: dict[str, np.ndarray], path: Path) -> None:
 def _put(folder: Path, lines: Sequence[Record]) -> None:
     """The run's records at the end of the folder's, in place of an earlier state of the same run."""
     path = folder / "records.jsonl"
-    replaced = {(line.target, line.key) for line in lines if not isinstance(line, Environment)}
-    rest = [line for line in records.read(path) if (line.target, line.key) not in replaced]
+    replaced = {(line.target, line.key) for line in labelled(lines)}
+    old = records.read(path)
+    rest = [line for line in old if not isinstance(line, Labelled) or (line.target, line.key) not in replaced]
     known = {line.fingerprint for line in rest if isinstance(line, Environment)}
     new = [line for line in lines if not (isinstance(line, Environment) and line.fingerprint in known)]
     write_whole(path, "".join(records.to_line(line) + "\n" for line in (*rest, *new)))
@@ -213,8 +214,8 @@ def _plan(folder: Path) -> None:
 
 def _counts(lines: Sequence[Record]) -> tuple[int, int]:
     """Rows, and those of them of which something failed."""
-    rows = {(line.case, line.seed) for line in lines if not isinstance(line, Environment)}
-    failed = {(line.case, line.seed) for line in lines if line.status != "ok"}
+    rows = {(line.case, line.seed) for line in labelled(lines)}
+    failed = {(line.case, line.seed) for line in labelled(lines) if isinstance(line, Failed)}
     return len(rows), len(failed)
 
 

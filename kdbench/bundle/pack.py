@@ -242,7 +242,7 @@ def _first_of_cases(files: Sequence[File]) -> list[str]:
 def _seconds(results: Results, target: str, sizes: Sequence[int], rule: dict[str, int]) -> float:
     """What timing one file at one batch size takes a process here, on average; at least what the rule asks for."""
     timed = [r for r in results.of(Latency) if r.target == target and r.batch_size in sizes and r.samples_ns]
-    medians = [median_of_process_medians(record.samples_ns or ()) for record in timed]
+    medians = [median_of_process_medians(record.samples_ns) for record in timed]
     per_call = float(np.mean(medians)) if medians else 0.0
     return max(rule["min_calls"] * per_call, rule["min_ns"]) / 1e9
 

@@ -54,10 +54,10 @@ def chosen_files(results: Results, target: str, cases: Sequence[str], seeds: Seq
     sizes = [size for size in results.of(Size) if size.target in (target, None)]
     rows: dict[str, list[tuple[str, int]]] = {}
     for size in sizes:
-        rows.setdefault(size.onnx_sha256 or "", []).append((size.case, size.seed))
+        rows.setdefault(size.onnx_sha256, []).append((size.case, size.seed))
     references = _references(results, target)
     wanted = _wanted(results, sizes, cases, seeds)
-    digests = dict.fromkeys(d for size in wanted for d in (size.onnx_sha256 or "", *references.get(_row(size), ())))
+    digests = dict.fromkeys(d for size in wanted for d in (size.onnx_sha256, *references.get(_row(size), ())))
     paths = {size.onnx_sha256: results.file(size.onnx_path) for size in sizes}
     return [
         File(
@@ -76,7 +76,7 @@ def _row(record: Size | Latency) -> tuple[str, int]:
 
 def _references(results: Results, target: str) -> dict[tuple[str, int], tuple[str, ...]]:
     """Row -> digests of the files that it was timed beside."""
-    return {_row(r): tuple((r.references or {}).values()) for r in results.of(Latency) if r.target == target}
+    return {_row(r): tuple(r.references.values()) for r in results.of(Latency) if r.target == target}
 
 
 def _wanted(results: Results, sizes: Sequence[Size], cases: Sequence[str], seeds: Sequence[str]) -> list[Size]:

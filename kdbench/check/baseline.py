@@ -51,7 +51,7 @@ def save(folder: Path, path: Path, allow_failed: bool = False) -> Saved:
     allowed: what failed is then not held against anybody), with a file missing, or where it cannot be written.
     """
     results = read_results(folder)
-    failed = [record for record in results.records if record.status != "ok"]
+    failed = results.failures()
     if failed and not allow_failed:
         record = failed[0]
         raise StoreError(
@@ -73,7 +73,7 @@ def _files(results: Results) -> dict[str, Path]:
     for case, seed, target in side.sizes:
         side.file(case, seed, target)
     sample = read_task(results.folder).sample_path
-    named = [record.onnx_path for record in results.of(Size)]
+    named: list[str | None] = [record.onnx_path for record in results.of(Size)]
     named += [record.predictions_path for record in results.of(Accuracy)]
     named += [name for name in ALWAYS if (results.folder / name).is_file()]
     found = {}

@@ -48,7 +48,11 @@ def to_time(scope: Scope, files: Mapping[Place, tuple[File, File]], target: str)
     Seeds of a case have one graph, and weights do not change its speed. Where they do not (a technique that cuts by
     the weights), their files differ in size, and the first seed of each size is timed.
     """
-    failed = {(record.case, record.seed, record.target) for record in scope.new.results.of(Latency, status="failed")}
+    failed = {
+        (record.case, record.seed, record.target)
+        for record in scope.new.results.failures(kind=Latency)
+        if record.status == "failed"
+    }
     found: dict[tuple[str, int, int], Timed] = {}
     for (case, seed, at), (new, its) in files.items():
         if at == target and (case, seed, at) not in failed:  # what failed has its row already

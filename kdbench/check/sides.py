@@ -13,7 +13,7 @@ from kdbench.errors import StoreError, UnknownName, nearest
 from kdbench.files import sha256_of
 from kdbench.protocols.metric import Metric, metric_named
 from kdbench.results.folder import Results
-from kdbench.results.records import Accuracy, Compression, Environment, Latency, Record, Size, Training
+from kdbench.results.records import Accuracy, Compression, Failed, Latency, Size, Training
 from kdbench.results.task_json import read_task
 
 SPLIT = "test"
@@ -94,11 +94,9 @@ class Side:
             )
         return File(path, digest, path.stat().st_size)
 
-    def failures(self, case: str) -> Iterator[Record]:
+    def failures(self, case: str) -> list[Failed]:
         """The records of a case that say why something is missing."""
-        for record in self.results.records:
-            if record.case == case and record.status != "ok" and not isinstance(record, Environment):
-                yield record
+        return self.results.failures(case)
 
 
 @dataclass(frozen=True)
@@ -166,7 +164,7 @@ class Scope:
         """A row for each case, and each target of a case, that only the reference has."""
         for case in filter(self.wants_case, self.reference.cases):
             if case not in self.new.cases:
-                if not any(self.new.failures(case)):
+                if not self.new.failures(case):
                     yield self._lost(case)
                 continue
             for target in filter(self.wants_target, self.reference.results.targets):
@@ -213,20 +211,18 @@ def _matches(name: str, glob: str) -> bool:
     return fnmatchcase(name, glob) or glob in (name, name.partition("/")[0])
 
 
-def _metric(record: Record) -> Literal["accuracy", "latency"]:
-    return "latency" if isinstance(record, Latency) else "accuracy"
+def _metric(record: Failed) -> Literal["accuracy", "latency"]:
+    return "latency" if record.kind == Latency.KIND else "accuracy"
 
 
-def _failed(record: Record) -> Row:
-    kinds = {Training: "its training", Compression: "its compression"}
-    what = next((text for kind, text in kinds.items() if isinstance(record, kind)), "this")
-    reason = record.reason or ""
+def _failed(record: Failed) -> Row:
+    what = {Training.KIND: "its training", Compression.KIND: "its compression"}.get(record.kind, "this")
     return Row(
         case=record.case,
         seed=record.seed,
         metric=_metric(record),
-        verdict=verdict_of(reason),
-        said=f"In the new run {what} {'was skipped' if record.status == 'skipped' else 'failed'}: {reason}",
+        verdict=verdict_of(record.reason),
+        said=f"In the new run {what} {'was skipped' if record.status == 'skipped' else 'failed'}: {record.reason}",
         target=record.target,
     )
 

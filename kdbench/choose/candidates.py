@@ -82,7 +82,7 @@ def _largest_files(results: Results, target: str) -> dict[str, float]:
     found: dict[str, float] = {}
     for record in results.of(Size):
         if record.target in (target, None):
-            found[record.case] = max(found.get(record.case, 0), record.onnx_bytes or 0)
+            found[record.case] = max(found.get(record.case, 0), record.onnx_bytes)
     return found
 
 

@@ -96,7 +96,7 @@ def _view(found: BySeed, difference: Difference | None, taught: Difference | Non
         to_teacher=taught,
         letters=group,
         agreement=float(np.mean(known)) if known else None,
-        example_count=max(answers.record.example_count or 0 for answers in found.values()),
+        example_count=max(answers.record.example_count for answers in found.values()),
         split_example_count=max(answers.record.split_example_count or 0 for answers in found.values()) or None,
         home_agreement=min((value for value in home if value is not None), default=None),
         seeds=tuple(found),

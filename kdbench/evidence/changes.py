@@ -95,7 +95,7 @@ def _fingerprints(run: Evidence, target: str) -> set[str | None]:
 
 def _baselines(run: Evidence, target: str) -> set[str | None]:
     records = [record for record in run.results.of(Latency) if record.target == target]
-    return {(record.references or {}).get(BASELINE) for record in records} or {None}
+    return {record.references.get(BASELINE) for record in records} or {None}
 
 
 def _speedup(before: CaseView, after: CaseView, setting: Setting, drift_free: bool) -> Estimate:

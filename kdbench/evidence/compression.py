@@ -67,7 +67,7 @@ def is_compressed(results: Results, name: str) -> bool:
     case = results.plan.cases.get(name)
     if case is not None and case.uncompressed_step_count is not None:
         return True
-    return any(record.origin is not None for record in results.of(Size, name))
+    return any(record.origin for record in results.of(Size, name))
 
 
 def _view(
@@ -91,12 +91,12 @@ def _view(
 def _ratio(sizes: Sequence[Size], field: str) -> float | None:
     """Mean bytes before over mean bytes after; None where a seed does not know both."""
     after: list[int] = [getattr(record, field) or 0 for record in sizes]
-    before: list[int] = [(record.origin or {}).get(field) or 0 for record in sizes]
+    before: list[int] = [record.origin.get(field) or 0 for record in sizes]
     return sum(before) / sum(after) if sizes and all([*before, *after]) else None
 
 
 def _mac_counts(sizes: Sequence[Size]) -> tuple[float, float] | None:
-    pairs = [((record.origin or {}).get("mac_count"), record.mac_count) for record in sizes]
+    pairs = [(record.origin.get("mac_count"), record.mac_count) for record in sizes]
     known = [(before, after) for before, after in pairs if before is not None and after is not None]
     if not known or len(known) < len(pairs):
         return None
@@ -114,9 +114,13 @@ def _speedup(name: str, timed: Mapping[int, Mapping[str, LatencyView]]) -> dict[
 
 
 def _difference(results: Results, tested: Sequence[Accuracy]) -> Difference | None:
-    known = [record for record in tested if record.origin_value is not None]
-    before = {r.seed: Answers(replace(r, value=r.origin_value), results.origin_pseudo_values(r)) for r in known}
-    return compare({record.seed: Answers(record, results.pseudo_values(record)) for record in known}, before)
+    before = {
+        record.seed: Answers(replace(record, value=record.origin_value), results.origin_pseudo_values(record))
+        for record in tested
+        if record.origin_value is not None
+    }
+    after = {record.seed: Answers(record, results.pseudo_values(record)) for record in tested if record.seed in before}
+    return compare(after, before)
 
 
 def _agreement(tested: Sequence[Accuracy]) -> float | None:

@@ -64,7 +64,7 @@ class ExecutionView:
 def execution_view(records: Sequence[Latency]) -> ExecutionView:
     """From the records of a case's seeds."""
     first = records[0]
-    asked = first.provider_asked or ""
+    asked = first.provider_asked
     is_asynchronous = asked not in SYNCHRONOUS
     times = {} if is_asynchronous else _means([record.kernel_ns_by_provider for record in records], asked)
     total = sum(times.values())
@@ -76,11 +76,11 @@ def execution_view(records: Sequence[Latency]) -> ExecutionView:
         kernel_counts=_means([record.node_count_by_provider for record in records], asked),
         kernel_time_shares={name: time / total for name, time in times.items()},
         is_asynchronous=is_asynchronous,
-        precision_asked=first.precision or "",
+        precision_asked=first.precision,
         effective_precisions=tuple(dict.fromkeys(r.effective_precision for r in records if r.effective_precision)),
         int8_kernel_fraction=float(np.mean(int8)) if int8 else None,
         answers_agreement=min(agreements, default=None),
-        options=dict(first.provider_options or {}),
+        options=dict(first.provider_options),
         runtime=f"{first.runtime} {first.runtime_version}",
     )
 

@@ -41,7 +41,7 @@ class LatencyView:
 
 def latency_view(records: Sequence[Latency], pooled_baseline_ns: float | None) -> LatencyView:
     """From the records of a case's seeds; `pooled_baseline_ns`: of all cases with its baseline."""
-    medians = [[math.log(_median(process)) for process in record.samples_ns or () if process] for record in records]
+    medians = [[math.log(_median(process)) for process in record.samples_ns if process] for record in records]
     p50 = from_logs(grid_interval(grid(medians)))
     speedup = {role: found for role in (BASELINE, TEACHER, ORIGIN) if (found := _speedup(records, role)) is not None}
     processes = _pooled(records)
@@ -63,10 +63,7 @@ def latency_view(records: Sequence[Latency], pooled_baseline_ns: float | None) -
 def pooled_reference_ns(records: Sequence[Latency]) -> float | None:
     """The baseline file's latency over every process that timed it beside another file (geometric mean of medians)."""
     logs = [
-        math.log(_median(process))
-        for record in records
-        for process in reference_samples(record, BASELINE) or ()
-        if process
+        math.log(_median(process)) for record in records for process in reference_samples(record, BASELINE) if process
     ]
     return math.exp(float(np.mean(logs))) if logs else None
 
@@ -81,10 +78,9 @@ def grid(logs: Sequence[Sequence[float]]) -> NDArray[np.float64]:
     return np.array([processes[:shortest] for processes in logs], dtype=np.float64)
 
 
-def reference_samples(record: Latency, role: str) -> tuple[tuple[int, ...], ...] | None:
-    """Those of a reference in the record's own processes and rounds; None where it has none."""
-    digest = (record.references or {}).get(role)
-    return None if digest is None else (record.reference_samples_ns or {}).get(digest)
+def reference_samples(record: Latency, role: str) -> tuple[tuple[int, ...], ...]:
+    """A reference's samples in the record's own processes and rounds; empty where it was not timed with one."""
+    return record.reference_samples_ns.get(record.references.get(role, ""), ())
 
 
 def _speedup(records: Sequence[Latency], role: str) -> Estimate | None:
@@ -98,13 +94,12 @@ def log_ratios(record: Latency, role: str) -> list[float]:
 
     Raises RecordError where the two were not timed in the same rounds.
     """
-    samples, reference = record.samples_ns, reference_samples(record, role)
-    if reference is None or samples is None:
+    reference = reference_samples(record, role)
+    if not reference:
         return []
-    cpu = record.thread_cpu_ns or ()
-    reference_cpu = (record.reference_thread_cpu_ns or {}).get((record.references or {})[role]) or ()
+    cpu, reference_cpu = record.thread_cpu_ns, record.reference_thread_cpu_ns.get(record.references[role], ())
     try:
-        return stats.paired_ratios(samples, reference, record.round_call_count or 1, cpu, reference_cpu)
+        return stats.paired_ratios(record.samples_ns, reference, record.round_call_count, cpu, reference_cpu)
     except ValueError as error:
         place = f"{record.case}, seed {record.seed}, {record.target}, batch {record.batch_size}"
         raise RecordError(f"the latency record of {place} does not fit its reference: {error}.") from None
@@ -119,7 +114,7 @@ def _placed(p50: Estimate, speedup: Estimate | None, pooled_ns: float | None) ->
 
 
 def _pooled(records: Sequence[Latency]) -> tuple[tuple[int, ...], ...]:
-    by_seed = [record.samples_ns or () for record in records]
+    by_seed = [record.samples_ns for record in records]
     count = max(len(processes) for processes in by_seed)
     return tuple(
         _joined([processes[place] for processes in by_seed if place < len(processes)]) for place in range(count)
@@ -138,8 +133,8 @@ def _warnings(records: Sequence[Latency]) -> tuple[str, ...]:
 
 def _instability(record: Latency) -> list[str]:
     return stats.instability(
-        record.samples_ns or (),
-        record.other_cpu_fraction or (),
-        record.thread_cpu_ns or (),
-        record.steal_fraction or (),
+        record.samples_ns,
+        record.other_cpu_fraction,
+        record.thread_cpu_ns,
+        record.steal_fraction,
     )

@@ -55,7 +55,7 @@ def _beside(records: Sequence[Latency], digests: Mapping[tuple[str, int], str]) 
         logs = tuple(log_ratios(record, BASELINE))
         if len(logs) < FEWEST:
             return {}
-        against = (record.fingerprint, (record.references or {})[BASELINE])
+        against = (record.fingerprint, record.references[BASELINE])
         processes = hash(reference_samples(record, BASELINE))
         found[record.seed] = Beside(logs, processes, against, digests.get((record.case, record.seed)))
     return found

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import accumulate, chain
 
 from kdbench.results.folder import Results
-from kdbench.results.records import Accuracy, Compression, Record, Size, Training
+from kdbench.results.records import Accuracy, Compression, Labelled, Size, Training
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Stages:
         self.cpu_ns: dict[str, int] = {}
         works: list[Training | Compression] = [*results.of(Training), *results.of(Compression)]
         for record in works:
-            self.wall_ns[record.key] = max(self.wall_ns.get(record.key, 0), record.wall_ns or 0)
-            self.cpu_ns[record.key] = max(self.cpu_ns.get(record.key, 0), record.cpu_ns or 0)
+            self.wall_ns[record.key] = max(self.wall_ns.get(record.key, 0), record.wall_ns)
+            self.cpu_ns[record.key] = max(self.cpu_ns.get(record.key, 0), record.cpu_ns)
         self._teaching = frozenset(record.key for record in works if record.case in results.plan.teachers)
 
     def of(self, case: str) -> dict[int, tuple[str, ...]]:
@@ -54,10 +54,10 @@ class Stages:
                     found.setdefault(record.seed, {})[key] = None
         return {seed: tuple(keys) for seed, keys in found.items()}
 
-    def _resting(self, case: str) -> list[Record]:
+    def _resting(self, case: str) -> list[Labelled]:
         """The facts whose lineage says what a case rests on; its own trainings where it never got further."""
         results = self._results
-        facts: list[Record] = [*results.of(Accuracy, case), *results.of(Size, case)]
+        facts: list[Labelled] = [*results.of(Accuracy, case), *results.of(Size, case)]
         return facts or [*results.of(Training, case), *results.of(Compression, case)]
 
     def cost_of(self, by_seed: Mapping[int, Sequence[str]]) -> Cost | None:

@@ -55,7 +55,7 @@ def energy_view(records: Sequence[Energy]) -> EnergyView:
     above = [above for _, above, _ in readings if above is not None]
     idle = [watts for _, _, watts in readings if watts is not None]
     return EnergyView(
-        counter=records[0].counter or "",
+        counter=records[0].counter,
         call_mj=_middle([call for call, _, _ in readings]),
         above_idle_mj=_middle(above) if len(above) == len(readings) else None,
         idle_watts=float(np.median(idle)) if idle else None,
@@ -64,7 +64,7 @@ def energy_view(records: Sequence[Energy]) -> EnergyView:
 
 def _readings(record: Energy) -> Iterator[tuple[float, float | None, float | None]]:
     """(millijoules a call, the same above idle, idle watts) of each process. Microjoules a nanosecond are kilowatts."""
-    if record.idle_energy_uj is None or record.idle_wall_ns is None:
+    if not record.idle_energy_uj or not record.idle_wall_ns:
         for count, energy, _ in _processes(record, "call_count", "energy_uj", "wall_ns"):
             yield energy / count / 1e3, None, None
         return
@@ -75,7 +75,7 @@ def _readings(record: Energy) -> Iterator[tuple[float, float | None, float | Non
 
 def _processes(record: Start | Energy, *names: str) -> list[tuple[int, ...]]:
     """These fields process by process; all are above zero but energies, of which a short reading may be none."""
-    fields = [getattr(record, name) or () for name in names]
+    fields = [getattr(record, name) for name in names]
     positive = all(value > 0 for name, field in zip(names, fields, strict=True) if "_uj" not in name for value in field)
     if len(set(map(len, fields))) > 1 or not fields[0] or not positive:
         place = f"{record.case}, seed {record.seed}, {record.target}, batch {record.batch_size}"

@@ -17,7 +17,7 @@ from kdbench.evidence.sanity import Finding, findings
 from kdbench.evidence.training import Cost, Curve, Stages
 from kdbench.evidence.use import EnergyView, StartView, energy_view, start_view
 from kdbench.results.folder import REFERENCE, Results, baseline_of, read_results
-from kdbench.results.records import Energy, Latency, Memory, Record, Size, Start
+from kdbench.results.records import Energy, Failed, Latency, Memory, Size, Start
 
 Setting = tuple[str, int]
 """A target and a batch size."""
@@ -154,7 +154,7 @@ def _of(latency: Mapping[Setting, dict[str, LatencyView]], target: str) -> dict[
 
 
 def _settings(results: Results) -> tuple[Setting, ...]:
-    found = {(record.target or "", record.batch_size or 1) for record in results.of(Latency)}
+    found = {(record.target or "", record.batch_size) for record in results.of(Latency)}
     return tuple(sorted(found, key=lambda setting: (results.targets.index(setting[0]), setting[1])))
 
 
@@ -162,7 +162,7 @@ def _at(found: Sequence[Timed]) -> dict[Setting, list[Timed]]:
     """The records by where and at which batch size they were taken."""
     by_setting: dict[Setting, list[Timed]] = {}
     for record in found:
-        by_setting.setdefault((record.target or "", record.batch_size or 1), []).append(record)
+        by_setting.setdefault((record.target or "", record.batch_size), []).append(record)
     return by_setting
 
 
@@ -186,7 +186,7 @@ def latency_views(results: Results, setting: Setting) -> dict[str, LatencyView]:
 def _digests(results: Results, target: str) -> dict[tuple[str, int], str]:
     """sha256 of the file of each (case, seed)."""
     sizes = [record for record in results.of(Size) if record.target in (target, None)]
-    return {(record.case, record.seed): record.onnx_sha256 for record in sizes if record.onnx_sha256}
+    return {(record.case, record.seed): record.onnx_sha256 for record in sizes}
 
 
 def _compared(results: Results) -> dict[str | None, list[str]]:
@@ -215,17 +215,16 @@ def _ratios(sizes: dict[str, float], name: str, roles: dict[str, str | None]) ->
 
 
 def _size_view(found: Sequence[Size], ratios: dict[str, float]) -> SizeView:
-    quantized = [r.quantized_weight_fraction for r in found if r.quantized_weight_fraction is not None]
     return SizeView(
         onnx_bytes=_mean(found, "onnx_bytes"),
         onnx_gzip_bytes=_mean(found, "onnx_gzip_bytes"),
         parameter_count=_mean(found, "parameter_count"),
         nonzero_parameter_count=_mean(found, "nonzero_parameter_count"),
         mac_count=None if any(r.mac_count is None for r in found) else _mean(found, "mac_count"),
-        mac_rule=found[0].mac_rule or "",
-        quantized_weight_fraction=float(np.mean(quantized)) if quantized else None,
+        mac_rule=found[0].mac_rule,
+        quantized_weight_fraction=_mean(found, "quantized_weight_fraction"),
         compression_ratio=ratios,
-        onnx_paths=tuple(record.onnx_path for record in found if record.onnx_path),
+        onnx_paths=tuple(record.onnx_path for record in found),
         onnx_zstd_bytes=None if any(r.onnx_zstd_bytes is None for r in found) else _mean(found, "onnx_zstd_bytes"),
         weight_bytes_by_dtype=_bytes_by_dtype(found),
         layer_counts=_layer_counts(found),
@@ -234,8 +233,8 @@ def _size_view(found: Sequence[Size], ratios: dict[str, float]) -> SizeView:
 
 def _bytes_by_dtype(found: Sequence[Size]) -> dict[str, float]:
     """The mean over seeds, the most first."""
-    names = {name for record in found for name in record.weight_bytes_by_dtype or ()}
-    means = {name: float(np.mean([(r.weight_bytes_by_dtype or {}).get(name, 0) for r in found])) for name in names}
+    names = {name for record in found for name in record.weight_bytes_by_dtype}
+    means = {name: float(np.mean([r.weight_bytes_by_dtype.get(name, 0) for r in found])) for name in names}
     return dict(sorted(means.items(), key=lambda item: (-item[1], item[0])))
 
 
@@ -252,24 +251,24 @@ def _mean(found: Sequence[Size], name: str) -> float:
 def memory_bytes(results: Results, case: str) -> dict[Setting, float]:
     """At each (target, batch size): peak of a process over what it held before the file was loaded."""
     return {
-        setting: float(np.mean([(record.peak_rss_bytes or 0) - (record.import_rss_bytes or 0) for record in found]))
+        setting: float(np.mean([record.peak_rss_bytes - record.import_rss_bytes for record in found]))
         for setting, found in _at(results.of(Memory, case)).items()
     }
 
 
 def _troubles(results: Results, case: str) -> dict[str | None, tuple[str, ...]]:
-    troubled = [record for record in results.records if record.case == case and record.status != "ok"]
+    troubled = results.failures(case)
     return {
         target: _problems([record for record in troubled if record.target == target])
         for target in dict.fromkeys(record.target for record in troubled)
     }
 
 
-def _problems(troubled: Sequence[Record]) -> tuple[str, ...]:
+def _problems(troubled: Sequence[Failed]) -> tuple[str, ...]:
     by_reason: dict[tuple[str, str], list[int]] = {}
     for record in troubled:
         where = f"{record.status} on {record.target}" if record.target else record.status
-        by_reason.setdefault((where, record.reason or ""), []).append(record.seed)
+        by_reason.setdefault((where, record.reason), []).append(record.seed)
     return tuple(_sentence(where, reason, seeds) for (where, reason), seeds in by_reason.items())
 
 

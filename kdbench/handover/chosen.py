@@ -68,11 +68,8 @@ def _why_none(results: Results, case: str, seed: int | None, target: str | None)
     asked = [case, *([f"seed {seed}"] if seed is not None else []), *([f"on {target}"] if target is not None else [])]
     reasons = [
         f"{record.status}: {record.reason}"
-        for record in results.records
-        if record.case == case
-        and record.status != "ok"
-        and seed in (None, record.seed)
-        and target in (None, record.target or target)
+        for record in results.failures(case)
+        if seed in (None, record.seed) and target in (None, record.target or target)
     ]
     seeds = sorted({size.seed for size in results.of(Size, case)})
     there = f"it has one for {_seeds(seeds)}." if seeds else "it was never evaluated."

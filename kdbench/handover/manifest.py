@@ -110,7 +110,7 @@ def _session(results: Results, target: str, confirmed: Confirmed) -> SessionSpec
         return SessionSpec()
     names = {theirs: ours for ours, theirs in PROVIDERS.items()}
     return SessionSpec(
-        provider=names.get(timed.provider_asked or "", "cpu"),
+        provider=names.get(timed.provider_asked, "cpu"),
         threads_intra=timed.threads_intra or 1,
         graph_optimization=timed.graph_optimization or "all",
         precision=timed.precision or "fp32",
@@ -156,7 +156,7 @@ def _latency(record: Latency) -> Json:
 
 def _device(results: Results, fingerprints: set[str | None]) -> Json | None:
     known = [record for record in results.of(Environment) if record.fingerprint in fingerprints]
-    return {"fingerprint": known[0].fingerprint, **(known[0].facts or {})} if known else None
+    return {"fingerprint": known[0].fingerprint, **known[0].facts} if known else None
 
 
 def _data(task: KeptTask) -> Json:

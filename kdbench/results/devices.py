@@ -10,7 +10,7 @@ from kdbench.errors import StoreError
 from kdbench.files import slug
 from kdbench.measure.device.command import RESERVED
 from kdbench.results import records
-from kdbench.results.records import Environment, Latency, Record, Size
+from kdbench.results.records import Environment, Labelled, Latency, Record, Size
 
 FOLDER = "devices"
 Row = tuple[str, int]
@@ -80,7 +80,7 @@ class KeptDevices:
         digests: dict[Row, set[str]] = {}
         for record in written:
             if isinstance(record, Size):
-                digests.setdefault((record.case, record.seed), set()).add(record.onnx_sha256 or "")
+                digests.setdefault((record.case, record.seed), set()).add(record.onnx_sha256)
         new: list[Record] = []
         for run in device_runs(self._folder):
             kept, self._lost[run.target] = still_true(device_records(self._folder, run), digests)
@@ -99,8 +99,8 @@ class KeptDevices:
 
 
 def _row_of(record: Record) -> Hashable:
-    """Whose fact it is; of an environment, which belongs to no case, the fingerprint says it."""
-    return (record.target, record.case, record.seed, record.fingerprint)
+    """The row that a record belongs to; an environment belongs to none, and is told by its fingerprint."""
+    return (record.target, record.case, record.seed) if isinstance(record, Labelled) else record.key
 
 
 def still_true(found: Sequence[Record], digests: Mapping[Row, set[str]]) -> tuple[list[Record], list[Row]]:
@@ -111,7 +111,7 @@ def still_true(found: Sequence[Record], digests: Mapping[Row, set[str]]) -> tupl
     """
     known = {digest for files in digests.values() for digest in files}
     gone = dict.fromkeys(row for row, needed, own in _files(found) if own not in digests.get(row, ()) or needed - known)
-    lost = [record for record in found if not isinstance(record, Environment) and (record.case, record.seed) in gone]
+    lost = [record for record in found if isinstance(record, Labelled) and (record.case, record.seed) in gone]
     kept = [record for record in found if not any(record is other for other in lost)]
     if all(isinstance(record, Environment) for record in kept):
         return [], list(gone)
@@ -123,11 +123,11 @@ def _files(found: Sequence[Record]) -> Iterator[tuple[Row, set[str], str]]:
     beside: dict[Row, set[str]] = {}
     for record in found:
         if isinstance(record, Latency):
-            beside.setdefault((record.case, record.seed), set()).update((record.references or {}).values())
+            beside.setdefault((record.case, record.seed), set()).update(record.references.values())
     for record in found:
         if isinstance(record, Size):
             row = (record.case, record.seed)
-            yield row, beside.get(row, set()), record.onnx_sha256 or ""
+            yield row, beside.get(row, set()), record.onnx_sha256
 
 
 def with_devices(about: dict[str, Any], runs: Sequence[DeviceRun]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ The folder may be torn, old or merged from elsewhere: what is missing is derived
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,16 +13,18 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from kdbench.errors import StoreError
+from kdbench.errors import RecordError, StoreError
 from kdbench.protocols.metric import metric_named
 from kdbench.results import records
 from kdbench.results.newest import current_records
-from kdbench.results.records import TEACHER, Accuracy, Environment, Latency, Record
+from kdbench.results.records import TEACHER, Accuracy, Failed, Labelled, Latency, Record, labelled
 from kdbench.results.target_id import REFERENCE_RUNTIME, is_reference, target_name
 from kdbench.results.task_json import read_task
 
 FAMILIES = ("reference", "distillation", "pruning", "quantization", "chain", "other")
 REFERENCE = "reference"
+SHOWN = 3
+"""How many lines that are no records are named one by one."""
 RecordType = TypeVar("RecordType", bound=Record)
 Predictions = tuple[NDArray[np.int32], NDArray[np.int32]]
 """What was answered, and what is true, example by example."""
@@ -78,24 +80,32 @@ class Results:
     records: tuple[Record, ...]
     """Current ones only, in file order."""
 
-    def of(self, kind: type[RecordType], case: str | None = None, status: str = "ok") -> list[RecordType]:
-        """The records of a kind (and case) with a status."""
-        found = self._by_kind_and_case.get((kind, case), ())
-        return [record for record in found if isinstance(record, kind) and record.status == status]
+    def of(self, kind: type[RecordType], case: str | None = None) -> list[RecordType]:
+        """The records of a kind, of one case or of all."""
+        return [record for record in self._by_kind_and_case.get((kind, case), ()) if isinstance(record, kind)]
+
+    def failures(self, case: str | None = None, kind: type[Record] | None = None) -> list[Failed]:
+        """Why facts are missing: of one case or of all, of one kind of fact or of all."""
+        return [record for record in self.of(Failed, case) if kind is None or record.kind == kind.KIND]
 
     @cached_property
     def _by_kind_and_case(self) -> dict[tuple[type[Record], str | None], list[Record]]:
         """Under a case's name its records, under None everybody's."""
         found: dict[tuple[type[Record], str | None], list[Record]] = {}
         for record in self.records:
-            for case in (record.case, None):
+            for case in (record.case, None) if isinstance(record, Labelled) else (None,):
                 found.setdefault((type(record), case), []).append(record)
         return found
 
     @cached_property
+    def labelled(self) -> tuple[Labelled, ...]:
+        """The records that belong to a case."""
+        return tuple(labelled(self.records))
+
+    @cached_property
     def case_names(self) -> tuple[str, ...]:
         """The teachers, the baseline, then the rest in the suite's order."""
-        facts = {record.case for record in self.records if not isinstance(record, Environment)}
+        facts = {record.case for record in self.labelled}
         known = facts | self.plan.cases.keys()
         first = [name for name in (*self.plan.teachers, self.plan.baseline) if name in known]
         return tuple(dict.fromkeys([*first, *self.plan.cases, *sorted(known)]))
@@ -109,7 +119,7 @@ class Results:
     @cached_property
     def targets(self) -> tuple[str, ...]:
         """Every target the plan or a record names; those that are references only stand last."""
-        recorded = [record.target for record in self.records if record.target is not None]
+        recorded = [record.target for record in self.labelled if record.target is not None]
         named = dict.fromkeys([*self.plan.targets, *recorded])
         return tuple(sorted(named, key=lambda target: target in self.reference_targets))
 
@@ -117,7 +127,7 @@ class Results:
     def reference_targets(self) -> frozenset[str]:
         """Targets that nobody deploys to: by their session or name, or by the runtime that timed there."""
         timed = {record.target for record in self.of(Latency) if record.runtime == REFERENCE_RUNTIME and record.target}
-        known = {record.target for record in self.records if record.target} | set(self.plan.targets)
+        known = {record.target for record in self.labelled if record.target} | set(self.plan.targets)
         return frozenset(timed | {target for target in known if is_reference(self._provider(target))})
 
     def _provider(self, target: str) -> str:
@@ -129,7 +139,7 @@ class Results:
     @cached_property
     def dates(self) -> tuple[str, str] | None:
         """When the first and the last record was made, as they say it."""
-        known = sorted(record.created_utc for record in self.records if record.created_utc)
+        known = sorted(record.created_utc for record in self.labelled if record.created_utc)
         return (known[0], known[-1]) if known else None
 
     def pseudo_values(self, record: Accuracy) -> NDArray[np.float64] | None:
@@ -193,15 +203,25 @@ def _pseudo_values(record: Accuracy, found: Predictions | None) -> NDArray[np.fl
 
 
 def read_results(folder: Path) -> Results:
-    """The folder's plan and current records.
+    """The folder's plan and current records. Lines that are no records are left out, and named in the plan's warnings.
 
-    Raises StoreError where the folder has no records or a damaged plan, RecordError where they cannot be understood.
+    Raises StoreError where the folder has no records or a damaged plan, RecordError where no line can be understood.
     """
     path = folder / "records.jsonl"
     if not path.is_file():
         raise StoreError(f"'{folder}' has no records.jsonl; give the folder that `kdbench run -o FOLDER` wrote.")
-    current = tuple(current_records(records.read(path)))
-    return Results(folder, _plan(folder / "plan.json", current), current)
+    everything, bad = records.scan(path)
+    if bad and not everything:
+        raise RecordError(bad[0])
+    current = tuple(current_records(everything))
+    plan = _plan(folder / "plan.json", current)
+    return Results(folder, replace(plan, warnings=(*plan.warnings, *_left_out(bad))), current)
+
+
+def _left_out(bad: list[str]) -> list[str]:
+    """What to say of lines that are no records: the first few by name."""
+    more = [f"{len(bad) - SHOWN} more lines of records.jsonl are no records either."] if len(bad) > SHOWN else []
+    return [*(f"{sentence} The line is left out." for sentence in bad[:SHOWN]), *more]
 
 
 def _read_plan(path: Path) -> dict[str, Any]:
@@ -214,7 +234,8 @@ def _read_plan(path: Path) -> dict[str, Any]:
 
 def _plan(path: Path, current: tuple[Record, ...]) -> Plan:
     data = _read_plan(path)
-    said = data.get("cases") or _derived_cases(current)
+    rows = labelled(current)
+    said = data.get("cases") or _derived_cases(rows)
     teachers = (TEACHER, *(data.get("teachers") or ()))
     suite = data.get("suite") or next((record.suite for record in current), "")
     return Plan(
@@ -222,7 +243,7 @@ def _plan(path: Path, current: tuple[Record, ...]) -> Plan:
         about=str(data.get("about") or ""),
         baseline=str(data.get("baseline") or "from-scratch"),
         cases={str(name): _case(str(name), entry) for name, entry in said.items() if name != TEACHER},
-        seeds=tuple(data.get("seeds") or sorted({record.seed for record in current if record.case not in teachers})),
+        seeds=tuple(data.get("seeds") or sorted({record.seed for record in rows if record.case not in teachers})),
         teachers=teachers,
         targets=tuple(data.get("targets") or ()),
         measure={str(name): dict(entry) for name, entry in (data.get("measure") or {}).items()},
@@ -234,9 +255,8 @@ def _plan(path: Path, current: tuple[Record, ...]) -> Plan:
     )
 
 
-def _derived_cases(current: tuple[Record, ...]) -> dict[str, dict[str, Any]]:
-    facts = [record for record in current if not isinstance(record, Environment)]
-    return {record.case: {"steps": record.steps} for record in facts if record.case != TEACHER}
+def _derived_cases(rows: list[Labelled]) -> dict[str, dict[str, Any]]:
+    return {record.case: {"steps": record.steps} for record in rows if record.case != TEACHER}
 
 
 def _case(name: str, entry: dict[str, Any]) -> Case:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
 
-from kdbench.results.records import Accuracy, Energy, Latency, Memory, Record, Start
+from kdbench.results.records import Accuracy, Energy, Failed, Labelled, Latency, Memory, Record, Start
 from kdbench.results.target_id import ANOTHER_MACHINE
 
 
@@ -22,44 +22,50 @@ def _last(everything: Iterable[Record]) -> list[Record]:
     mended: dict[Hashable, int] = {}
     place: dict[Hashable, int] = {}
     for number, record in enumerate(everything):
-        label = _label(record) if record.status == "ok" else (record.status, _group(record), record.key)
+        label = _label(record)
         last.pop(label, None)
         last[label] = record
         place[label] = number
-        if record.status == "ok":
+        if isinstance(record, Labelled) and not isinstance(record, Failed):
             mended[_group(record)] = number
     return [
         record
         for label, record in last.items()
-        if record.status == "ok" or place[label] > mended.get(_group(record), -1)
+        if not isinstance(record, Failed) or place[label] > mended.get(_group(record), -1)
     ]
 
 
 def _label(record: Record) -> Hashable:
+    """What of a later record makes an earlier one obsolete."""
+    if not isinstance(record, Labelled):
+        return (record.KIND, record.key)
     detail: Hashable = record.key
-    if isinstance(record, Accuracy):
+    if isinstance(record, Failed):
+        detail = (record.status, record.key)
+    elif isinstance(record, Accuracy):
         detail = record.split
     elif isinstance(record, Latency | Memory | Start | Energy):
         detail = record.batch_size
     elif record.target is not None:
         detail = None
-    return (record.KIND, record.case, record.seed, record.target, detail)
+    return (*_group(record), detail)
 
 
-def _group(record: Record) -> Hashable:
-    return (record.KIND, record.case, record.seed, record.target)
+def _group(record: Labelled) -> tuple[str, str, int, str | None]:
+    kind = record.kind if isinstance(record, Failed) else record.KIND
+    return (kind, record.case, record.seed, record.target)
 
 
 def _apart(current: Sequence[Record]) -> list[Record]:
     machines: dict[str, Counter[str]] = {}
     for record in current:
-        if record.target and record.fingerprint and isinstance(record, Latency):
+        if isinstance(record, Latency) and record.target and record.fingerprint:
             machines.setdefault(record.target, Counter())[record.fingerprint] += 1
     main = {target: counts.most_common(1)[0][0] for target, counts in machines.items() if len(counts) > 1}
-    return [_named(record, main) for record in current]
+    return [_named(record, main) if isinstance(record, Labelled) else record for record in current]
 
 
-def _named(record: Record, main: dict[str, str]) -> Record:
+def _named(record: Labelled, main: dict[str, str]) -> Labelled:
     if record.target not in main or record.fingerprint in (None, main[record.target]):
         return record
     return replace(record, target=f"{record.target}{ANOTHER_MACHINE}{record.fingerprint}")

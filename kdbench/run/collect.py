@@ -15,7 +15,7 @@ from kdbench.measure import energy
 from kdbench.plan.plan import Label, Plan
 from kdbench.results import records
 from kdbench.results.devices import KeptDevices, device_runs, with_devices
-from kdbench.results.records import Accuracy, Compression, Environment, Latency, Record, Size
+from kdbench.results.records import Accuracy, Compression, Environment, Failed, Latency, Record, Size, labelled
 from kdbench.results.task_json import TASK_FILE
 from kdbench.run.kept_data import kept_task, write_sample, write_test_inputs
 from kdbench.run.ownership import refuse_foreign
@@ -33,8 +33,10 @@ KIND_OF_STAGE = {
     "measure": "latency",
 }
 """What kind of record says that a stage failed."""
-PATHS = ("onnx_path", "predictions_path", "origin_predictions_path")
+PATHS = ("onnx_path", "predictions_path", "origin_predictions_path", "log_path")
 """Fields of records that name a file of the folder."""
+FOLDERS = ("models", "predictions", "logs")
+"""Where those files lie."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Failure:
 
     status: str
     reason: str
+    log: str
+    """Within the results folder: the log of the stage that failed."""
 
 
 class Results:
@@ -57,6 +61,7 @@ class Results:
         self.folder, self.plan, self.store = folder, plan, store
         self._rows: dict[Label, list[Record]] = {}
         self._former: list[Record] = []
+        self._unread: list[str] = []
         self._devices = KeptDevices(folder)
         self._task_kept = False
         with _writing(folder):
@@ -68,7 +73,7 @@ class Results:
         path = self.folder / RECORDS_FILE
         with _writing(self.folder):
             if path.is_file():
-                self._former = records.read(path)
+                self._former, self._unread = records.scan(path)
             if not (self.folder / PLAN_FILE).is_file():
                 self.write_plan(command, [])
                 records.append(path, self._environments())
@@ -86,7 +91,7 @@ class Results:
         self._keep_task()
         found = {label: self._records(label) for label in labels}
         self._rows |= found
-        there = {(row.case, row.seed, row.target, row.key) for row in self._former}
+        there = {(row.case, row.seed, row.target, row.key) for row in labelled(self._former)}
         new = (rows for label, rows in found.items() if (label.case, label.seed, label.target, label.key) not in there)
         with _writing(self.folder):
             records.append(self.folder / RECORDS_FILE, chain.from_iterable(new))
@@ -104,7 +109,7 @@ class Results:
         with _writing(self.folder):
             write_whole(self.folder / RECORDS_FILE, "".join(records.to_line(row) + "\n" for row in written))
         self._sweep(written)
-        warnings = [*self._warnings(written), *_left(stays)]
+        warnings = [*self._warnings(written), *_left(stays), *(f"{line} It was left out." for line in self._unread)]
         self.write_plan(command, warnings)
         return warnings
 
@@ -112,23 +117,25 @@ class Results:
         return {label.case: self._labels(label)["steps"] for label in self.plan.labels}
 
     def _failed(self, label: Label, failure: Failure) -> Record:
-        """A record of the kind that a label without a result would have had."""
-        kind = records.TYPES[KIND_OF_STAGE[self.plan.stages[label.key].kind]]
-        return kind(**self._labels(label), status=failure.status, reason=failure.reason)
+        """In place of a record of the kind that a label without a result would have had."""
+        kind = KIND_OF_STAGE[self.plan.stages[label.key].kind]
+        return Failed(
+            **self._labels(label), kind=kind, status=failure.status, reason=failure.reason, log_path=failure.log
+        )
 
     def _skipped(self) -> list[Record]:
         """Say of rows that a target cannot have why that is so; nothing failed."""
         return [
-            kind(**self._labels(label), status="skipped", reason=reason)
+            Failed(**self._labels(label), kind=kind, status="skipped", reason=reason)
             for label, reason in self.plan.skipped.items()
-            for kind in (Accuracy, Latency)
+            for kind in (Accuracy.KIND, Latency.KIND)
         ]
 
     def _sweep(self, written: Iterable[Record]) -> None:
-        """Remove the models and predictions that the folder's former records name and its current ones do not."""
+        """Remove the files that the folder's former records name and its current ones do not."""
         for name in _named(self._former) - _named(written):
             place = (self.folder / name).resolve()
-            if any(place.is_relative_to((self.folder / own).resolve()) for own in ("models", "predictions")):
+            if any(place.is_relative_to((self.folder / own).resolve()) for own in FOLDERS):
                 place.unlink(missing_ok=True)
 
     def _warnings(self, written: list[Record]) -> list[str]:
@@ -147,8 +154,9 @@ class Results:
         """What techniques said of their work, each sentence once with the seeds it holds for."""
         seeds: dict[tuple[str, str], list[int]] = {}
         for record in written:
-            for note in record.notes if isinstance(record, Compression) else ():
-                seeds.setdefault((record.case, note), []).append(record.seed)
+            if isinstance(record, Compression):
+                for note in record.notes:
+                    seeds.setdefault((record.case, note), []).append(record.seed)
         everywhere = len(self.plan.suite.seeds)
         return [
             f"{case}: {note}" if len(which) == everywhere else f"{case}, seed {', '.join(map(str, which))}: {note}"
@@ -159,13 +167,12 @@ class Results:
         decoded = (key for key, spec in self.plan.stages.items() if spec.kind == "decode" and self.store.has(key))
         return [note for key in decoded for note in self.store.read_json(key, DESCRIPTION)["notes"]]
 
-    def keep_log(self, name: str, text: str) -> Path:
-        """A failed stage's log, named where it failed."""
-        path = self.folder / "logs" / f"{slug(name)}.txt"
+    def keep_log(self, name: str, text: str) -> str:
+        """Write a failed stage's log under the stage's name; its path within the folder."""
+        path = Path("logs") / f"{slug(name)}.txt"
         with _writing(self.folder):
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(text)
-        return path
+            write_whole(self.folder / path, text)
+        return path.as_posix()
 
     def _records(self, label: Label) -> list[Record]:
         stage = self.store.read_json(label.key, STAGE)
@@ -189,8 +196,7 @@ class Results:
             if fact["kind"] == "size":
                 model = self.plan.stages[label.key].inputs["model"]
                 own["onnx_path"] = self._keep(label, ONNX_FILE, model, "models", ".onnx")
-        line = {"schema": records.SCHEMA, "kind": fact["kind"], **shared, **own}
-        return records.from_line(json.dumps(line))
+        return records.from_data({"kind": fact["kind"], **shared, **own})
 
     def _keep(self, label: Label, name: str, key: str, folder: str, ending: str) -> str:
         """A copy of a stage's file in the results folder; its path there."""
@@ -231,7 +237,7 @@ class Results:
             "steps": tuple(steps),
         }
 
-    def _environments(self) -> Iterator[Record]:
+    def _environments(self) -> Iterator[Environment]:
         machine = self.plan.machine
         for found in (*machine.runtimes.values(), *machine.references.values()):
             name = found["fingerprint"]

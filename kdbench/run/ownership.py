@@ -6,10 +6,13 @@ from typing import Any
 
 from kdbench.errors import StoreError
 
+UNFINISHED = ".unfinished"
+"""How the names of files end that a killed run was writing."""
+
 
 def refuse_foreign(folder: Path, suite: str) -> None:
     """Raises StoreError for a folder that holds anything but results of the suite of this name, OSError for a file."""
-    if not folder.exists() or not any(folder.iterdir()):
+    if not folder.exists() or all(path.name.endswith(UNFINISHED) for path in folder.iterdir()):
         return
     holder = _suite_in(folder)
     if holder is None:

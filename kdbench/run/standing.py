@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from kdbench.plan.plan import Label, Plan
-from kdbench.results.records import Energy, Environment, Latency, Memory, Record, Start
+from kdbench.results.records import Energy, Environment, Failed, Labelled, Latency, Memory, Record, Start, labelled
 
+TIMED = (Latency.KIND, Memory.KIND, Start.KIND, Energy.KIND)
 Place = tuple[str, int, str | None, bool]
 """Case, seed, target, and whether the fact was timed: a label's evaluation and its timing are made apart."""
 
@@ -40,8 +41,9 @@ def standing(
     replaced = {*renewed, *asked}
     exact = labels - {_identity(label) for label in replaced}
     spots = {_place(plan, label) for label in plan.labels} - {_place(plan, label) for label in replaced}
-    kept, outdated = [], []
-    rows = [record for record in former if not isinstance(record, Environment)]
+    kept: list[Labelled] = []
+    outdated: list[str] = []
+    rows = labelled(former)
     for row in rows:
         if _identity(row) in exact:
             kept.append(row)
@@ -52,11 +54,11 @@ def standing(
     environments = [each for each in former if isinstance(each, Environment) and each.fingerprint in places]
     known = {label.case for label in plan.labels}
     own = {label.target for label in plan.labels}
-    gone = [row.case for row in rows if row.case not in known and row.target in own and row.status == "ok"]
+    gone = [row.case for row in rows if row.case not in known and row.target in own and not isinstance(row, Failed)]
     return Standing([*environments, *kept], list(dict.fromkeys(outdated)), list(dict.fromkeys(gone)))
 
 
-def _identity(row: Label | Record) -> tuple[str, int, str | None, str]:
+def _identity(row: Label | Labelled) -> tuple[str, int, str | None, str]:
     return (row.case, row.seed, row.target, row.key)
 
 
@@ -64,8 +66,9 @@ def _place(plan: Plan, label: Label) -> Place:
     return (label.case, label.seed, label.target, plan.stages[label.key].kind == "measure")
 
 
-def _place_of(row: Record) -> Place:
-    return (row.case, row.seed, row.target, isinstance(row, Latency | Memory | Start | Energy))
+def _place_of(row: Labelled) -> Place:
+    kind = row.kind if isinstance(row, Failed) else row.KIND
+    return (row.case, row.seed, row.target, kind in TIMED)
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -2,7 +2,7 @@
 
 import os
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -152,7 +152,7 @@ class Run:
             if cause is not None:
                 del waiting[key]
                 progress.skip(key)
-                self.summary.failures[key] = Failure("skipped", cause.reason)
+                self.summary.failures[key] = Failure("skipped", cause.reason, cause.log)
 
     def _settle(self, outcomes: list[Outcome], progress: Progress) -> None:
         for outcome in outcomes:
@@ -166,10 +166,9 @@ class Run:
 
     def _failed(self, outcome: Outcome, name: str) -> Outcome:
         """Note a failure; its log goes to the results folder under the stage's name."""
-        place = self.results.keep_log(name, outcome.log or f"{name}\n{outcome.reason}\n")
-        reason = f"{name}: {outcome.reason}"
-        self.summary.failures[outcome.key] = Failure("failed", reason)
-        return Outcome(outcome.key, "failed", f"{outcome.reason} (log: {place})", outcome.log, outcome.wall_seconds)
+        log = self.results.keep_log(name, outcome.log or f"{name}\n{outcome.reason}\n")
+        self.summary.failures[outcome.key] = Failure("failed", f"{name}: {outcome.reason}", log)
+        return replace(outcome, reason=f"{outcome.reason} (log: {self.results.folder / log})")
 
     def _finish(self) -> None:
         """Failures become records; warnings that only the whole can show go into the plan."""

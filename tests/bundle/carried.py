@@ -127,6 +127,7 @@ def _records(
             onnx_gzip_bytes=size,
             mac_count=96,
             mac_rule="by hand",
+            quantized_weight_fraction=0.0,
             onnx_path=path.relative_to(folder).as_posix(),
             onnx_sha256=digests[row],
         ),

@@ -18,7 +18,8 @@ def carried(folder: Path, device: str) -> Size:
     )  # fmt: skip
     size = Size(
         suite="s", case="soft", seed=0, key=run.key, target=target, fingerprint=device, parameter_count=1,
-        nonzero_parameter_count=1, onnx_bytes=1, onnx_gzip_bytes=1, mac_rule="none", onnx_sha256=FILE,
+        nonzero_parameter_count=1, onnx_bytes=1, onnx_gzip_bytes=1, mac_rule="none", quantized_weight_fraction=0.0,
+        onnx_path="m.onnx", onnx_sha256=FILE,
     )  # fmt: skip
     environment = Environment(suite="s", key=device, fingerprint=device, facts={"cpu": device})
     folder.mkdir(exist_ok=True)

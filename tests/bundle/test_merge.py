@@ -41,7 +41,7 @@ def test_every_fact_of_a_device_is_there_and_says_where_it_is_from(results: Path
     for kind in (Size, Accuracy, Latency, Memory, Start):
         rows = {(line.case, line.seed) for line in found.of(kind) if line.target == DEVICE}
         assert rows == set(FILES) - ({("from-scratch", 1)} if kind is Start else set()), kind.KIND
-    for line in found.records:
+    for line in found.labelled:
         if line.target == DEVICE and not isinstance(line, Compression):
             assert line.fingerprint == header["fingerprint"]
             assert line.created_utc == header["created_utc"]
@@ -170,7 +170,7 @@ def test_a_file_that_failed_there_is_a_failed_row_and_the_others_stand(
     made = merge(results, rewritten(record, tmp_path / "failed.jsonl", fail))
     found = read_results(results)
     assert made.failed_count == 1
-    reasons = [line.reason for line in found.of(Latency, "soft", status="failed")]
+    reasons = [line.reason for line in found.failures("soft", Latency)]
     assert reasons == ["onnxruntime's process crashed with SIGSEGV and said nothing."]
     assert len([line for line in found.of(Latency) if line.target == DEVICE]) == len(FILES) - 1
     assert evidence(results).case("soft").problems_on(DEVICE)  # type: ignore[union-attr]
@@ -183,7 +183,7 @@ def test_a_provider_that_ran_none_of_it_is_a_failed_row(results: Path, record: P
                 kernels["node_count_by_provider"] = {"OtherExecutionProvider": 2}
 
     merge(results, rewritten(record, tmp_path / "other.jsonl", elsewhere))
-    failed = read_results(results).of(Latency, "soft", status="failed")
+    failed = read_results(results).failures("soft", Latency)
     assert [line.reason for line in failed] == [
         "asked for CPUExecutionProvider, which ran none of the file's nodes at batch 2."
     ]

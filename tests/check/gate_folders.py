@@ -100,6 +100,7 @@ class Folder:
         size = Size(
             **common,
             **{"parameter_count": 1, "nonzero_parameter_count": 1, "mac_rule": "none", "onnx_gzip_bytes": 1},
+            quantized_weight_fraction=0.0,
             onnx_bytes=len(data),
             onnx_path=path.relative_to(self.path).as_posix(),
             onnx_sha256=hashlib.sha256(data).hexdigest(),
@@ -108,6 +109,7 @@ class Folder:
             **common,
             **{"metric": "accuracy", "direction": "higher", "split": "test", "runtime": "onnxruntime"},
             value=float((said == classes).mean()),
+            correct_count=int((said == classes).sum()),
             example_count=EXAMPLES,
             predictions_path=predictions.relative_to(self.path).as_posix(),
         )
@@ -125,7 +127,7 @@ def latency(case: str, target: str, **fields: Any) -> Latency:
         **{"provider_asked": "CPUExecutionProvider", "providers_got": ("CPUExecutionProvider",), "batch_size": 1},
         **{"samples_ns": ((1000,) * 64,) * 3, "runtime": "onnxruntime", "runtime_version": "1", "precision": "fp32"},
     }
-    return Latency(**labels(case, 0, target), **({} if "status" in fields else given), **fields)
+    return Latency(**labels(case, 0, target), **given, **fields)
 
 
 def examples() -> tuple[np.ndarray, np.ndarray]:

@@ -15,9 +15,9 @@ from kdbench.check import baseline, check
 from kdbench.check.baseline import opened, read_saved, save
 from kdbench.cli import cli
 from kdbench.errors import StoreError
-from kdbench.results.records import Training
+from kdbench.results.records import Failed
 
-FAILED = Training(**labels("b", 0, None), status="failed", reason="train: b, seed 0: loss is not finite.")
+FAILED = Failed(kind="training", **labels("b", 0, None), reason="train: b, seed 0: loss is not finite.")
 
 
 @pytest.fixture(scope="module")

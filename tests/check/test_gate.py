@@ -15,7 +15,7 @@ from kdbench.check import Checked, Row, Verdict, check
 from kdbench.cli import cli
 from kdbench.errors import StoreError, UnknownName
 from kdbench.files import sha256_of
-from kdbench.results.records import Training
+from kdbench.results.records import Failed
 from kdbench.results.trust import Confirmed
 from kdbench.timing.duel import Effort
 from kdbench.timing.verdict_rule import Rule
@@ -181,8 +181,13 @@ def test_a_file_that_is_not_the_recorded_one_is_errored(tmp_path: Path, referenc
 def test_what_failed_in_the_new_run_is_errored_with_its_reason(tmp_path: Path, reference: Path) -> None:
     fell_back = "measure: same, seed 0: asked for CUDAExecutionProvider, onnxruntime chose CPUExecutionProvider."
     extra = (
-        Training(**labels("copied", 0, None), status="failed", reason="train: copied, seed 0: loss is not finite."),
-        latency("same", TARGET, status="failed", reason=fell_back),
+        Failed(
+            kind="training",
+            **labels("copied", 0, None),
+            status="failed",
+            reason="train: copied, seed 0: loss is not finite.",
+        ),
+        Failed(**labels("same", 0, TARGET), kind="latency", reason=fell_back),
     )
     new = Folder(tmp_path / "new", {"same": Net()}, extra=extra).write()
     found = checked(new, reference, cases=["same", "copied"])

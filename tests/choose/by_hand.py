@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kdbench.results import records
-from kdbench.results.records import Accuracy, Latency, Memory, Record, Size, Training
+from kdbench.results.records import Accuracy, Failed, Latency, Memory, Record, Size
 
 CPU, PHONE = "local-cpu-1t-fp32", "phone-cpu-4t-fp32"
 EXAMPLES, CLASSES = 400, 10
@@ -84,6 +84,7 @@ class Shelf:
             metric="accuracy",
             direction="higher",
             value=1 - count / EXAMPLES,
+            correct_count=EXAMPLES - count,
             example_count=EXAMPLES,
             split=split,
             runtime="onnxruntime",
@@ -113,12 +114,15 @@ def labels(name: str, seed: int = 0, target: str | None = CPU) -> dict[str, Any]
 
 
 def failed(name: str, target: str | None = None) -> Record:
-    return Training(**labels(name, target=target), status="failed", reason="kd became infinite in epoch 3.")
+    return Failed(kind="training", **labels(name, target=target), reason="kd became infinite in epoch 3.")
+
+
+FILE: dict[str, Any] = {"quantized_weight_fraction": 0.0, "onnx_path": "m.onnx", "onnx_sha256": "0" * 64}
 
 
 def _size(common: dict[str, Any], given: Given) -> Record:
     counts = dict.fromkeys(("parameter_count", "nonzero_parameter_count", "onnx_gzip_bytes", "mac_count"), 1)
-    return Size(**common, **counts, onnx_bytes=int(1000 * given.kilobytes), mac_rule="none")
+    return Size(**common, **counts, onnx_bytes=int(1000 * given.kilobytes), mac_rule="none", **FILE)
 
 
 def _samples(microseconds: tuple[float, ...], batch: int) -> tuple[tuple[int, ...], ...]:

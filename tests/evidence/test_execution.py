@@ -50,7 +50,7 @@ def test_kernel_times_of_an_asynchronous_provider_are_no_shares() -> None:
 
 
 def test_records_that_say_nothing_of_it_are_known_to_say_nothing() -> None:
-    bare = replace(ONE, node_count_by_provider=None, kernel_ns_by_provider=None, assigned_node_count_by_provider=None,
+    bare = replace(ONE, node_count_by_provider={}, kernel_ns_by_provider={}, assigned_node_count_by_provider={},
                    effective_precision=None, int8_kernel_fraction=None, answers_agreement_fraction=None)  # fmt: skip
     view = execution_view([bare])
     assert not view.is_known

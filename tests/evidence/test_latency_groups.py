@@ -152,7 +152,7 @@ def test_who_was_timed_in_two_processes_beside_another_baseline_or_elsewhere_has
         for record in made["otherwise"]
     ]
     made["elsewhere"] = [replace(record, fingerprint="beef") for record in made["elsewhere"]]
-    made["alone"] = [replace(record, references=None, reference_samples_ns=None) for record in made["alone"]]
+    made["alone"] = [replace(record, references={}, reference_samples_ns={}) for record in made["alone"]]
     assert latency_letters(made, {}) == {"one": "a", "two": "a"}
 
 

@@ -15,7 +15,7 @@ from kdbench.measure.session_spec import SessionSpec
 from kdbench.protocols import TaskDescription
 from kdbench.protocols.part import PartSpec
 from kdbench.results import records
-from kdbench.results.records import Accuracy, Environment, Latency, Record, Size
+from kdbench.results.records import Accuracy, Environment, Failed, Latency, Record, Size
 from kdbench.results.task_json import TASK_FILE
 from kdbench.run.kept_data import kept_task, write_test_inputs
 from kdbench.stages.evaluate import PREDICTION_BATCH
@@ -65,13 +65,13 @@ class Source:
 
     def _records(self) -> list[Record]:
         facts = {"cpu": "Imaginary Processor 9000"}
-        made: list[Record] = [Environment(suite="s", case="", seed=0, key="e", fingerprint="f00d", facts=facts)]
+        made: list[Record] = [Environment(suite="s", key="e", fingerprint="f00d", facts=facts)]
         for seed in self.seeds:
             for target in self.targets:
                 made += self._file("linear", seed, target)
         for case, reason in self.failed.items():
             labels = {"suite": "s", "case": case, "seed": 0, "key": "k", "target": TARGET}
-            made.append(Accuracy(**labels, status="failed", reason=reason))
+            made.append(Failed(**labels, kind="accuracy", reason=reason))
         return made
 
     def _file(self, case: str, seed: int, target: str) -> list[Record]:
@@ -90,6 +90,7 @@ class Source:
             onnx_gzip_bytes=len(data),
             mac_count=1,
             mac_rule="one",
+            quantized_weight_fraction=0.0,
             onnx_path=name,
             onnx_sha256=hashlib.sha256(data).hexdigest(),
         )

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdbench.results import records
-from kdbench.results.records import Accuracy, Compression, Environment, Latency, Memory, Record, Size, Training
+from kdbench.results.records import Accuracy, Compression, Environment, Failed, Latency, Memory, Record, Size, Training
 
 TARGET = "local-cpu-1t-fp32"
 EXAMPLES, CLASSES, EPOCHS = 360, 10, 12
@@ -104,13 +104,13 @@ class Folder:
 
     def _environment(self) -> Record:
         facts = {"processor": "Imaginary Processor 9000", "core_count": 2, "system": "Linux 6.1"}
-        return Environment(suite="quickstart", case="", seed=0, key="e", fingerprint="f00d", facts=facts)
+        return Environment(suite="quickstart", key="e", fingerprint="f00d", facts=facts)
 
     def _records(self) -> list[Record]:
         made: list[Record] = self._case("teacher", [], (0,))
         for name, steps in self.steps.items():
             if name in self.failed:
-                made += [Training(**self._common(name, s, steps, "t"), status="failed", reason=self.failed[name])
+                made += [Failed(**self._common(name, s, steps, "t"), kind="training", reason=self.failed[name])
                          for s in self.seeds]  # fmt: skip
             else:
                 made += self._case(name, steps, self.seeds)

@@ -7,7 +7,7 @@ from pathlib import Path
 from folders import STEPS, TRUTH, Folder
 
 from kdbench.results import records
-from kdbench.results.records import Latency, Record
+from kdbench.results.records import Latency, Record, labelled
 
 HOSTILE = (
     "<script>alert(1)</script>", "</style><b>x", "a\"b'c", "../../etc/passwd", "back\\slash", "a`b`c", "{{ 7 * 7 }}",
@@ -23,7 +23,7 @@ def write_hostile(path: Path) -> Path:
     folder = Folder(path, steps=steps, batch_sizes=(1,), about=HOSTILE[0], warnings=HOSTILE[:2], call_count=70,
                     without_latency=without, failed={HOSTILE[4]: HOSTILE[0]}).write()  # fmt: skip
     file = folder / "records.jsonl"
-    kept = [record for record in records.read(file) if record.case != HOSTILE[2] or record.seed == 0]
+    kept = [record for record in labelled(records.read(file)) if record.case != HOSTILE[2] or record.seed == 0]
     file.unlink()
     records.append(file, [_spoiled(record) for record in kept])
     return folder

@@ -213,7 +213,7 @@ def test_a_folder_of_before_renders_as_it_did(folder: Build) -> None:
 def test_what_is_missing_is_a_dash_with_its_reason(folder: Build) -> None:
     def bare(record: Record) -> Record:
         if isinstance(record, Size):
-            return replace(record, origin=None, onnx_zstd_bytes=None, layer_count=None, weight_bytes_by_dtype=None)
+            return replace(record, origin={}, onnx_zstd_bytes=None, layer_count=None, weight_bytes_by_dtype={})
         if isinstance(record, Accuracy):
             return replace(record, origin_value=None, origin_agreement_fraction=None, origin_predictions_path=None)
         return without_origins_times(record)

@@ -12,7 +12,7 @@ from folders import EPOCHS, TARGET, TRUTH, Folder
 from kdbench.errors import RecordError, StoreError
 from kdbench.evidence import Evidence, evidence
 from kdbench.results import records
-from kdbench.results.records import Accuracy, Latency, Size, Training
+from kdbench.results.records import Accuracy, Failed, Latency, Size, Training
 
 Build = Callable[..., Folder]
 PAIR = {name: steps for name, steps in Folder(Path()).steps.items() if name in ("from-scratch", "pruned-structured")}
@@ -121,8 +121,8 @@ def test_a_failure_that_was_mended_later_is_forgotten_and_a_new_one_is_told(fold
     kept = records.read(file)
     training = next(r for r in kept if isinstance(r, Training) and r.case == "from-scratch")
     common = {"suite": "quickstart", "case": "from-scratch", "seed": 0}
-    old = Training(**common, key="old", status="failed", reason="no memory was left.")  # type: ignore[arg-type]
-    new = Accuracy(**common, key="new", target="other", status="failed", reason="the provider fell back.")  # type: ignore[arg-type]
+    old = Failed(**common, kind="training", key="old", reason="no memory was left.")  # type: ignore[arg-type]
+    new = Failed(**common, kind="accuracy", key="new", target="other", reason="the provider fell back.")  # type: ignore[arg-type]
     file.unlink()
     records.append(file, [old, *kept, training, new])
     case = evidence(path).case("from-scratch")

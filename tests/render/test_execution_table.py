@@ -21,7 +21,7 @@ from kdbench.render.tables.latency_columns import share_text
 from kdbench.render.tables.table import build_table
 from kdbench.render.tables.target_table import TargetTable
 from kdbench.results import records
-from kdbench.results.records import Latency, Record
+from kdbench.results.records import Failed, Latency, Record
 
 Build = Callable[..., Folder]
 FEW = {name: STEPS[name] for name in ("from-scratch", "soft", "int8-static")}
@@ -88,7 +88,7 @@ def test_batch_sizes_on_which_it_ran_otherwise_have_columns_of_their_own(folder:
 def test_a_failed_row_stays_with_its_reason_in_every_form(partly: Path) -> None:
     reason = f"asked for {OPENVINO}, which ran none of the file's nodes."
     kept = [r for r in records.read(partly / "records.jsonl") if not (isinstance(r, Latency) and r.case == "soft")]
-    failed = [Latency(suite="s", case="soft", seed=seed, key="x", target=TARGET, status="failed", reason=reason)
+    failed = [Failed(kind="latency", suite="s", case="soft", seed=seed, key="x", target=TARGET, reason=reason)
               for seed in range(3)]  # fmt: skip
     (partly / "records.jsonl").unlink()
     records.append(partly / "records.jsonl", [*kept, *failed])
@@ -103,7 +103,7 @@ def test_a_failed_row_stays_with_its_reason_in_every_form(partly: Path) -> None:
 
 def test_a_target_on_which_every_row_failed_is_still_told(folder: Build) -> None:
     path = folder(steps=FEW, seeds=(0,)).write()
-    failed = [Latency(suite="s", case=name, seed=0, key="x", target="local-cuda-1t-fp32", status="failed", reason="no.")
+    failed = [Failed(kind="latency", suite="s", case=name, seed=0, key="x", target="local-cuda-1t-fp32", reason="no.")
               for name in ("teacher", *FEW)]  # fmt: skip
     records.append(path / "records.jsonl", failed)
     (table,) = execution_tables(evidence(path))
@@ -113,7 +113,7 @@ def test_a_target_on_which_every_row_failed_is_still_told(folder: Build) -> None
 
 def test_seeds_that_failed_are_noted_at_the_others(partly: Path) -> None:
     records.append(partly / "records.jsonl", [
-        Latency(suite="s", case="soft", seed=7, key="x", target=TARGET, status="failed", reason="it fell back.")
+        Failed(kind="latency", suite="s", case="soft", seed=7, key="x", target=TARGET, reason="it fell back.")
     ])  # fmt: skip
     (table,) = execution_tables(evidence(partly))
     assert table.table.footnotes == (f"failed on {TARGET} (seed 7): it fell back.",)

@@ -18,7 +18,7 @@ from kdbench.render.report.tidy import estimates
 from kdbench.render.tables.cells import Column
 from kdbench.render.tables.table import build_table
 from kdbench.results import records
-from kdbench.results.records import Latency, Record
+from kdbench.results.records import Labelled, Latency, labelled
 
 Build = Callable[..., Folder]
 FEW = {name: STEPS[name] for name in ("from-scratch", "soft", "soft-pruned-int8")}
@@ -83,7 +83,8 @@ def test_a_single_file_has_no_letter_and_no_legend(folder: Build) -> None:
 
 def test_a_case_of_two_processes_has_none_and_the_legend_says_why(folder: Build) -> None:
     path = folder(steps=FEW, batch_sizes=(1,)).write()
-    lines = [_shortened(line) if line.case == "soft" else line for line in records.read(path / "records.jsonl")]
+    lines = labelled(records.read(path / "records.jsonl"))
+    lines = [_shortened(line) if line.case == "soft" else line for line in lines]
     (path / "records.jsonl").unlink()
     records.append(path / "records.jsonl", lines)
     found = evidence(path)
@@ -92,7 +93,7 @@ def test_a_case_of_two_processes_has_none_and_the_legend_says_why(folder: Build)
     assert any(sentence.startswith("Without a letter behind Faster") for sentence in build_table(found).legend)
 
 
-def _shortened(line: Record) -> Record:
+def _shortened(line: Labelled) -> Labelled:
     """Its first two processes alone."""
     if not isinstance(line, Latency):
         return line

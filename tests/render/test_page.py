@@ -15,7 +15,7 @@ from folders import STEPS, Folder
 from kdbench.errors import KdbenchError, StoreError
 from kdbench.render import render
 from kdbench.results import records
-from kdbench.results.records import Size, Training
+from kdbench.results.records import Failed, Size
 
 Build = Callable[..., Folder]
 FEW = {name: STEPS[name] for name in ("from-scratch", "soft", "int8-static")}
@@ -139,8 +139,8 @@ def test_a_path_in_a_record_cannot_lead_outside_the_folder(folder: Build) -> Non
 def test_a_folder_where_everything_failed_is_still_a_page(folder: Build) -> None:
     path = folder(steps=FEW).path
     path.mkdir()
-    common = {"suite": "s", "seed": 0, "status": "failed", "reason": "no memory was left."}
-    failed = [Training(**common, case=name, key=name) for name in ("teacher", *FEW)]  # type: ignore[arg-type]
+    common = {"suite": "s", "seed": 0, "kind": "training", "reason": "no memory was left."}
+    failed = [Failed(**common, case=name, key=name) for name in ("teacher", *FEW)]  # type: ignore[arg-type]
     records.append(path / "records.jsonl", failed)
     render(path, path / "report")
     text = (path / "report" / "index.html").read_text()

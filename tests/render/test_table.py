@@ -19,7 +19,7 @@ from kdbench.render.tables.cells import HIDDEN
 from kdbench.render.tables.table import build_table
 from kdbench.render.words.sentences import sentences
 from kdbench.results import records
-from kdbench.results.records import Accuracy
+from kdbench.results.records import Failed, labelled
 from kdbench.units import MISSING
 
 Build = Callable[..., Folder]
@@ -141,7 +141,7 @@ def test_a_trouble_on_one_target_marks_no_number_of_another(folder: Build) -> No
     path = folder(steps=FEW, seeds=(0, 1, 2), batch_sizes=(1,)).write()
     reason = "the provider fell back."
     records.append(path / "records.jsonl", [
-        Accuracy(suite="s", case="soft", seed=0, key="x", target="local-cuda-1t-fp32", status="failed", reason=reason)
+        Failed(kind="accuracy", suite="s", case="soft", seed=0, key="x", target="local-cuda-1t-fp32", reason=reason)
     ])  # fmt: skip
     table = build_table(evidence(path))
     by_group = {column.group: column.cells[2] for column in table.columns if column.key == "accuracy"}
@@ -151,7 +151,8 @@ def test_a_trouble_on_one_target_marks_no_number_of_another(folder: Build) -> No
 
 def test_a_case_with_fewer_seeds_says_so_at_its_number(folder: Build) -> None:
     path = folder(steps=FEW, batch_sizes=(1,)).write()
-    kept = [r for r in records.read(path / "records.jsonl") if (r.case, r.seed) not in {("soft", 1), ("soft", 2)}]
+    gone = {("soft", 1), ("soft", 2)}
+    kept = [r for r in labelled(records.read(path / "records.jsonl")) if (r.case, r.seed) not in gone]
     (path / "records.jsonl").unlink()
     records.append(path / "records.jsonl", kept)
     table = build_table(evidence(path))

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from kdbench.errors import RecordError
 from kdbench.results import records
-from kdbench.results.records import Accuracy, Memory, Record, Training
+from kdbench.results.records import Accuracy, Failed, Memory, Record, Training
 
 LABELS = {"suite": "s", "case": "soft/temperature=1", "seed": 3, "key": "k", "target": "local-cpu-1t-fp32"}
 
 
 def accuracy(value: float = 0.5, **fields: object) -> Accuracy:
     own = {"metric": "accuracy", "direction": "higher", "value": value, "split": "test", "runtime": "onnxruntime 1"}
-    return Accuracy(**{**LABELS, **own, "example_count": 4, **fields})  # type: ignore[arg-type]
+    return Accuracy(**{**LABELS, **own, "example_count": 4, "correct_count": 2, **fields})  # type: ignore[arg-type]
 
 
 EXAMPLES: list[Record] = [
@@ -24,7 +24,7 @@ EXAMPLES: list[Record] = [
     Memory(**LABELS, peak_rss_bytes=2, import_rss_bytes=1, batch_size=1),  # type: ignore[arg-type]
     Training(**LABELS, wall_ns=1, cpu_ns=1, epoch_count=1, device="cpu", terms_by_epoch=({"ce": 0.1},)),  # type: ignore[arg-type]
     accuracy(case="naïve <b>"),
-    Training(**LABELS, status="failed", reason="it failed."),  # type: ignore[arg-type]
+    Failed(**LABELS, kind="training", reason="it failed."),  # type: ignore[arg-type]
 ]
 
 
@@ -84,8 +84,15 @@ def test_migrations_are_applied_one_step_at_a_time(monkeypatch: pytest.MonkeyPat
         ({"kind": "speed"}, "there is no record kind 'speed'"),
         ({"colour": 1}, "a record of kind accuracy has no field colour"),
         ({"value": None}, "a record of kind accuracy lacks value"),
+        ({"value": "half"}, "a record of kind accuracy says of value 'half': input should be a valid number"),
+        ({"value": [1]}, r"a record of kind accuracy says of value \[1\]: "),
+        ({"steps": 7}, "a record of kind accuracy says of steps 7: "),
+        ({"case": {}}, "a record of kind accuracy says of case {}: "),
+        ({"kind": []}, r"there is no record kind \[\]"),
+        ({"schema": 0}, "a JSON object with 'schema' was expected"),
+        ({"status": {}}, "a record's status is one of"),
         ({"status": "odd"}, "a record's status is one of ok, failed, skipped, got 'odd'"),
-        ({"status": "failed"}, "a failed record says its reason"),
+        ({"status": "failed"}, r"a record of kind accuracy \(failed\) lacks reason"),
         ({"schema": "1"}, "a JSON object with 'schema' was expected"),
     ],
 )

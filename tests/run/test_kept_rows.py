@@ -8,7 +8,7 @@ from kdbench.errors import StoreError
 from kdbench.plan.plan import Label, Plan
 from kdbench.plan.rows import make_plan
 from kdbench.results import records
-from kdbench.results.records import Accuracy, Record
+from kdbench.results.records import Accuracy, Failed, Record
 from kdbench.run.collect import Failure, Results
 from kdbench.stages.store import Store
 from kdbench.suite.reader import load
@@ -55,19 +55,20 @@ class Kept:
         steps = tuple({step.spec.name: step.spec.fields} for step in self.plan.cases[label.case].steps)
         labels = {"suite": "s", "case": label.case, "seed": 0, "key": label.key, "target": label.target}
         own = {"metric": "accuracy", "direction": "higher", "value": 0.5, "split": "test", "runtime": "onnxruntime 1"}
-        return Accuracy(**labels, **own, steps=steps, example_count=4, predictions_path=path)  # type: ignore[arg-type]
+        return Accuracy(**labels, **own, steps=steps, example_count=4, correct_count=2, predictions_path=path)  # type: ignore[arg-type]
 
     def rerun(self, plan: Plan, *cases: str) -> list[str]:
         """Run some cases of a plan with a store that has nothing, where all of them fail; the warnings."""
         asked = [label for label in self.evaluated(plan) if label.case in cases]
         run = Results(self.results, plan, Store(self.folder / "cleaned"))
         run.begin("")
-        return run.finish(asked, {label.key: Failure("failed", "no.") for label in asked}, "")
+        return run.finish(asked, {label.key: Failure("failed", "no.", "logs/no.txt") for label in asked}, "")
 
     def rows(self) -> dict[str, str]:
         """Case -> status of its row."""
         found = records.read(self.results / "records.jsonl")
-        return {row.case: row.status for row in found if isinstance(row, Accuracy)}
+        ok = {row.case: "ok" for row in found if isinstance(row, Accuracy)}
+        return ok | {row.case: row.status for row in found if isinstance(row, Failed) and row.kind == "accuracy"}
 
     def files(self) -> set[str]:
         return {path.parent.name for path in (self.results / "predictions").rglob("*.npz")}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kdbench.results import records
-from kdbench.results.records import Accuracy, Compression, Record, Size, Training
+from kdbench.results.records import Accuracy, Compression, Failed, Record, Size, Training, labelled
 from kdbench.stages.store import Store
 
 HEAD = """
@@ -114,11 +114,12 @@ def test_a_teacher_that_was_fine_tuned_from_a_file_teaches(taught: list[Record])
 
 def test_a_penalty_on_weights_is_a_term_that_falls(taught: list[Record]) -> None:
     (training,) = [r for r in taught if isinstance(r, Training) and r.case == "sparse"]
-    assert training.terms_by_epoch is not None
     first, last = training.terms_by_epoch[0], training.terms_by_epoch[-1]
     assert first.keys() == {"ce", "l1_penalty"}
     assert last["l1_penalty"] < 0.8 * first["l1_penalty"]
 
 
 def test_several_teachers_teach_together(taught: list[Record]) -> None:
-    assert {r.status for r in taught if r.case == "several"} == {"ok"}
+    several = [r for r in labelled(taught) if r.case == "several"]
+    assert several
+    assert not any(isinstance(r, Failed) for r in several)

@@ -28,7 +28,6 @@ from kdbench.render.figures.canvas import (
 )
 from kdbench.render.tables.accuracy_columns import distinct, rates
 from kdbench.render.words.words import quoted, seeds_name
-from kdbench.results.records import Environment
 
 FEWEST_ORDERS = 3
 """Chains of the same techniques in different orders below which a table says it all."""
@@ -126,7 +125,7 @@ def _found(evidence: Evidence) -> Iterable[Chain]:
 
 def _steps(evidence: Evidence, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """A case's steps as they are shown, and the techniques in them in alphabetical order."""
-    steps = next((r.steps for r in evidence.results.records if r.case == name and not isinstance(r, Environment)), ())
+    steps = next((r.steps for r in evidence.results.labelled if r.case == name), ())
     written = [(step, _distils(fields)) for found in steps for step, fields in found.items()]
     shown = tuple(f"{step}{WITH}{taught}" if taught else step for step, taught in written)
     return shown, tuple(sorted(name for pair in written for name in pair if name))

@@ -90,7 +90,7 @@ def _terms(case: CaseView, by_key: dict[str, Training]) -> dict[str, list[list[f
     """By term: a curve a seed, over all its stages; a stage without the term leaves a gap."""
     found: dict[str, list[list[float]]] = {}
     for curve in case.curves:
-        epochs = [dict(terms) for key in curve.keys if key in by_key for terms in by_key[key].terms_by_epoch or ()]
+        epochs = [dict(terms) for key in curve.keys if key in by_key for terms in by_key[key].terms_by_epoch]
         for name in dict.fromkeys(name for terms in epochs for name in terms):
             found.setdefault(name, []).append([terms.get(name, np.nan) for terms in epochs])
     return found

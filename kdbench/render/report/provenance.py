@@ -68,7 +68,7 @@ def devices(evidence: Evidence) -> list[Device]:
 
 def _device(evidence: Evidence, name: str, targets: Sequence[str]) -> Device:
     timed = {record.fingerprint for record in evidence.results.of(Latency) if record.target in targets}
-    facts = [record.facts or {} for record in evidence.results.of(Environment) if record.fingerprint in timed]
+    facts = [record.facts for record in evidence.results.of(Environment) if record.fingerprint in timed]
     processors = [text for record in facts for text in processors_of(record)]
     systems = [str(record["os"]) for record in facts if record.get("os")]
     return Device(

@@ -15,7 +15,7 @@ from kdbench.evidence.throughput import provider_sweeps, thread_speedup, through
 from kdbench.evidence.use import energy_view, start_view
 from kdbench.render.tables.executed_rows import proof, proof_rows
 from kdbench.render.words.words import threads_name
-from kdbench.results.records import Accuracy, Energy, Latency, Memory, Record, Size, Start
+from kdbench.results.records import Accuracy, Energy, Labelled, Latency, Memory, Size, Start
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,7 +121,7 @@ def _measured(found: Evidence) -> list[Row]:
     return [{**_labels(found, key), **rows[key]} for key in keys]
 
 
-def _place(record: Record, batch: int | None) -> Place:
+def _place(record: Labelled, batch: int | None) -> Place:
     return (record.case, record.seed, record.target or "", batch)
 
 
@@ -133,7 +133,7 @@ def _labels(found: Evidence, place: Place) -> Row:
 
 
 def _latency(record: Latency) -> Row:
-    processes = [process for process in record.samples_ns or () if process]
+    processes = [process for process in record.samples_ns if process]
     calls = [sample for process in processes for sample in process]
     p50 = stats.median_of_process_medians(processes) if processes else None
     return {
@@ -147,7 +147,7 @@ def _latency(record: Latency) -> Row:
         "int8_kernel_fraction": record.int8_kernel_fraction,
         **proof(record),
         "runtime": f"{record.runtime} {record.runtime_version}",
-        "provider": ", ".join(record.providers_got or ()),
+        "provider": ", ".join(record.providers_got),
         "precision": record.precision,
         "threads": record.threads_intra,
         "warnings": "; ".join(record.warnings) or None,

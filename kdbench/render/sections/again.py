@@ -38,7 +38,7 @@ def _machine(evidence: Evidence) -> list[tuple[str, str]]:
     environments = evidence.results.of(Environment)
     for place, record in enumerate(environments, start=1):
         number = f" {place}" if len(environments) > 1 else ""
-        said = {**(record.facts or {}), "fingerprint": record.fingerprint, **(record.also or {})}
+        said = {**record.facts, "fingerprint": record.fingerprint, **record.also}
         found |= {f"{name}{number}": _text(value) for name, value in said.items()}
     return [(name, value) for name, value in found.items() if value]
 
@@ -55,7 +55,7 @@ def _models(report: Report) -> list[Line]:
     """Every ONNX file of the results folder with its digest, each once."""
     results = report.evidence.results
     found = [
-        Line((record.case, str(record.seed), Link("ONNX", relative(path, report.out)), Code(record.onnx_sha256 or "")))
+        Line((record.case, str(record.seed), Link("ONNX", relative(path, report.out)), Code(record.onnx_sha256)))
         for record in results.of(Size)
         if (path := results.file(record.onnx_path)) is not None
     ]

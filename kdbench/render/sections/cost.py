@@ -31,7 +31,7 @@ def times(evidence: Evidence) -> list[Time]:
     results = evidence.results
     trained = _longest(results.of(Training))
     teachers = _longest(record for name in results.plan.teachers for record in results.of(Training, name))
-    techniques = {record.key: record.technique or "" for record in results.of(Compression)}
+    techniques = {record.key: record.technique for record in results.of(Compression)}
     compressed = _longest(results.of(Compression))
     students = {key: wall for key, wall in trained.items() if key not in teachers and key not in techniques}
     found = {
@@ -56,7 +56,7 @@ def _longest(records: Iterable[Training | Compression | Teaching]) -> dict[str, 
     """Wall time by stage: several cases may have a record of the same one."""
     found: dict[str, int] = {}
     for record in records:
-        found[record.key] = max(found.get(record.key, 0), record.wall_ns or 0)
+        found[record.key] = max(found.get(record.key, 0), record.wall_ns)
     return found
 
 
@@ -64,7 +64,7 @@ def _timed(records: Iterable[Latency]) -> dict[str, int]:
     """By file and batch size: its own calls, warm-up too. References are timed again beside every group of files."""
     return {
         f"{record.key} {record.batch_size}": sum(
-            sum(process) for samples in (record.warmup_ns, record.samples_ns) for process in samples or ()
+            sum(process) for samples in (record.warmup_ns, record.samples_ns) for process in samples
         )
         for record in records
     }

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from kdbench.evidence import Evidence
 from kdbench.evidence.execution import execution_view
-from kdbench.results.records import Latency
+from kdbench.results.records import Failed, Latency
 
 Row = Mapping[str, object]
 
@@ -25,31 +25,35 @@ def proof(record: Latency) -> Row:
 def proof_rows(found: Evidence) -> list[Row]:
     """One a timing and provider that it names, and one a failed timing."""
     timed = [record for record in found.results.of(Latency) if execution_view([record]).is_known]
-    failed = [record for status in ("failed", "skipped") for record in found.results.of(Latency, status=status)]
+    failed = found.results.failures(kind=Latency)
     order = {name: place for place, name in enumerate(found.results.case_names)}
-    everything = sorted([*timed, *failed], key=lambda r: (order[r.case], r.seed, r.target or "", r.batch_size or 0))
+    both: list[Latency | Failed] = [*timed, *failed]
+    everything = sorted(both, key=lambda r: (order[r.case], r.seed, r.target or "", _batch_size(r) or 0))
     return [row for record in everything for row in _rows(record)]
 
 
-def _rows(record: Latency) -> Iterator[Row]:
+def _batch_size(record: Latency | Failed) -> int | None:
+    return record.batch_size if isinstance(record, Latency) else None
+
+
+def _rows(record: Latency | Failed) -> Iterator[Row]:
+    labels = {"case": record.case, "seed": record.seed, "target": record.target}
+    if isinstance(record, Failed):
+        yield {**labels, "status": record.status, "reason": record.reason}
+        return
     shared = {
-        "case": record.case,
-        "seed": record.seed,
-        "target": record.target,
+        **labels,
         "batch_size": record.batch_size,
-        "status": record.status,
-        "reason": record.reason,
-        "runtime": f"{record.runtime} {record.runtime_version}" if record.runtime else None,
+        "status": "ok",
+        "reason": None,
+        "runtime": f"{record.runtime} {record.runtime_version}",
         "provider_asked": record.provider_asked,
-        "provider_options": ", ".join(f"{k}={v}" for k, v in sorted((record.provider_options or {}).items())) or None,
+        "provider_options": ", ".join(f"{k}={v}" for k, v in sorted(record.provider_options.items())) or None,
         "precision": record.precision,
         "effective_precision": record.effective_precision,
         "int8_kernel_fraction": record.int8_kernel_fraction,
         "answers_agreement_fraction": record.answers_agreement_fraction,
     }
-    if record.status != "ok":
-        yield shared
-        return
     view = execution_view([record])
     for name in (view.asked, *view.elsewhere):
         yield {
@@ -63,5 +67,6 @@ def _rows(record: Latency) -> Iterator[Row]:
         }
 
 
-def _of(counts: Mapping[str, int] | None, name: str) -> int | None:
-    return None if counts is None else counts.get(name, 0)
+def _of(counts: Mapping[str, int], name: str) -> int | None:
+    """None where nothing was counted."""
+    return counts.get(name, 0) if counts else None

@@ -44,7 +44,7 @@ def execution_tables(evidence: Evidence) -> tuple[TargetTable, ...]:
 
 
 def _is_told(evidence: Evidence, target: str) -> bool:
-    failed = (record for status in ("failed", "skipped") for record in evidence.results.of(Latency, status=status))
+    failed = evidence.results.failures(kind=Latency)
     return bool(_views(evidence, target)) or any(record.target == target for record in failed)
 
 

@@ -101,7 +101,7 @@ def baseline_name(evidence: Evidence) -> str:
 
 def processor(evidence: Evidence) -> str:
     """What it ran on, as the environment records say it; empty where none does."""
-    names = [name for record in evidence.results.of(Environment) for name in processors_of(record.facts or {})]
+    names = [name for record in evidence.results.of(Environment) for name in processors_of(record.facts)]
     return listed(list(dict.fromkeys(names)))
 
 

@@ -1,22 +1,20 @@
 """Records: one JSON line a fact, one type a kind, units in the field names. The file is the result, all else a view."""
 
-from kdbench.results.records._files import append, read
+from kdbench.results.records._files import append, read, scan
 from kdbench.results.records._kinds import (
-    STATUSES,
     TYPES,
     Accuracy,
     Compression,
     Energy,
-    Environment,
     Latency,
     Memory,
-    Record,
     Size,
     Start,
     Teaching,
     Training,
 )
-from kdbench.results.records._lines import MIGRATIONS, SCHEMA, from_line, to_line
+from kdbench.results.records._labels import Environment, Failed, Labelled, Record, labelled
+from kdbench.results.records._lines import MIGRATIONS, SCHEMA, STATUSES, from_data, from_line, to_line
 
 TEACHER = "teacher"
 """The case name that is reserved for the rows of the suite's teacher."""
@@ -31,6 +29,8 @@ __all__ = [
     "Compression",
     "Energy",
     "Environment",
+    "Failed",
+    "Labelled",
     "Latency",
     "Memory",
     "Record",
@@ -39,7 +39,10 @@ __all__ = [
     "Teaching",
     "Training",
     "append",
+    "from_data",
     "from_line",
+    "labelled",
     "read",
+    "scan",
     "to_line",
 ]

@@ -1,12 +1,12 @@
-"""Files of records: read whole but for a torn last line, appended to safely."""
+"""Files of records: read line by line, appended to safely after a kill."""
 
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import IO
 
-from kdbench.errors import RecordError
-from kdbench.results.records._kinds import Record
+from kdbench.errors import NewerRecords, RecordError
+from kdbench.results.records._labels import Record
 from kdbench.results.records._lines import from_line, to_line
 
 
@@ -15,19 +15,34 @@ def read(path: Path) -> list[Record]:
 
     Raises RecordError with the line's number when any other line cannot be understood.
     """
-    with open(path, "rb") as file:
-        lines = file.read().split(b"\n")
-    records = []
+    records, bad = scan(path)
+    if bad:
+        raise RecordError(bad[0])
+    return records
+
+
+def scan(path: Path) -> tuple[list[Record], list[str]]:
+    """Every record of a file that can be understood, and a sentence for each line that cannot.
+
+    A last line that a kill tore is dropped without a word. Raises RecordError when the file cannot be read, or is of a
+    newer kdbench.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise RecordError(f"cannot read '{path}' ({error.strerror}).") from None
+    records, bad = [], []
     for number, line in enumerate(lines, start=1):
         if not line:
             continue
         try:
             records.append(from_line(line.decode()))
-        except (RecordError, UnicodeDecodeError) as error:
-            if number == len(lines):
-                break
+        except NewerRecords as error:
             raise RecordError(f"{path}:{number}: {error}") from None
-    return records
+        except (RecordError, UnicodeDecodeError) as error:
+            if number < len(lines):
+                bad.append(f"{path}:{number}: {error}")
+    return records, bad
 
 
 def append(path: Path, records: Iterable[Record]) -> None:
@@ -41,7 +56,7 @@ def append(path: Path, records: Iterable[Record]) -> None:
         os.fsync(file.fileno())
 
 
-def _mend(file: Any) -> None:
+def _mend(file: IO[bytes]) -> None:
     """Cut an open file back to its last whole line."""
     end = file.seek(0, os.SEEK_END)
     while end:

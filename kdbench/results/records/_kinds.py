@@ -1,69 +1,34 @@
-"""The kinds of record: one type each, units in the field names. Knows no file and no JSON."""
+"""The kinds of facts: one type each, units in the field names. Knows no file and no JSON.
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+What every record of a kind has is a field without a default. What may be missing is None: it was not asked for, the
+runtime or the system does not tell it, or the record is of a kdbench that did not keep it. A collection is then empty.
+"""
 
-from kdbench.errors import RecordError
+from dataclasses import dataclass, field
+from typing import Any
 
-STATUSES = ("ok", "failed", "skipped")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """What every line says: whose fact it is, and where it came from.
-
-    `target` is absent for facts that belong to no target (training). A record whose status is not "ok" carries
-    `reason`, one sentence, and none of its kind's own fields.
-    """
-
-    KIND: ClassVar[str] = ""
-    REQUIRED: ClassVar[tuple[str, ...]] = ()
-    """Own fields that a record with status "ok" must have."""
-
-    suite: str
-    case: str
-    seed: int
-    key: str
-    target: str | None = None
-    status: str = "ok"
-    reason: str | None = None
-    created_utc: str | None = None
-    fingerprint: str | None = None
-    lineage: tuple[str, ...] = ()
-    """Keys of the stages this fact rests on, from the data down."""
-    steps: tuple[dict[str, Any], ...] = ()
-    """The case's chain: one {name: fields} a step."""
-
-    def __post_init__(self) -> None:
-        if self.status not in STATUSES:
-            raise RecordError(f"a record's status is one of {', '.join(STATUSES)}, got {self.status!r}.")
-        if self.status == "ok":
-            missing = [name for name in self.REQUIRED if getattr(self, name) is None]
-            if missing:
-                raise RecordError(f"a record of kind {self.KIND} lacks {', '.join(missing)}.")
-        elif not self.reason:
-            raise RecordError(f"a {self.status} record says its reason.")
+from kdbench.results.records._labels import Environment, Labelled, Record
 
 
 @dataclass(frozen=True, kw_only=True)
-class Accuracy(Record):
+class Accuracy(Labelled):
     """How often one ONNX file is right on one split, as its target's runtime computes it."""
 
     KIND = "accuracy"
-    REQUIRED = ("metric", "direction", "value", "split", "runtime", "example_count")
 
-    metric: str | None = None
-    direction: str | None = None
+    metric: str
+    direction: str
     """"higher" or "lower" is better."""
-    value: float | None = None
+    value: float
     """A rate, 0 to 1."""
     correct_count: int | None = None
-    example_count: int | None = None
+    """How many examples it is right on; absent for a metric that does not count."""
+    example_count: int
     split_example_count: int | None = None
     """How many examples the whole split has, where a device answered a sample of it."""
-    split: str | None = None
+    split: str
     """"validation" or "test"."""
-    runtime: str | None = None
+    runtime: str
     """The runtime, its version and the provider, as text."""
     teacher_agreement_fraction: float | None = None
     """Share of examples on which this file and the teacher's file give the same class."""
@@ -85,194 +50,179 @@ class Accuracy(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Size(Record):
+class Size(Labelled):
     """How big one ONNX file is."""
 
     KIND = "size"
-    REQUIRED = ("parameter_count", "nonzero_parameter_count", "onnx_bytes", "onnx_gzip_bytes", "mac_rule")
 
-    parameter_count: int | None = None
+    parameter_count: int
     """Of the network that was exported; where steps on the file followed, or it was exported with integers, of the
     file itself, in which batch normalisation is folded into the weights before it."""
-    nonzero_parameter_count: int | None = None
+    nonzero_parameter_count: int
     """Of those, how many are not zero; an integer that stands for zero is zero."""
-    weight_bytes_by_dtype: dict[str, int] | None = None
+    weight_bytes_by_dtype: dict[str, int] = field(default_factory=dict)
     """Of all constants of the file."""
-    quantized_weight_fraction: float | None = None
+    quantized_weight_fraction: float
     """Share of the weights (two axes or more) that are stored in 8 bits or fewer."""
     layer_count: int | None = None
     """Convolutions and matrix products whose weights the file stores."""
     float_layer_count: int | None = None
     """Of those, how many have floating-point weights."""
-    onnx_bytes: int | None = None
-    onnx_gzip_bytes: int | None = None
+    onnx_bytes: int
+    onnx_gzip_bytes: int
     """gzip at level 6."""
     onnx_zstd_bytes: int | None = None
     """zstd at level 3."""
     mac_count: int | None = None
     """Multiply-accumulates of one example, by `mac_rule`; absent where that says why there are none to count."""
-    mac_rule: str | None = None
-    input_shapes: tuple[tuple[int, ...], ...] | None = None
-    onnx_path: str | None = None
+    mac_rule: str
+    input_shapes: tuple[tuple[int, ...], ...] = ()
+    onnx_path: str
     """Within the results folder."""
-    onnx_sha256: str | None = None
-    origin: dict[str, Any] | None = None
+    onnx_sha256: str
+    origin: dict[str, Any] = field(default_factory=dict)
     """Of a compressed student: what this record says of the same seed's uncompressed file, under the same names."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Latency(Record):
+class Latency(Labelled):
     """Raw timings of one file on one target at one batch size, with its references' of the same rounds."""
 
     KIND = "latency"
-    REQUIRED = (
-        "provider_asked",
-        "providers_got",
-        "batch_size",
-        "samples_ns",
-        "runtime",
-        "runtime_version",
-        "precision",
-    )
 
-    provider_asked: str | None = None
-    providers_got: tuple[str, ...] | None = None
-    node_count_by_provider: dict[str, int] | None = None
+    provider_asked: str
+    providers_got: tuple[str, ...]
+    node_count_by_provider: dict[str, int] = field(default_factory=dict)
     """Kernels that ran in one inference, from the profile of a session beside the timed ones."""
-    assigned_node_count_by_provider: dict[str, int] | None = None
+    assigned_node_count_by_provider: dict[str, int] = field(default_factory=dict)
     """Nodes of the file's graph that each provider was given, before fusion; absent where the runtime does not tell. A
     subgraph is many of these, and one kernel."""
-    kernel_ns_by_provider: dict[str, int] | None = None
+    kernel_ns_by_provider: dict[str, int] = field(default_factory=dict)
     """Of an asynchronous provider (on a GPU), the time of starting its kernels."""
     int8_kernel_fraction: float | None = None
     """Share of convolution and matrix-multiply kernels that ran in int8."""
     effective_precision: str | None = None
     """What the convolutions and matrix products were computed in, as far as the runtime tells: "fp32", "int8+fp32"."""
-    provider_options: dict[str, str] | None = None
+    provider_options: dict[str, str] = field(default_factory=dict)
     """What the provider was told."""
     answers_agreement_fraction: float | None = None
     """Share of the timed examples that the timed sessions gave the same class as the evaluated one."""
-    runtime: str | None = None
-    runtime_version: str | None = None
-    precision: str | None = None
-    batch_size: int | None = None
-    input_shapes: tuple[tuple[int, ...], ...] | None = None
+    runtime: str
+    runtime_version: str
+    precision: str
+    batch_size: int
+    input_shapes: tuple[tuple[int, ...], ...] = ()
     """With the batch axis."""
     threads_intra: int | None = None
     threads_inter: int | None = None
     graph_optimization: str | None = None
-    load_ns: tuple[int, ...] | None = None
+    load_ns: tuple[int, ...] = ()
     """One a process."""
-    first_inference_ns: tuple[int, ...] | None = None
-    warmup_ns: tuple[tuple[int, ...], ...] | None = None
-    samples_ns: tuple[tuple[int, ...], ...] | None = None
+    first_inference_ns: tuple[int, ...] = ()
+    warmup_ns: tuple[tuple[int, ...], ...] = ()
+    samples_ns: tuple[tuple[int, ...], ...]
     """[process][i]: one call each, in the order they were made."""
-    round_call_count: int | None = None
+    round_call_count: int = 1
     """Calls in a row before the next file's turn: sample i belongs to round i // round_call_count."""
-    reference_samples_ns: dict[str, tuple[tuple[int, ...], ...]] | None = None
+    reference_samples_ns: dict[str, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
     """sha256 of a reference file -> its samples in the same processes and rounds."""
-    references: dict[str, str] | None = None
+    references: dict[str, str] = field(default_factory=dict)
     """"baseline", "teacher", "origin" (the same seed's uncompressed file) -> sha256 of that reference file."""
-    thread_cpu_ns: tuple[tuple[int, ...], ...] | None = None
+    thread_cpu_ns: tuple[tuple[int, ...], ...] = ()
     """[process][round]: CPU time of the calling thread over a round's calls; one-thread CPU targets only."""
-    reference_thread_cpu_ns: dict[str, tuple[tuple[int, ...], ...]] | None = None
+    reference_thread_cpu_ns: dict[str, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
     """sha256 of a reference file -> the same of its calls in the same rounds."""
     repeat: int = 0
-    load_average: tuple[float, ...] | None = None
+    load_average: tuple[float, ...] = ()
     """One-minute load when each process began."""
-    other_cpu_fraction: tuple[float, ...] | None = None
+    other_cpu_fraction: tuple[float, ...] = ()
     """Share of the machine's processor time that other processes took while each process timed."""
-    steal_fraction: tuple[float, ...] | None = None
+    steal_fraction: tuple[float, ...] = ()
     """Share of the machine's processor time that its host withheld while each process timed."""
-    affinity: tuple[int, ...] | None = None
+    affinity: tuple[int, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Memory(Record):
+class Memory(Labelled):
     """Peak resident memory of a fresh process that loads one file and runs it at one batch size."""
 
     KIND = "memory"
-    REQUIRED = ("peak_rss_bytes", "import_rss_bytes", "batch_size")
 
-    peak_rss_bytes: int | None = None
-    import_rss_bytes: int | None = None
+    peak_rss_bytes: int
+    import_rss_bytes: int
     """The same process's peak before the file was loaded."""
-    batch_size: int | None = None
+    batch_size: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class Start(Record):
+class Start(Labelled):
     """From nothing to the first answer: fresh processes that load one file alone and run it once."""
 
     KIND = "start"
-    REQUIRED = ("runtime_import_ns", "load_ns", "first_inference_ns", "batch_size")
 
-    batch_size: int | None = None
-    runtime_import_ns: tuple[int, ...] | None = None
+    batch_size: int
+    runtime_import_ns: tuple[int, ...]
     """Importing the runtime; one a process, like all below."""
-    load_ns: tuple[int, ...] | None = None
-    first_inference_ns: tuple[int, ...] | None = None
+    load_ns: tuple[int, ...]
+    first_inference_ns: tuple[int, ...]
     engine_build_ns: int | None = None
     """Load and first inference of a process that found no cached engine, less those of the processes after it; only of
     providers that build one."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Energy(Record):
+class Energy(Labelled):
     """What a counter of the machine read over calls of one file alone, in processes of their own."""
 
     KIND = "energy"
-    REQUIRED = ("counter", "batch_size", "call_count", "energy_uj", "wall_ns")
 
-    counter: str | None = None
+    counter: str
     """"nvml" (the whole GPU) or "rapl" (the whole processor package)."""
-    batch_size: int | None = None
-    call_count: tuple[int, ...] | None = None
+    batch_size: int
+    call_count: tuple[int, ...]
     """One a process, like all below."""
-    energy_uj: tuple[int, ...] | None = None
+    energy_uj: tuple[int, ...]
     """Microjoules over all calls, the machine's idle power included."""
-    wall_ns: tuple[int, ...] | None = None
-    idle_energy_uj: tuple[int, ...] | None = None
+    wall_ns: tuple[int, ...]
+    idle_energy_uj: tuple[int, ...] = ()
     """The same counter over `idle_wall_ns` without calls, just before."""
-    idle_wall_ns: tuple[int, ...] | None = None
+    idle_wall_ns: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Training(Record):
+class Training(Labelled):
     """What one stage of training cost and how it went."""
 
     KIND = "training"
-    REQUIRED = ("wall_ns", "cpu_ns", "epoch_count", "device")
 
-    wall_ns: int | None = None
-    cpu_ns: int | None = None
-    epoch_count: int | None = None
-    terms_by_epoch: tuple[dict[str, float], ...] | None = None
+    wall_ns: int
+    cpu_ns: int
+    epoch_count: int
+    terms_by_epoch: tuple[dict[str, float], ...] = ()
     """Mean of each weighted loss term over an epoch's examples."""
-    validation_by_epoch: tuple[float, ...] | None = None
+    validation_by_epoch: tuple[float, ...] = ()
     selected_epoch: int | None = None
     """The epoch (from 1) whose weights left the training."""
     selection: str | None = None
     """"last" or "validation"."""
-    device: str | None = None
-    recipe: dict[str, Any] | None = None
+    device: str
+    recipe: dict[str, Any] = field(default_factory=dict)
     teacher_forward_count: int | None = None
     """Examples whose teacher outputs were not stored and were computed during this training."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compression(Record):
+class Compression(Labelled):
     """What one technique did to a model it was given, and what that cost; its training, if any, has its own record."""
 
     KIND = "compression"
-    REQUIRED = ("technique", "wall_ns", "cpu_ns")
 
-    technique: str | None = None
-    fields: dict[str, Any] | None = None
+    technique: str
+    fields: dict[str, Any] = field(default_factory=dict)
     """Of the technique, those that were `auto` decided for where the file runs."""
-    wall_ns: int | None = None
-    cpu_ns: int | None = None
+    wall_ns: int
+    cpu_ns: int
     removed_channel_fraction: float | None = None
     """Share of the convolutions' and linear layers' output channels that is gone, as it came out."""
     zero_weight_fraction: float | None = None
@@ -281,31 +231,15 @@ class Compression(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Teaching(Record):
+class Teaching(Labelled):
     """What storing a teacher's outputs cost, once for all that learn from them."""
 
     KIND = "teaching"
-    REQUIRED = ("wall_ns", "cpu_ns", "teacher_forward_count")
 
-    wall_ns: int | None = None
-    cpu_ns: int | None = None
-    teacher_forward_count: int | None = None
+    wall_ns: int
+    cpu_ns: int
+    teacher_forward_count: int
     """Examples (one view each) that went through the teacher."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Environment(Record):
-    """The machine behind a fingerprint, once each; it belongs to no case."""
-
-    KIND = "environment"
-    REQUIRED = ("fingerprint", "facts")
-
-    case: str = ""
-    seed: int = 0
-    facts: dict[str, Any] | None = None
-    """What must agree before numbers are pooled: processor, runtime, versions, flags."""
-    also: dict[str, Any] | None = None
-    """What is only said: governor, RAM, Python and package versions, commit, OMP_*."""
 
 
 TYPES: dict[str, type[Record]] = {

@@ -120,11 +120,11 @@ def pictures(folder: Path, size: int) -> Path:
 
 
 def refusal(technique: str, found: list[records.Record]) -> str:
-    own = [record for record in found if record.case in (technique, "from-scratch")]
-    reasons = [str(record.reason) for record in own if record.status != "ok"]
+    own = [record for record in records.labelled(found) if record.case in (technique, "from-scratch")]
+    reasons = [record.reason for record in own if isinstance(record, records.Failed)]
     if reasons:
         return reasons[0].partition("seed 0: ")[2] or reasons[0]
-    done = {type(record) for record in own if record.case == technique and record.status == "ok"}
+    done = {type(record) for record in own if record.case == technique}
     return "" if {Accuracy, Latency} <= done else "it was not measured."
 
 
