@@ -1,6 +1,8 @@
-"""What several verbs share: a suite's plan, the store, the report. Imports what it needs when it is called."""
+"""Options and steps that several verbs share: a suite's plan, the store, the report. Imports heavy code when called."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,28 +21,32 @@ store_option = click.option(
     "--store",
     type=click.Path(path_type=Path, file_okay=False),
     envvar="KDBENCH_STORE",
-    help="Folder of finished stages, shared by all suites.  [default: in the user's cache folder]",
+    help="Folder that keeps finished work, shared by all suites.  [default: in your cache folder]",
 )
-case_option = click.option("--case", "cases", multiple=True, metavar="GLOB", help="Only these cases; repeatable.")
+case_option = click.option(
+    "--case", "cases", multiple=True, metavar="GLOB", help="Only the cases whose names match; repeatable."
+)
 suite_option = click.option(
     "--suite",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="SUITE.yaml",
-    help="Your suite: measure as its `measure` says, interpreters, plug-ins and options included; a results folder "
-    "alone may not choose what runs here.",
+    help="Your suite file: allow the interpreters, plug-ins and options under its `measure`. What a results folder "
+    "names is not run without it.",
 )
 python_option = click.option(
     "--python",
     "pythons",
     multiple=True,
     metavar="TARGET=PATH",
-    help="The interpreter that measures a target; repeatable.",
+    help="The Python that measures a target; repeatable.",
 )
-seed_option = click.option("--seed", "seeds", multiple=True, metavar="GLOB", help="Only these seeds; repeatable.")
+seed_option = click.option(
+    "--seed", "seeds", multiple=True, metavar="GLOB", help="Only the seeds that match; repeatable."
+)
 
 
 def plan_of(path: Path, store: "Store | None" = None) -> "Plan":
-    """The whole plan of a suite file; of files that were timed more than once, the newest times in the store."""
+    """The whole plan of a suite file. With a store, each file's newest timing in it is the one that is planned."""
     from kdbench.plan import repeats
     from kdbench.plan.rows import make_plan
     from kdbench.suite.reader import load
@@ -49,9 +55,22 @@ def plan_of(path: Path, store: "Store | None" = None) -> "Plan":
 
     suite = load(path)
     _announce(suite)
-    _check_interpreters(suite)
-    machine = probe.machine(*interpreters_of(suite.measure))
+    with _waiting("asking what can be measured here ..."):
+        _check_interpreters(suite)
+        machine = probe.machine(*interpreters_of(suite.measure))
     return make_plan(suite, machine, repeats.newest(store)) if store else make_plan(suite, machine)
+
+
+@contextmanager
+def _waiting(words: str) -> Iterator[None]:
+    """Words beside a moving sign in a terminal; the first look at an interpreter takes seconds."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(words):
+        yield
 
 
 def _announce(suite: "Suite") -> None:

@@ -12,10 +12,17 @@ from kdbench.cli._shared import case_option, confirmed, report, seed_option, sui
 @case_option
 @seed_option
 @click.option("--batch-size", "batch_sizes", type=click.IntRange(1), multiple=True, metavar="N",
-              help="Time these batch sizes; repeatable.  [default: the suite's]")  # fmt: skip
-@click.option("--examples", type=click.IntRange(1), metavar="N", help="Test examples to carry.  [default: all kept]")
+              help="Time this batch size; repeatable.  [default: those of the suite]")  # fmt: skip
 @click.option(
-    "--target", metavar="ID", help="Whose files, where targets have files of their own.  [default: the first]"
+    "--examples",
+    type=click.IntRange(1),
+    metavar="N",
+    help="How many test examples to carry.  [default: all that the results keep]",
+)
+@click.option(
+    "--target",
+    metavar="ID",
+    help="Bundle the files made for this target, where targets have files of their own.  [default: the first target]",
 )
 @suite_option
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="FILE")
@@ -31,9 +38,11 @@ def bundle_command(
 ) -> None:
     """Pack models, inputs, expected outputs and the measuring program into one file for another device.
 
-    There `python FILE --out record.jsonl` measures them (Python 3.9 or newer, numpy, an onnxruntime); `kdbench merge`
-    brings the record home. Baselines and teachers always go along. A bundle is a program: one from somebody you do not
-    trust is measured by your own with `python -m kdbench.measure.device.command FILE --out record.jsonl`.
+    On the device, `python FILE --out record.jsonl` measures them; it needs Python 3.9 or newer, numpy and an
+    onnxruntime. Back here, `kdbench merge` adds the record to the results. Baselines and teachers always go along.
+
+    A bundle is a program. To measure one from somebody whom you do not trust, let your own kdbench read it:
+    `python -m kdbench.measure.device.command FILE --out record.jsonl`.
     """
     from kdbench import units
     from kdbench.bundle import Asked, bundle
@@ -55,9 +64,9 @@ def bundle_command(
 @click.command("merge")
 @click.argument("results", type=click.Path(path_type=Path, file_okay=False))
 @click.argument("record", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--device", metavar="NAME", help="What tables call the device.  [default: as it called itself]")
+@click.option("--device", metavar="NAME", help="What tables call the device.  [default: the name in the record]")
 def merge_command(results: Path, record: Path, device: str | None) -> None:
-    """Add what a bundle recorded on a device to a results folder, and make its report again."""
+    """Add the record that a bundle wrote on a device to a results folder, and make its report again."""
     from kdbench.bundle import merge
 
     made = merge(results, record, device)

@@ -18,21 +18,22 @@ if TYPE_CHECKING:
 @click.argument("new", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--against", "reference", required=True, type=click.Path(path_type=Path), metavar="REF",
               help="A results folder, or a file of `kdbench baseline save`.")  # fmt: skip
-@click.option("--target", "targets", multiple=True, metavar="ID", help="Only this device; repeatable.")
+@click.option("--target", "targets", multiple=True, metavar="ID", help="Only this target; repeatable.")
 @case_option
 @suite_option
 @python_option
 @click.option("--format", "form", default="text", show_default=True, metavar="FORM",
-              help="What is printed: text, markdown, junit, json or pytest-benchmark.")  # fmt: skip
+              help="What to print: text, markdown, junit, json or pytest-benchmark.")  # fmt: skip
 @click.option("-o", "--output", "outputs", multiple=True, metavar="FORM=FILE",
-              help="Also write this form to a file: junit=check.xml; repeatable.")  # fmt: skip
+              help="Write a form to a file, too: junit=check.xml; repeatable.")  # fmt: skip
 def check_command(
     new: Path, reference: Path, targets: tuple[str, ...], cases: tuple[str, ...], suite: Path | None,
     pythons: tuple[str, ...], form: str, outputs: tuple[str, ...],
 ) -> None:  # fmt: skip
-    """Check the results folder NEW against REF: accuracy, size, and latency, timed again now, side by side.
+    """Check the results folder NEW against REF: accuracy, size and latency.
 
-    How much worse a case may be stands in the suite of NEW, under `check`. Exit codes: 0 no regression,
+    Files of both are timed again now, side by side, so that only the files can make a difference. How much worse a case
+    may be stands in the suite of NEW, under `check` (`kdbench describe check`). Exit codes: 0 no regression,
     3 a regression is confirmed, 1 something errored, 4 cannot tell, 2 bad input.
     """
     from rich.console import Console
@@ -67,15 +68,15 @@ def _progress(console: "Console") -> Iterator[Callable[[str], None]]:
 
 @click.group()
 def baseline() -> None:
-    """Keep results as one file that later ones are checked against."""
+    """Keep results as one file, against which later results are checked."""
 
 
 @baseline.command("save")
 @click.argument("results", type=click.Path(path_type=Path, file_okay=False))
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="File to write.")
-@click.option("--allow-failed", is_flag=True, help="Also of a run in which something failed.")
+@click.option("--allow-failed", is_flag=True, help="Save even if a case of the run failed.")
 def save_command(results: Path, output: Path, allow_failed: bool) -> None:
-    """Save RESULTS with its models, predictions and sample of inputs."""
+    """Save the results folder RESULTS with its models, predictions and a sample of inputs as one file."""
     from kdbench import units
     from kdbench.check.baseline import save
 
@@ -87,7 +88,7 @@ def save_command(results: Path, output: Path, allow_failed: bool) -> None:
 @baseline.command("show")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 def show_command(file: Path) -> None:
-    """Say what a baseline file holds."""
+    """Say what a baseline FILE holds: cases, seeds, targets, and when it was measured."""
     from kdbench import units
     from kdbench.check.baseline import read_saved
 

@@ -1,4 +1,4 @@
-"""The verb on the stage store."""
+"""The verb on finished work: store."""
 
 from pathlib import Path
 
@@ -9,17 +9,20 @@ from kdbench.cli._shared import open_store, plan_of, store_option
 
 @click.command("store")
 @store_option
-@click.option("--older-than", type=float, metavar="DAYS", help="Remove stages that nobody used for so long.")
+@click.option("--older-than", type=float, metavar="DAYS", help="Remove stages that were not used for DAYS days.")
 @click.option(
     "--unused-by",
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="SUITE.yaml",
-    help="Remove stages that none of these suites uses; repeatable.",
+    help="Remove stages that this suite does not use; repeatable: that none of them uses.",
 )
 @click.option("--yes", is_flag=True, help="Remove without asking.")
 def store_command(store: Path | None, older_than: float | None, unused_by: tuple[Path, ...], yes: bool) -> None:
-    """Show the stage store's size by kind, and clean it."""
+    """Show how much space finished stages take, by kind, and remove those that are not needed.
+
+    A removed stage is computed again when a suite needs it. Given both options, a stage must fit both to be removed.
+    """
     from kdbench import units
     from kdbench.cli._plan_text import store_text, sweep
 
@@ -30,7 +33,7 @@ def store_command(store: Path | None, older_than: float | None, unused_by: tuple
     used = {key for path in unused_by for key in plan_of(path, opened).stages} if unused_by else None
     doomed = sweep(opened, older_than, used)
     total = sum(entry.byte_count for entry in doomed)
-    click.echo(f"{len(doomed)} of the stages in {opened.root} would go: {units.size(total)}.")
+    click.echo(f"{len(doomed)} stages in {opened.root} can be removed: {units.size(total)}.")
     if doomed and (yes or click.confirm("Remove them?")):
         for entry in doomed:
             opened.discard(entry.key)

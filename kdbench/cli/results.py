@@ -11,14 +11,25 @@ from kdbench.cli._shared import confirmed, report, suite_option
 
 @click.command()
 @click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path, file_okay=False))
-@click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="[default: RESULTS/report]")
-@click.option("--format", "formats", multiple=True, metavar="FORMAT", help="Only this one: html, markdown, latex, csv, "
-              "parquet, png, svg, pdf; repeatable.  [default: html, markdown, csv, png, svg]")  # fmt: skip
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder to write.  [default: RESULTS/report]",
+)
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    metavar="FORMAT",
+    help="Only this form: html, markdown, latex, csv, parquet, png, svg or pdf; repeatable.  "
+    "[default: html, markdown, csv, png, svg]",
+)
 def render(results: tuple[Path, ...], output: Path | None, formats: tuple[str, ...]) -> None:
-    """Make tables, figures and the page again from a results folder.
+    """Make the report of a results folder again: tables, figures and a page.
 
-    Of two folders: one page that says what changed from the first to the second. Of a folder that holds results
-    folders: the report of each and one page that leads to them.
+    With two results folders: one page that says what changed from the first to the second. With a folder that holds
+    results folders: the report of each, and one page that leads to them.
     """
     from kdbench.render import USUAL, render_all, render_changes
 
@@ -36,9 +47,14 @@ def render(results: tuple[Path, ...], output: Path | None, formats: tuple[str, .
 
 @click.command()
 @click.argument("results", type=click.Path(path_type=Path, file_okay=False))
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A .csv or .parquet file.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write a .csv or .parquet file instead."
+)
 def load(results: Path, output: Path | None) -> None:
-    """Print every measurement as CSV, a row each, units in the column names; `kdbench.load` gives the DataFrame."""
+    """Print every measurement of a results folder as CSV, a row each, with units in the column names.
+
+    In Python, `kdbench.load(RESULTS)` gives the same as a DataFrame.
+    """
     from kdbench.render.report.tidy import load as load_frame
     from kdbench.render.report.tidy import write_frame
 
@@ -66,15 +82,21 @@ def _limit(context: click.Context, option: click.Parameter, text: str | None) ->
 @click.argument("results", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--latency-p50", callback=_limit, metavar="TIME", help="Highest median latency of a call: 2ms, 800us.")
 @click.option("--bytes", callback=_limit, metavar="SIZE", help="Largest ONNX file: 1MiB, 500kB.")
-@click.option("--accuracy-drop", callback=_limit, metavar="POINTS", help="Furthest below the suite's baseline: 1pt.")
-@click.option("--memory", callback=_limit, metavar="SIZE", help="Most memory that loading and running it adds.")
-@click.option("--batch-size", "batch_sizes", type=int, multiple=True, help="Only this one; repeatable.")
-@click.option("--target", "targets", multiple=True, metavar="ID", help="Only this device; repeatable.")
+@click.option(
+    "--accuracy-drop", callback=_limit, metavar="POINTS", help="Most accuracy to lose against the baseline: 1pt."
+)
+@click.option(
+    "--memory", callback=_limit, metavar="SIZE", help="Most memory that loading and running a file adds: 8MiB."
+)
+@click.option(
+    "--batch-size", "batch_sizes", type=int, multiple=True, metavar="N", help="Only this batch size; repeatable."
+)
+@click.option("--target", "targets", multiple=True, metavar="ID", help="Only this target; repeatable.")
 @click.option("--format", "form", type=click.Choice(["text", "markdown", "json"]), default="text", show_default=True)
 def choose_command(
     results: Path, batch_sizes: tuple[int, ...], targets: tuple[str, ...], form: str, **limits: Any
 ) -> None:
-    """Say which case to ship on each device under limits; those given here win over the suite's own.
+    """Say which case to ship on each device. Limits given here win over those in the suite.
 
     The choice is made on the validation split and told in numbers of the test split. Exit code: 0 where every device
     has a pick, 1 where nothing fits on some device, 4 where no choice can be made on some device, because fewer than
@@ -91,14 +113,14 @@ def choose_command(
 @click.command("get")
 @click.argument("results", type=click.Path(path_type=Path, file_okay=False))
 @click.argument("case")
-@click.option("--seed", type=int, help="Which training of it.  [default: the best on validation]")
-@click.option("--target", metavar="ID", help="For which target, where each has a file of its own.")
+@click.option("--seed", type=int, help="The training to hand over.  [default: the best on validation]")
+@click.option("--target", metavar="ID", help="The target to ship to, where targets have files of their own.")
 @suite_option
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Empty or new folder to write.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to write, new or empty.")
 def get_command(
     results: Path, case: str, seed: int | None, target: str | None, suite: Path | None, output: Path
 ) -> None:
-    """Hand over a case's ONNX file with its manifest and a program that runs it."""
+    """Write a case's ONNX file to a folder, with a manifest, and a program that shows how to run it."""
     from kdbench.handover.get import get, handed_text
 
     click.echo(handed_text(get(results, case, output, seed, target, confirmed(suite))))

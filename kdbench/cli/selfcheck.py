@@ -19,26 +19,33 @@ CANNOT_TELL = 4
 
 @click.command("selfcheck")
 @click.argument("model", required=False, type=click.Path(path_type=Path), metavar="[MODEL.onnx|RESULTS]")
-@click.option("--case", metavar="NAME", help="Of RESULTS: the case whose file it is.")
-@click.option("--target", metavar="ID", help="Of RESULTS: the target whose session it is.")
-@click.option("--provider", metavar="NAME", help="[default: cpu]")
-@click.option("--threads", type=click.IntRange(min=1), help="[default: 1]")
-@click.option("--batch-size", type=click.IntRange(min=1), default=1, show_default=True)
-@click.option("--python", metavar="PATH", help="The interpreter that measures.  [default: this one]")
+@click.option("--case", metavar="NAME", help="With RESULTS: the case whose file is timed.")
+@click.option("--target", metavar="ID", help="With RESULTS: time it as this target does.")
+@click.option("--provider", metavar="NAME", help="What runs the model.  [default: cpu]")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads of a call.  [default: 1]")
+@click.option("--batch-size", type=click.IntRange(min=1), default=1, show_default=True, help="Examples in a call.")
+@click.option("--python", metavar="PATH", help="The Python that measures.  [default: this one]")
 @suite_option
-@click.option("--pairs", type=click.IntRange(min=3), default=20, show_default=True, help="Trials; each takes seconds.")
+@click.option(
+    "--pairs",
+    type=click.IntRange(min=3),
+    default=20,
+    show_default=True,
+    help="How often to compare; each takes seconds.",
+)
 @click.option("--max-ratio", type=click.FloatRange(min=1, min_open=True), default=1.03, show_default=True,
-              help="The gate's tolerance to try.")  # fmt: skip
+              help="The tolerance of `kdbench check` to try.")  # fmt: skip
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def selfcheck_command(
     model: Path | None, case: str | None, target: str | None, provider: str | None, threads: int | None,
     batch_size: int, python: str | None, suite: Path | None, pairs: int, max_ratio: float,
     form: str,
 ) -> None:  # fmt: skip
-    """Time a model against its own copy under the gate's rule: false alarms, and the least slow-down seen, here.
+    """Try on this machine how well `kdbench check` tells slower from equal.
 
-    Without a model, a small network of kdbench's own. Exit codes: 0 the tolerance is sound for it on this machine,
-    4 it is not, 2 bad input.
+    A model (or a small network of kdbench's own) is timed against its own copy, as often as --pairs says. That shows
+    how often equal files would be called slower, and the smallest slow-down that would be seen. Exit codes: 0 the
+    tolerance is sound for this model on this machine, 4 it is not, 2 bad input.
     """
     from kdbench.check.selfcheck import selfcheck
     from kdbench.render.verbs.selfcheck import selfcheck_json, selfcheck_text

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 output_option = click.option(
-    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Results folder.  [default: results/NAME]"
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Results folder to write.  [default: results/NAME]",
 )
 
 
@@ -24,7 +27,12 @@ output_option = click.option(
 @suite_argument
 @case_option
 @seed_option
-@click.option("--jobs", "-j", type=click.IntRange(min=1), help="Stages side by side.  [default: cores / threads]")
+@click.option(
+    "--jobs",
+    "-j",
+    type=click.IntRange(min=1),
+    help="Trainings and other stages side by side.  [default: cores / threads]",
+)
 @store_option
 @output_option
 def run(
@@ -35,7 +43,11 @@ def run(
     store: Path | None,
     output: Path | None,
 ) -> None:
-    """Run a suite to a report; what is finished already is reused."""
+    """Run a suite to a report. Finished work is reused, from earlier runs and from other suites.
+
+    Stop it at any time with Ctrl-C: the same command goes on where it was. Exit codes: 0 all done, 1 some case failed,
+    2 bad input, 130 stopped.
+    """
     from kdbench.suite.selection import select
 
     opened = open_store(store)
@@ -47,8 +59,8 @@ def run(
 @suite_argument
 @case_option
 @seed_option
-@click.option("--target", "targets", multiple=True, metavar="ID", help="Only this target; repeatable.")
-@click.option("--again", is_flag=True, help="Time afresh what was timed already; the new times replace the old ones.")
+@click.option("--target", "targets", multiple=True, metavar="GLOB", help="Only the targets that match; repeatable.")
+@click.option("--again", is_flag=True, help="Time again what was timed already; the new times count from then on.")
 @store_option
 @output_option
 def measure_command(
@@ -60,10 +72,9 @@ def measure_command(
     store: Path | None,
     output: Path | None,
 ) -> None:
-    """Time the files of a suite that was run, and make its report again; nothing is trained.
+    """Time the files of a suite that was run, without training, and make its report again.
 
-    Times of files in the store that are still missing are taken; with --again every time is taken afresh, and later
-    runs use the newest.
+    Files that were never timed are timed. With --again all of them are, and later runs use the newest times.
     """
     from kdbench.plan import repeats
 
@@ -113,7 +124,7 @@ def _walk(plan: "Plan", labels: "list[Label]", store: "Store", output: Path | No
 @seed_option
 @store_option
 def plan_command(suite: Path, cases: tuple[str, ...], seeds: tuple[str, ...], store: Path | None) -> None:
-    """Say what a run would do: stages, what the store has, what is left."""
+    """Say what `kdbench run` would do: which stages are finished, which are left, and about how long they take."""
     from kdbench.cli._plan_text import plan_text
     from kdbench.suite.selection import select
 
@@ -125,7 +136,10 @@ def plan_command(suite: Path, cases: tuple[str, ...], seeds: tuple[str, ...], st
 @click.command()
 @suite_argument
 def validate(suite: Path) -> None:
-    """Check a suite file: names, fields, order of steps, and that its parts and data fit together."""
+    """Check a suite file before anything runs: names, fields, the order of steps, the data, your own classes.
+
+    Everything that is wrong is told at once, with its line.
+    """
     plan = plan_of(suite)
     counts = [f"{len(plan.cases):,} cases", f"{len(plan.suite.seeds):,} seeds", f"{len(plan.targets):,} targets"]
     click.echo(f"{suite}: ok: {', '.join(counts)}; {len(plan.stages):,} stages.")

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from kdbench.suite.cases import Case, StudentChoice, Suite
+from kdbench.suite.cases import Case, Suite
 
 FROM_SCRATCH = "from-scratch"
 
@@ -15,7 +15,10 @@ def baselines_of(suite: Suite) -> dict[str, Case]:
     Where the suite has none, such a case is added here, and named `CASE/from-scratch`.
     """
     baseline = suite.cases[suite.baseline]
-    plain: list[tuple[StudentChoice, Case]] = [(case.student, case) for case in suite.cases.values() if case.plain]
+    plain: dict[str, Case] = {}
+    for case in suite.cases.values():
+        if case.plain:
+            plain.setdefault(repr(case.student), case)
     found: dict[str, Case] = {}
     for case in suite.cases.values():
         if case.compare_with is not None:
@@ -24,9 +27,9 @@ def baselines_of(suite: Suite) -> dict[str, Case]:
         if case.student == baseline.student:
             found[case.name] = baseline
             continue
-        known = next((other for student, other in plain if student == case.student), None)
-        if known is None:
-            known = replace(case, name=f"{case.name}/{FROM_SCRATCH}", steps=(), regularizer=None)
-            plain.append((case.student, known))
-        found[case.name] = known
+        student = repr(case.student)
+        if student not in plain:
+            added = replace(case, name=f"{case.name}/{FROM_SCRATCH}", steps=(), regularizer=None, compare_with=None)
+            plain[student] = added
+        found[case.name] = plain[student]
     return found

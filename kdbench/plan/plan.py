@@ -1,6 +1,6 @@
 """From a suite and what was probed to stages and labels: what there is to compute, and whose rows it feeds."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -70,6 +70,17 @@ class Plan:
                 beside = COMPARED if spec.kind in ("evaluate", "measure") else ()
                 queue.extend(found for role, found in spec.inputs.items() if role not in beside)
         return tuple(sorted(seen, key=self._places.__getitem__))
+
+    def labels_of(self, key: str) -> Sequence[Label]:
+        """The rows that a stage's facts belong to."""
+        return self._labels_by_key.get(key, ())
+
+    @cached_property
+    def _labels_by_key(self) -> dict[str, list[Label]]:
+        found: dict[str, list[Label]] = {}
+        for label in self.labels:
+            found.setdefault(label.key, []).append(label)
+        return found
 
     @cached_property
     def _places(self) -> dict[str, int]:

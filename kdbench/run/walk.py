@@ -162,7 +162,7 @@ class Run:
                 outcome = self._failed(outcome, name)
             progress.finish(outcome, name)
             if outcome.status != "failed":
-                self.results.add([label for label in self.plan.labels if label.key == outcome.key])
+                self.results.add(self.plan.labels_of(outcome.key))
 
     def _failed(self, outcome: Outcome, name: str) -> Outcome:
         """Note a failure; its log goes to the results folder under the stage's name."""

@@ -6,6 +6,8 @@ from typing import ParamSpec, TypeVar
 from kdbench.errors import Place, SuiteError
 from kdbench.suite.yaml_lines import Document
 
+MOST_FAULTS = 100
+"""More than that at once help nobody, and looking for the names that were meant takes a while each."""
 Read = TypeVar("Read")
 Given = ParamSpec("Given")
 
@@ -22,8 +24,10 @@ class Faults:
         self._found: dict[tuple[int, str], None] = {}
 
     def note(self, place: Place, sentence: str) -> None:
-        """A fault at a key path; the same one at the same place is noted once."""
+        """A fault at a key path; the same one at the same place is noted once. The last of many raises SuiteError."""
         self._found[self.document.line_of(place), str(self.document.fail(place, sentence))] = None
+        if len(self._found) >= MOST_FAULTS:
+            self.report(f"{self.document.path}: there may be more; these {MOST_FAULTS} come first.")
 
     def note_all(self, found: Iterable[tuple[Place, str]]) -> None:
         """Several faults, each with its place."""
@@ -42,7 +46,8 @@ class Faults:
         except Faulty:
             return None
 
-    def report(self) -> None:
-        """Raises SuiteError where anything was noted: a line for each fault, in the order of the file."""
+    def report(self, *last: str) -> None:
+        """Raises SuiteError where anything was noted: a line for each fault, in the order of the file, then `last`."""
         if self._found:
-            raise SuiteError("\n".join(text for _, text in sorted(self._found, key=lambda fault: fault[0])))
+            lines = [text for _, text in sorted(self._found, key=lambda fault: fault[0])]
+            raise SuiteError("\n".join([*lines, *last]))

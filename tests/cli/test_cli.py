@@ -168,7 +168,7 @@ def test_a_place_that_cannot_be_written_says_so_before_any_work(tmp_path: Path) 
 
 def test_the_store_is_shown_and_swept(tmp_path: Path) -> None:
     assert "0 stages" in kdbench("store", "--store", str(tmp_path))
-    assert "0 of the stages" in kdbench("store", "--store", str(tmp_path), "--older-than", "0", "--yes")
+    assert "0 stages in" in kdbench("store", "--store", str(tmp_path), "--older-than", "0", "--yes")
 
 
 def test_a_folder_without_records_cannot_be_rendered(tmp_path: Path) -> None:
