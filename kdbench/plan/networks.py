@@ -12,6 +12,7 @@ from kdbench.plan.stages import Stages
 from kdbench.protocols.part import PartSpec
 from kdbench.protocols.recipe import Recipe
 from kdbench.stages.names import numbered
+from kdbench.stages.onnx_files import content_of
 from kdbench.suite.cases import Case, Step, StudentChoice, TeacherChoice
 from kdbench.tasks.image_listing import digest, loose_images
 
@@ -104,9 +105,12 @@ class Networks:
         """A user's own file as a stage, keyed by its content wherever it lies."""
         path = choice.onnx or choice.weights or ""
         try:
-            source = PartSpec("file", "file", 1, {"path": path}, keyed_by={"sha256": sha256_of(Path(path))})
+            content = sha256_of(Path(path)) if choice.onnx is None else content_of(Path(path))
         except OSError as error:
             raise self.stages.suite.fail(choice.place, f"cannot read '{path}' ({error.strerror}).") from None
+        except KdbenchError as error:
+            raise self.stages.suite.fail(choice.place, str(error)) from None
+        source = PartSpec("file", "file", 1, {"path": path}, keyed_by={"sha256": content})
         parts = {"task": self.stages.task, "source": source}
         if choice.model is not None:
             parts["model"] = self.stages.located(choice.model)

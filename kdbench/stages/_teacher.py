@@ -18,12 +18,25 @@ from kdbench.stages.work import Work
 
 CODES = "codes.npy"
 LOGITS = "logits.npy"
+PROBABILITIES = "probabilities"
+"""A file that is there where the stored logits are logarithms of what the teacher gave."""
+PROBABILITIES_NOTE = (
+    "The teacher gives probabilities (rows that are never negative and sum to 1), as it ends in a softmax; their "
+    "logarithms were taken as its logits."
+)
+ROUNDING = 1e-3
+"""How far a row of probabilities may be from summing to 1: half precision and 8-bit files round."""
 
 
-def save_outputs(folder: Path, codes: np.ndarray, logits: np.ndarray) -> None:
-    """codes: int64 (n,), rising, index * view_count + view; logits: float32 (n, classes)."""
+def save_outputs(folder: Path, codes: np.ndarray, logits: np.ndarray, probabilities: bool = False) -> None:
+    """codes: int64 (n,), rising, index * view_count + view; logits: float32 (n, classes).
+
+    probabilities: whether the logits are logarithms of what the teacher gave.
+    """
     np.save(folder / CODES, codes)
     np.save(folder / LOGITS, logits)
+    if probabilities:
+        (folder / PROBABILITIES).touch()
 
 
 class Network(Protocol):
@@ -43,6 +56,8 @@ class Teacher:
         self.view_count = view_count
         self.forward_count = 0
         """Examples that went through the network."""
+        self.gives_probabilities = (outputs / PROBABILITIES).exists() if outputs else None
+        """Whether its answers are probabilities, whose logarithms are given out; None until it is asked."""
         self._codes = np.load(outputs / CODES, mmap_mode="r") if outputs else np.zeros(0, np.int64)
         self._logits = np.load(outputs / LOGITS, mmap_mode="r") if outputs else np.zeros((0, 0), np.float32)
 
@@ -71,11 +86,19 @@ class Teacher:
 
     @torch.no_grad()
     def live(self, inputs: tuple[Tensor, ...]) -> Tensor:
-        """The network's answer, counted."""
+        """The network's answer as logits, counted."""
         if isinstance(self.answer, nn.Module):
             self.answer.eval()
         self.forward_count += len(inputs[0])
-        return self.answer(*inputs).float()
+        answer = self.answer(*inputs).float()
+        if self.gives_probabilities is None:
+            self.gives_probabilities = are_probabilities(answer)
+        return answer.clamp_min(torch.finfo(torch.float32).tiny).log() if self.gives_probabilities else answer
+
+
+def are_probabilities(rows: Tensor) -> bool:
+    """Whether rows (B, classes) are what a softmax gives, and so no logits."""
+    return bool((rows >= 0).all()) and bool(((rows.sum(1) - 1).abs() <= ROUNDING).all())
 
 
 def load_teacher(work: Work, data: TaskData, device: torch.device, number: int = 0) -> Teacher:

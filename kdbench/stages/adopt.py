@@ -2,7 +2,6 @@
 
 import json
 import math
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from kdbench.stages import torch_models
 from kdbench.stages._data import EVALUATION_BATCH, TaskData
 from kdbench.stages.context import plain_arithmetic
 from kdbench.stages.names import EXPORT_FACTS, ONNX_FILE
+from kdbench.stages.onnx_files import copy_whole
 from kdbench.stages.work import Fact, Work, read_description
 from kdbench.state_dicts import load_exactly
 
@@ -45,7 +45,7 @@ def _weights(work: Work, path: Path) -> None:
 def _onnx_file(work: Work, path: Path) -> None:
     """What an export stage leaves: the file, its logits on validation and test, what was counted."""
     plain_arithmetic()
-    shutil.copyfile(path, work.out / ONNX_FILE)
+    copy_whole(path, work.out / ONNX_FILE)
     data = TaskData.open(work)
     session = _session(work.out / ONNX_FILE, path, data.task)
     for split in ("validation", "test"):

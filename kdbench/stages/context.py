@@ -18,7 +18,7 @@ from kdbench.protocols.part import PartSpec, spec_of
 from kdbench.protocols.recipe import Recipe
 from kdbench.stages import torch_models
 from kdbench.stages._data import TaskData
-from kdbench.stages._teacher import Teacher, load_teacher
+from kdbench.stages._teacher import PROBABILITIES_NOTE, Teacher, load_teacher
 from kdbench.stages._unlabelled import endless
 from kdbench.stages.names import CHECKPOINT, UNLABELLED
 from kdbench.stages.work import Fact, Work
@@ -113,6 +113,8 @@ class StageContext:
         before = self._asked(number).forward_count
         logits = self._asked(number)(batch)
         self.forward_count += self._asked(number).forward_count - before
+        if self._asked(number).gives_probabilities and PROBABILITIES_NOTE not in self.notes:
+            self.note(PROBABILITIES_NOTE)
         return logits
 
     @property

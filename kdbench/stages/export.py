@@ -10,7 +10,6 @@ import numpy as np
 import onnx
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from kdbench.errors import ExportError
 from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession
@@ -18,6 +17,7 @@ from kdbench.measure.session_spec import SessionSpec
 from kdbench.protocols import TaskDescription
 from kdbench.stages import _estimators, torch_models
 from kdbench.stages._data import TaskData
+from kdbench.stages._mac_count import MAC_RULE, mac_count
 from kdbench.stages.context import plain_arithmetic
 from kdbench.stages.names import EXPORT_FACTS, ONNX_FILE
 from kdbench.stages.work import Fact, Work
@@ -26,7 +26,6 @@ from kdbench.techniques.quantization import _fake_quantized, _integer
 Answer = Callable[..., np.ndarray]
 """Inputs -> logits (B, classes)."""
 CPU = torch.device("cpu")
-MAC_RULE = "multiply-accumulates of convolutions and matrix products, half of torch.utils.flop_counter's FLOPs"
 TOLERANCE = 1e-3
 """Largest logit difference allowed between torch and the float file, relative to the largest logit (at least 1)."""
 AGREEMENT = 0.9
@@ -52,9 +51,13 @@ def _network(work: Work, data: TaskData) -> tuple[Answer, Fact]:
     model = torch_models.load(work.input("model"), data.task, CPU)
     inputs = next(data.in_order("train", CPU)).inputs
     example = tuple(tensor[:2] for tensor in inputs)
+    check_repeatable(model, inputs)
     to_onnx(model, example, data.task, work.out / ONNX_FILE, work.spec.settings["opset"])
     difference = parity(model, work.out / ONNX_FILE, data.task, inputs)
-    return lambda *given: model(*given).numpy(), {**counts(model, example), "parity_max_abs_difference": difference}
+    return lambda *given: model(*given).numpy(), {
+        **counts(model, work.out / ONNX_FILE, data.task, example),
+        "parity_max_abs_difference": difference,
+    }
 
 
 def _estimator(work: Work, data: TaskData) -> tuple[Answer, Fact]:
@@ -144,17 +147,32 @@ def parity(model: nn.Module, path: Path, task: TaskDescription, inputs: tuple[to
     return worst
 
 
-def counts(model: nn.Module, example: tuple[torch.Tensor, ...]) -> dict[str, int | str]:
-    """Parameters, those that are not zero, and multiply-accumulates of one example."""
+def counts(model: nn.Module, path: Path, task: TaskDescription, example: tuple[torch.Tensor, ...]) -> Fact:
+    """Parameters of a network, those that are not zero, and multiply-accumulates of one example in its file at `path`.
+
+    Writes a scratch file beside it, and removes it.
+    """
     parameters = list(model.parameters())
-    with FlopCounterMode(display=False) as counter, torch.inference_mode(False), torch.no_grad():
-        model(*(tensor[:1] for tensor in example))
+    one = {name: tensor[:1].numpy() for name, tensor in zip(task.input_names, example, strict=True)}
     return {
         "parameter_count": sum(p.numel() for p in parameters),
         "nonzero_parameter_count": sum(int(torch.count_nonzero(p)) for p in parameters),
-        "mac_count": counter.get_total_flops() // 2,
+        "mac_count": mac_count(path, one, path.with_suffix(".counted")),
         "mac_rule": MAC_RULE,
     }
+
+
+@torch.inference_mode()
+def check_repeatable(model: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+    """Raises ExportError where a network in eval mode answers twice the same inputs differently."""
+    first, second = model(*inputs), model(*inputs)
+    difference = float((first - second).abs().max())
+    if difference > TOLERANCE * max(1.0, float(first.abs().max())):
+        raise ExportError(
+            f"{type(model).__name__} answers the same inputs differently each time (by up to {difference:.3g}), though "
+            "it is in eval mode: something in it is always random, such as functional.dropout without "
+            "training=self.training."
+        )
 
 
 @torch.inference_mode()

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from kdbench.stages._data import TaskData
-from kdbench.stages._teacher import load_teacher, save_outputs
+from kdbench.stages._teacher import PROBABILITIES_NOTE, load_teacher, save_outputs
 from kdbench.stages.context import plain_arithmetic
 from kdbench.stages.work import Fact, Work
 from kdbench.tasks.arrays import epoch_views
@@ -32,7 +32,9 @@ def teach(work: Work) -> list[Fact]:
         index, view = np.divmod(chunk, data.declared.views())
         logits[start : start + CHUNK] = teacher.live(data.chosen(index, view, device).inputs).cpu().numpy()
         work.progress(start / len(codes))
-    save_outputs(work.out, codes, logits)
+    save_outputs(work.out, codes, logits, bool(teacher.gives_probabilities))
+    if teacher.gives_probabilities:
+        work.log.warning(PROBABILITIES_NOTE)
     return [
         {
             "kind": "teaching",

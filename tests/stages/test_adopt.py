@@ -14,8 +14,10 @@ from kdbench import testing
 from kdbench.errors import ModelError
 from kdbench.protocols.part import PartSpec
 from kdbench.stages import torch_models
+from kdbench.stages._teacher import Teacher, _OnnxNetwork
 from kdbench.stages.adopt import adopt
 from kdbench.stages.names import ONNX_FILE
+from kdbench.stages.onnx_files import content_of
 from kdbench.stages.spec import StageSpec
 from kdbench.stages.work import Work, read_description
 
@@ -94,3 +96,47 @@ def test_weights_of_another_shape_are_said(tmp_path: Path) -> None:
     wide = dataclasses.replace(testing.TEACHER, fields={"channels": [24, 64]})
     with pytest.raises(ModelError, match=r"mine\.safetensors' does not fit cnn: 'layer1\.0\.weight' is"):
         adopted(path, tmp_path / "out", wide)
+
+
+def with_softmax(path: Path) -> Path:
+    """The same file with a softmax behind its logits."""
+    model = onnx.load(path)
+    (output,) = model.graph.output
+    for node in model.graph.node:
+        node.output[:] = ["raw" if name == output.name else name for name in node.output]
+    model.graph.node.append(onnx.helper.make_node("Softmax", ["raw"], [output.name], axis=1))
+    onnx.save(model, path)
+    return path
+
+
+def test_a_teacher_that_ends_in_a_softmax_teaches_by_its_logarithms(exported: Path, tmp_path: Path) -> None:
+    plain = adopted(exported, tmp_path / "plain")
+    rounded = adopted(with_softmax(exported), tmp_path / "softmax")
+    bench = testing._bench()
+    task = read_description(bench.store.folder(bench.data))
+    inputs = torch.rand(20, *task.input_shapes[0])
+    logits, taken = (teacher_of(folder, task.input_names) for folder in (plain, rounded))
+    expected = torch.log_softmax(logits.live((inputs,)), 1)
+    torch.testing.assert_close(torch.log_softmax(taken.live((inputs,)), 1), expected, atol=1e-4, rtol=1e-4)
+    assert (logits.gives_probabilities, taken.gives_probabilities) == (False, True)
+
+
+def teacher_of(folder: Path, names: tuple[str, ...]) -> Teacher:
+    return Teacher(_OnnxNetwork(folder / ONNX_FILE, names), None, 1)
+
+
+def test_weights_beside_an_onnx_file_come_along_and_count_as_its_content(exported: Path, tmp_path: Path) -> None:
+    whole = adopted(exported, tmp_path / "whole")
+    place = tmp_path / "apart" / "m.onnx"
+    place.parent.mkdir()
+    onnx.save(onnx.load(exported), place, save_as_external_data=True, location="m.onnx.data", size_threshold=0)
+    before = content_of(place)
+    folder = adopted(place, tmp_path / "out")
+    assert [path.name for path in folder.glob("*.onnx*")] == [ONNX_FILE]
+    np.testing.assert_array_equal(np.load(folder / "test_logits.npy"), np.load(whole / "test_logits.npy"))
+    data = place.with_name("m.onnx.data")
+    data.write_bytes(data.read_bytes()[:-1] + b"\x01")
+    assert content_of(place) != before
+    data.unlink()
+    with pytest.raises(ModelError, match=r"keeps its weights in 'm\.onnx\.data'"):
+        content_of(place)

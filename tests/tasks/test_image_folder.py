@@ -286,7 +286,7 @@ def test_odd_metadata_does_not_matter_beside_the_orientation(root: Path) -> None
     data, description = _decoded(root)
     assert not description.notes
     images = data.inputs("test")[0][data.targets("test") == 0]
-    turned, plain = images[1], images[3]  # beside 0.png and 1.png, by name
+    turned, plain = images[0], images[2]  # before 0.png and 1.png, by name
     assert turned[:, 0].min() > 200  # turned clockwise, the top is white
     assert turned[:, 7].max() < 50
     assert plain[:, :, 0].min() > 200
