@@ -1,1 +1,1 @@
-"""From a suite and what the machine can do to stages and rows: what there is to compute, checked before any work."""
+"""The plan of a suite: which stages there are to compute, and whose rows they feed; checked before any work."""

@@ -1,4 +1,4 @@
-"""How long stages take, from how long like stages took; an honest estimate says what it does not know."""
+"""Estimates how long stages will take from how long similar ones took, and says what it does not know."""
 
 from dataclasses import dataclass, field
 
@@ -10,14 +10,14 @@ from kdbench.stages.store import Store
 
 
 def kind_of_work(spec: StageSpec) -> str:
-    """Stages that take about as long as each other: of one kind, on one model, under one recipe."""
+    """A name for stages that take about as long as each other: one kind, on one model, under one recipe."""
     parts = [spec.parts[role] for role in sorted(spec.parts) if role == "model" or role.startswith("recipe")]
     return " ".join([spec.kind, *(f"{part.name}{part.fields}" for part in parts)])
 
 
 @dataclass
 class Estimate:
-    """How long the rest takes, from how long like stages took."""
+    """How long stages of each kind of work took, in seconds."""
 
     seconds: dict[str, list[float]] = field(default_factory=dict)
 
@@ -26,12 +26,12 @@ class Estimate:
         self.seconds.setdefault(kind_of_work(spec), []).append(seconds)
 
     def of(self, spec: StageSpec) -> float | None:
-        """Seconds that a stage takes; None where no like one has been seen."""
+        """Mean seconds of similar stages; None where none has been seen."""
         known = self.seconds.get(kind_of_work(spec))
         return sum(known) / len(known) if known else None
 
     def left(self, pending: list[StageSpec], jobs: int) -> str:
-        """How long the pending stages take with so many workers, in words that say what is not known."""
+        """How long the pending stages take with `jobs` workers, in words that say what is not known."""
         known = [(spec, seconds) for spec in pending if (seconds := self.of(spec)) is not None]
         if len(known) < len(pending) / 2:
             return "how long the rest takes is not known yet"
@@ -40,7 +40,7 @@ class Estimate:
 
 
 def from_store(plan: Plan, store: Store) -> Estimate:
-    """What the finished stages of a plan took."""
+    """An estimate from the stages of a plan that are finished."""
     estimate = Estimate()
     for key, spec in plan.stages.items():
         if store.has(key):

@@ -1,4 +1,4 @@
-"""From a suite and what was probed to stages and labels: what there is to compute, and whose rows it feeds."""
+"""What a plan holds: the stages to compute, and labels that say whose rows each of them feeds."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from kdbench.suite.targets import Target
 from kdbench.timing.machine import Machine
 
 COMPARED = ("baseline", "teacher", "origin", "answers")
-"""Inputs that an evaluation or a measurement compares with; its own model does not rest on them."""
+"""Roles of inputs that an evaluation or a measurement compares with; its own model does not rest on them."""
 
 
 @dataclass(frozen=True)
 class Label:
-    """A stage whose facts belong to a row: (case, seed, target) -> key. A stage may have many labels, or none."""
+    """Says that a stage's facts belong to the row of a case, seed and target. A stage may have many labels, or none."""
 
     case: str
     seed: int
@@ -48,7 +48,7 @@ class Plan:
         return tuple(dict.fromkeys([TEACHER, *(row for row in self.taught.values() if row not in self.cases)]))
 
     def needed(self, labels: Iterable[Label], have: Callable[[str], bool]) -> list[StageSpec]:
-        """The stages to run, in order, so that every label has its stage; `have(key)` says what is in the store."""
+        """The stages to run for these labels, each after its inputs; `have(key)` says whether the store has one."""
         wanted: set[str] = set()
         queue = [label.key for label in labels]
         while queue:
@@ -59,7 +59,7 @@ class Plan:
         return [spec for key, spec in self.stages.items() if key in wanted]
 
     def lineage(self, key: str) -> tuple[str, ...]:
-        """Every stage that a stage's model rests on, itself included, from the data down."""
+        """Every stage that a stage's model rests on, from the data to the stage itself."""
         seen: set[str] = set()
         queue = [key]
         while queue:
@@ -88,7 +88,7 @@ class Plan:
         return {key: place for place, key in enumerate(self.stages)}
 
     def chosen(self, selected: Suite) -> list[Label]:
-        """The labels of a part of the suite (`suite.select`), its teachers' and the baselines' always among them."""
+        """The labels of a selected part of the suite, always with those of its teachers and baselines."""
         cases = {*selected.cases, *(self.references[case] for case in selected.cases)}
         teachers = {TEACHER, *(self.taught[case] for case in selected.cases if case in self.taught)} & {*self.teachers}
         seeds = {*selected.seeds}

@@ -1,4 +1,4 @@
-"""Which timing of a file counts where it was timed more than once: the newest that is whole, whoever asked for it."""
+"""Which timing of a file counts if there are several: the newest that is whole, whichever run asked for it."""
 
 from collections.abc import Iterable, Sequence
 
@@ -11,7 +11,7 @@ from kdbench.suite.selection import matching
 
 
 def newest(store: Store) -> Repeats:
-    """The newest repeat that the store has whole, so that no run goes back to older times; else the last asked for."""
+    """Means the newest repeat that the store has whole, so that no run goes back to older times; else the last one."""
 
     def number(spec: StageSpec) -> int:
         last = store.repeat(spec.repeated(0).key)
@@ -22,7 +22,7 @@ def newest(store: Store) -> Repeats:
 
 
 def afresh(store: Store, specs: Iterable[StageSpec]) -> Repeats:
-    """A new repeat of each of these measurements, noted in the store; the newest one of every other."""
+    """Means a new repeat of each of these measurements, noted in the store, and the newest of every other."""
     first = {spec.repeated(0).key for spec in specs}
     asked = {key: store.ask_again(key) for key in sorted(first)}
     others = newest(store)
@@ -30,7 +30,7 @@ def afresh(store: Store, specs: Iterable[StageSpec]) -> Repeats:
 
 
 def again(plan: Plan, store: Store, labels: Iterable[Label]) -> Plan:
-    """The same plan, but with a new repeat of the measurements of these labels that the store has."""
+    """The same plan, with a new repeat of those of these labels' measurements that the store has."""
     taken = [plan.stages[label.key] for label in labels if store.has(label.key)]
     return make_plan(plan.suite, plan.machine, afresh(store, taken))
 
@@ -38,7 +38,7 @@ def again(plan: Plan, store: Store, labels: Iterable[Label]) -> Plan:
 def measurements(
     plan: Plan, store: Store, cases: Sequence[str] = (), seeds: Sequence[str] = (), targets: Sequence[str] = ()
 ) -> list[Label]:
-    """The measurements that globs choose, of those rows whose files the store has.
+    """The measurements that globs choose, without those of files that the store lacks.
 
     Raises SuiteError where a glob matches nothing, StoreError where the store has none of the files.
     """

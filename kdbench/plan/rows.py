@@ -1,4 +1,4 @@
-"""From a suite and what was probed to its plan: the rows, and what each is measured beside. No work is done."""
+"""Makes the plan of a suite: the rows, and what each of them is measured beside. Computes nothing."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from kdbench.timing.machine import Machine
 ONNX_TEACHER = "the teacher came as an ONNX file: torch, which is timed for reference, cannot run it."
 
 Repeats = Callable[[StageSpec], int]
-"""A measurement as it was the first time -> the number of the repeat that is meant."""
+"""A measurement as it is for the first time -> the number of the repeat that is meant: 0 for the first timing."""
 
 
 def _first(measurement: StageSpec) -> int:

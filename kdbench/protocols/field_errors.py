@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a part's fields, as sentences. Knows nothing of suites."""
+"""Turns pydantic's errors about a part's fields into sentences. Knows nothing of suites."""
 
 import json
 import re
@@ -39,9 +39,9 @@ COMMA = re.compile(r"[-+]?[0-9]*,[0-9]+([eE][-+]?[0-9]+)?")
 
 
 def sentences(error: ValidationError, cls: type[Part], owner: str, fields: Any) -> Iterator[tuple[Place, str]]:
-    """(place within the fields, sentence) for everything wrong; `owner` is what a user calls the class.
+    """(place within the fields, sentence) for everything that is wrong with them.
 
-    What a union's members each expected becomes one sentence.
+    owner: what a user calls the class. Where a field may be of several types, what each expected is one sentence.
     """
     wanted: dict[Place, list[str]] = {}
     for fault in _telling(error.errors(include_url=False)):
@@ -64,7 +64,7 @@ def sentences(error: ValidationError, cls: type[Part], owner: str, fields: Any) 
 
 
 def _telling(faults: list[ErrorDetails]) -> Iterator[ErrorDetails]:
-    """Without "too short" where entries are wrong: pydantic counts only those that are right."""
+    """Drops "too short" where an entry is wrong, too: pydantic counts only the entries that are right."""
     for fault in faults:
         depth = len(fault["loc"])
         inner = (other for other in faults if len(other["loc"]) > depth and other["loc"][:depth] == fault["loc"])
@@ -83,7 +83,7 @@ def _expectation(message: str, kind: str, context: Mapping[str, Any]) -> str:
 
 
 def _written(loc: Place, fields: Any) -> Place:
-    """A pydantic location, cut where it stops being a path in the data (the member of a union, a missing field)."""
+    """Pydantic's location of an error, cut where it stops being a path in the data: at a union's member, say."""
     for depth, key in enumerate(loc):
         try:
             fields = fields[key]
@@ -99,7 +99,7 @@ def _at(fields: Any, place: Place) -> Any:
 
 
 def shown(value: Any) -> str:
-    """A value as an error message quotes it: short, and as YAML would have it."""
+    """A value as messages quote it: as YAML would have it, in 60 characters at most."""
     if value is None:
         return "nothing"
     text = repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""What a suite is once it is read: students, teachers, chains of steps, cases. Knows no file format and no plan."""
+"""A suite after reading: students, teachers, cases, each a chain of steps. Knows no file format and no plan."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -24,10 +24,11 @@ class StudentChoice:
 
 @dataclass(frozen=True)
 class TeacherChoice:
-    """A teacher, of one of four kinds.
+    """A teacher of one of four kinds, by the fields that are set.
 
-    A `model` that `recipe` trains, one for all of a suite's seeds with `seed`, or (`per_seed`) one each; a `model` with
-    the weights of a file; an `onnx` file; the student of another `case`, seed by seed.
+    `model` and `recipe`: a network trained here, with `seed` for all of a suite's seeds, or one a seed (`per_seed`).
+    `model` and `weights`: a network with the weights of a file. `onnx`: an ONNX file. `case`: the student of another
+    case, seed by seed.
     """
 
     model: PartSpec | None = None
@@ -43,7 +44,7 @@ class TeacherChoice:
 
     @property
     def title(self) -> str:
-        """What a reader calls it."""
+        """What tables call the teacher: its model, its case, or its file."""
         if self.model is not None:
             return self.model.name
         return self.case or Path(self.onnx or "").name
@@ -51,40 +52,42 @@ class TeacherChoice:
 
 @dataclass(frozen=True)
 class Step:
-    """One technique in a chain. `recipes`: role -> name of the suite's recipe; empty where nothing is trained."""
+    """One technique in a chain."""
 
     spec: PartSpec
     technique: Technique = field(compare=False)
     recipes: Mapping[str, str]
+    """Role in which the technique trains -> name of a recipe of the suite; empty where it trains nothing."""
     place: Place = field(compare=False)
 
     @property
     def compresses(self) -> bool:
-        """Whether it works on a student that is trained already, other than by teaching it further."""
+        """Whether the step makes a trained student smaller: it neither starts afresh nor teaches."""
         return self.technique.start == "trained" and self.technique.family != "distillation"
 
 
 @dataclass(frozen=True)
 class Case:
-    """A named chain; no step in it is a student trained on labels alone. `place` is where the file has it."""
+    """A named chain of steps that makes one student; without steps the student is trained on labels alone."""
 
     name: str
     steps: tuple[Step, ...]
     student: StudentChoice
     teachers: tuple[TeacherChoice, ...]
     place: Place = field(compare=False)
+    """Where the suite file has the case; cases of one grid share it."""
     regularizer: Regularizer | None = None
     compare_with: str | None = None
     """The case that its ratios and differences refer to, where the suite names one for it."""
 
     @property
     def plain(self) -> bool:
-        """Whether it is a student trained on labels, and nothing else."""
+        """Whether the case trains a student on labels and does nothing else."""
         return not self.steps and self.regularizer is None
 
     @property
     def uncompressed(self) -> "Case | None":
-        """The case up to its first step that compresses: what a compressed file came from; None where none does."""
+        """The case up to its first step that compresses, whose file the compressed one came from; None without one."""
         for place, step in enumerate(self.steps):
             if step.compresses:
                 return replace(self, steps=self.steps[:place])
@@ -93,16 +96,17 @@ class Case:
 
 @dataclass(frozen=True)
 class Suite:
-    """A suite file, read and checked. `document` is the file itself: its path, its text, the line of every key."""
+    """A suite file, read and checked."""
 
     document: Document = field(compare=False, repr=False)
+    """The file itself: its path, its text, the line of every key."""
     name: str
     about: str
     task: PartSpec
     seeds: tuple[int, ...]
     recipes: Mapping[str, Recipe]
     teachers: tuple[TeacherChoice, ...]
-    """Of every case that names no other."""
+    """The teachers of every case that names no other."""
     student: StudentChoice
     baseline: str
     cases: Mapping[str, Case]
@@ -112,7 +116,7 @@ class Suite:
 
     @property
     def folder(self) -> Path:
-        """Where the user's own `file.py:Class` are looked up."""
+        """The suite file's folder, where a user's own `file.py:Class` is looked up."""
         return self.document.path.parent
 
     def fail(self, place: Place, message: str) -> SuiteError:

@@ -1,4 +1,4 @@
-"""What must hold between the entries of a suite. Each check gives (place, sentence) for every fault it finds."""
+"""Checks between the entries of a suite. Each gives (place, sentence) for every fault that it finds."""
 
 import graphlib
 from collections.abc import Collection, Iterator, Mapping

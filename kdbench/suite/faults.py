@@ -1,4 +1,4 @@
-"""Everything that is wrong with one suite file, gathered while it is read, so that a user is told all of it at once."""
+"""What is wrong with one suite file, gathered while it is read, so that a user is told all of it at once."""
 
 from collections.abc import Callable, Iterable
 from typing import ParamSpec, TypeVar

@@ -14,17 +14,17 @@ from kdbench.suite.limits import SuiteLimits
 
 @dataclass(frozen=True)
 class Target:
-    """One provider, thread count and precision on this machine, and how long to measure there."""
+    """One provider, thread count and precision on this machine, with the measure entry that asks for it."""
 
     entry: MeasureEntry
     threads: int
     precision: str
     index: int
-    """Of the entry in the suite's `measure`."""
+    """The entry's place in the suite's `measure`."""
 
     @property
     def id(self) -> str:
-        """What records carry: device, provider (or the entry's own name), threads and precision."""
+        """The name in records: device, provider (or the entry's own name), threads and precision."""
         return f"local-{self.entry.name or self.entry.provider}-{self.threads}t-{self.precision}"
 
     @property
@@ -34,7 +34,7 @@ class Target:
 
     @property
     def session(self) -> dict[str, Any]:
-        """How the measuring program runs a file here; what the entry leaves out is left out."""
+        """What the measuring program is told of how to run a file here; it has nothing that the entry leaves out."""
         asked = {
             "plugin": self.entry.plugin,
             "search": self.entry.search,
@@ -52,12 +52,12 @@ class Target:
         }
 
     def destination(self, machine: str) -> Destination:
-        """What steps whose fields are `auto` go by."""
+        """Where a file will run, by which steps decide their fields that are `auto`."""
         return Destination(self.entry.provider, machine)
 
 
 def targets_of(entries: tuple[MeasureEntry, ...]) -> list[Target]:
-    """Every target of a suite, in its order."""
+    """Every target of a suite's measure entries, in their order."""
     return [
         Target(entry, threads, precision, index)
         for index, entry in enumerate(entries)
@@ -66,7 +66,7 @@ def targets_of(entries: tuple[MeasureEntry, ...]) -> list[Target]:
 
 
 def interpreters_of(entries: tuple[MeasureEntry, ...]) -> tuple[list[str | None], list[str | None]]:
-    """Those that measure with onnxruntime, and those that measure with torch; None is this one."""
+    """The Pythons that measure with onnxruntime, and those that measure with torch; None is the one running."""
     runtimes = [(runtime_of(entry.provider), entry.python) for entry in entries]
     own = [python for runtime, python in runtimes if runtime == ONNXRUNTIME]
     return own, [python for runtime, python in runtimes if runtime != ONNXRUNTIME]

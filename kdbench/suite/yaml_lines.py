@@ -1,4 +1,4 @@
-"""YAML text to plain data in which every key path knows its line. Knows nothing of suites; YAML is read nowhere else.
+"""Reads YAML as plain data, and keeps the line of every key. Knows nothing of suites; YAML is read nowhere else.
 
 YAML 1.2's core schema, less what makes a file hard to follow: no anchors, aliases, merge keys or tags, one document,
 keys are text. `5e-4` is a number; `on`, `yes`, `no` and dates are text. In a value, `~` at the start and `${VARIABLE}`
@@ -24,7 +24,7 @@ from kdbench.errors import Place, SuiteError
 DEPTH_LIMIT = 50
 MOST_BYTES = 2**20
 """Of a file: about 10,000 cases, which take half a minute to read."""
-DIGIT_LIMIT = 18  # a longer integer does not fit a signed 64-bit number
+DIGIT_LIMIT = 18  # more digits may not fit a signed 64-bit number
 WORDS: dict[str, bool | None] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(("true", "True", "TRUE"), True),
