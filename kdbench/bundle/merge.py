@@ -1,6 +1,5 @@
 """`kdbench merge`: a device's record becomes columns of a results folder, or a sentence says why it cannot."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +20,7 @@ from kdbench.measure.device.record_file import Recorded, read_record
 from kdbench.measure.host import fingerprint
 from kdbench.results import records
 from kdbench.results.devices import FOLDER, DeviceRun, device_records, device_runs, with_devices
+from kdbench.results.plan_json import read_plan
 from kdbench.results.records import Environment, Failed, Labelled, Record, labelled
 from kdbench.results.task_json import read_task
 
@@ -206,10 +206,9 @@ def _put(folder: Path, lines: Sequence[Record]) -> None:
 
 
 def _plan(folder: Path) -> None:
-    path = folder / "plan.json"
-    if path.is_file():
-        about = with_devices(json.loads(path.read_text(encoding="utf-8")), device_runs(folder))
-        write_whole(path, json.dumps(about, indent=1))
+    plan = read_plan(folder)
+    if plan is not None:
+        with_devices(plan, device_runs(folder)).write(folder)
 
 
 def _counts(lines: Sequence[Record]) -> tuple[int, int]:

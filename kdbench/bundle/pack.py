@@ -96,7 +96,7 @@ def bundle(folder: Path, out: Path, asked: Asked | None = None, confirmed: Confi
     asked = asked or Asked()
     results, task = read_results(folder), read_task(folder)
     target = choose_target(results, asked.target)
-    session = confirmed.session(target, results.plan.measure.get(target, {}), str(folder)) or PLAIN
+    session = confirmed.session(target, results.plan.measured(target), str(folder)) or PLAIN
     files = chosen_files(results, target, asked.cases, asked.seeds)
     sample = kept_sample(results, task).part(asked.examples)
     inputs = _npz(sample.inputs)
@@ -197,7 +197,7 @@ def _manifest(
     session: Json,
 ) -> Json:
     """Everything but `files` and the digest of the inputs."""
-    entry = results.plan.measure.get(target, {})
+    entry = results.plan.measured(target)
     default = MeasureEntry(provider="cpu")
     sizes = list(batch_sizes or entry.get("batch_sizes") or default.batch_sizes)
     settings = {name: entry.get(name, getattr(default, name)) for name in SETTINGS}

@@ -9,7 +9,6 @@ from kdbench.bundle.compose import own_targets
 from kdbench.errors import StoreError, UnknownName, nearest
 from kdbench.evidence import Results
 from kdbench.files import sha256_of
-from kdbench.results.folder import baseline_of
 from kdbench.results.records import Latency, Size
 
 GROUP_FILES, GROUP_BYTES = 40, 512 * 2**20
@@ -91,7 +90,7 @@ def _wanted(results: Results, sizes: Sequence[Size], cases: Sequence[str], seeds
         raise StoreError(f"'{results.folder}' has no model on that target; run the suite again.")
     asked = {size.case for size in sizes if not cases or any(fnmatchcase(size.case, pattern) for pattern in cases)}
     plan = results.plan
-    beside = {baseline_of(plan, plan.cases[case]) for case in asked if case in plan.cases}
+    beside = {plan.baseline_of(plan.cases[case]) for case in asked if case in plan.cases}
     teachers = {results.teacher_of(case) for case in asked}
     return [
         size

@@ -86,7 +86,8 @@ class _Work:
     def __post_init__(self) -> None:
         new = self.scope.new
         self.tolerances = tolerances_of(new.results, new.name)
-        said = {target: entry for target, entry in new.results.plan.measure.items() if self.scope.wants_target(target)}
+        plan = new.results.plan
+        said = {target: plan.measured(target) for target in plan.measure if self.scope.wants_target(target)}
         for target in self.confirmed.pythons:
             if target not in said:
                 raise UnknownName(f"--python: {new.name} measures no target '{target}'. {nearest(target, said)}")

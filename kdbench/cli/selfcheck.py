@@ -104,5 +104,5 @@ def _of_results(folder: Path, case: str, target: str | None, said: "Confirmed") 
     inputs = results.file(read_task(folder).sample_path)
     if inputs is None:
         raise StoreError(f"'{folder}' keeps no sample of inputs; run the suite again with -o '{folder}'.")
-    entry = said.entry(target or "", results.plan.measure.get(target or "", {}), str(folder))
+    entry = said.entry(target or "", results.plan.measured(target or ""), str(folder))
     return _Tried(path, case, inputs, entry["session"] or None, entry["python"])

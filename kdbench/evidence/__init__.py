@@ -10,7 +10,7 @@ from kdbench.evidence.latency import LatencyView
 from kdbench.evidence.sanity import Finding
 from kdbench.evidence.use import EnergyView, StartView
 from kdbench.evidence.views import CaseView, Evidence, Setting, SizeView, evidence
-from kdbench.results.folder import Plan, Results, read_results
+from kdbench.results.folder import Results, read_results
 
 __all__ = [
     "AccuracyView",
@@ -21,7 +21,6 @@ __all__ = [
     "ExecutionView",
     "Finding",
     "LatencyView",
-    "Plan",
     "Results",
     "Setting",
     "SizeView",

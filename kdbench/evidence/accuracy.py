@@ -17,7 +17,7 @@ from kdbench.evidence.intervals import (
     seed_difference,
 )
 from kdbench.evidence.pairs import Pairs, crossed_pairs, seed_pairs, told_apart
-from kdbench.results.folder import Results, baseline_of
+from kdbench.results.folder import Results
 from kdbench.results.records import Accuracy
 
 SPLIT = "test"
@@ -114,7 +114,7 @@ def _to_baseline(results: Results, by_case: Mapping[str, BySeed]) -> dict[str, D
     """Each case's difference to its baseline; adjusted within the comparisons with that baseline."""
     found: dict[str, dict[str, Difference]] = {}
     for name, case in results.plan.cases.items():
-        baseline = baseline_of(results.plan, case)
+        baseline = results.plan.baseline_of(case)
         if baseline is not None and baseline in by_case and name in by_case and baseline != name:
             difference = compare(by_case[name], by_case[baseline])
             if difference is not None:

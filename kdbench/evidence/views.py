@@ -16,7 +16,8 @@ from kdbench.evidence.latency_groups import latency_letters
 from kdbench.evidence.sanity import Finding, findings
 from kdbench.evidence.training import Cost, Curve, Stages
 from kdbench.evidence.use import EnergyView, StartView, energy_view, start_view
-from kdbench.results.folder import REFERENCE, Results, baseline_of, read_results
+from kdbench.results.folder import Results, read_results
+from kdbench.results.plan_json import REFERENCE
 from kdbench.results.records import Energy, Failed, Latency, Memory, Size, Start
 
 Setting = tuple[str, int]
@@ -129,7 +130,7 @@ def evidence(folder: Path) -> Evidence:
         CaseView(
             name=name,
             family=results.plan.cases[name].family if name in results.plan.cases else REFERENCE,
-            baseline=baseline_of(results.plan, results.plan.cases[name]) if name in results.plan.cases else None,
+            baseline=results.plan.baseline_of(results.plan.cases[name]) if name in results.plan.cases else None,
             teacher=results.teacher_of(name),
             accuracy={target: views[name] for target, views in accuracy.items() if name in views},
             size={target: views[name] for target, views in size.items() if name in views},
@@ -194,7 +195,7 @@ def _compared(results: Results) -> dict[str | None, list[str]]:
     found: dict[str | None, list[str]] = {}
     for name in results.case_names:
         case = results.plan.cases.get(name)
-        found.setdefault(results.plan.baseline if case is None else baseline_of(results.plan, case), []).append(name)
+        found.setdefault(results.plan.baseline if case is None else results.plan.baseline_of(case), []).append(name)
     return found
 
 

@@ -102,7 +102,7 @@ def _run(results: Results, target: str, confirmed: Confirmed) -> Json:
 
 def _session(results: Results, target: str, confirmed: Confirmed) -> SessionSpec:
     """The session of a target as the run noted it; of an older run from any timing on it, plain where there is none."""
-    asked = confirmed.session(target, results.plan.measure.get(target, {}), str(results.folder))
+    asked = confirmed.session(target, results.plan.measured(target), str(results.folder))
     if asked:
         return SessionSpec(**asked)
     timed = next((record for record in results.of(Latency) if record.target == target), None)

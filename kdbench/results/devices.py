@@ -10,6 +10,7 @@ from kdbench.errors import StoreError
 from kdbench.files import slug
 from kdbench.measure.device.command import RESERVED
 from kdbench.results import records
+from kdbench.results.plan_json import RecordedDevice, RecordedPlan
 from kdbench.results.records import Environment, Labelled, Latency, Record, Size
 
 FOLDER = "devices"
@@ -130,11 +131,11 @@ def _files(found: Sequence[Record]) -> Iterator[tuple[Row, set[str], str]]:
             yield row, beside.get(row, set()), record.onnx_sha256
 
 
-def with_devices(about: dict[str, Any], runs: Sequence[DeviceRun]) -> dict[str, Any]:
-    """plan.json with the targets of devices; they are not under `measure`, as nobody can measure them again here."""
-    own = [target for target in about.get("targets", []) if is_own(target)]
+def with_devices(plan: RecordedPlan, runs: Sequence[DeviceRun]) -> RecordedPlan:
+    """The plan with the targets of devices; they are not under `measure`, as nobody can measure them again here."""
+    own = [target for target in plan.targets if is_own(target)]
     devices = {run.target: _measured(run) for run in runs}
-    return {**about, "targets": [*own, *devices], "devices": devices}
+    return plan.model_copy(update={"targets": (*own, *devices), "devices": devices})
 
 
 def is_own(target: str) -> bool:
@@ -142,11 +143,11 @@ def is_own(target: str) -> bool:
     return target.startswith(f"{RESERVED}-")
 
 
-def _measured(run: DeviceRun) -> dict[str, Any]:
-    return {
-        "session": run.session,
-        "batch_sizes": list(run.batch_sizes),
-        "device": run.device,
-        "example_count": run.example_count,
-        "split_example_count": run.split_example_count,
-    }
+def _measured(run: DeviceRun) -> RecordedDevice:
+    return RecordedDevice(
+        session=run.session,
+        batch_sizes=run.batch_sizes,
+        device=run.device,
+        example_count=run.example_count,
+        split_example_count=run.split_example_count,
+    )

@@ -3,11 +3,10 @@
 The folder may be torn, old or merged from elsewhere: what is missing is derived from the records or left out.
 """
 
-import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 from zipfile import BadZipFile
 
 import numpy as np
@@ -17,12 +16,11 @@ from kdbench.errors import RecordError, StoreError
 from kdbench.protocols.metric import metric_named
 from kdbench.results import records
 from kdbench.results.newest import current_records
+from kdbench.results.plan_json import RecordedPlan, read_plan
 from kdbench.results.records import TEACHER, Accuracy, Failed, Labelled, Latency, Record, labelled
 from kdbench.results.target_id import REFERENCE_RUNTIME, is_reference, target_name
 from kdbench.results.task_json import read_task
 
-FAMILIES = ("reference", "distillation", "pruning", "quantization", "chain", "other")
-REFERENCE = "reference"
 SHOWN = 3
 """How many lines that are no records are named one by one."""
 RecordType = TypeVar("RecordType", bound=Record)
@@ -31,52 +29,11 @@ Predictions = tuple[NDArray[np.int32], NDArray[np.int32]]
 
 
 @dataclass(frozen=True)
-class Case:
-    """What a plan says of one case."""
-
-    name: str
-    steps: tuple[str, ...]
-    """Technique names in order."""
-    student: str
-    teacher: str
-    family: str
-    baseline: str | None
-    teacher_row: str = TEACHER
-    """The row of its teacher: the suite's, a further teacher's, or the case that teaches it."""
-    uncompressed_step_count: int | None = None
-    """How many of its steps come before the first that compresses; None: none does, or nothing says so."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """plan.json, or what the records say where there is none."""
-
-    suite: str
-    about: str
-    baseline: str
-    cases: dict[str, Case]
-    """In the suite's order, without the teachers."""
-    seeds: tuple[int, ...]
-    targets: tuple[str, ...]
-    measure: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Target -> `session` (provider, threads ...), `python` (None: this one) and `batch_sizes` it is measured with."""
-    teachers: tuple[str, ...] = (TEACHER,)
-    """The rows of teachers: the suite's own first."""
-    limits: dict[str, Any] = field(default_factory=dict)
-    """As the suite writes them, for `choose`."""
-    check: dict[str, Any] = field(default_factory=dict)
-    """How much worse than a reference each case may be, for `check`."""
-    command: str = ""
-    versions: dict[str, str] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class Results:
     """One folder, read once."""
 
     folder: Path
-    plan: Plan
+    plan: RecordedPlan
     records: tuple[Record, ...]
     """Current ones only, in file order."""
 
@@ -132,9 +89,9 @@ class Results:
 
     def _provider(self, target: str) -> str:
         """By short name; empty where nothing says it."""
-        session = self.plan.measure.get(target, {}).get("session") or {}
+        provider = self.plan.measured(target).get("session", {}).get("provider")
         name = target_name(target)
-        return str(session.get("provider") or (name.provider if name else ""))
+        return str(provider or (name.provider if name else ""))
 
     @cached_property
     def dates(self) -> tuple[str, str] | None:
@@ -214,79 +171,11 @@ def read_results(folder: Path) -> Results:
     if bad and not everything:
         raise RecordError(bad[0])
     current = tuple(current_records(everything))
-    plan = _plan(folder / "plan.json", current)
-    return Results(folder, replace(plan, warnings=(*plan.warnings, *_left_out(bad))), current)
+    plan = (read_plan(folder) or RecordedPlan()).completed(labelled(current))
+    return Results(folder, plan.model_copy(update={"warnings": (*plan.warnings, *_left_out(bad))}), current)
 
 
 def _left_out(bad: list[str]) -> list[str]:
     """What to say of lines that are no records: the first few by name."""
     more = [f"{len(bad) - SHOWN} more lines of records.jsonl are no records either."] if len(bad) > SHOWN else []
     return [*(f"{sentence} The line is left out." for sentence in bad[:SHOWN]), *more]
-
-
-def _read_plan(path: Path) -> dict[str, Any]:
-    try:
-        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except ValueError as error:
-        raise StoreError(f"'{path}' is not JSON ({error}); remove it, then the records alone are read.") from None
-    return data
-
-
-def _plan(path: Path, current: tuple[Record, ...]) -> Plan:
-    data = _read_plan(path)
-    rows = labelled(current)
-    said = data.get("cases") or _derived_cases(rows)
-    teachers = (TEACHER, *(data.get("teachers") or ()))
-    suite = data.get("suite") or next((record.suite for record in current), "")
-    return Plan(
-        suite=str(suite),
-        about=str(data.get("about") or ""),
-        baseline=str(data.get("baseline") or "from-scratch"),
-        cases={str(name): _case(str(name), entry) for name, entry in said.items() if name != TEACHER},
-        seeds=tuple(data.get("seeds") or sorted({record.seed for record in rows if record.case not in teachers})),
-        teachers=teachers,
-        targets=tuple(data.get("targets") or ()),
-        measure={str(name): dict(entry) for name, entry in (data.get("measure") or {}).items()},
-        limits=dict(data.get("limits") or {}),
-        check=dict(data.get("check") or {}),
-        command=str(data.get("command") or ""),
-        versions={str(name): str(version) for name, version in (data.get("versions") or {}).items()},
-        warnings=tuple(str(sentence) for sentence in data.get("warnings") or ()),
-    )
-
-
-def _derived_cases(rows: list[Labelled]) -> dict[str, dict[str, Any]]:
-    return {record.case: {"steps": record.steps} for record in rows if record.case != TEACHER}
-
-
-def _case(name: str, entry: dict[str, Any]) -> Case:
-    steps = tuple(step if isinstance(step, str) else next(iter(step), "") for step in entry.get("steps") or ())
-    return Case(
-        name=name,
-        steps=steps,
-        student=str(entry.get("student") or ""),
-        teacher=str(entry.get("teacher") or ""),
-        family=str(entry.get("family") or family_of(steps)),
-        baseline=entry.get("baseline"),
-        teacher_row=str(entry.get("teacher_row") or TEACHER),
-        uncompressed_step_count=entry.get("uncompressed_step_count"),
-    )
-
-
-def family_of(steps: tuple[str, ...]) -> str:
-    """The family of a chain, by the last word of its techniques' names; two steps or more are a chain."""
-    if len(steps) != 1:
-        return "chain" if steps else REFERENCE
-    last = steps[0].rpartition("_")[2]
-    return last if last in FAMILIES else "other"
-
-
-def baseline_of(plan: Plan, case: Case) -> str | None:
-    """The case that `case` is compared with: the suite's baseline for its student, else that student's own."""
-    if case.baseline:
-        return case.baseline
-    first = plan.cases.get(plan.baseline)
-    if first is None or first.student == case.student:
-        return plan.baseline
-    same = [other.name for other in plan.cases.values() if not other.steps and other.student == case.student]
-    return same[0] if same else None

@@ -1,6 +1,5 @@
 """From finished stages to a results folder: labelled records, the files they name, what was asked. Runs nothing."""
 
-import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -15,16 +14,17 @@ from kdbench.measure import energy
 from kdbench.plan.plan import Label, Plan
 from kdbench.results import records
 from kdbench.results.devices import KeptDevices, device_runs, with_devices
+from kdbench.results.plan_json import PLAN_FILE
 from kdbench.results.records import Accuracy, Compression, Environment, Failed, Latency, Record, Size, labelled
 from kdbench.results.task_json import TASK_FILE
 from kdbench.run.kept_data import kept_task, write_sample, write_test_inputs
 from kdbench.run.ownership import refuse_foreign
-from kdbench.run.plan_json import about
+from kdbench.run.plan_json import recorded_plan
 from kdbench.run.standing import Standing, standing
 from kdbench.stages.names import DESCRIPTION, ONNX_FILE, PREDICTIONS, RECORDS, STAGE
 from kdbench.stages.store import Store
 
-RECORDS_FILE, PLAN_FILE = "records.jsonl", "plan.json"
+RECORDS_FILE = "records.jsonl"
 KIND_OF_STAGE = {
     "train": "training",
     "adopt": "training",
@@ -83,8 +83,7 @@ class Results:
         """plan.json and suite.yaml: what was asked, for whoever reads the records later."""
         with _writing(self.folder):
             write_whole(self.folder / "suite.yaml", self.plan.suite.document.text)
-            said = with_devices(about(self.plan, command, list(warnings)), device_runs(self.folder))
-            write_whole(self.folder / PLAN_FILE, json.dumps(said, indent=1))
+            with_devices(recorded_plan(self.plan, command, list(warnings)), device_runs(self.folder)).write(self.folder)
 
     def add(self, labels: Iterable[Label]) -> None:
         """Take in the rows of finished stages; those that the folder does not have are appended at once."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kdbench.errors import StoreError
+from kdbench.results.plan_json import PLAN_FILE
 
 UNFINISHED = ".unfinished"
 """How the names of files end that a killed run was writing."""
@@ -28,7 +29,7 @@ def refuse_foreign(folder: Path, suite: str) -> None:
 
 def _suite_in(folder: Path) -> str | None:
     """The suite whose results a folder holds, as its plan.json says, else its first record; None for other folders."""
-    plan = _object(_text(folder / "plan.json"))
+    plan = _object(_text(folder / PLAN_FILE))
     if "cases" in plan and isinstance(plan.get("suite"), str):
         return str(plan["suite"])
     first = _object(_text(folder / "records.jsonl").partition("\n")[0])

@@ -89,7 +89,10 @@ def _records(path: Path, name: str, seed: int, answers: Answers, truth: Answers,
     times = tuple((100_000 + process,) * 64 for process in range(3))
     return [
         *made,
-        Size(**common, **counts, onnx_bytes=1000, mac_rule="none"),
+        Size(
+            **common, **counts, onnx_bytes=1000, mac_rule="none", quantized_weight_fraction=0.0, onnx_path="m.onnx",
+            onnx_sha256="0" * 64,
+        ),
         Latency(
             **common, provider_asked="cpu", providers_got=("cpu",), batch_size=1, samples_ns=times,
             runtime="onnxruntime", runtime_version="1", precision="fp32",
