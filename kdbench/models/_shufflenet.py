@@ -16,7 +16,7 @@ def shuffled(x: Tensor, groups: int) -> Tensor:
 class UnitV1(nn.Module):
     """Grouped 1x1 convolution, shuffle, 3x3 depthwise convolution, grouped 1x1 convolution, beside a shortcut.
 
-    The shortcut is added, or with stride 2 averaged and put beside: `width` is what comes out of both together.
+    With stride 1 the shortcut is added. With stride 2 it is average-pooled and concatenated; `width` counts both.
     """
 
     def __init__(self, before: int, width: int, stride: int) -> None:
@@ -75,9 +75,10 @@ class DownUnitV2(nn.Module):
 class UnitV2(nn.Module):
     """Half of the channels stay, half go through 1x1, 3x3 depthwise and 1x1 convolution; then all are shuffled.
 
-    The unit that ends a stage has its last ReLU after the shuffle, over all channels, for which the stage's
-    pre-activation is tapped there. The half that stays has no negative numbers, so the result is the same. In every
-    unit, that order cost 2 to 3 % of the network's latency (onnxruntime on one CPU thread, batches of 1 and 32).
+    In the unit that ends a stage the last ReLU comes after the shuffle and covers all channels, so that the stage's
+    pre-activation can be tapped before it. The half that stays has no negative numbers, so the result is the same. The
+    other units keep the usual order: this one in all of them cost 2 to 3 % of the network's latency (onnxruntime, one
+    CPU thread, batches of 1 and 32).
     """
 
     def __init__(self, width: int, ends_stage: bool) -> None:

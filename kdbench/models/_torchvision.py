@@ -21,7 +21,7 @@ AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 def build(architecture: str, shape: tuple[int, int, int], class_count: int) -> nn.Module:
     """A network with fresh weights for images of `shape` (channels, height, width).
 
-    Raises ModelError when the architecture cannot take such images; found out without computing anything.
+    Raises ModelError when the architecture cannot take such images, before anything is computed.
     """
     if shape[0] != 3:
         raise ModelError(f"{architecture} takes images of 3 channels, the task's have {shape[0]}; use cnn or a resnet.")
@@ -38,7 +38,7 @@ def build(architecture: str, shape: tuple[int, int, int], class_count: int) -> n
 
 
 def _try_out(model: nn.Module, shape: tuple[int, int, int]) -> None:
-    """Let shapes alone, without numbers, go through the network."""
+    """Run the network on meta tensors, which have shapes and no numbers: an impossible image size fails at once."""
     shapes = {name: tensor.to("meta") for name, tensor in (*model.named_parameters(), *model.named_buffers())}
     with torch.no_grad():
         functional_call(model.eval(), shapes, torch.empty(2, *shape, device="meta"))
@@ -46,7 +46,7 @@ def _try_out(model: nn.Module, shape: tuple[int, int, int]) -> None:
 
 
 def _options(architecture: str, shape: tuple[int, int, int]) -> dict[str, Any]:
-    """What the builders of some families must be told."""
+    """Further arguments that the builders of some families need."""
     if architecture in ("googlenet", "inception_v3"):
         return {"aux_logits": False, "init_weights": True}
     if architecture.startswith("vit_"):
@@ -76,6 +76,6 @@ def load_weights(model: nn.Module, path: Path, architecture: str) -> None:
 
 
 def _last_layer(model: nn.Module) -> str:
-    """The prefix of the classifier's entries: squeezenet's is a convolution, everybody else's a linear layer."""
+    """The prefix of the classifier's entries in the state dict: a convolution in squeezenet, else a linear layer."""
     layers = [name for name, module in model.named_modules() if isinstance(module, (nn.Linear, nn.Conv2d))]
     return f"{layers[-1]}."

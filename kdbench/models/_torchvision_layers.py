@@ -1,7 +1,7 @@
 """Where techniques tap torchvision's networks by default: module paths by family. Knows no torch.
 
-A stage is what comes before the next halving of the image. There are no pre-activations: those ReLUs work in place,
-or several times a pass, so that nothing remains to be tapped of what went into them.
+A stage ends where the image is next halved. There are no pre-activations: the ReLUs of these networks work in place or
+run several times a pass, so their inputs cannot be tapped.
 """
 
 from itertools import accumulate
@@ -40,11 +40,11 @@ FAMILIES = {
     "efficientnet": Layers(stem="features.0", stages=_paths("features.{}", 1, 2, 3, 5, 7), embedding="classifier.0"),
     "convnext": Layers(stem="features.0", stages=_paths("features.{}", 1, 3, 5, 7), embedding="classifier.1"),
 }
-"""By the beginning of the name; the first that fits counts."""
+"""Family -> layers. An architecture belongs to the first family with whose name its own begins."""
 
 
 def layers(architecture: str) -> Layers:
-    """Empty for a family whose features are no maps (B, C, H, W), or in no clear stages."""
+    """Default layers of an architecture; empty where its features are not maps (B, C, H, W), or not in clear stages."""
     if architecture.startswith("vgg"):
         return _vgg(architecture)
     return next((found for start, found in FAMILIES.items() if architecture.startswith(start)), Layers())

@@ -1,10 +1,10 @@
-"""How the networks of the distillation literature draw their initial weights."""
+"""Initial weights as in the networks of the distillation literature."""
 
 from torch import nn
 
 
 def he_normal(module: nn.Module) -> None:
-    """For `network.apply`: convolutions as in He et al. 2015, section 2.2, fan-out mode, biases 0; nothing else."""
+    """For `network.apply`: draws convolutions as in He et al. 2015 (section 2.2, fan-out mode), biases 0."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         if module.bias is not None:
@@ -12,6 +12,6 @@ def he_normal(module: nn.Module) -> None:
 
 
 def small_normal(classifier: nn.Linear) -> None:
-    """Weights of standard deviation 0.01, biases 0: the VGG paper's section 3.1, and what many networks kept of it."""
+    """Weights of standard deviation 0.01, biases 0, as in the VGG paper (section 3.1) and many networks since."""
     nn.init.normal_(classifier.weight, std=0.01)
     nn.init.zeros_(classifier.bias)

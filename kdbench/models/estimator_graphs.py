@@ -1,8 +1,8 @@
 """Fitted estimators as ONNX: nodes from a matrix of features to scores. Knows no estimator but scikit-learn's trees.
 
-Matrices, kernels and neighbours are written down in standard operators: what skl2onnx makes of them takes a node for
-each pair of classes (SVC), or a loop over the stored examples that is 80 times slower (neighbours, 1.6 ms against
-0.02 ms a call on digits).
+Matrices, kernels and neighbours are written in standard operators. skl2onnx would write a node for each pair of
+classes (SVC), and for neighbours a loop over the stored examples that is 80 times slower (1.6 ms against 0.02 ms a call
+on digits).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from kdbench.protocols import TaskDescription
 Floats = NDArray[np.float32]
 FEATURES, SCORES = "features", "logits"
 ML_OPSET = 3
-"""Of ai.onnx.ml; what skl2onnx asks for by itself, whatever release it is."""
+"""Version of the ai.onnx.ml operators; every release of skl2onnx asks for this one by default."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Graph:
     nodes: list[Any]
     constants: dict[str, NDArray[Any]] = field(default_factory=dict)
     domains: tuple[str, ...] = ()
-    """Beside the standard operators'."""
+    """Operator domains that it uses beyond the standard one."""
 
 
 def node(kind: str, inputs: list[str], output: str, **attributes: Any) -> Any:
@@ -81,7 +81,7 @@ def neighbours(vectors: Floats, answers: Floats, count: int) -> Graph:
 
 
 def trees(estimator: Any, feature_count: int, opset: int) -> Graph:
-    """What skl2onnx makes of scikit-learn's trees; of a classifier's two outputs the scores."""
+    """scikit-learn's trees, converted by skl2onnx. A classifier there has two outputs, of which the scores are kept."""
     from skl2onnx.common.data_types import FloatTensorType
     from skl2onnx.convert import to_onnx
 
@@ -113,7 +113,7 @@ def _needed(nodes: list[Any]) -> list[Any]:
 
 
 def whole(graph: Graph, task: TaskDescription, opset: int) -> onnx.ModelProto:
-    """A model of the task's own input, flattened, and a dynamic batch axis."""
+    """An ONNX model with the task's input and a dynamic batch axis: the input is flattened, then the graph runs."""
     (name,), (shape,) = task.input_names, task.input_shapes
     flattened = node("Flatten", [name], FEATURES, axis=1)
     made = helper.make_graph(

@@ -1,4 +1,4 @@
-"""Students that are no networks, as declarations; how they are fitted is in `_estimators`."""
+"""Declarations of students that are not networks; `fitted_estimators` fits them."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ if TYPE_CHECKING:
 
 
 class Estimator(Model):
-    """A model that scikit-learn fits in one go to the flattened, preprocessed inputs; it has no layers and no epochs.
+    """A model that is fitted once, to the flattened and preprocessed inputs. It has no layers and no epochs.
 
-    It learns from labels, or from the `targets` of one technique: classes, probabilities or logits. Of its recipe it
-    takes `threads` and nothing else. What it answers with, (B, classes), is a score each class; the highest decides.
+    It learns from labels or from one technique's `targets`: classes, probabilities or logits. Only `threads` of its
+    recipe applies. It answers with one score for each class, (B, classes); the highest score decides.
     """
 
     form: ClassVar[Literal["torch", "estimator"]] = "estimator"
     packages: ClassVar[frozenset[str]] = frozenset({"scikit-learn", "skl2onnx"})
 
     copies: int = Field(4, ge=0)
-    """How many more times it sees the training images, each time another view where the task augments, else with
-    noise. The teacher says what it thinks of every copy; without one it has its image's label."""
+    """How many extra copies of the training images it sees. A copy is another view of the image where the task
+    augments, else the image with noise. A teacher answers for every copy; without one a copy has its image's label."""
     noise: float | None = Field(None, ge=0)
-    """Standard deviation of the normal noise on the copies' preprocessed inputs; by default 0 where the task augments,
+    """Standard deviation of the normal noise on the copies' preprocessed inputs. Default: 0 where the task augments,
     else 0.3."""
 
     def missing(self) -> str | None:
-        """Which of its packages is not installed, and what to do about it, as a sentence; None where all are."""
+        """A sentence that names a package which is not installed, and how to install it; None where all are."""
         for package in sorted(self.packages):
             try:
                 importlib.metadata.version(package)
@@ -40,25 +40,25 @@ class Estimator(Model):
         return None
 
     def fit(self, lesson: Lesson) -> Fitted:
-        """Itself, fitted. Raises ModelError where the lesson does not do."""
+        """The fitted estimator. Raises ModelError where the lesson does not suit it."""
         raise TypeError(f"{type(self).__name__} has no fit()")
 
 
 class DecisionTree(Estimator):
     """One decision tree; each leaf holds the mean of what was taught there.
 
-    Splits lower the squared error of the taught (one-hot or soft) targets most. On labels that is Gini's criterion to
-    the letter: with one-hot targets the squared error, summed over classes, is the Gini impurity. Soft targets are
-    hardly ever equal, so that a tree without limits goes on until every example has its leaf: on digits its file is 20
-    times larger than one that learnt classes.
+    A split is the one that lowers the squared error of the targets (one-hot or soft) most. On labels this is Gini's
+    criterion: the squared error of one-hot targets, summed over classes, is the Gini impurity. Soft targets are hardly
+    ever equal, so a tree without limits grows until every example has a leaf of its own: on digits its file is 20 times
+    larger than that of a tree which learnt classes.
     """
 
     paper: ClassVar[str] = "Breiman, Friedman, Olshen, Stone 1984, Classification and Regression Trees"
 
     max_depth: int | None = Field(None, gt=0)
-    """Decisions from root to leaf, at most."""
+    """Most decisions from root to leaf; no limit by default."""
     leaf_examples: int = Field(1, gt=0)
-    """Examples of the lesson in a leaf, at least."""
+    """Fewest examples in a leaf."""
 
     def fit(self, lesson: Lesson) -> Fitted:
         from kdbench.models import fitted_estimators
@@ -73,9 +73,9 @@ class RandomForest(Estimator):
 
     tree_count: int = Field(100, gt=0)
     max_depth: int | None = Field(None, gt=0)
-    """Decisions from root to leaf, at most."""
+    """Most decisions from root to leaf; no limit by default."""
     leaf_examples: int = Field(1, gt=0)
-    """Examples of a tree's sample in a leaf, at least."""
+    """Fewest examples in a leaf."""
 
     def fit(self, lesson: Lesson) -> Fitted:
         from kdbench.models import fitted_estimators
@@ -84,11 +84,10 @@ class RandomForest(Estimator):
 
 
 class GradientBoosting(Estimator):
-    """A sum of small trees a class, each fitted to what the ones before leave over.
+    """A sum of small trees for each class; each tree is fitted to the error that those before it leave.
 
-    Classes are fitted by multinomial log-loss, and the answer is their probabilities. Soft targets are fitted by
-    squared error, one sum of trees for each class, and the answer comes near to them. Every split chooses among
-    sqrt(features) candidates, as in a random forest.
+    Classes are fitted by multinomial log-loss, and the answer is probabilities. Soft targets are fitted by squared
+    error, and the answer approximates them. Every split chooses among sqrt(features) candidates, as in a random forest.
     """
 
     paper: ClassVar[str] = "Friedman 2001, Greedy Function Approximation: A Gradient Boosting Machine"
@@ -96,9 +95,9 @@ class GradientBoosting(Estimator):
     rounds: int = Field(50, gt=0)
     """Trees for each class."""
     learning_rate: float = Field(0.1, gt=0)
-    """What each tree is multiplied by."""
+    """Factor on each tree's answer."""
     max_depth: int = Field(3, gt=0)
-    """Decisions from root to leaf, at most."""
+    """Most decisions from root to leaf."""
 
     def fit(self, lesson: Lesson) -> Fitted:
         from kdbench.models import fitted_estimators
@@ -117,7 +116,7 @@ class Linear(Estimator):
     packages: ClassVar[frozenset[str]] = frozenset({"scikit-learn"})
 
     penalty: float = Field(1e-3, gt=0)
-    """Of the squared weights, the offset excluded; 1 / (C * examples) in scikit-learn's terms."""
+    """Factor on the squared weights (the offset is not penalised); 1 / (C * examples) in scikit-learn's terms."""
 
     def fit(self, lesson: Lesson) -> Fitted:
         from kdbench.models import fitted_estimators
@@ -126,23 +125,23 @@ class Linear(Estimator):
 
 
 class SVM(Estimator):
-    """Support vector machines, one a class against all others; the score is the signed margin.
+    """Support vector machines, one for each class against all others; the score is the signed margin.
 
-    It can only learn classes: of probabilities and logits it takes the highest, so that soft distillation teaches it
-    what hard distillation does. Fitting takes between the square and the cube of the number of examples.
+    It can only learn classes. Given probabilities or logits it learns the highest one, so soft distillation teaches it
+    the same as hard distillation. Fitting time grows with the square to the cube of the number of examples.
     """
 
     paper: ClassVar[str] = "Cortes and Vapnik 1995, Support-Vector Networks"
     packages: ClassVar[frozenset[str]] = frozenset({"scikit-learn"})
 
     copies: int = Field(0, ge=0)
-    """As everywhere; none by default, for the time that fitting takes."""
+    """Extra copies of the training images, as for every estimator; none by default, because fitting takes long."""
     kernel: Literal["rbf", "linear"] = "rbf"
-    """`rbf`: exp(-gamma |x - v|^2) to every support vector v; `linear`: support vectors melt into one matrix."""
+    """`rbf`: exp(-gamma |x - v|^2) for every support vector v; `linear`: the support vectors add up to one matrix."""
     cost: float = Field(10.0, gt=0)
     """C: what an example on the wrong side of its margin costs."""
     gamma: float | None = Field(None, gt=0)
-    """Of the rbf kernel; by default 1 / (features * the inputs' variance)."""
+    """gamma of the rbf kernel; 1 / (features * the inputs' variance) by default."""
 
     def fit(self, lesson: Lesson) -> Fitted:
         from kdbench.models import fitted_estimators
@@ -157,7 +156,8 @@ class NearestNeighbours(Estimator):
     packages: ClassVar[frozenset[str]] = frozenset({"scikit-learn"})
 
     copies: int = Field(0, ge=0)
-    """As everywhere; none by default, as each makes the file larger by the training split."""
+    """Extra copies of the training images, as for every estimator; none by default, as each adds the whole training
+    split to the file."""
     neighbours: int = Field(5, gt=0)
 
     def fit(self, lesson: Lesson) -> Fitted:

@@ -1,4 +1,4 @@
-"""Estimators fitted: what they learn from, how, what they answer, what they hold. Knows no stage and no technique."""
+"""Fitting estimators: what each learns from, how it is fitted, what it answers and holds. Knows no stage."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from kdbench.models import estimator_graphs as graphs
 from kdbench.models.estimator_graphs import Floats, Graph
 
 STEPS = 1000
-"""Of L-BFGS at most; digits takes about a hundred."""
+"""Most iterations of L-BFGS; digits takes about a hundred."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,13 @@ class Lesson:
 
     @cached_property
     def classes(self) -> NDArray[np.int64]:
-        """(N,): the classes themselves, or those with the highest score."""
+        """(N,): the classes taught, or the class of each highest score."""
         found: NDArray[np.int64] = self.targets if self.are_classes else self.targets.argmax(1)
         return found
 
     @cached_property
     def scores(self) -> Floats:
-        """(N, classes): the scores themselves, or classes as one-hot rows."""
+        """(N, classes): the scores taught, or the classes as one-hot rows."""
         return np.eye(self.class_count, dtype=np.float32)[self.targets] if self.are_classes else self.targets
 
     @cached_property
@@ -64,11 +64,11 @@ class Fitted(ABC):
 
     @abstractmethod
     def scores(self, inputs: Floats) -> Floats:
-        """(N, F) -> (N, classes), without ONNX."""
+        """Scores (N, classes) of inputs (N, F), as scikit-learn or numpy computes them."""
 
     @abstractmethod
     def numbers(self) -> list[NDArray[Any]]:
-        """Every number that was learnt, for `parameter_count`."""
+        """Every number that was learnt; `parameter_count` counts them."""
 
     @abstractmethod
     def graph(self, feature_count: int, opset: int) -> Graph:
@@ -76,7 +76,7 @@ class Fitted(ABC):
 
     @property
     def mac_count(self) -> int | None:
-        """Of one example; None where it multiplies nothing."""
+        """Multiply-accumulates of one example; None for an estimator that multiplies nothing."""
         return None
 
 
@@ -145,7 +145,7 @@ class Machines(Fitted):
     mac_rule: ClassVar[str] = "multiply-accumulates of the distances to all support vectors and of their weighted sum"
 
     machines: tuple[SVC | None, ...]
-    """None for a class without an example: its score is -1, whatever comes."""
+    """None for a class without an example, whose score is always -1."""
     vectors: Floats
     duals: Floats
     offset: Floats
@@ -195,7 +195,7 @@ class Neighbours(Fitted):
 
 
 def decision_tree(lesson: Lesson, max_depth: int | None, leaf_examples: int) -> Fitted:
-    """CART on squared error; on one-hot targets Gini's criterion."""
+    """A CART tree by squared error, which is Gini's criterion on one-hot targets."""
     tree = DecisionTreeRegressor(max_depth=max_depth, min_samples_leaf=leaf_examples, random_state=lesson.seed)
     return Trees(tree.fit(lesson.inputs, lesson.scores))
 
@@ -240,7 +240,7 @@ def linear(lesson: Lesson, penalty: float) -> Fitted:
 
 
 def _logistic(inputs: torch.Tensor, targets: torch.Tensor, penalty: float) -> Matrix:
-    """The minimum of a convex function; scikit-learn's own takes no soft targets."""
+    """Logistic regression on soft targets, which scikit-learn's own does not take: the minimum of a convex function."""
     weights = torch.zeros(targets.shape[1], inputs.shape[1], dtype=torch.float64, requires_grad=True)
     offset = torch.zeros(targets.shape[1], dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS(
@@ -258,7 +258,7 @@ def _logistic(inputs: torch.Tensor, targets: torch.Tensor, penalty: float) -> Ma
 
 
 def svm(lesson: Lesson, kernel: str, cost: float, gamma: float | None) -> Fitted:
-    """One machine a class against all others, all with the same kernel."""
+    """One machine for each class against all others, all with the same kernel."""
     width = gamma if gamma is not None else float(1 / (lesson.inputs.shape[1] * lesson.inputs.var()))
     machines = tuple(
         _machine(lesson.inputs, lesson.classes == each, kernel, cost, width) for each in range(lesson.class_count)
@@ -277,14 +277,14 @@ def svm(lesson: Lesson, kernel: str, cost: float, gamma: float | None) -> Fitted
 
 
 def _machine(inputs: Floats, own: NDArray[np.bool_], kernel: str, cost: float, gamma: float) -> SVC | None:
-    """One class against the others. Raises ModelError where there are no others."""
+    """The machine of one class; None without an example of it. Raises ModelError where every example is of it."""
     if own.all():
         raise ModelError("svm tells classes apart, and it is taught a single one; look at the teacher's answers.")
     return SVC(C=cost, kernel=kernel, gamma=gamma).fit(inputs, own) if own.any() else None
 
 
 def nearest_neighbours(lesson: Lesson, count: int) -> Fitted:
-    """The lesson is kept. Raises ModelError where it has fewer examples than neighbours are asked for."""
+    """Nearest neighbours among the lesson's examples. Raises ModelError where it has fewer examples than neighbours."""
     if count > len(lesson.inputs):
         raise ModelError(f"nearest_neighbours asks for {count} neighbours of {len(lesson.inputs)} examples; ask fewer.")
     found = KNeighborsRegressor(count, algorithm="brute").fit(lesson.inputs, lesson.scores)

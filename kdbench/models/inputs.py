@@ -1,4 +1,4 @@
-"""What a model may ask about a task's inputs before it is built; knows no torch."""
+"""Shapes of a task's inputs, as models need them before they are built. Knows no torch."""
 
 from math import prod
 

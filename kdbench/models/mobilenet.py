@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 class MobileNetV2(Model):
     """Inverted residuals of 12, 16, 48 and 160 channels (half width, expansion 6); 812,836 parameters at 100 classes.
 
-    Layers to tap: `stem`, `layer1` to `layer4` (B, channels, height, width), `pool`, `fc` (B, classes). A stage is what
-    has one image size; it ends without a ReLU, so its output is its pre-activation, too.
+    Layers to tap: `stem`, `layer1` to `layer4` (B, channels, height, width), `pool`, `fc` (B, classes). A stage
+    covers one image size. It ends without a ReLU, so its output is also its pre-activation.
     Where we differ from the paper, as the distillation literature does: stride 1 in the second group of blocks, ReLU
     instead of ReLU6, a 1x1 convolution in the first block, too, channels not rounded to multiples of 8, 1280 channels
     at the end in spite of the half width, and no dropout. Convolutions start as in He et al. 2015, fan-out mode; the

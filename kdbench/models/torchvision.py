@@ -114,7 +114,7 @@ class Torchvision(Model):
     """A state dict (.pth, .pt, .safetensors) to start from. A last layer of another class count is left fresh."""
 
     def identity(self) -> dict[str, Any]:
-        """The weights file stands for its content, wherever it lies. Raises ModelError when it cannot be read."""
+        """The fields, with the weights file replaced by its SHA-256. Raises ModelError when it cannot be read."""
         path = self.pretrained()
         return {**self.to_fields(), "weights_file": _digest(path) if path else None}
 

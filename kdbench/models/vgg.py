@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 SMALLEST = 8
-"""Height and width that are halved three times and still there."""
+"""Smallest height and width: three halvings leave one pixel."""
 LARGE = 64
 """From this height on the image is halved a fourth time, as in the published networks."""
 

@@ -15,15 +15,15 @@ class WideResNet(Model):
     """A ResNet of pre-activation blocks (BatchNorm and ReLU before each convolution), 6n + 4 layers in three stages.
 
     Layers to tap: `conv1` (the stem), `layer1`, `layer2`, `layer3` (B, channels, height, width), `pool`, `fc`
-    (B, classes). A stage gives a sum that no ReLU has seen; BatchNorm and ReLU that belong to it stand at the
-    head of what follows, so its pre-activation is taken there: after that BatchNorm, as Tian et al. 2020 take it.
+    (B, classes). A stage's output is a sum before any ReLU. Its BatchNorm and ReLU are the first layers of the next
+    stage, so its pre-activation is taken there, after that BatchNorm, as in Tian et al. 2020.
     No dropout. Convolutions start as in He et al. 2015, fan-out mode; the classifier's biases at 0.
     """
 
     paper: ClassVar[str] = "Zagoruyko and Komodakis 2016, Wide Residual Networks, section 2"
     depth: ClassVar[int]
     widening: ClassVar[int]
-    """Channels of the stages over 16, 32 and 64."""
+    """Factor on the stages' 16, 32 and 64 channels."""
 
     def layers(self) -> Layers:
         preactivations = ("layer2.0.relu1", "layer3.0.relu1", "relu")

@@ -1,4 +1,4 @@
-"""The kinds of stage, as strings: what runs each, and the version of its code. Imports nothing until asked."""
+"""The kinds of stage: the function that runs each, and the version of its code. Nothing is imported until it runs."""
 
 import importlib
 from typing import Any
@@ -17,10 +17,10 @@ TABLE = {
 }
 
 LATE_IMPORTS = ("torch.onnx._internal.exporter._core", "onnxscript", "torch.export", "torch._dynamo")
-"""What torch imports only when it first exports; a pool of workers imports it once, ahead."""
+"""Modules that torch imports only at its first export; a pool of workers imports them once, ahead."""
 
 LOOP_VERSION = 1
-"""Of kdbench.training and of how batches are made; part of the version of every stage that trains."""
+"""Version of the training loop and of how batches are made; part of the version of every stage that trains."""
 
 VERSIONS = {
     "decode": 1,

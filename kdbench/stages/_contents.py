@@ -33,7 +33,7 @@ NOT_LEARNT = frozenset(
 )
 """(operator, input) of floating-point constants that are no parameters: scales, running statistics."""
 SCALE, QUANTIZED = "_scale", "_quantized"
-"""How onnxruntime's dynamic quantization names the constants that a weight becomes."""
+"""Endings of the two constants that a weight becomes in onnxruntime's dynamic quantization."""
 LAYERS = {
     **dict.fromkeys(("Conv", "ConvTranspose", "ConvInteger", "DynamicQuantizeMatMul", PACKED), (1,)),
     **dict.fromkeys(("Gemm", "MatMul", "MatMulInteger"), (1, 0)),
@@ -43,7 +43,7 @@ LAYERS = {
 PASSED = frozenset(
     {"DequantizeLinear", "QuantizeLinear", "Transpose", "Reshape", "Cast", "Identity", "Squeeze", "Unsqueeze"}
 )
-"""What may stand between stored weights and the layer they belong to."""
+"""Operators that may stand between stored weights and their layer."""
 SMALL_BITS = 8
 
 Place = tuple[onnx.NodeProto, int]
@@ -57,7 +57,7 @@ class Parameter:
     nonzero_count: int
     axis_count: int
     bits: int
-    """Of one number."""
+    """Bits that one number takes."""
 
 
 def contents(model: onnx.ModelProto) -> Fact:
@@ -141,7 +141,7 @@ def _zero(
 
 
 def _unpacked(tensor: onnx.TensorProto, node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) -> Parameter:
-    """Of (columns, blocks, bytes of a block); without zero points the middle level is zero."""
+    """The weights of a MatMulNBits, packed (columns, blocks, bytes); without zero points the middle level is zero."""
     rows, columns, bits, block = (int(_attribute(node, name, 0)) for name in ("K", "N", "bits", "block_size"))
     values = _levels(numpy_helper.to_array(tensor).reshape(columns, -1), bits)[:, :rows]
     zero = np.full((columns, 1), 1 << (bits - 1))
@@ -162,7 +162,7 @@ def _attribute(node: onnx.NodeProto, name: str, otherwise: int) -> int:
 
 
 def _in_float(model: onnx.ModelProto) -> Iterator[bool]:
-    """Of each layer, whether its weights are floating-point numbers all the way."""
+    """For each layer, whether its weights are floating-point numbers from the file to the layer."""
     constants = {tensor.name for tensor in model.graph.initializer}
     makers = {name: node for node in model.graph.node for name in node.output}
     for node in model.graph.node:
@@ -173,7 +173,7 @@ def _in_float(model: onnx.ModelProto) -> Iterator[bool]:
 
 
 def _way(name: str, constants: set[str], makers: dict[str, onnx.NodeProto]) -> list[str] | None:
-    """The operators between a stored constant and what takes it; None where it is no stored constant."""
+    """The operators between a stored constant and a layer's input `name`; None where no constant leads there."""
     passed: list[str] = []
     while name not in constants:
         maker = makers.get(name)
@@ -193,7 +193,7 @@ def _bytes_by_dtype(model: onnx.ModelProto) -> dict[str, int]:
 
 
 def _bits(tensor: onnx.TensorProto) -> int:
-    """Of one stored number; two of 4 bits share a byte."""
+    """Bits of one stored number; two numbers of 4 bits share a byte."""
     name = onnx.TensorProto.DataType.Name(tensor.data_type)
     if name.endswith("INT4") or name == "FLOAT4E2M1":
         return 4

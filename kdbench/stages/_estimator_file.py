@@ -15,20 +15,20 @@ from kdbench.protocols import TaskDescription
 from kdbench.stages.work import Fact
 
 TOLERANCE = 1e-3
-"""Largest difference of scores, relative to the largest score (at least 1); as for networks."""
+"""Largest difference of scores allowed, relative to the largest score (at least 1); the same as for networks."""
 TIPPED = 0.05
 """Share of examples whose scores may differ by more: trees and neighbours are step functions, and an input that float32
 rounds to the other side of a threshold, or one of two neighbours equally far away, tips an example to the next step.
 Digits, whose pixels are whole numbers, have such neighbours for one example in sixty."""
 DISAGREEING = 0.01
-"""Share of examples whose highest score may be another class's."""
+"""Share of examples for which the file may decide on another class."""
 
 
 def write(fitted: Fitted, task: TaskDescription, path: Path, opset: int) -> None:
     """One file with the task's input, a dynamic batch axis and scores (B, classes) named `logits`.
 
-    Of trees and neighbours they are what was taught (probabilities, for most), of a linear model logits, of machines
-    margins.
+    The scores of trees and neighbours are means of what was taught (mostly probabilities), those of a linear model are
+    logits, those of support vector machines margins.
     """
     feature_count = int(np.prod(task.input_shapes[0]))
     onnx.save(whole(fitted.graph(feature_count, opset), task, opset), path)
@@ -58,7 +58,7 @@ def parity(fitted: Fitted, path: Path, task: TaskDescription, inputs: Tensor) ->
 
 
 def difference(got: np.ndarray, expected: np.ndarray) -> float:
-    """Of scores (B, classes): the largest among the examples that do not tip. Raises ExportError as `parity` says."""
+    """The largest difference of scores among examples that do not tip. Raises ExportError like `parity`."""
     each = np.abs(got - expected).max(1)
     same = each <= TOLERANCE * max(1.0, float(np.abs(expected).max()))
     decided = got.argmax(1) == expected.argmax(1)

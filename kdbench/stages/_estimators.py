@@ -1,4 +1,4 @@
-"""Students that are no networks, at work: what they are shown, how they are kept. Of techniques it sees targets."""
+"""Stages of students that are not networks: what they are shown, and how they are stored."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ if TYPE_CHECKING:
     from kdbench.models.fitted_estimators import Fitted, Lesson
 
 FITTED = "estimator.pkl"
-"""A pickle, which runs code when it is read. Here that gives nobody a new way in: the store is read and written by
-kdbench alone, as the same user, who already runs the specs' own `file.py` from it; results folders, bundles and what
-`get` hands over hold the ONNX file only. Its scikit-learn is the reader's: the version is part of the stage's key."""
+"""A pickle, which runs code when it is read. It is read from the store only, which kdbench alone writes, as the same
+user whose own `file.py` runs from it anyway; results folders, bundles and what `get` hands over hold the ONNX file
+only. The reader has the same scikit-learn, as its version is part of the stage's key."""
 NOISE = 0.3
-"""Of copies where the task does not augment, in preprocessed units, whose standard deviation is about 1."""
+"""Standard deviation of the noise on copies where the task does not augment; that of preprocessed inputs is about 1."""
 
 
 def is_estimator(part: PartSpec) -> bool:
-    """Whether a student's declaration is one of an estimator."""
+    """Whether a declaration is that of an estimator."""
     return isinstance(part.build(), Estimator)
 
 
 def learn(work: Work, ctx: StageContext, part: PartSpec, targets: Callable[[Batch], Tensor]) -> Fact:
-    """Fit an estimator to the targets of the training split and its copies, and keep it; the fact of its training."""
+    """Fit an estimator to the targets of the training split and its copies, and store it; returns its training fact."""
     import kdbench.models.fitted_estimators  # noqa: F401  # scikit-learn, whose import is no part of the training's time
 
     model: Estimator = part.build()
@@ -78,7 +78,7 @@ def _lesson(work: Work, ctx: StageContext, part: PartSpec, targets: Callable[[Ba
 
 
 def shown(data: TaskData, model: Estimator, seed: int, device: torch.device) -> Iterator[Batch]:
-    """The training split as it is, then its copies; all shuffled, noise and views those of the seed."""
+    """The training split as it is, then its copies. Order, noise and views depend on the seed only."""
     count, views = data.arrays.count("train"), data.declared.views()
     noise = model.noise if model.noise is not None else (NOISE if views == 1 else 0.0)
     generator = torch.Generator().manual_seed(torch_seed("noise on copies", seed))
@@ -92,7 +92,7 @@ def shown(data: TaskData, model: Estimator, seed: int, device: torch.device) -> 
 
 
 def _noisy(batch: Batch, noise: float, generator: torch.Generator) -> Batch:
-    """With noise on its inputs, and a negative index: no stored teacher output is taken for such an example."""
+    """The batch with noise on its inputs. Its indices are negative, so that no stored teacher output is used for it."""
     inputs = tuple(
         tensor + noise * torch.randn(tensor.shape, generator=generator).to(tensor.device) for tensor in batch.inputs
     )

@@ -43,7 +43,7 @@ def _weights(work: Work, path: Path) -> None:
 
 
 def _onnx_file(work: Work, path: Path) -> None:
-    """What an export stage leaves: the file, its logits on validation and test, what was counted."""
+    """Leave what an export stage leaves: the file, its answers on validation and test, what was counted."""
     plain_arithmetic()
     copy_whole(path, work.out / ONNX_FILE)
     data = TaskData.open(work)

@@ -12,7 +12,7 @@ from kdbench.stages.work import Fact, Work
 from kdbench.tasks.arrays import epoch_views
 
 TABLE_BYTES = 4 << 30
-"""A larger table is cut here; what is not in it is computed live, and counted there."""
+"""Largest table. What does not fit is left out, and computed live by the stages that need it."""
 CHUNK = 256
 
 

@@ -1,4 +1,4 @@
-"""The trace stage: a trained network as a program that torch runs without the code that made it, for reference."""
+"""The trace stage: a trained network becomes a program that torch runs without its Python code, to be timed."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Augmentation on whole batches of stored images; a view number says everything, nothing is drawn here."""
+"""Augmentation of whole batches of stored images. A view's number decides everything; nothing is random here."""
 
 import torch
 from torch import Tensor

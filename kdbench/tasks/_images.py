@@ -1,4 +1,4 @@
-"""What every image task that is read from disk declares: augmentation and the validation split."""
+"""Fields that all image tasks share: augmentation and the validation split."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 class Images(Task):
-    """Images with one label each; training and test images come apart, validation is taken from training."""
+    """Images with one label each. Training and test images lie apart; validation is taken from the training images."""
 
     augment: Literal["none", "crop_flip"] = "none"
     """`crop_flip`: training images are shifted by up to `padding` pixels each way and mirrored half of the time."""
     padding: int = Field(4, gt=0)
-    """Of `crop_flip`, in pixels; zeros come in."""
+    """Largest shift of `crop_flip` in pixels; what comes in from outside the image is 0."""
     validation_fraction: float = Field(0.1, ge=0, lt=1)
     """Share of each class's training images that is set apart for validation; 0 for none."""
     validation_unseen: bool = False
@@ -37,7 +37,7 @@ class Images(Task):
         return 2 * (2 * self.padding + 1) ** 2 if self.augment == "crop_flip" else 1
 
     def augmented(self, inputs: tuple[Tensor, ...], views: Tensor) -> tuple[Tensor, ...]:
-        """Shifted and mirrored as `_augment.crop_flip` numbers the views."""
+        """The images shifted and mirrored; `_augment.crop_flip` says which view is which."""
         if self.augment == "none":
             return inputs
         from kdbench.tasks._augment import crop_flip

@@ -1,4 +1,4 @@
-"""Decoded images with their labels: taking a validation split out of them, and writing them as a task's arrays."""
+"""Decoded images with their labels: taking a validation split out of them, writing them as a task's arrays."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A task's decoded arrays and what numpy alone decides about them: files, splits, orders, views, preprocessing."""
+"""A task's decoded arrays: writing and mapping them, splits, the order and views of an epoch, preprocessing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -128,7 +128,7 @@ def epoch_views(count: int, view_count: int, seed: int, epoch: int) -> Index:
 
 
 def preprocess_array(array: Array, preprocessing: Preprocessing) -> NDArray[np.float32]:
-    """(x * scale - mean) / std as float32, mean and std per channel (axis 1); `_batches.preprocess` for tensors."""
+    """(x * scale - mean) / std as float32, mean and std per channel (axis 1); for tensors `batches.preprocess`."""
     shape = (1, -1, *(1 for _ in array.shape[2:]))
     mean = np.asarray(preprocessing.mean, np.float32).reshape(shape)
     std = np.asarray(preprocessing.std, np.float32).reshape(shape)

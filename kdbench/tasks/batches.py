@@ -54,7 +54,7 @@ def plain_batches(
 
 
 def preprocess(inputs: tuple[Tensor, ...], preprocessing: Preprocessing) -> tuple[Tensor, ...]:
-    """(x * scale - mean) / std as float32, mean and std per channel (axis 1); `_arrays.preprocess_array` for numpy."""
+    """(x * scale - mean) / std as float32, mean and std per channel (axis 1); in numpy `arrays.preprocess_array`."""
     return tuple(_preprocess(tensor, preprocessing) for tensor in inputs)
 
 

@@ -1,4 +1,4 @@
-"""Images of one's own in folders, a folder a class."""
+"""Your own images, in one folder for each class."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ class ImageFolder(Images):
     grayscale: bool = False
     """One channel instead of three."""
     mean: tuple[float, ...] | None = None
-    """Of each channel, on the scale 0 to 1; computed on the training split unless given, together with `std`."""
+    """Mean of each channel on the scale 0 to 1, given together with `std`; without both, they are those of the training
+    split."""
     std: tuple[PositiveFloat, ...] | None = None
     """Standard deviation of each channel, like `mean`."""
     examples_per_class: int | None = Field(None, gt=0)
@@ -59,15 +60,15 @@ class ImageFolder(Images):
         return self
 
     def image_form(self) -> ImageForm:
-        """As the fields say."""
+        """The size and channels that the fields ask for."""
         return ImageForm(size=self.image_size, channels=1 if self.grayscale else 3)
 
     def data_origin(self) -> str:
-        """As the field says."""
+        """The field `origin`."""
         return self.origin
 
     def identity(self) -> dict[str, Any]:
-        """Every field that decides numbers; `root`'s files stand for it by name, size and time.
+        """Every field that decides numbers; `root` is replaced by a digest of its files' names, sizes and times.
 
         Raises DataError without them.
         """

@@ -25,7 +25,7 @@ VALIDATION = "validation"
 
 
 class File(NamedTuple):
-    """One image: its path under the root (`train/cat/1.png`), its class's place, and what tells a changed file."""
+    """One image: its path under the root (`train/cat/1.png`), the number of its class, and its size and time."""
 
     name: str
     label: int
@@ -45,12 +45,12 @@ class Listing:
     """Names of the pictures that were not taken: of another format, or no regular files."""
 
     def digest(self) -> str:
-        """The same for two copies of a folder that kept their files' times (rsync -a, tar), wherever they lie."""
+        """A digest of names, sizes and times: copies that kept the files' times (rsync -a, tar) have the same."""
         return digest(file for files in self.splits.values() for file in files)
 
 
 def digest(files: Iterable[File]) -> str:
-    """The same for two copies of the files that kept their times, wherever they lie."""
+    """A digest of names, sizes and times: copies that kept the files' times (rsync -a, tar) have the same."""
     lines = (f"{file.name}\0{file.size}\0{file.mtime_ns}\n" for file in files)
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 

@@ -18,12 +18,12 @@ class TorchvisionImages(Images):
 
     version: ClassVar[int] = 2
     dataset: ClassVar[str]
-    """Its class in torchvision.datasets."""
+    """Name of its class in torchvision.datasets."""
     folder: ClassVar[str]
-    """Where torchvision keeps it, under `root`."""
+    """The folder under `root` in which torchvision keeps it."""
     preprocessing: ClassVar[Preprocessing]
     origin: ClassVar[str]
-    """Its source and terms, as far as its authors say them."""
+    """Its source and its terms, as far as its authors state them."""
 
     root: str
     """torchvision's data folder."""
