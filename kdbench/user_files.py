@@ -5,7 +5,7 @@ or `random.py` is not in the way of any library. All these files are read as tex
 with a stage's spec and run from that text, in any process and on any machine.
 
 What a file imports from elsewhere must be installed where it runs. Where that is an editable place (no site-packages),
-its content enters keys too, and so does that of every file and folder that a string in the code names.
+its text enters keys too. So does the content of every file and folder that a string in the user's own files names.
 """
 
 import ast
@@ -13,9 +13,8 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-import traceback
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -24,7 +23,7 @@ from types import ModuleType
 from typing import Any
 
 from kdbench.contents import content_digest
-from kdbench.errors import UnknownName, UserCodeError, nearest
+from kdbench.errors import UnknownName, UserCodeError, nearest, users_line
 
 LONGEST_PATH = 255
 INSTALLED = {"site-packages", "dist-packages"}
@@ -38,7 +37,7 @@ class UserFile:
     module: str
     """What the others import it as: `blocks`, `parts.stem`."""
     path: str
-    text: str
+    text: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -48,12 +47,22 @@ class UserCode:
     files: tuple[UserFile, ...]
     """The named file, then those that it imports from beside it. None for a class that is installed as editable."""
     digests: dict[str, str] = field(default_factory=dict)
-    """What the code rests on beside them: imported modules of editable places, and what its strings name."""
+    """What the code rests on beside them: modules of editable places and, once it is `located`, what strings name."""
 
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> "UserCode":
         """From the JSON of `dataclasses.asdict`."""
         return cls(tuple(UserFile(**file) for file in data["files"]), data["digests"])
+
+    def located(self) -> "UserCode":
+        """A copy that knows the content of every file and folder that a string in its files names."""
+        found = {}
+        for file in self.files:
+            for value in _mentions(file.text, file.path)[1]:
+                digest = digest_of_named(value, Path(file.path).parent)
+                if digest is not None:
+                    found[f"'{value}'"] = digest
+        return replace(self, digests={**self.digests, **dict(sorted(found.items()))})
 
     def identity(self) -> dict[str, Any]:
         """What keys depend on: every text and digest, wherever the files lie."""
@@ -109,11 +118,8 @@ class _Collected:
         else:
             self.digests[module] = hashlib.sha256(text.encode()).hexdigest()
         package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-        imported, strings = _mentions(text, str(path))
-        for name in imported:
+        for name in _mentions(text, str(path))[0]:
             self.follow(_absolute(name, package))
-        for value in strings:
-            self.name_place(value, path.parent)
 
     def follow(self, name: str) -> None:
         """Add what importing `name` runs: it and every package around it, where they are the user's."""
@@ -124,11 +130,6 @@ class _Collected:
             found = beside or _module_file(module, _editable_folders(parts[0]))
             if found is not None:
                 self.add(module, found, carried=beside is not None)
-
-    def name_place(self, value: str, folder: Path) -> None:
-        digest = digest_of_named(value, folder)
-        if digest is not None:
-            self.digests[f"'{value}'"] = digest
 
 
 def digest_of_named(value: str, folder: Path) -> str | None:
@@ -160,7 +161,7 @@ def _mentions(text: str, path: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     try:
         tree = ast.parse(text, path)
     except (SyntaxError, ValueError) as error:
-        raise UserCodeError(_told(error, path, [path])) from None
+        raise UserCodeError(_told(error, path)) from None
     docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     imported, strings = [], []
     for node in ast.walk(tree):
@@ -216,23 +217,19 @@ def _load(files: tuple[UserFile, ...]) -> ModuleType:
     try:
         return importlib.import_module(f"{finder.prefix}.{files[0].module}")
     except (Exception, SystemExit) as error:  # whatever a user's file does when it is imported becomes a sentence
-        raise UserCodeError(_told(error, files[0].path, [file.path for file in files])) from error
+        raise UserCodeError(_told(error, files[0].path)) from error
 
 
-def _told(error: BaseException, path: str, own: Sequence[str]) -> str:
-    """One sentence: what went wrong at which line of the user's, the last one that was reached."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in own]
-    where = (frames[-1].filename, frames[-1].lineno) if frames else (path, None)
-    text = f"{type(error).__name__}: {error}".splitlines()[0].rstrip(".: ")
+def _told(error: BaseException, path: str) -> str:
+    """One sentence: what went wrong, and the last line of the user's code that was reached."""
+    place, text = users_line(error), (f"{type(error).__name__}: {error}".splitlines())[0].rstrip(".: ")
     if isinstance(error, SyntaxError):
-        where, text = (error.filename or path, error.lineno), f"{type(error).__name__}: {error.msg}"
+        place, text = f"{error.filename or path}:{error.lineno}", f"{type(error).__name__}: {error.msg}"
     if isinstance(error, SystemExit):
         text = 'it ends the program (sys.exit); put that under `if __name__ == "__main__":`'
     if isinstance(error, ModuleNotFoundError):
         text += "; a module of your own lies beside the file or the suite, any other must be installed"
-    parts = [f"'{where[0]}'"] if where[0] != path else []
-    parts += [f"line {where[1]}"] if where[1] is not None else []
-    return ": ".join([f"'{path}' cannot be imported", *([", ".join(parts)] if parts else []), f"{text}."])
+    return ": ".join([f"'{path}' cannot be imported", *([place] if place else []), f"{text}."])
 
 
 @cache
@@ -245,7 +242,8 @@ class _Finder(MetaPathFinder, Loader):
 
     def __init__(self, files: tuple[UserFile, ...]) -> None:
         self.files = {file.module: file for file in files}
-        self.prefix = f"kdbench_user_{hashlib.sha256(repr(files).encode()).hexdigest()[:16]}"
+        told = repr([(file.module, file.path, file.text) for file in files])
+        self.prefix = f"kdbench_user_{hashlib.sha256(told.encode()).hexdigest()[:16]}"
 
     def find_spec(self, fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:
         if fullname != self.prefix and not fullname.startswith(f"{self.prefix}."):

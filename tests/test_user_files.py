@@ -103,15 +103,15 @@ def test_identity_is_that_of_the_texts_wherever_they_lie(tmp_path: Path) -> None
 
 def test_what_strings_name_is_known_by_content(tmp_path: Path) -> None:
     path = written(tmp_path, nets='"""weights.pt"""\nOPEN = "weights.pt", "sounds/", "nothing", "."\n')
-    assert collect(path, tmp_path).digests == {}
+    assert collect(path, tmp_path).located().digests == {}
     (tmp_path / "weights.pt").write_bytes(b"1")
     (tmp_path / "sounds").mkdir()
     (tmp_path / "sounds" / "a.wav").write_bytes(b"1")
-    before = collect(path, tmp_path).digests
+    before = collect(path, tmp_path).located().digests
     assert list(before) == ["'sounds/'", "'weights.pt'"]
     (tmp_path / "weights.pt").write_bytes(b"2")
     (tmp_path / "sounds" / "b.wav").write_bytes(b"1")
-    after = collect(path, tmp_path).digests
+    after = collect(path, tmp_path).located().digests
     assert all(before[name] != after[name] for name in before)
 
 
@@ -134,17 +134,17 @@ def test_an_editable_place_counts_and_an_installed_one_does_not(
         (
             "import absent_module",
             "",
-            "nets.py' cannot be imported: line 1: ModuleNotFoundError: No module named 'absent_module'",
+            "nets.py:1: ModuleNotFoundError: No module named 'absent_module'",
         ),
-        ("x = 1\ny = x / 0", "", "line 2: ZeroDivisionError: division by zero"),
+        ("x = 1\ny = x / 0", "", "nets.py:2: ZeroDivisionError: division by zero."),
         (
             "from blocks import x",
             "\n\nraise RuntimeError('first\\nsecond')",
-            "blocks.py', line 3: RuntimeError: first.",
+            "blocks.py:3: RuntimeError: first.",
         ),
-        ("import sys\nsys.exit(0)", "", "line 2: it ends the program (sys.exit)"),
-        ("class Net(:", "", "line 1: SyntaxError: "),
-        ("from blocks import x", "def f(:", "blocks.py' cannot be imported: line 1: SyntaxError: "),
+        ("import sys\nsys.exit(0)", "", "nets.py:2: it ends the program (sys.exit)"),
+        ("class Net(:", "", "nets.py:1: SyntaxError: "),
+        ("from blocks import x", "def f(:", "blocks.py:1: SyntaxError: "),
     ],
 )
 def test_a_file_that_fails_is_told_in_one_line_with_its_place(

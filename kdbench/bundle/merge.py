@@ -10,7 +10,6 @@ import numpy as np
 
 from kdbench.bundle.answers import Answers, Header, Predicted
 from kdbench.bundle.compose import Composer, Home, home
-from kdbench.bundle.sample import Sample, kept_sample
 from kdbench.errors import KdbenchError, RecordError, StoreError
 from kdbench.evidence import read_results
 from kdbench.files import sha256_of, slug, write_whole
@@ -22,6 +21,7 @@ from kdbench.results import records
 from kdbench.results.devices import FOLDER, DeviceRun, device_records, device_runs, with_devices
 from kdbench.results.plan_json import read_plan
 from kdbench.results.records import Environment, Failed, Labelled, Record, labelled
+from kdbench.results.sample import Sample, read_sample
 from kdbench.results.task_json import read_task
 
 OF_THE_RUNTIME = ("runtime", "runtime_version", "runtime_build", "precision_flags")
@@ -55,7 +55,7 @@ def merge(folder: Path, path: Path, device: str | None = None) -> Merging:
     _check_header(header, name, path)
     if header.suite != results.plan.suite:
         raise RecordError(f"{path} is of suite '{header.suite}', '{folder}' holds '{results.plan.suite}'.")
-    sample = _sample(kept_sample(results, task), header, folder, path)
+    sample = _sample(read_sample(results, task), header, folder, path)
     known = home(results)
     _check_files(known, answers, path)
     run = _run(header, name, len(sample.index), task.description.example_counts["test"], path)

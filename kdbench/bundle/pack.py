@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from kdbench import __version__
 from kdbench.bundle.rows import File, choose_target, chosen_files, groups
-from kdbench.bundle.sample import Sample, kept_sample
 from kdbench.errors import MeasureError, StoreError
 from kdbench.evidence import Results, read_results
 from kdbench.files import write_archive
@@ -22,8 +21,9 @@ from kdbench.measure import program
 from kdbench.measure.client import Client
 from kdbench.measure.device.bundle_file import FOLDER, MANIFEST, SCHEMA
 from kdbench.measure.device.run import STARTS
-from kdbench.results.folder import Predictions
+from kdbench.results.predictions import Predictions
 from kdbench.results.records import Accuracy, Latency
+from kdbench.results.sample import Sample, read_sample
 from kdbench.results.task_json import read_task
 from kdbench.results.trust import NOTHING, Confirmed
 from kdbench.stages.evaluate import PREDICTION_BATCH
@@ -98,7 +98,7 @@ def bundle(folder: Path, out: Path, asked: Asked | None = None, confirmed: Confi
     target = choose_target(results, asked.target)
     session = confirmed.session(target, results.plan.measured(target), str(folder)) or PLAIN
     files = chosen_files(results, target, asked.cases, asked.seeds)
-    sample = kept_sample(results, task).part(asked.examples)
+    sample = read_sample(results, task).part(asked.examples)
     inputs = _npz(sample.inputs)
     expected = _expected(files, inputs)
     notes = _check(results, target, files, sample, expected)
@@ -157,7 +157,7 @@ def _check(
 ) -> list[str]:
     """Compare with what the run recorded; notes on the files that differ a little. Raises StoreError."""
     tests = [record for record in results.of(Accuracy) if record.target == target and record.split == "test"]
-    recorded = {(record.case, record.seed): results.predictions(record.predictions_path, "test") for record in tests}
+    recorded = {(record.case, record.seed): results.predictions(record) for record in tests}
     notes = []
     for file in files:
         for row in file.rows:
@@ -181,10 +181,9 @@ def _agreement(
 ) -> float:
     if found is None:
         raise StoreError(f"'{folder}' has no predictions of {row[0]}, seed {row[1]}; run the suite again.")
-    classes, targets = found
-    if sample.index.max() >= len(targets) or not np.array_equal(targets[sample.index], sample.targets):
+    if not np.array_equal(found.targets[sample.index], sample.targets):
         raise StoreError(f"the sample in '{folder}' is not of the data that was tested; run the suite again.")
-    return float((classes[sample.index] == logits.argmax(1)).mean())
+    return float((found.outputs[sample.index] == logits.argmax(1)).mean())
 
 
 def _manifest(

@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdbench import units
-from kdbench.check.sides import SPLIT, Place, Scope, Side, verdict_of
+from kdbench.check.sides import Place, Scope, Side, verdict_of
 from kdbench.check.verdicts import Row, Verdict
 from kdbench.errors import StoreError, UnknownName
 from kdbench.evidence.intervals import FEWEST, paired_difference, sign_test
 from kdbench.protocols.metric import Metric
-from kdbench.results.folder import Predictions
+from kdbench.results.predictions import Predictions
 from kdbench.suite.tolerances import SuiteTolerances
 
 FALSE_ALARM = 0.005
@@ -68,14 +68,14 @@ def _unpaired(scope: Scope) -> str:
 def _both(scope: Scope, metric: Metric, case: str, seed: int, target: str) -> NDArray[np.float64] | None:
     """(2, n): the metric's pseudo-values of the new file and the reference's; None where they cannot be paired."""
     new, its = (_predictions(side, case, seed, target) for side in (scope.new, scope.reference))
-    if new is None or its is None or not np.array_equal(new[1], its[1]):
+    if new is None or its is None or new.examples != its.examples:
         return None
-    return np.stack([metric.pseudo_values(*new), metric.pseudo_values(*its)])
+    return np.stack([new.pseudo_values, its.pseudo_values])
 
 
 def _predictions(side: Side, case: str, seed: int, target: str) -> Predictions | None:
     record = side.accuracies.get((case, seed, target))
-    return side.results.predictions(record.predictions_path, SPLIT) if record else None
+    return side.results.predictions(record) if record else None
 
 
 def _compared(metric: Metric, each: NDArray[np.float64], limit: float) -> Judged:

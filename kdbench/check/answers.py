@@ -1,42 +1,22 @@
 """Whether the new files still run where they are asked to and answer what their records say; on the kept sample."""
 
-import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
-from kdbench.check.sides import SPLIT, File, Place, Side
-from kdbench.errors import MeasureError, StoreError
+from kdbench.check.sides import File, Place, Side
+from kdbench.errors import MeasureError, StoreError, UnknownName
 from kdbench.measure.answers import OrError, Predicted
 from kdbench.measure.client import Client
+from kdbench.results.sample import Sample
 
 BATCH = 64
 """As many examples a call as when the files were evaluated."""
 TIE = 0.01
 """Of the distance between an example's highest and lowest output: classes no further apart count as equal. Another
 processor's kernels round otherwise, and a step of 8 bits is 1/255."""
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Test examples as models take them."""
-
-    path: Path
-    index: np.ndarray
-    """Their places in the test split."""
-
-
-def read_sample(side: Side, path: Path) -> Sample:
-    """The kept sample. Raises StoreError where it is damaged."""
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:  # numpy leaves a bad one open
-            return Sample(path, arrays["index"])
-    except (OSError, EOFError, ValueError, KeyError, BadZipFile, zlib.error) as error:
-        raise StoreError(f"the sample '{path}' of {side.name} is damaged ({error}); run the suite again.") from None
 
 
 def wrong_answers(
@@ -73,14 +53,16 @@ def _fault(side: Side, place: Place, answer: OrError[Predicted], sample: Sample)
         return str(answer)
     record = side.accuracies.get(place)
     try:
-        stored = side.results.predictions(record.predictions_path, SPLIT) if record else None
-    except StoreError as error:
+        stored = side.results.predictions(record) if record else None
+    except (StoreError, UnknownName) as error:
         return str(error)
     if stored is None:
         return None  # nothing to compare with; the accuracy row says so
-    if sample.index.max(initial=0) >= len(stored[0]):
+    if sample.index.max() >= len(stored.targets) or (stored.targets[sample.index] != sample.targets).any():
         return "the sample is not of the test examples that it was evaluated on; run the suite again."
-    said, outputs = stored[0][sample.index], np.load(answer.path)
+    said, outputs = stored.outputs[sample.index], np.load(answer.path)
+    if outputs.ndim != 2 or len(outputs) != len(said) or said.min() < 0:
+        return f"the file gives outputs of shape {outputs.shape}, not scores an example; run the suite again."
     given = outputs[np.arange(len(said)), np.minimum(said, outputs.shape[1] - 1)]
     highest, lowest = outputs.max(axis=1), outputs.min(axis=1)
     count = int((highest - given > TIE * (highest - lowest)).sum())

@@ -137,6 +137,8 @@ def _unpack(path: Path, folder: Path) -> None:
 @contextmanager
 def _archive(path: Path) -> Iterator[Archive]:
     """The open file; whatever is wrong with it becomes a sentence."""
+    if not path.exists():
+        raise StoreError(f"there is no '{path}'; give a results folder or a file of `kdbench baseline save`.")
     try:
         archive = Archive(path)
     except Unreadable as error:

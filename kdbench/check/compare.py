@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from kdbench.check.accuracy import accuracy_rows
-from kdbench.check.answers import Sample, read_sample, refused, wrong_answers
+from kdbench.check.answers import refused, wrong_answers
 from kdbench.check.baseline import opened
 from kdbench.check.latency import Timing, latency_rows, to_time
 from kdbench.check.sides import File, Place, Scope, Side, verdict_of
@@ -20,6 +20,7 @@ from kdbench.check.size import size_rows
 from kdbench.check.verdicts import Checked, Row
 from kdbench.errors import MeasureError, StoreError, UnknownName, nearest
 from kdbench.results.folder import Results, read_results
+from kdbench.results.sample import Sample, read_sample
 from kdbench.results.task_json import read_task
 from kdbench.results.trust import NOTHING, Confirmed
 from kdbench.suite.tolerances import SuiteTolerances
@@ -102,14 +103,14 @@ class _Work:
     def _sample(self) -> Sample:
         """Raises StoreError for a folder that does not say how it is measured, or keeps nothing to measure with."""
         new = self.scope.new
-        path = new.results.file(read_task(new.results.folder).sample_path)
+        task = read_task(new.results.folder)
         whole = all(entry.get("session") and entry.get("batch_sizes") for entry in self.measured.values())
-        if path is None or not self.measured or not whole:
+        if new.results.file(task.sample_path) is None or not self.measured or not whole:
             raise StoreError(
                 f"{new.name} does not keep what measuring its files again needs (a sample of inputs, how its targets "
                 f"are measured); run its suite again with -o '{new.name}': what is finished is reused."
             )
-        return read_sample(new, path)
+        return read_sample(new.results, task)
 
     def _files(self) -> tuple[dict[Place, tuple[File, File]], dict[Place, str]]:
         """Both sides' files of everything that is compared, or why one is not to be had."""

@@ -7,6 +7,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from kdbench.errors import StoreError
 from kdbench.evidence.groups import letters
 from kdbench.evidence.intervals import (
     Difference,
@@ -18,6 +19,7 @@ from kdbench.evidence.intervals import (
 )
 from kdbench.evidence.pairs import Pairs, crossed_pairs, seed_pairs, told_apart
 from kdbench.results.folder import Results
+from kdbench.results.predictions import Predictions
 from kdbench.results.records import Accuracy
 
 SPLIT = "test"
@@ -52,9 +54,13 @@ class Answers:
     """What one file answered on one split."""
 
     record: Accuracy
-    pseudo_values: NDArray[np.float64] | None
-    """(n,), one number an example, whose mean is `value` (`kdbench.protocols.metric`); None where no predictions are
-    stored."""
+    predictions: Predictions | None
+    """None where none are stored."""
+
+    @property
+    def pseudo_values(self) -> NDArray[np.float64] | None:
+        """(n,), one number an example, whose mean is `value` (`kdbench.protocols.metric`)."""
+        return self.predictions.pseudo_values if self.predictions else None
 
     @property
     def value(self) -> float:
@@ -82,7 +88,7 @@ def answers_by_case(results: Results, target: str, split: str = SPLIT) -> dict[s
     found: dict[str, dict[int, Answers]] = {name: {} for name in results.case_names}
     for record in results.of(Accuracy):
         if record.target == target and record.split == split:
-            found[record.case][record.seed] = Answers(record, results.pseudo_values(record))
+            found[record.case][record.seed] = Answers(record, results.predictions(record))
     return {case: dict(sorted(seeds.items())) for case, seeds in found.items() if seeds}
 
 
@@ -187,5 +193,12 @@ def compare(one: BySeed, other: BySeed) -> Difference | None:
 
 
 def _row(one: Answers, other: Answers) -> NDArray[np.float64] | None:
-    its, others = one.pseudo_values, other.pseudo_values
-    return None if its is None or others is None or its.shape != others.shape else its - others
+    its, others = one.predictions, other.predictions
+    if its is None or others is None:
+        return None
+    if its.examples != others.examples:
+        raise StoreError(
+            f"{one.record.case} and {other.record.case}, seed {one.record.seed}, were not tested on the same examples, "
+            "so they cannot be compared; run the suite again."
+        )
+    return its.pseudo_values - others.pseudo_values

@@ -115,11 +115,11 @@ def _speedup(name: str, timed: Mapping[int, Mapping[str, LatencyView]]) -> dict[
 
 def _difference(results: Results, tested: Sequence[Accuracy]) -> Difference | None:
     before = {
-        record.seed: Answers(replace(record, value=record.origin_value), results.origin_pseudo_values(record))
+        record.seed: Answers(replace(record, value=record.origin_value), results.origin_predictions(record))
         for record in tested
         if record.origin_value is not None
     }
-    after = {record.seed: Answers(record, results.pseudo_values(record)) for record in tested if record.seed in before}
+    after = {record.seed: Answers(record, results.predictions(record)) for record in tested if record.seed in before}
     return compare(after, before)
 
 
@@ -146,12 +146,12 @@ def class_losses(results: Results, tested: Sequence[Accuracy]) -> tuple[ClassLos
 
 def _changes_by_class(results: Results, record: Accuracy) -> dict[int, NDArray[np.float64]] | None:
     """True class -> of each of its examples, right after minus right before."""
-    after = results.predictions(record.predictions_path, record.split)
-    before = results.predictions(record.origin_predictions_path, record.split)
-    if after is None or before is None or after[0].shape != before[0].shape:
+    after = results.predictions(record)
+    before = results.origin_predictions(record)
+    if after is None or before is None or after.examples != before.examples:
         return None
-    truth = after[1]
-    change = (after[0] == truth).astype(np.float64) - (before[0] == truth)
+    truth = after.targets
+    change = (after.outputs == truth).astype(np.float64) - (before.outputs == truth)
     return {int(label): change[truth == label] for label in np.unique(truth)}
 
 

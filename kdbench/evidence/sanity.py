@@ -95,8 +95,8 @@ def _constant_rate(results: Results, tested: Mapping[str, BySeed]) -> float | No
     """How often the most frequent class is right, by the first file whose predictions are stored."""
     for by_seed in tested.values():
         for one in by_seed.values():
-            if (found := results.predictions(one.record.predictions_path, one.record.split)) is not None:
-                return float(np.bincount(found[1]).max() / len(found[1]))
+            if (found := one.predictions) is not None:
+                return float(np.bincount(found.targets).max() / len(found.targets))
     return None
 
 
@@ -123,10 +123,9 @@ class _File:
 
 def _file(results: Results, one: Answers) -> _File | None:
     """None where its predictions are not stored."""
-    found = results.predictions(one.record.predictions_path, one.record.split)
-    if found is None or not len(found[0]):
+    if one.predictions is None:
         return None
-    predicted, truth = found
+    predicted, truth = one.predictions.outputs, one.predictions.targets
     count = int(max(predicted.max(), truth.max())) + 1
     table = np.zeros((count, count))
     np.add.at(table, (truth, predicted), 1)
@@ -244,11 +243,11 @@ def _missing_classes(results: Results) -> Iterator[Finding]:
     for record in results.of(Accuracy):
         if not names or record.split in told or record.split_example_count not in (None, record.example_count):
             continue
-        found = results.predictions(record.predictions_path, record.split)
+        found = results.predictions(record)
         if found is None:
             continue
         told.add(record.split)
-        absent = [name for label, name in enumerate(names) if label not in found[1]]
+        absent = [name for label, name in enumerate(names) if label not in found.targets]
         if absent:
             has = "example of" if len(absent) == 1 else "examples of"
             listed = ", ".join(map(_quoted, absent[:MOST])) + (

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from kdbench.errors import MeasureError
+from kdbench.errors import MeasureError, Unreadable
+from kdbench.files import read_arrays
 from kdbench.measure.runtimes.bound_calls import Feed
 
 MOST_FEEDS = 8
@@ -37,14 +37,9 @@ class Inputs:
 
 def load_inputs(path: str) -> Inputs:
     """The arrays of an .npz. Raises MeasureError where it is none, is empty, or its arrays differ in length."""
-    import numpy
-
-    if not zipfile.is_zipfile(path):
-        raise MeasureError(f"cannot read the inputs {path}: there is no .npz.")
     try:
-        with numpy.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        arrays = read_arrays(Path(path))
+    except Unreadable as error:
         raise MeasureError(f"the inputs {path} are not an .npz of plain arrays: {error}.") from None
     lengths = {len(array) if array.ndim else 0 for array in arrays.values()}
     if len(lengths) != 1 or 0 in lengths:

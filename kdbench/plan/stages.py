@@ -14,6 +14,7 @@ from kdbench.stages.spec import StageSpec
 from kdbench.suite.cases import Step, StudentChoice, Suite
 from kdbench.suite.targets import Target, targets_of
 from kdbench.timing.machine import Machine
+from kdbench.user_files import UserCode, UserFile
 
 
 class Stages:
@@ -28,6 +29,7 @@ class Stages:
         self.by_key: dict[str, StageSpec] = {}
         self.packages = {name: package_version(name) for name in ("torch", "onnx", "onnxscript")}
         self._located: dict[str, PartSpec] = {}
+        self._codes: dict[tuple[UserFile, ...], UserCode] = {}
         self._recipes: dict[tuple[str, Regularizer | None], PartSpec] = {}
         self._trained: dict[tuple[str, str, Regularizer | None, int], str] = {}
         try:
@@ -79,7 +81,7 @@ class Stages:
         """A part keyed by the content of the files that its fields name; each part's files are read once."""
         written = repr(part)
         if written not in self._located:
-            self._located[written] = part.located()
+            self._located[written] = part.located(self._codes)
         return self._located[written]
 
     def technique(self, step: Step, target: Target) -> PartSpec:

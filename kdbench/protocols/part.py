@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from kdbench import registry, user_files
-from kdbench.user_files import UserCode
+from kdbench.user_files import UserCode, UserFile
 
 
 class Part(BaseModel):
@@ -91,9 +91,15 @@ class PartSpec:
         same: dict[str, Any] = {"name": name, "version": self.version, "fields": fields}
         return same if self.code is None else {**same, "code": self.code.identity()}
 
-    def located(self) -> "PartSpec":
-        """A copy keyed by the current content of the files it names. Raises DataError where they are not there."""
-        return replace(self, keyed_by=self.build().identity())
+    def located(self, known: dict[tuple[UserFile, ...], UserCode] | None = None) -> "PartSpec":
+        """A copy keyed by the current content of the files that it names. Raises DataError where they are not there.
+
+        known: code that is located already, which many parts of a suite share.
+        """
+        code, known = self.code, {} if known is None else known
+        if code is not None and code.files:
+            code = known[code.files] if code.files in known else known.setdefault(code.files, code.located())
+        return replace(self, code=code, keyed_by=self.build().identity())
 
     def build(self) -> Any:
         """The part itself."""

@@ -7,16 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
-from zipfile import BadZipFile
-
-import numpy as np
-from numpy.typing import NDArray
 
 from kdbench.errors import RecordError, StoreError
 from kdbench.protocols.metric import metric_named
 from kdbench.results import records
 from kdbench.results.newest import current_records
 from kdbench.results.plan_json import RecordedPlan, read_plan
+from kdbench.results.predictions import Predictions, read_predictions
 from kdbench.results.records import TEACHER, Accuracy, Failed, Labelled, Latency, Record, labelled
 from kdbench.results.target_id import REFERENCE_RUNTIME, is_reference, target_name
 from kdbench.results.task_json import read_task
@@ -24,8 +21,6 @@ from kdbench.results.task_json import read_task
 SHOWN = 3
 """How many lines that are no records are named one by one."""
 RecordType = TypeVar("RecordType", bound=Record)
-Predictions = tuple[NDArray[np.int32], NDArray[np.int32]]
-"""What was answered, and what is true, example by example."""
 
 
 @dataclass(frozen=True)
@@ -99,42 +94,33 @@ class Results:
         known = sorted(record.created_utc for record in self.labelled if record.created_utc)
         return (known[0], known[-1]) if known else None
 
-    def pseudo_values(self, record: Accuracy) -> NDArray[np.float64] | None:
-        """(n,), the metric's pseudo-value of each example of a record's split; None where no predictions are stored.
+    def predictions(self, record: Accuracy) -> Predictions | None:
+        """What a record's file answered on its split; None where no predictions are stored.
 
-        Raises StoreError where the stored file is damaged, UnknownName where nothing here has the metric.
+        Raises StoreError where the stored file is damaged or not the record's, UnknownName where nothing here has the
+        metric.
         """
-        key = (record.predictions_path, record.split, record.metric)
+        return self._predictions(record, record.predictions_path, record.value)
+
+    def origin_predictions(self, record: Accuracy) -> Predictions | None:
+        """As `predictions`, of the uncompressed student's file."""
+        return self._predictions(record, record.origin_predictions_path, record.origin_value)
+
+    def _predictions(self, record: Accuracy, stored: str | None, value: float | None) -> Predictions | None:
+        key = (stored, record.split, record.metric)
         if key not in self._known:
-            found = _pseudo_values(record, self.predictions(record.predictions_path, record.split))
-            self._known[key] = found if found is None or np.any((found != 0) & (found != 1)) else found.astype(np.bool_)
-        known = self._known[key]
-        return None if known is None else known.astype(np.float64)
+            path = self._inside(stored)
+            metric, count = metric_named(record.metric), len(self.class_names)
+            self._known[key] = None if path is None else read_predictions(path, record.split, metric, count)
+        found = self._known[key]
+        if found is not None:
+            found.check(value, record.example_count, f"{record.case}, seed {record.seed}")
+        return found
 
     @cached_property
-    def _known(self) -> dict[tuple[str | None, str | None, str | None], NDArray[np.float64] | NDArray[np.bool_] | None]:
-        """What `pseudo_values` has read, zeros and ones in a byte each: many ask for the same files."""
+    def _known(self) -> dict[tuple[str | None, str, str], Predictions | None]:
+        """What was read already: many ask for the same files."""
         return {}
-
-    def origin_pseudo_values(self, record: Accuracy) -> NDArray[np.float64] | None:
-        """As `pseudo_values`, of the uncompressed student's file."""
-        return _pseudo_values(record, self.predictions(record.origin_predictions_path, record.split))
-
-    def predictions(self, stored: str | None, split: str | None) -> Predictions | None:
-        """The classes that a stored file holds for a split, and the true ones; None where it holds none.
-
-        Raises StoreError where it is damaged.
-        """
-        path = self._inside(stored)
-        if path is None or split is None:
-            return None
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                if split not in arrays or f"{split}_targets" not in arrays:
-                    return None
-                return arrays[split], arrays[f"{split}_targets"]
-        except (OSError, EOFError, ValueError, BadZipFile) as error:
-            raise StoreError(f"'{path}' holds no predictions ({error}); remove it and run the suite again.") from None
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:
@@ -153,10 +139,6 @@ class Results:
             return None
         found = (self.folder / path).resolve()
         return found if found.is_relative_to(self.folder.resolve()) and found.is_file() else None
-
-
-def _pseudo_values(record: Accuracy, found: Predictions | None) -> NDArray[np.float64] | None:
-    return None if found is None else metric_named(record.metric or "accuracy").pseudo_values(*found)
 
 
 def read_results(folder: Path) -> Results:

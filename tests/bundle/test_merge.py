@@ -73,14 +73,14 @@ def test_accuracy_is_of_the_sample_and_says_so(results: Path, record: Path) -> N
     assert (soft.correct_count, soft.example_count) == (int((classes == targets).sum()), KEPT)
     assert soft.split_example_count == TESTED
     assert (soft.home_agreement_fraction, soft.max_abs_home_difference) == (1.0, 0.0)
-    stored = found.predictions(soft.predictions_path, "test")
+    stored = found.predictions(soft)
     assert stored is not None
-    assert np.array_equal(stored[0], classes)
-    assert np.array_equal(stored[1], targets)
+    assert np.array_equal(stored.outputs, classes)
+    assert np.array_equal(stored.targets, targets)
     (teacher,) = [line for line in found.of(Accuracy, "teacher") if line.target == DEVICE]
-    theirs = found.predictions(teacher.predictions_path, "test")
+    theirs = found.predictions(teacher)
     assert theirs is not None
-    assert soft.teacher_agreement_fraction == float((theirs[0] == classes).mean())
+    assert soft.teacher_agreement_fraction == float((theirs.outputs == classes).mean())
 
 
 def test_times_are_those_of_the_device_beside_those_of_its_references(results: Path, record: Path) -> None:

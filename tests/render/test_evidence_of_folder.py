@@ -155,7 +155,7 @@ def test_predictions_outside_the_folder_are_not_read(folder: Build) -> None:
     np.savez(path.parent / "elsewhere.npz", test=[1], test_targets=[1])
     results = evidence(path).results
     record = replace(results.of(Accuracy)[0], predictions_path="../elsewhere.npz")
-    assert results.correct(record) is None
+    assert results.predictions(record) is None
 
 
 def test_damaged_files_are_named_with_a_remedy(folder: Build) -> None:

@@ -111,16 +111,16 @@ def _manifest(path: str, digest: str, data: bytes) -> Manifest:
     """The manifest of its JSON text; of whatever does not fit, MeasureError says what."""
     try:
         said = json.loads(data.decode("utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MeasureError(f"{path}: the manifest is not JSON ({error}).") from None
     schema = said.get("schema") if isinstance(said, dict) else None
     if schema != SCHEMA:
         raise MeasureError(f"{path} is a bundle of schema {schema!r}, this program reads schema {SCHEMA}.")
     try:
         manifest = _fields(digest, said)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        fault = _fault(manifest)
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise MeasureError(f"{path}: the manifest is damaged ({type(error).__name__}: {error}).") from None
-    fault = _fault(manifest)
     if fault:
         raise MeasureError(f"{path}: the manifest is damaged ({fault}).")
     return manifest
@@ -164,6 +164,8 @@ def _fault(manifest: Manifest) -> str | None:
         return "its models are none, twice there or of no row"
     if not {*manifest.start, *(digest for group in manifest.groups for digest in group)} <= set(digests):
         return "a group names a model that is not there"
+    if not isinstance(manifest.session.get("provider"), str):
+        return "its session names no provider"
     if min((*manifest.batch_sizes, manifest.processes, manifest.prediction_batch_size, len(manifest.targets))) < 1:
         return "a count in it is less than one"
     return None

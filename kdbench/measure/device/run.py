@@ -109,7 +109,7 @@ class Passage:
         answer = self._ask("predict", self.scratch / "answers", files=self._files([model.digest]), batch_size=size)
         got = numpy.load(self.scratch / "answers" / f"{model.digest}.npy", allow_pickle=False)
         expected = numpy.load(self.scratch / f"{model.expected}.npy", allow_pickle=False)
-        if got.shape != expected.shape:
+        if got.shape != expected.shape or got.ndim != 2:
             raise MeasureError(f"{model.name} gives outputs of shape {got.shape} here, expected {expected.shape}.")
         classes = got.argmax(1)
         return {
