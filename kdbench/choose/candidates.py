@@ -30,7 +30,9 @@ class Lineup:
 
     setting: Setting
     split: str
-    """The one that is chosen on: "validation", or "test" where nothing else was recorded."""
+    """The one that is chosen on: "validation", or "test" where nothing else was recorded or validation is no guide."""
+    is_validation_seen: bool
+    """Whether validation was passed over: weights of a file may have been trained on it."""
     candidates: tuple[Candidate, ...]
     """In the suite's order; all with the same seeds."""
     excluded: dict[str, str]
@@ -42,7 +44,7 @@ class Lineup:
 def lineup(evidence: Evidence, setting: Setting, limits: Limits) -> Lineup:
     """The candidates of a setting. Raises KdbenchError where nobody has a number that the choice needs."""
     results, target = evidence.results, setting[0]
-    split = _split(results, target)
+    split, is_validation_seen = _split(results, target)
     answers = answers_by_case(results, target, split)
     students = [case for case in evidence.cases if not case.teaches]
     seeds = frozenset(seed for case in students for seed in answers.get(case.name, ()))
@@ -60,13 +62,23 @@ def lineup(evidence: Evidence, setting: Setting, limits: Limits) -> Lineup:
             latency, memory = case.latency[setting], case.memory_bytes.get(setting)
             found.append(Candidate(case.name, answers[case.name], latency, bytes_of[case.name], memory))
     baseline = answers.get(results.plan.baseline, {})
-    return Lineup(setting, split, tuple(found), excluded, baseline if baseline.keys() == seeds else None)
+    return Lineup(
+        setting, split, is_validation_seen, tuple(found), excluded, baseline if baseline.keys() == seeds else None
+    )
 
 
-def _split(results: Results, target: str) -> str:
-    """Validation where the suite has it. The test split is for reporting; without validation there is no other."""
-    recorded = {r.split for r in results.of(Accuracy) if r.target == target and r.case not in results.plan.teachers}
-    return VALIDATION if VALIDATION in recorded else SPLIT
+def _split(results: Results, target: str) -> tuple[str, bool]:
+    """The split to choose on, and whether validation was passed over.
+
+    Validation where the suite has it: the test split is for reporting. Not so where a case starts from given weights
+    and the validation examples were taken from the training examples: whoever trained the weights had them all.
+    """
+    tested = [r for r in results.of(Accuracy) if r.target == target and r.case not in results.plan.teachers]
+    if VALIDATION not in {record.split for record in tested}:
+        return SPLIT, False
+    cases = [results.plan.cases[name] for name in {record.case for record in tested} & results.plan.cases.keys()]
+    seen = results.is_validation_from_train and any(case.given for case in cases)
+    return (SPLIT if seen else VALIDATION), seen
 
 
 def _require(measured: bool, what: str, setting: Setting) -> None:

@@ -49,6 +49,8 @@ class DeviceChoice:
     limits: Limits
     split: str
     """The one it was chosen on: "validation", or "test" where nothing else was recorded."""
+    is_validation_seen: bool
+    """Whether validation was passed over: a case starts from weights that may have been trained on it."""
     split_accuracy: dict[str, float]
     """Candidate -> its accuracy on that split, a rate, mean over seeds."""
     baseline_accuracy: float | None
@@ -201,6 +203,7 @@ def _device(found: Evidence, setting: Setting, limits: Limits, count: int) -> tu
         batch_size=setting[1],
         limits=limits,
         split=everybody.split,
+        is_validation_seen=everybody.is_validation_seen,
         split_accuracy={name: ranking.accuracy(name) for name in names},
         baseline_accuracy=None if everybody.baseline is None else mean_rate(everybody.baseline),
         pick=None if pick is None else offer(found, pick, setting),

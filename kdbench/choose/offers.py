@@ -1,10 +1,11 @@
 """What a case is and what it costs against others, in the numbers that are reported: the test split's, never the ones
 that were chosen by."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kdbench.evidence import CaseView, Evidence, LatencyView, Setting
-from kdbench.evidence.intervals import Difference, Estimate
+from kdbench.evidence.intervals import Difference, Estimate, quotient
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Offer:
     memory_bytes: float | None
     """What loading and running it adds to a process."""
     against: tuple[Comparison, ...]
-    """The teacher, then the baseline of its student."""
+    """The teacher, then its own baseline, then the suite's where that is another one."""
     warnings: tuple[str, ...]
     """What is to be said of its latency."""
 
@@ -48,7 +49,7 @@ def offer(evidence: Evidence, name: str, setting: Setting) -> Offer | None:
         latency_p50_ns=latency.p50_ns if latency else None,
         onnx_bytes=size.onnx_bytes if size else None,
         memory_bytes=case.memory_bytes.get(setting),
-        against=_comparisons(case, setting, latency),
+        against=(*_comparisons(case, setting, latency), *_across(evidence, case, setting)),
         warnings=latency.warnings if latency else (),
     )
 
@@ -69,4 +70,20 @@ def _comparisons(case: CaseView, setting: Setting, latency: LatencyView | None) 
         )
         for role, other in others.items()
         if other is not None and other != case.name and not case.teaches
+    )
+
+
+def _across(evidence: Evidence, case: CaseView, setting: Setting) -> Iterator[Comparison]:
+    """Against the suite's baseline, across students of one task. The two were not timed in the same rounds."""
+    other = evidence.case(evidence.results.plan.baseline)
+    if other is None or case.teaches or other.name in (case.name, case.baseline):
+        return
+    target = setting[0]
+    theirs, its = other.latency.get(setting), case.latency.get(setting)
+    before, after = other.size.get(target), case.size.get(target)
+    yield Comparison(
+        case=other.name,
+        accuracy=case.accuracy[target].across if target in case.accuracy else None,
+        speedup=quotient(theirs.p50_ns, its.p50_ns) if theirs and its else None,
+        compression_ratio=before.onnx_bytes / after.onnx_bytes if before and after else None,
     )

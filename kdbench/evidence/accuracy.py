@@ -34,6 +34,9 @@ class AccuracyView:
     """Over seeds; rates."""
     difference: Difference | None
     """To the baseline of its student, in rates."""
+    across: Difference | None
+    """To the suite's baseline, of a case that has another baseline: across students of one task; in rates, adjusted
+    within these comparisons."""
     to_teacher: Difference | None
     """To its teacher, on whose answers every seed's are paired; unadjusted."""
     letters: str
@@ -73,12 +76,12 @@ BySeed = Mapping[int, Answers]
 def accuracy_views(results: Results, target: str) -> dict[str, AccuracyView]:
     """Every case with accuracy on the target, in the results' order."""
     by_case = answers_by_case(results, target)
-    differences = _to_baseline(results, by_case)
+    differences, across = _to_baseline(results, by_case), _across(results, by_case)
     groups = _groups({case: found for case, found in by_case.items() if results.teacher_of(case) is not None})
     rows = {case: row for case in by_case if (row := results.teacher_of(case)) is not None}
     taught = {case: to_teacher(by_case[case], by_case.get(row, {})) for case, row in rows.items()}
     return {
-        case: _view(found, differences.get(case), taught.get(case), groups.get(case, ""))
+        case: _view(found, differences.get(case), across.get(case), taught.get(case), groups.get(case, ""))
         for case, found in by_case.items()
     }
 
@@ -92,13 +95,16 @@ def answers_by_case(results: Results, target: str, split: str = SPLIT) -> dict[s
     return {case: dict(sorted(seeds.items())) for case, seeds in found.items() if seeds}
 
 
-def _view(found: BySeed, difference: Difference | None, taught: Difference | None, group: str) -> AccuracyView:
+def _view(
+    found: BySeed, difference: Difference | None, across: Difference | None, taught: Difference | None, group: str
+) -> AccuracyView:
     agreements = [answers.record.teacher_agreement_fraction for answers in found.values()]
     known = [value for value in agreements if value is not None]
     home = [answers.record.home_agreement_fraction for answers in found.values()]
     return AccuracyView(
         estimate=mean_interval([answers.value for answers in found.values()]),
         difference=difference,
+        across=across,
         to_teacher=taught,
         letters=group,
         agreement=float(np.mean(known)) if known else None,
@@ -126,6 +132,14 @@ def _to_baseline(results: Results, by_case: Mapping[str, BySeed]) -> dict[str, D
             if difference is not None:
                 found.setdefault(baseline, {})[name] = difference
     return {name: difference for family in found.values() for name, difference in _adjusted(family).items()}
+
+
+def _across(results: Results, by_case: Mapping[str, BySeed]) -> dict[str, Difference]:
+    """The difference to the suite's baseline of every case that is compared with another one."""
+    suites = results.plan.baseline
+    others = {name for name, case in results.plan.cases.items() if results.plan.baseline_of(case) != suites}
+    found = {name: compare(by_case[name], by_case[suites]) for name in others & by_case.keys() if suites in by_case}
+    return _adjusted({name: difference for name, difference in found.items() if difference is not None})
 
 
 def _adjusted(family: dict[str, Difference]) -> dict[str, Difference]:

@@ -26,6 +26,7 @@ WEAK_TEACHER = "teacher worse than its student"
 VALIDATION_ABOVE_TEST = "validation above test"
 CLASS_MISSING = "class missing"
 LOSS_DOES_NOT_FALL = "loss does not fall"
+UNUSED_WEIGHTS = "weights not used"
 VALIDATION = "validation"
 FAR = 0.05
 """Validation lies far above test where even the lower end of the difference's interval is above this rate."""
@@ -64,6 +65,7 @@ def findings(results: Results) -> tuple[Finding, ...]:
         found += _validation_above_test(target, _classified(answers_by_case(results, target, VALIDATION)), tested)
     found += _missing_classes(results)
     found += _losses(results)
+    found += _unused_weights(results)
     return tuple(sorted(found, key=lambda one: not one.bars))
 
 
@@ -73,7 +75,7 @@ def _classified(found: Mapping[str, BySeed]) -> dict[str, BySeed]:
 
 
 def _is_accuracy(one: Answers) -> bool:
-    return one.record.metric in (None, "accuracy")
+    return one.record.metric == "accuracy"
 
 
 def _guesses(results: Results, target: str, tested: Mapping[str, BySeed]) -> Iterator[Finding]:
@@ -102,7 +104,7 @@ def _constant_rate(results: Results, tested: Mapping[str, BySeed]) -> float | No
 
 def _is_clear(one: Answers, constant: float) -> bool:
     """Whether a rate lies so far above a constant answer's that its predictions need not be read: by 3 sd."""
-    return one.value - 3 * math.sqrt(0.25 / max(one.record.example_count or 1, 1)) > constant
+    return one.value - 3 * math.sqrt(0.25 / one.record.example_count) > constant
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,9 @@ def _guess_sentence(results: Results, name: str, files: Sequence[_File], seeds: 
         said += (
             f"; with the classes in another order it would be right in {units.percent(reordered)} %, so check theirs"
         )
+    if name in results.plan.cases and results.plan.cases[name].given:
+        said += "; it starts from weights of a file: were their inputs prepared as the task prepares them"
+        return f"{said}?"
     return f"{said}."
 
 
@@ -207,7 +212,7 @@ def _noise(difference: Difference, one: BySeed, other: BySeed) -> float:
 
 
 def _example_noise(by_seed: BySeed) -> float:
-    return example_half(_rate(by_seed), max(one.record.example_count or 1 for one in by_seed.values()))
+    return example_half(_rate(by_seed), max(one.record.example_count for one in by_seed.values()))
 
 
 def _validation_above_test(
@@ -279,10 +284,26 @@ def _losses(results: Results) -> Iterator[Finding]:
         )
 
 
+def _unused_weights(results: Results) -> Iterator[Finding]:
+    """Cases whose student names a file of weights, and which train it from new weights all the same."""
+    unused = [case for case in results.plan.cases.values() if case.has_unused_weights and not case.given]
+    if unused:
+        first = unused[0]
+        others = f", and so do {len(unused) - 1} other cases" if len(unused) > 1 else ""
+        yield Finding(
+            UNUSED_WEIGHTS,
+            tuple(case.name for case in unused),
+            None,
+            f"{_quoted(first.name)} trains {_quoted(first.student)} from new weights{others}: the file of weights that "
+            "the student names is not used. `transfer_learning: {source: FILE}` starts from it.",
+            False,
+        )
+
+
 def _stuck(record: Training) -> tuple[float, float] | None:
     """The loss of the first and the last epoch, where neither it nor the validation accuracy got better."""
-    totals = [sum(terms.values()) for terms in record.terms_by_epoch or ()]
-    validation = record.validation_by_epoch or ()
+    totals = [sum(terms.values()) for terms in record.terms_by_epoch]
+    validation = record.validation_by_epoch
     if len(totals) < 2 or totals[-1] < totals[0] - STILL_FALLING * abs(totals[0]):
         return None
     return None if len(validation) > 1 and validation[-1] > validation[0] else (totals[0], totals[-1])

@@ -130,6 +130,14 @@ class Results:
         except StoreError:
             return ()
 
+    @cached_property
+    def is_validation_from_train(self) -> bool:
+        """Whether the validation examples were taken from the training examples; False where nothing says so."""
+        try:
+            return read_task(self.folder).description.validation_origin == "train"
+        except StoreError:
+            return False
+
     def file(self, path: str | None) -> Path | None:
         """A file that a record names, where it exists within the folder."""
         return self._inside(path)

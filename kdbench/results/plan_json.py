@@ -36,6 +36,10 @@ class RecordedCase(BaseModel):
     """The row of its teacher: the suite's, a further teacher's, or the case that teaches it."""
     baseline: str | None = None
     """The case that it is compared with; see `baseline_of`."""
+    given: bool = False
+    """Whether it starts from weights of a file, which may have been trained on any of the task's examples."""
+    has_unused_weights: bool = False
+    """Whether its student names a file of weights and nothing in the case starts from it."""
     uncompressed_step_count: int | None = None
     """How many of its steps come before the first that compresses; None: none does, or nothing says so."""
 

@@ -4,6 +4,7 @@ from importlib.metadata import version
 
 from kdbench import __version__
 from kdbench.plan.plan import Plan
+from kdbench.protocols import Technique
 from kdbench.results.plan_json import RecordedCase, RecordedPlan, RecordedTarget, family_of
 from kdbench.results.records import TEACHER
 from kdbench.suite.cases import Case
@@ -42,8 +43,20 @@ def _case(case: Case, plan: Plan) -> RecordedCase:
         teacher=", ".join(choice.title for choice in case.teachers),
         teacher_row=plan.taught.get(case.name, TEACHER),
         baseline=plan.references[case.name],
+        given=_is_pretrained(case) or any(_has_source_file(step.technique) for step in case.steps),
+        has_unused_weights=not _is_pretrained(case) and case.student.model.build().pretrained() is not None,
         uncompressed_step_count=None if case.uncompressed is None else len(case.uncompressed.steps),
     )
+
+
+def _is_pretrained(case: Case) -> bool:
+    """Whether its first step starts from the student's own file of weights."""
+    return bool(case.steps) and case.steps[0].technique.start == "pretrained"
+
+
+def _has_source_file(technique: Technique) -> bool:
+    """It begins anew and does not ask for the teacher it could learn from: its weights come from a file."""
+    return "restart" in technique.effects and bool(technique.needs - technique.asks())
 
 
 def _measured(target: Target) -> RecordedTarget:

@@ -81,8 +81,9 @@ def _records(path: Path, name: str, seed: int, answers: Answers, truth: Answers,
     counts = dict.fromkeys(("parameter_count", "nonzero_parameter_count", "onnx_gzip_bytes", "mac_count"), 1)
     made: list[Record] = [
         Accuracy(
-            **common, metric="accuracy", direction="higher", value=float((its == of).mean()), example_count=len(of),
-            split=split, runtime="onnxruntime", predictions_path=file,
+            **common, metric="accuracy", direction="higher", value=float((its == of).mean()),
+            correct_count=int((its == of).sum()), example_count=len(of), split=split, runtime="onnxruntime",
+            predictions_path=file,
         )
         for split, its, of in (("test", answers, truth), ("validation", validation, TRUTH))
     ]  # fmt: skip

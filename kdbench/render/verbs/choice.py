@@ -8,7 +8,7 @@ from kdbench.choose import Choice, Comparison, DeviceChoice, Offer, OneForAll, c
 from kdbench.errors import KdbenchError
 from kdbench.evidence import Evidence
 from kdbench.evidence.intervals import FEWEST, LEVEL, Estimate
-from kdbench.render.words.choice_words import VALUES, change, faster, nothing, smaller, within
+from kdbench.render.words.choice_words import VALIDATION_SEEN, VALUES, change, faster, nothing, smaller, within
 from kdbench.render.words.sanity_words import cautions
 from kdbench.render.words.sentence import Sentence
 from kdbench.render.words.words import counted, explained, listed, quoted, quoted_list, setting_place, target_place
@@ -233,6 +233,8 @@ def basis(choice: Choice) -> str:
 def _split_words(choice: Choice) -> str:
     """Which split decided; a device whose record was merged may have answered test examples only."""
     on_test = list(dict.fromkeys(target_place(device.target) for device in choice.devices if device.split == "test"))
+    if any(device.is_validation_seen for device in choice.devices):
+        return f"{VALIDATION_SEEN} So the choice was made on the test split, and the pick's accuracy flatters it."
     if not on_test:
         return "Chosen on the validation split, told in numbers of the test split."
     if all(device.split == "test" for device in choice.devices):

@@ -5,7 +5,7 @@ from kdbench.choose import DeviceChoice, Offer, device_choice, suite_limits
 from kdbench.errors import KdbenchError
 from kdbench.evidence import CaseView, Evidence, Setting
 from kdbench.evidence.accuracy import SPLIT
-from kdbench.render.words.choice_words import change, faster, nothing, smaller, within
+from kdbench.render.words.choice_words import VALIDATION_SEEN, change, faster, nothing, smaller, within
 from kdbench.render.words.sentence import Sentence
 from kdbench.render.words.words import counted, listed, quoted, quoted_list, setting_place
 from kdbench.results.records import TEACHER
@@ -13,7 +13,8 @@ from kdbench.results.records import TEACHER
 
 def answer(evidence: Evidence) -> tuple[Sentence, ...]:
     """One sentence or a few for every device and batch size, then how the cases in them were found."""
-    said, chosen = [], []
+    said: list[Sentence] = []
+    chosen: list[DeviceChoice] = []
     for setting in evidence.deployed:
         where = f"On {setting_place(setting)}"
         try:
@@ -22,7 +23,7 @@ def answer(evidence: Evidence) -> tuple[Sentence, ...]:
             said.append(Sentence(f"{where}: no choice is made: {error}"))
             continue
         said.append(_device(evidence, where, device))
-        chosen += [device.split] if device.pick else []
+        chosen += [device] if device.pick else []
     return (*said, Sentence(_basis(chosen)))
 
 
@@ -107,8 +108,9 @@ def _left_out(device: DeviceChoice) -> str:
     return f"Left out are {len(device.excluded)} of {counted(count, 'case')} ({them})."
 
 
-def _basis(splits: list[str]) -> str:
+def _basis(chosen: list[DeviceChoice]) -> str:
     """What the named cases have in common; nothing where none is named."""
+    splits = [device.split for device in chosen]
     if not splits:
         return ""
     by = f"on the {' or '.join(dict.fromkeys(splits))} split"
@@ -117,5 +119,7 @@ def _basis(splits: list[str]) -> str:
         "from the most accurate (each by its own 95 % interval, unadjusted) the fastest, and of equally fast ones the "
         "smallest."
     )
-    flattered = "There is no validation split to choose by, so the accuracy of that case flatters it."
+    seen = any(device.is_validation_seen for device in chosen)
+    reason = VALIDATION_SEEN if seen else "There is no validation split to choose by."
+    flattered = f"{reason} The accuracy of the case that is named flatters it."
     return f"{said} {flattered}" if set(splits) == {SPLIT} else said

@@ -14,6 +14,11 @@ VALUES: dict[str, Callable[[float], str]] = {
     "memory": lambda count: f"{units.size(count)} of memory",
 }
 """A number that a limit bounds, as text."""
+VALIDATION_SEEN = (
+    "Some cases start from weights of a file, which may have been trained on the validation examples: those were taken "
+    "from the training examples."
+)
+"""Why validation was passed over. A task says `validation_unseen: true` where it is not so."""
 SAME_SIZE = 1.005
 """Files whose sizes have a smaller ratio are called equally large."""
 
