@@ -82,10 +82,16 @@ for _verb in (verb for verbs in VERBS.values() for verb in verbs):
 
 def main() -> None:
     """The console script. Exit codes: 0 ok, 1 some case failed, 2 bad input, 130 interrupted; verbs name others."""
-    _console.guarded(_run, lambda: _debug)
+    _console.prepare()
+    sys.exit(_console.written(exit_code(sys.argv[1:])))
 
 
-def _run() -> None:
-    """Not `cli.main`, which turns a closed pipe into exit code 1: for `check` that means that something errored."""
-    with cli.make_context("kdbench", sys.argv[1:]) as context:
-        cli.invoke(context)
+def exit_code(arguments: list[str]) -> int:
+    """Run a command line; its exit code."""
+
+    def run() -> None:
+        # not cli.main(), which turns a closed pipe into exit code 1: for `check` that means that something errored
+        with cli.make_context("kdbench", arguments) as context:
+            cli.invoke(context)
+
+    return _console.exit_code(run, lambda: _debug)

@@ -31,8 +31,8 @@ ELSEWHERE = [Path(path).resolve() for path in {*sysconfig.get_paths().values(), 
 """Where Python and installed packages are: whatever code lies outside is a user's own."""
 
 
-def guarded(run: Callable[[], object], debug: Callable[[], bool]) -> None:
-    """Run a command line to its exit code; `debug` says whether errors show their traceback."""
+def prepare() -> None:
+    """Let every stream take every text, and a request to end (SIGTERM) act as Ctrl-C."""
     codecs.register_error("kdbench", _look_alike)
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started us
@@ -41,11 +41,14 @@ def guarded(run: Callable[[], object], debug: Callable[[], bool]) -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="kdbench")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    sys.exit(_leave(_code(run, debug)))
 
 
-def _code(run: Callable[[], object], debug: Callable[[], bool]) -> int:
-    """The exit code: 0 ok, 1 some case failed or kdbench did, 2 bad input, 130 interrupted; others are a verb's own."""
+def exit_code(run: Callable[[], object], debug: Callable[[], bool]) -> int:
+    """Run a verb, and tell its errors; `debug` says whether with their traceback.
+
+    The exit code is 0 where all went well, 1 where a case or kdbench itself failed, 2 for bad input, 130 for an
+    interruption; others are a verb's own.
+    """
     try:
         run()
     except SystemExit as asked:
@@ -110,8 +113,8 @@ def _say(sentence: str, debug: bool) -> None:
     click.echo(sentence, err=True)
 
 
-def _leave(code: int) -> int:
-    """The same code, once everything is written; a reader that went away changes none but a success."""
+def written(code: int) -> int:
+    """The same code, once all output is written; a reader that went away changes none but a success."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:

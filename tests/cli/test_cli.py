@@ -1,16 +1,16 @@
 """The command line as a user meets it: help, lists, plans, clean errors, exit codes, no torch."""
 
+import contextlib
+import io
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from kdbench import registry
-from kdbench.cli import cli
+from kdbench.cli import cli, exit_code
 from kdbench.cli._describe import describe_text
 from kdbench.cli._fields import field_texts
 from kdbench.cli._listing import list_text
@@ -22,11 +22,11 @@ SUITES = Path(__file__).parents[2] / "suites"
 
 def kdbench(*arguments: str, cwd: Path | None = None, code: int = 0) -> str:
     """What a command printed; its errors where the code is not 0."""
-    done = subprocess.run(
-        [sys.executable, "-m", "kdbench", *arguments], capture_output=True, text=True, check=False, cwd=cwd
-    )
-    assert done.returncode == code, done.stderr
-    return done.stderr if code else done.stdout
+    said, errors = io.StringIO(), io.StringIO()
+    with contextlib.chdir(cwd or "."), contextlib.redirect_stdout(said), contextlib.redirect_stderr(errors):
+        found = exit_code(list(arguments))
+    assert found == code, errors.getvalue()
+    return errors.getvalue() if code else said.getvalue()
 
 
 @pytest.mark.parametrize("verb", sorted(cli.commands))
