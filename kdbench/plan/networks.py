@@ -12,9 +12,9 @@ from kdbench.plan.stages import Stages
 from kdbench.protocols.part import PartSpec
 from kdbench.protocols.recipe import Recipe
 from kdbench.stages.names import numbered
-from kdbench.stages.onnx_files import content_of
 from kdbench.suite.cases import Case, Step, StudentChoice, TeacherChoice
 from kdbench.tasks.image_listing import digest, loose_images
+from kdbench.timing.onnx_files import content_of
 
 
 @dataclass(frozen=True)

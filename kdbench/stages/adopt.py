@@ -16,9 +16,9 @@ from kdbench.stages import torch_models
 from kdbench.stages._data import EVALUATION_BATCH, TaskData
 from kdbench.stages.context import plain_arithmetic
 from kdbench.stages.names import EXPORT_FACTS, ONNX_FILE
-from kdbench.stages.onnx_files import copy_whole
 from kdbench.stages.work import Fact, Work, read_description
 from kdbench.state_dicts import load_exactly
+from kdbench.timing.onnx_files import copy_whole
 
 MAC_RULE = "not counted: the file came as it is"
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from kdbench.errors import MeasureError
 from kdbench.files import sha256_of
+from kdbench.timing.onnx_files import content_of, copy_whole, data_files
 
 DOC_STRING = 6
 """The number of ModelProto's field `doc_string` in onnx.proto."""
@@ -13,7 +14,12 @@ LENGTH_DELIMITED = 2
 
 
 def several(model: Path, folder: Path, count: int) -> dict[str, Path]:
-    """Digest -> path of `count` files that are one model: the file itself, then copies of it in `folder`."""
+    """Digest -> path of `count` files that are one model: the file itself, then copies of it in `folder`.
+
+    A model whose weights lie in files beside it is made one file first. Raises MeasureError where it cannot be read.
+    """
+    if data_files(model):
+        model = write_copy(model, folder / f"{content_of(model)}.onnx", "kdbench, load 1")
     digest = sha256_of(model)
     found = {digest: model}
     for number in range(2, count + 1):
@@ -23,9 +29,10 @@ def several(model: Path, folder: Path, count: int) -> dict[str, Path]:
 
 
 def write_copy(model: Path, copy: Path, text: str) -> Path:
-    """Write `model` with `text` for its doc string. Raises MeasureError where it cannot be read."""
+    """Write `model` as one file with `text` for its doc string. Raises MeasureError where it cannot be read."""
     try:
-        copy.write_bytes(with_doc_string(model.read_bytes(), text))
+        copy_whole(model, copy)
+        copy.write_bytes(with_doc_string(copy.read_bytes(), text))
     except OSError as error:
         raise MeasureError(f"cannot copy the model {model} ({error.strerror}); name an ONNX file.") from None
     return copy

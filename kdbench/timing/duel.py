@@ -7,10 +7,10 @@ from pathlib import Path
 
 from kdbench import stats
 from kdbench.errors import MeasureError
-from kdbench.files import sha256_of
 from kdbench.measure.answers import TimedProcess, Timing
 from kdbench.measure.client import Client
 from kdbench.timing.copies import several
+from kdbench.timing.onnx_files import content_of
 from kdbench.timing.verdict_rule import DEFAULT, Decision, Rule, after_first, after_second, spread
 
 PAIRS_PER_PROCESS = 8
@@ -148,7 +148,7 @@ class _Bout:
     def __init__(self, pair: Pair, folder: Path, loads: int) -> None:
         self.pair = pair
         paths = (pair.new, pair.reference)
-        self.identical = sha256_of(pair.new) == sha256_of(pair.reference)
+        self.identical = content_of(pair.new) == content_of(pair.reference)
         most = max(1, MOST_LOADED_BYTES // sum(path.stat().st_size for path in paths))
         self.loads = 1 if self.identical else min(loads, most)
         self.sides = [several(path, folder, self.loads) for path in paths]

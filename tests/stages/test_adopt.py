@@ -17,9 +17,9 @@ from kdbench.stages import torch_models
 from kdbench.stages._teacher import Teacher, _OnnxNetwork
 from kdbench.stages.adopt import adopt
 from kdbench.stages.names import ONNX_FILE
-from kdbench.stages.onnx_files import content_of
 from kdbench.stages.spec import StageSpec
 from kdbench.stages.work import Work, read_description
+from kdbench.timing.onnx_files import content_of
 
 
 def adopted(path: Path, out: Path, model: PartSpec | None = None) -> Path:
