@@ -10,9 +10,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from checked_by_hand import HOSTILE, ONE, accuracy, checked, every_verdict, latency, samples, size
+from checked_by_hand import HOSTILE, ONE, accuracy, checked, every_verdict, latency, size
 from click.testing import CliRunner
-from pytest_benchmark.stats import Stats
 from rich.console import Console
 
 from kdbench.check import Checked, Row, Verdict
@@ -205,21 +204,22 @@ def _tuples(value: object) -> object:
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 6, 7, 8, 303])
-def test_statistics_are_pytest_benchmarks_own(count: int) -> None:
-    seconds = [sample / 1e9 for sample in samples(365_000, 1, count)[0]]
-    theirs = Stats()
-    for second in seconds:
-        theirs.update(second)
-    expected = theirs.as_dict()
-    found = statistics(seconds)
-    assert found.pop("outliers") == expected.pop("outliers")
-    assert found == pytest.approx(expected, rel=1e-9, abs=1e-15)
+def test_statistics_are_of_all_calls() -> None:
+    """Five calls: the median is the third; one lies beyond 1.5 interquartile ranges."""
+    found = statistics([0.5, 0.1, 0.2, 0.3, 9.0])
+    assert (found["min"], found["max"], found["median"], found["rounds"], found["iqr_outliers"]) == (
+        0.1,
+        9.0,
+        0.3,
+        5,
+        1,
+    )
 
 
-def test_statistics_of_equal_samples_have_no_outliers() -> None:
-    found = statistics([0.5, 0.5, 0.5, 0.5])
-    assert (found["stddev"], found["iqr"], found["outliers"], found["ops"]) == (0.0, 0.0, "0;0", 2.0)
+def test_without_pytest_benchmark_the_form_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pytest_benchmark.stats", None)
+    with pytest.raises(KdbenchError, match="pip install pytest-benchmark"):
+        written(every_verdict(), "pytest-benchmark")
 
 
 def test_benchmarks_are_the_latencies_in_seconds_with_their_ratio() -> None:

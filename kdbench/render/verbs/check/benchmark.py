@@ -1,24 +1,19 @@
 """A check as pytest-benchmark's JSON, so that `pytest-benchmark compare` and the dashboards that read it take it.
 
-One benchmark for each latency that was measured. The statistics are defined as pytest-benchmark defines them, over the
-calls of all processes; a mean of them says less than the ratio in `extra_info`, which comes from interleaved rounds.
+One benchmark for each latency that was measured. The statistics are that library's own, over the calls of all
+processes; a mean of them says less than the ratio in `extra_info`, which comes from interleaved rounds.
 """
 
 import json
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 import kdbench
 from kdbench.check import Checked, Row
+from kdbench.errors import KdbenchError
 from kdbench.render.verbs.check import words
 from kdbench.render.verbs.check.commit import commit_info
-
-Seconds = NDArray[np.float64]
-FENCE = 1.5
-"""Of the interquartile range: beyond it lies what Tukey calls an outlier."""
 
 
 def as_benchmarks(checked: Checked) -> str:
@@ -34,47 +29,20 @@ def as_benchmarks(checked: Checked) -> str:
 
 
 def statistics(seconds: Sequence[float]) -> dict[str, Any]:
-    """pytest-benchmark's own, `rounds` being calls; `seconds` is not empty."""
-    data = np.sort(np.asarray(seconds, dtype=np.float64))
-    mean, total = float(np.mean(data)), float(np.sum(data))
-    deviation = float(np.std(data, ddof=1)) if len(data) > 1 else 0.0
-    q1, median, q3 = _quartiles(data)
-    low, high = q1 - FENCE * (q3 - q1), q3 + FENCE * (q3 - q1)
-    within = data[(data >= low) & (data <= high)]
-    beyond = {
-        "stddev_outliers": int(np.sum((data < mean - deviation) | (data > mean + deviation))),
-        "iqr_outliers": len(data) - len(within),
-    }
-    return {
-        "min": float(data[0]),
-        "max": float(data[-1]),
-        "mean": mean,
-        "stddev": deviation,
-        "rounds": len(data),
-        "median": median,
-        "iqr": q3 - q1,
-        "q1": q1,
-        "q3": q3,
-        **beyond,
-        "outliers": f"{beyond['stddev_outliers']};{beyond['iqr_outliers']}",
-        "ld15iqr": float(within[0]),
-        "hd15iqr": float(within[-1]),
-        "ops": len(data) / total if total else 0,
-        "total": total,
-    }
+    """pytest-benchmark's own statistics of calls, which it names rounds; `seconds` is not empty.
 
-
-def _quartiles(data: Seconds) -> tuple[float, float, float]:
-    """Of sorted values: medians of the halves; of an odd number, between "with" and "without the median"."""
-    count, median = len(data), float(np.median(data))
-    half = count // 2
-    if count == 1:
-        return median, median, median
-    if count % 2 == 0:
-        return float(np.median(data[:half])), median, float(np.median(data[half:]))
-    without = float(np.median(data[:half])), float(np.median(data[half + 1 :]))
-    whole = float(np.median(data[: half + 1])), float(np.median(data[half:]))
-    return (without[0] + whole[0]) / 2, median, (without[1] + whole[1]) / 2
+    Raises KdbenchError where it is not installed.
+    """
+    try:
+        library: Any = import_module("pytest_benchmark.stats")
+    except ImportError:
+        raise KdbenchError(
+            "the form pytest-benchmark needs that library for its statistics; type: pip install pytest-benchmark"
+        ) from None
+    found = library.Stats()
+    for one in seconds:
+        found.update(one)
+    return dict(found.as_dict())
 
 
 def _benchmark(checked: Checked, row: Row) -> dict[str, Any]:
