@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import Any
 from kdbench import units
 from kdbench.errors import StoreError
 from kdbench.evidence import Results, read_results
-from kdbench.files import sha256_of, whole_folder
+from kdbench.files import sha256_of, slug, whole_folder
 from kdbench.handover.chosen import choose_file
-from kdbench.handover.manifest import INPUTS_FILE, MANIFEST_FILE, MODEL_FILE, PREDICT_FILE, manifest
+from kdbench.handover.manifest import COMPANIONS, INPUTS_FILE, MANIFEST_FILE, MODEL_FILE, PREDICT_FILE, manifest
 from kdbench.results.task_json import KeptTask, read_task
 from kdbench.results.trust import NOTHING, Confirmed
 
@@ -33,7 +34,8 @@ def get(
     target: str | None = None,
     confirmed: Confirmed = NOTHING,
 ) -> Handed:
-    """Write `out` from a results folder alone: the model, its manifest, predict.py; inputs.npz unless data is images.
+    """Write `out` from a results folder alone: the model, its manifest, predict.py, the task's companions (vocabulary,
+    labels); inputs.npz unless data is images.
 
     confirmed: what the user says of how targets are measured, whose options predict.py gives to the provider.
     Raises UnknownName for a case or target that there is none of, StoreError where the file is not there as recorded,
@@ -45,7 +47,10 @@ def get(
     inputs = _test_inputs(results, task)
     if inputs is not None:
         said["test_inputs"] = {"file": INPUTS_FILE, "sha256": sha256_of(inputs)}
-    _write(out, said, chosen.path, inputs)
+    companions = {f"{COMPANIONS}/{slug(name)}": _kept(results, path) for name, path in task.companion_paths.items()}
+    if companions:
+        said["data"]["companions"] = {name: sha256_of(path) for name, path in companions.items()}
+    _write(out, said, chosen.path, inputs, companions)
     return Handed(out, said)
 
 
@@ -69,19 +74,27 @@ def _measured_text(entry: dict[str, Any]) -> str:
 
 def _test_inputs(results: Results, task: KeptTask) -> Path | None:
     """The stored test inputs; None where the data lies as image files."""
-    path = results.file(task.test_inputs_path)
-    if path is None and task.test_inputs_path is not None:
-        place = results.folder / task.test_inputs_path
+    return None if task.test_inputs_path is None else _kept(results, task.test_inputs_path)
+
+
+def _kept(results: Results, name: str) -> Path:
+    """A file that task.json names. Raises StoreError where it is not there."""
+    path = results.file(name)
+    if path is None:
+        place = results.folder / name
         raise StoreError(f"'{place}' is not there; run the suite again with -o '{results.folder}'.")
     return path
 
 
-def _write(out: Path, said: dict[str, Any], model: Path, inputs: Path | None) -> None:
+def _write(out: Path, said: dict[str, Any], model: Path, inputs: Path | None, companions: Mapping[str, Path]) -> None:
     try:
         with whole_folder(out) as scratch:
             shutil.copyfile(model, scratch / MODEL_FILE)
             if inputs is not None:
                 shutil.copyfile(inputs, scratch / INPUTS_FILE)
+            for name, path in companions.items():
+                (scratch / name).parent.mkdir(exist_ok=True)
+                shutil.copyfile(path, scratch / name)
             program = resources.files("kdbench.handover").joinpath("predict.py").read_bytes()
             (scratch / PREDICT_FILE).write_bytes(program)
             text = json.dumps(said, indent=1, ensure_ascii=False) + "\n"

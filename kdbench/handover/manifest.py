@@ -16,6 +16,8 @@ from kdbench.results.trust import Confirmed
 
 SCHEMA = 1
 MODEL_FILE, MANIFEST_FILE, PREDICT_FILE, INPUTS_FILE = "model.onnx", "manifest.json", "predict.py", "inputs.npz"
+COMPANIONS = "task"
+"""The folder of what the task's models are of no use without."""
 
 FORMULA = "(x * scale - mean) / std as float32, mean and std per channel (axis 1)"
 IMAGE_RULE = (
@@ -165,6 +167,7 @@ def _data(task: KeptTask) -> Json:
         "origin": task.origin or None,
         "example_counts": task.description.example_counts,
         "notes": task.description.notes,
+        "settings": task.description.settings or None,
         "key": task.data_key,
     }
 

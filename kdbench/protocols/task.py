@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from kdbench.protocols.part import Part
 
@@ -75,6 +75,12 @@ class TaskDescription(BaseModel):
     preprocessing: Preprocessing = Preprocessing()
     example_counts: dict[str, int]
     notes: tuple[str, ...] = ()
+    companions: tuple[str, ...] = ()
+    """Names of files that `decode` wrote beside its arrays, and that a model of this task is of no use without: a
+    vocabulary, a list of labels. `kdbench get` hands them over with the model."""
+    settings: dict[str, JsonValue] = {}
+    """What else turns raw data into inputs, as JSON data, for whoever uses a model elsewhere: a sample rate, the length
+    of a window, whether text is lower-cased."""
     validation_origin: ValidationOrigin = "own"
     """With "train", weights that come from outside may have been trained on the validation examples: their scores there
     say nothing, and nothing may be chosen by them."""

@@ -23,6 +23,8 @@ class KeptTask(BaseModel):
     origin: str = ""
     test_inputs_path: str | None = None
     """Within the results folder, see `write_test_inputs`; None where the data lies as image files."""
+    companion_paths: dict[str, str] = {}
+    """Name of each of the task's companions -> its path within the results folder."""
     sample_path: str | None = None
     """Within the results folder, see `write_sample`; None in folders of an older kdbench."""
 

@@ -216,6 +216,8 @@ class Results:
             for path, write in written.items():
                 if path is not None:
                     self._place(Path(path), partial(write, decoded, kept.description))
+            for name, place in kept.companion_paths.items():
+                self._place(Path(place), partial(shutil.copyfile, decoded / name))
             write_whole(self.folder / TASK_FILE, kept.model_dump_json(indent=1, exclude_none=True))
 
     def _place(self, path: Path, write: Callable[[Path], object]) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kdbench.files import slug
 from kdbench.protocols import Task, TaskDescription
 from kdbench.results.task_json import KeptTask
 from kdbench.stages.names import DESCRIPTION
@@ -20,10 +21,12 @@ def kept_task(spec: StageSpec, decoded: Path) -> KeptTask:
     """The task of a finished decode stage."""
     task: Task = spec.parts["task"].build()
     form = task.image_form()
+    description = TaskDescription.model_validate_json((decoded / DESCRIPTION).read_text())
     return KeptTask(
         name=spec.parts["task"].name,
         data_key=spec.key,
-        description=TaskDescription.model_validate_json((decoded / DESCRIPTION).read_text()),
+        description=description,
+        companion_paths={name: f"inputs/{spec.key[:8]}/{slug(name)}" for name in description.companions},
         image_form=form,
         origin=task.data_origin(),
         test_inputs_path=None if form else f"inputs/test-{spec.key[:8]}.npz",

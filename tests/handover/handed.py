@@ -10,6 +10,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
+from kdbench.files import write_whole
 from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession
 from kdbench.measure.session_spec import SessionSpec
 from kdbench.protocols import TaskDescription
@@ -57,8 +58,10 @@ class Source:
         self.results.mkdir()
         kept = kept_task(spec, self.decoded)
         (self.results / TASK_FILE).write_text(kept.model_dump_json())
+        for name, place in kept.companion_paths.items():
+            write_whole(self.results / place, (self.decoded / name).read_bytes())
         if kept.test_inputs_path:
-            (self.results / "inputs").mkdir()
+            (self.results / "inputs").mkdir(exist_ok=True)
             write_test_inputs(self.decoded, kept.description, self.results / kept.test_inputs_path)
         records.append(self.results / "records.jsonl", self._records())
         return self.results

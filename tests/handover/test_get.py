@@ -9,10 +9,12 @@ import pytest
 from click.testing import CliRunner
 from handed import OTHER, TARGET, Source
 
+from kdbench import registry
 from kdbench.cli import cli
 from kdbench.errors import KdbenchError, StoreError, UnknownName
 from kdbench.files import sha256_of
 from kdbench.handover.get import get, handed_text
+from kdbench.protocols.part import spec_of
 
 Maker = Callable[..., Path]
 
@@ -42,6 +44,59 @@ def test_the_folder_holds_model_manifest_program_and_inputs(digits: Source, tmp_
     assert said["class_names"] == list("0123456789")
     assert "image" not in said
     assert "CC BY 4.0" in said["data"]["origin"]
+
+
+SPEECH = """
+import numpy as np
+from kdbench.protocols import Task, TaskDescription
+from kdbench.tasks.arrays import write_split
+
+
+class Words(Task):
+    def decode(self, out):
+        for split in ("train", "validation", "test"):
+            targets = np.arange(60) % 2
+            write_split(out, split, (targets[:, None].astype(np.float32).repeat(4, 1),), targets)
+        (out / "words.txt").write_text("yes\\nno\\n")
+        counts = {"train": 60, "validation": 60, "test": 60}
+        return TaskDescription(
+            input_names=("wave",), input_shapes=((4,),), class_names=("yes", "no"), example_counts=counts,
+            companions=(NAME,), settings={"sample_rate": 16000, "window": [400, 160]},
+        )
+"""
+
+
+def _speech(tmp_path: Path, name: str) -> Source:
+    (tmp_path / "speech.py").write_text(SPEECH.replace("NAME", repr(name)))
+    cls = registry.resolve("task", "speech.py:Words", tmp_path)
+    return Source(tmp_path / "source", spec_of("task", "speech.py:Words", cls(), tmp_path), seeds=(0,))
+
+
+def test_what_the_task_declares_goes_along_with_the_model(tmp_path: Path) -> None:
+    handed = get(_speech(tmp_path, "words.txt").write(), "linear", tmp_path / "out")
+    words = handed.folder / "task" / "words.txt"
+    assert words.read_text() == "yes\nno\n"
+    said = json.loads((handed.folder / "manifest.json").read_text())["data"]
+    assert said["companions"] == {"task/words.txt": sha256_of(words)}
+    assert said["settings"] == {"sample_rate": 16000, "window": [400, 160]}
+
+
+@pytest.mark.parametrize("name", ["labels.txt", "../words.txt", "/etc/hostname"])
+def test_a_companion_that_decode_did_not_write_is_told_before_any_training(tmp_path: Path, name: str) -> None:
+    with pytest.raises(AssertionError, match="names the companion"):
+        _speech(tmp_path, name).write()
+
+
+def test_a_disk_that_fills_up_leaves_no_half_folder(
+    digits: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("kdbench.handover.get.shutil.copyfile", full)
+    with pytest.raises(StoreError, match="No space left on device"):
+        get(digits.results, "linear", tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_manifest_says_what_was_measured_on_what_and_when(digits: Source, tmp_path: Path) -> None:

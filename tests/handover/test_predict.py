@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from handed import Source
+from PIL import Image, ImageOps
 
 from kdbench.handover import predict
 from kdbench.handover.get import get
-from kdbench.protocols import Preprocessing
+from kdbench.protocols import ImageForm, Preprocessing
 from kdbench.tasks.arrays import ArrayData, preprocess_array
 
 ABSENT = ("kdbench", "torch", "torchvision", "onnx", "sklearn", "scipy", "pandas", "pydantic")
@@ -92,3 +94,28 @@ def test_the_program_knows_no_kdbench_and_is_python_3_9() -> None:
     assert "kdbench" not in text
     tree = ast.parse(text, feature_version=(3, 9))
     assert not any(isinstance(node, ast.Match) for node in ast.walk(tree))
+
+
+def test_a_pipe_and_a_picture_that_starts_a_program_are_left_out(
+    folder_of_images: Source, pictures: Path, tmp_path: Path
+) -> None:
+    out = get(folder_of_images.results, "linear", tmp_path / "out").folder
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "postscript.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n")
+    image = pictures / "test" / "left" / "0.png"
+    said = run(out, str(tmp_path / "pipe.png"), str(tmp_path / "postscript.png"), str(image))
+    assert [line.split("\t")[0] for line in said.splitlines()] == [str(image)]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_picture_is_turned_as_training_turns_it_whatever_else_its_metadata_holds(
+    orientation: int, tmp_path: Path
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3)).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
+    form = ImageForm(size=8, channels=3)
+    with Image.open(tmp_path / "turned.png") as stored:
+        expected = np.asarray(ImageOps.exif_transpose(stored)).transpose(2, 0, 1)
+    np.testing.assert_array_equal(predict.read_image(tmp_path / "turned.png", form.model_dump(mode="json")), expected)
