@@ -10,7 +10,7 @@ from kdbench.errors import MeasureError
 from kdbench.files import sha256_of
 from kdbench.measure.answers import OrError
 from kdbench.measure.client import Client
-from kdbench.timing import Latency, Ratio
+from kdbench.timing.latency import Latency, Ratio
 
 ROUND_CALL_COUNT = 20
 Answer = TypeVar("Answer")
