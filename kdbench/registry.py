@@ -1,7 +1,7 @@
 """One table of strings, name -> "module:Class"; nothing is imported until it is named.
 
-Third parties add the same strings by entry points (groups `kdbench.techniques`, `kdbench.models`,
-`kdbench.tasks`, `kdbench.metrics`); a suite may name a class of its own as `file.py:Class`, beside the suite file.
+Third parties add the same strings by entry points, in the group of a kind's plural: `kdbench.techniques`,
+`kdbench.executors`. A suite may name a part of its own as `file.py:Class`, beside the suite file.
 """
 
 import importlib
@@ -14,9 +14,13 @@ from kdbench import user_files
 from kdbench.errors import KdbenchError, UnknownName, nearest
 from kdbench.user_files import UserCode
 
+EXECUTORS = {"local": "kdbench.run.executors.local:LocalExecutor"}
+"""Where stages run (kdbench.run.executors.Executor); no part of a suite, so not among KINDS."""
+
 KINDS = ("technique", "model", "task", "metric")
 
 TABLE: dict[str, dict[str, str]] = {
+    "executor": EXECUTORS,
     "technique": {
         "soft_distillation": "kdbench.techniques.outputs.soft_distillation:SoftDistillation",
         "hard_distillation": "kdbench.techniques.outputs.hard_distillation:HardDistillation",

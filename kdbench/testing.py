@@ -1,4 +1,4 @@
-"""What every technique, model, task and metric must hold to: call these in the tests of your own package, too.
+"""What every technique, model, task, metric and executor must hold to: call these in your own package's tests, too.
 
 Each `check_*` takes a part with its fields set and raises AssertionError with a sentence on the first promise broken.
 The bench is small and real: handwritten digits, two CNN teachers and a smaller CNN student, an epoch each.
@@ -9,6 +9,7 @@ import json
 import logging
 import re
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -24,7 +25,8 @@ from kdbench.measure.session_spec import SessionSpec
 from kdbench.protocols import Destination, Metric, Model, Task, TaskDescription, Technique
 from kdbench.protocols.part import Part, PartSpec
 from kdbench.protocols.recipe import Recipe
-from kdbench.stages import compress, torch_models
+from kdbench.run.executors import Executor
+from kdbench.stages import VERSIONS, compress, torch_models
 from kdbench.stages.context import StageContext
 from kdbench.stages.export import parity, to_onnx
 from kdbench.stages.names import ONNX_FILE
@@ -37,6 +39,8 @@ from kdbench.techniques.quantization import _fake_quantized
 from kdbench.techniques.weights._split import is_factor
 
 OPSET = 20
+EXECUTOR_SECONDS = 300
+"""How long an executor may take for a stage of a second."""
 TASK = PartSpec("task", "digits", 1, {})
 STUDENT = PartSpec("model", "cnn", 1, {"channels": [16, 32]})
 TEACHER = PartSpec("model", "cnn", 1, {"channels": [16, 64]})
@@ -314,3 +318,28 @@ def _run(store: Store, spec: StageSpec) -> str:
     if outcome.status == "failed":
         raise AssertionError(outcome.reason)
     return spec.key
+
+
+def check_executor(make: Callable[[Path, int], Executor]) -> None:
+    """An executor runs stages, reuses those that the store has, and gives an outcome for one that fails.
+
+    `make(store, jobs)` gives the executor; its workers must reach `store`, a new folder on this machine.
+    """
+    decode = StageSpec("decode", VERSIONS["decode"], {"task": TASK})
+    broken = StageSpec("train", VERSIONS["train"], seed=0)  # without a model, a task and a recipe
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder) / "store")
+        executor = make(store.root, 2)
+        try:
+            assert executor.jobs == 2, f"{type(executor).__name__}.jobs is {executor.jobs}; it was made for 2."
+            flying = [executor.submit([broken]), executor.submit([decode])]
+            failed, done = (future.result(EXECUTOR_SECONDS) for future in flying)
+            again = executor.submit([decode, broken]).result(EXECUTOR_SECONDS)
+        finally:
+            executor.close()
+        assert store.has(decode.key), f"{decode.key} was to be run, which is not in the store."
+        said = [(outcome.key, outcome.status) for outcome in (*done, *again, *failed)]
+        asked = [(decode.key, "done"), (decode.key, "reused"), (broken.key, "failed"), (broken.key, "failed")]
+        assert said == asked, f"{asked} was expected, key and how the stage ended, got {said}."
+        assert failed[0].reason, "a stage failed, and no sentence says why."
+        assert "Traceback" in failed[0].log, "the log of a stage that failed did not come back with its outcome."

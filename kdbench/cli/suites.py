@@ -33,6 +33,13 @@ output_option = click.option(
     type=click.IntRange(min=1),
     help="Trainings and other stages side by side.  [default: cores / threads]",
 )
+@click.option(
+    "--executor",
+    default="local",
+    show_default=True,
+    metavar="NAME",
+    help="Where they run: `local`, or what an installed package adds.",
+)
 @store_option
 @output_option
 def run(
@@ -40,6 +47,7 @@ def run(
     cases: tuple[str, ...],
     seeds: tuple[str, ...],
     jobs: int | None,
+    executor: str,
     store: Path | None,
     output: Path | None,
 ) -> None:
@@ -52,7 +60,7 @@ def run(
 
     opened = open_store(store)
     plan = plan_of(suite, opened)
-    _walk(plan, plan.chosen(select(plan.suite, cases, seeds)), opened, output, jobs)
+    _walk(plan, plan.chosen(select(plan.suite, cases, seeds)), opened, output, jobs, executor)
 
 
 @click.command("measure")
@@ -87,7 +95,14 @@ def measure_command(
     _walk(plan, asked, opened, output, jobs=1)
 
 
-def _walk(plan: "Plan", labels: "list[Label]", store: "Store", output: Path | None, jobs: int | None) -> None:
+def _walk(
+    plan: "Plan",
+    labels: "list[Label]",
+    store: "Store",
+    output: Path | None,
+    jobs: int | None,
+    executor: str = "local",
+) -> None:
     """Run what these labels need, to a report; exits with a code where not all went well."""
     from rich.console import Console
 
@@ -97,7 +112,7 @@ def _walk(plan: "Plan", labels: "list[Label]", store: "Store", output: Path | No
     console = Console(stderr=True)
     command = shlex.join(["kdbench", *sys.argv[1:]])
     console.print(f"Suite {plan.suite.name}: results in {folder}, store {store.root}", highlight=False, soft_wrap=True)
-    work = walk.Run(plan, labels, store, folder, command)
+    work = walk.Run(plan, labels, store, folder, command, executor)
     if not work.todo:
         console.print(f"Nothing to do: all {work.summary.stage_count} stages are in the store.", highlight=False)
     try:

@@ -1,9 +1,9 @@
-"""What a run shows while it works: a live display in a terminal, plain lines elsewhere. Knows no plan."""
+"""What a run shows while it works: a live display in a terminal, a line for each finished stage elsewhere."""
 
 import time
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -11,27 +11,35 @@ from rich.text import Text
 
 from kdbench import units
 from kdbench.plan.estimate import Estimate
-from kdbench.stages.names import PROGRESS
 from kdbench.stages.spec import StageSpec
 from kdbench.stages.worker import Outcome
 
 
 @dataclass
 class _Running:
-    names: list[str]
+    name: str
     since: float
-    scratch: Path
+    """By `time.monotonic`."""
 
 
 class Progress:
-    """Counts, what runs now, the rest. Use as a context manager."""
+    """How many stages have ended and how, what runs now, how long the rest may take. Use as a context manager."""
 
-    def __init__(self, console: Console, total: int, reused: int, jobs: int, estimate: Estimate) -> None:
-        self.console = console
-        self.total, self.reused, self.jobs = total, reused, jobs
+    def __init__(
+        self,
+        console: Console,
+        todo: Mapping[str, StageSpec],
+        reused: int,
+        jobs: int,
+        estimate: Estimate,
+        share_done: Callable[[str], float | None],
+    ) -> None:
+        """`todo`: the stages that will run, by key; `share_done`: how far one is, 0 to 1, where that is known."""
+        self.console, self.share_done = console, share_done
+        self.total, self.reused, self.jobs = len(todo), reused, jobs
         self.estimate = estimate
         self.counts: Counter[str] = Counter()
-        self.pending: dict[str, StageSpec] = {}
+        self.pending = dict(todo)
         self.running: dict[str, _Running] = {}
         self.begun = time.monotonic()
         self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
@@ -45,9 +53,9 @@ class Progress:
         if self._live:
             self._live.stop()
 
-    def start(self, specs: list[StageSpec], name: str, scratch: Path) -> None:
-        """A stage (or a group of one kind) begins."""
-        self.running[specs[0].key] = _Running([name], time.monotonic(), scratch)
+    def start(self, specs: list[StageSpec], name: str) -> None:
+        """A stage begins, or a group of one kind, which is shown by its first."""
+        self.running[specs[0].key] = _Running(name, time.monotonic())
         self.tick()
 
     def finish(self, outcome: Outcome, name: str) -> None:
@@ -83,7 +91,8 @@ class Progress:
 
     def _view(self) -> RenderableType:
         lines = [
-            Text(f"  {self._running(running)}", overflow="ellipsis", no_wrap=True) for running in self.running.values()
+            Text(f"  {self._running(key, running)}", overflow="ellipsis", no_wrap=True)
+            for key, running in self.running.items()
         ]
         return Group(Text(self._headline()), *lines)
 
@@ -95,9 +104,7 @@ class Progress:
         left = self.estimate.left(list(self.pending.values()), self.jobs)
         return f"{', '.join(counts)}; {passed} passed, {left}"
 
-    def _running(self, running: _Running) -> str:
-        try:
-            share = f", {float((running.scratch / PROGRESS).read_text()):.0%}"
-        except (OSError, ValueError):
-            share = ""
-        return f"{running.names[0]} ({units.duration((time.monotonic() - running.since) * 1e9)}{share})"
+    def _running(self, key: str, running: _Running) -> str:
+        done = self.share_done(key)
+        share = "" if done is None else f", {done:.0%}"
+        return f"{running.name} ({units.duration((time.monotonic() - running.since) * 1e9)}{share})"

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kdbench import stages
+from kdbench import registry, stages
 from kdbench.errors import DamagedStage
 from kdbench.plan.estimate import from_store
 from kdbench.plan.plan import Label, Plan
 from kdbench.run.collect import Failure, Results
-from kdbench.run.executors.local import LocalExecutor
+from kdbench.run.executors import DEFAULT, Executor
 from kdbench.run.interrupts import Interrupts
 from kdbench.run.progress import Progress
 from kdbench.stages.spec import StageSpec
@@ -54,7 +54,11 @@ def default_jobs(plan: Plan) -> int:
 class Run:
     """One walk over the stages that some labels of a plan need."""
 
-    def __init__(self, plan: Plan, labels: list[Label], store: Store, folder: Path, command: str) -> None:
+    def __init__(
+        self, plan: Plan, labels: list[Label], store: Store, folder: Path, command: str, executor: str = DEFAULT
+    ) -> None:
+        """Raises UnknownName for an executor that is not registered, StoreError for a folder that is not its own."""
+        self._make_executor: type[Executor] = registry.resolve("executor", executor)
         self.plan, self.labels, self.store, self.command = plan, labels, store, command
         self.results = Results(folder, plan, store)
         self.damaged: list[str] = []
@@ -89,9 +93,9 @@ class Run:
         return self.summary
 
     def _compute(self, jobs: int, console: "Console") -> None:
-        progress = Progress(console, len(self.todo), self.summary.reused, jobs, from_store(self.plan, self.store))
-        progress.pending = dict(self.todo)
-        executor = LocalExecutor(self.store.root, jobs)
+        estimate = from_store(self.plan, self.store)
+        progress = Progress(console, self.todo, self.summary.reused, jobs, estimate, self.store.progress)
+        executor = self._make_executor(self.store.root, jobs)
         try:
             with progress:
                 for message in self.damaged:
@@ -101,7 +105,7 @@ class Run:
         finally:
             executor.close()
 
-    def _work(self, executor: LocalExecutor, progress: Progress) -> None:
+    def _work(self, executor: Executor, progress: Progress) -> None:
         """Everything but measuring, as many at once as there are jobs."""
         waiting = {key: spec for key, spec in self.todo.items() if spec.kind != "measure"}
         flying: dict[Future[list[Outcome]], StageSpec] = {}
@@ -118,7 +122,7 @@ class Run:
                 self._settle(future.result(), progress)
             progress.tick()
 
-    def _measure(self, executor: LocalExecutor, progress: Progress) -> None:
+    def _measure(self, executor: Executor, progress: Progress) -> None:
         """One target after another, with the machine to itself; this process only blocks meanwhile."""
         for target in self.plan.targets:
             mine = {label.key for label in self.plan.labels if label.target == target.id}
@@ -132,9 +136,9 @@ class Run:
                 self._settle(future.result(), progress)
 
     def _submit(
-        self, executor: LocalExecutor, specs: list[StageSpec], progress: Progress, name: str = ""
+        self, executor: Executor, specs: list[StageSpec], progress: Progress, name: str = ""
     ) -> "Future[list[Outcome]]":
-        progress.start(specs, name or self.names[specs[0].key], self.store.scratch_folder(specs[0].key))
+        progress.start(specs, name or self.names[specs[0].key])
         return executor.submit(specs)
 
     def _ready(self, spec: StageSpec) -> bool:

@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 
 from kdbench.errors import DamagedStage, StoreError
 from kdbench.files import sha256_of, write_whole
+from kdbench.stages.names import PROGRESS
 
 MANIFEST = "manifest.json"
 
@@ -92,6 +93,13 @@ class Store:
     def scratch_folder(self, key: str) -> Path:
         """Where a stage is worked on, or would be."""
         return self.root / "scratch" / key
+
+    def progress(self, key: str) -> float | None:
+        """How far a stage at work says it is, 0 to 1; None where it says nothing."""
+        try:
+            return float((self.scratch_folder(key) / PROGRESS).read_text())
+        except (OSError, ValueError):
+            return None
 
     def publish(self, key: str) -> Path:
         """Make a stage's scratch folder its finished one, at once and whole."""

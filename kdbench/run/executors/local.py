@@ -1,4 +1,7 @@
-"""The local executor: a warm pool, one process a slot: a worker that dies takes nothing with it but its own stage."""
+"""The executor `local`: warm processes on this machine, one for each job.
+
+Each has a pool of its own, so that one that dies takes nothing with it but the stages that it was running.
+"""
 
 import multiprocessing
 import os
@@ -13,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from kdbench import stages
+from kdbench.run.executors import Executor
 from kdbench.stages.failure_text import sentence
 from kdbench.stages.spec import StageSpec
 from kdbench.stages.worker import Outcome, run_stages
@@ -20,19 +24,17 @@ from kdbench.stages.worker import Outcome, run_stages
 PRELOADED = [*(place.partition(":")[0] for place in stages.TABLE.values()), *stages.LATE_IMPORTS]
 
 
-class LocalExecutor:
-    """`submit` hands a list of stages to a free worker; no more than `jobs` lists may be under way at once."""
+class LocalExecutor(Executor):
+    """`submit` hands a list of stages to a free process, or starts one."""
 
     def __init__(self, store: Path, jobs: int) -> None:
-        self.store = store
-        self.jobs = jobs
+        super().__init__(store, jobs)
         self._context = _context()
         self._free: list[ProcessPoolExecutor] = []
         self._all: set[ProcessPoolExecutor] = set()
         self._lock = threading.Lock()
 
     def submit(self, specs: list[StageSpec]) -> "Future[list[Outcome]]":
-        """Run stages in one worker. A worker that dies gives a failed outcome for each of them."""
         slot = self._take()
         answer: Future[list[Outcome]] = Future()
         running = slot.submit(run_stages, [spec.to_json() for spec in specs], str(self.store))
@@ -40,13 +42,12 @@ class LocalExecutor:
         return answer
 
     def close(self) -> None:
-        """End every worker now, whatever it does."""
         with self._lock:
             slots, self._all, self._free = self._all, set(), []
         processes = [process for slot in slots for process in (slot._processes or {}).values()]
         for process in processes:
             process.kill()
-        for slot in slots:  # to its end: a pool still closing while Python exits complains of a closed pipe
+        for slot in slots:  # wait: a pool that is still closing while Python exits complains of a closed pipe
             slot.shutdown(wait=True, cancel_futures=True)
 
     def _take(self) -> ProcessPoolExecutor:
@@ -76,7 +77,7 @@ class LocalExecutor:
 
 
 def _context() -> BaseContext:
-    """forkserver with torch preloaded where there is one: workers start in milliseconds and share its memory."""
+    """How processes start: on Linux from a server that has loaded torch, in milliseconds and sharing its memory."""
     if sys.platform == "linux":
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(PRELOADED)
@@ -85,7 +86,7 @@ def _context() -> BaseContext:
 
 
 def _end_with_parent() -> None:
-    """In a worker: leave interrupts to the parent, and die when it does, with whatever was started here."""
+    """In a worker: leave interrupts to the parent, and end when it ends, with every process that was started here."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
