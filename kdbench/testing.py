@@ -19,6 +19,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
+from kdbench.errors import ModelError
 from kdbench.measure.runtimes.bound_calls import Feed
 from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession
 from kdbench.measure.session_spec import SessionSpec
@@ -28,15 +29,14 @@ from kdbench.protocols.recipe import Recipe
 from kdbench.run.executors import Executor
 from kdbench.stages import VERSIONS, compress, torch_models
 from kdbench.stages.context import StageContext
-from kdbench.stages.export import parity, to_onnx
+from kdbench.stages.export import is_rounded, parity, to_onnx, write_file
 from kdbench.stages.names import ONNX_FILE
 from kdbench.stages.spec import StageSpec
 from kdbench.stages.store import Store
 from kdbench.stages.work import Work, read_description
 from kdbench.stages.worker import run_stages
 from kdbench.tasks.arrays import ArrayData, preprocess_array
-from kdbench.techniques.quantization import _fake_quantized
-from kdbench.techniques.weights._split import is_factor
+from kdbench.techniques.surgery_check import answers, difference
 
 OPSET = 20
 EXECUTOR_SECONDS = 300
@@ -229,7 +229,6 @@ def _apply_to_network(technique: Technique, work: Work) -> bytes:
         model = torch_models.fresh(STUDENT, ctx.task, ctx.seed)
     else:
         model = torch_models.load(work.input("model"), ctx.task, torch.device("cpu"))
-    declared = set(model.state_dict())
     _check_problem(name, technique.problem(model, ctx))
     compress.reseed(ctx.seed)
     result: nn.Module = technique.apply(model, ctx)
@@ -239,15 +238,23 @@ def _apply_to_network(technique: Technique, work: Work) -> bytes:
         for module in network.modules():
             hooks = [*module._forward_hooks, *module._forward_pre_hooks, *module._backward_hooks]
             assert not hooks, f"{name} leaves a hook on the {whose}."
-    kept = result.state_dict()
-    _fake_quantized.take_ranges(kept)
-    added = {name for name in set(kept) - declared if not is_factor(name.rpartition(".")[0])}
-    assert not added, f"{name} leaves tensors in the student that its architecture has not: {sorted(added)}."
+    changed_by = [technique] if torch_models.restores(technique) else []
+    _check_restored(name, result.eval(), changed_by, ctx)
     if ctx.seed == 0:  # one export is proof enough, and takes longer than all the rest
         path = work.out / ONNX_FILE
-        to_onnx(result.eval(), ctx.example, ctx.task, path, OPSET)
-        parity(result, path, ctx.task, next(iter(ctx.train)).inputs)
+        write_file(result, changed_by, ctx.example, ctx.task, path, OPSET)
+        parity(result, path, ctx.task, next(iter(ctx.train)).inputs, rounded=is_rounded(changed_by))
     return b"".join(_tensors(result).values())
+
+
+def _check_restored(name: str, result: nn.Module, changed_by: list[Technique], ctx: StageContext) -> None:
+    """What the technique gave can be built again from its declaration, the technique and its tensors."""
+    try:
+        again = torch_models.rebuilt(STUDENT, changed_by, result.state_dict(), ctx.task).eval()
+    except ModelError as error:
+        raise AssertionError(f"{name} gives a network that cannot be built again: {error}") from None
+    apart = difference(answers(result, ctx.example), answers(again, ctx.example))
+    assert not apart, f"{name} gives a network that answers otherwise when it is built again."
 
 
 def _apply_to_file(technique: Technique, work: Work) -> bytes:

@@ -6,6 +6,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+__all__ = [
+    "activation_boundary",
+    "attention_transfer",
+    "flow_of_solution",
+    "hint",
+    "neuron_selectivity",
+    "variational_information",
+]
+
 AUTHORS_SCALE = 3 / 1000
 """What the authors of activation boundaries multiply their loss by (their published code, and RepDistiller's)."""
 

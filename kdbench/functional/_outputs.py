@@ -4,6 +4,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+__all__ = [
+    "decoupled_distillation",
+    "dist",
+    "hard_distillation",
+    "logit_matching",
+    "probability_matching",
+    "soft_cross_entropy",
+    "soft_distillation",
+    "standardized_distillation",
+    "teacher_free",
+]
+
 
 def soft_distillation(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
     """How far the student's softened outputs are from the teacher's: T^2 * KL(softmax(t / T) || softmax(s / T)).

@@ -6,6 +6,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+__all__ = [
+    "group_penalty",
+    "l1_penalty",
+]
+
 
 def l1_penalty(weights: Sequence[Tensor]) -> Tensor:
     """The sum of all absolute values. weights: tensors of any shape.

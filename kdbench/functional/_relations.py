@@ -6,6 +6,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+__all__ = [
+    "contrastive",
+    "correlation_congruence",
+    "probabilistic_transfer",
+    "relational_angle",
+    "relational_distance",
+    "similarity_preserving",
+]
+
 PROBABILISTIC_EPSILON = 1e-7
 """Added to every probability before the logarithm, as in the paper's own code and in RepDistiller."""
 CONTRAST_EPSILON = 1e-7

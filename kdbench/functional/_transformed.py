@@ -6,6 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+__all__ = [
+    "factor_transfer",
+    "review",
+]
+
 REVIEW_LEVELS = (4, 2, 1)
 """Sides to which a map is pooled, as in the authors' code."""
 

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from kdbench.models.estimators import Estimator
 from kdbench.plan.networks import Networks
 from kdbench.plan.stages import Stages, packages_of
 from kdbench.suite.cases import Case, Step, TeacherChoice
@@ -78,7 +77,7 @@ class Files:
 
 def no_torch_form(case: Case) -> str | None:
     """Why torch cannot run what a case makes, as a sentence; None where it can."""
-    if isinstance(case.student.model.build(), Estimator):
+    if case.student.model.build().form == "estimator":
         return f"{case.student.model.name} is no network: torch, which is timed for reference, cannot run it."
     for step in case.steps:
         name = step.spec.name

@@ -41,6 +41,10 @@ class Model(Part):
     packages: ClassVar[frozenset[str]] = frozenset()
     """Distributions (beside torch) whose version changes what it learns, or its file."""
 
+    def missing(self) -> str | None:
+        """Which of its packages is not installed and how to install it, as a sentence; None where nothing is."""
+        return None
+
     def layers(self) -> Layers:
         """Where techniques on features tap it by default; empty: the suite names the layers."""
         return Layers()

@@ -1,17 +1,19 @@
-"""What a technique is: one way to shrink or teach a model. Knows torch for type checking only."""
+"""What a technique is: one way to shrink or teach a model. Imports torch for type checking only."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from kdbench.protocols.context import Context
 from kdbench.protocols.model import Layers
 from kdbench.protocols.part import Part
-from kdbench.protocols.task import Batch
+from kdbench.protocols.task import Batch, TaskDescription
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -36,14 +38,14 @@ restart     it begins with new students, or puts other weights in place of the s
 """
 
 
-NEEDS = frozenset({"teacher", "teacher_features", "calibration"})
-"""What a technique may need of a case: a teacher's outputs, a teacher's network, training inputs to calibrate with."""
+NEEDS = frozenset({"teacher", "teacher_features"})
+"""What a technique may need of a case: a teacher's outputs, a teacher's network."""
 
 
 class Technique(Part):
     """One way to shrink or teach a model. Everything but `apply` has a default."""
 
-    form: ClassVar[Literal["torch", "onnx", "estimator"]] = "torch"
+    form: ClassVar[Literal["torch", "onnx"]] = "torch"
     """What apply takes and gives: an nn.Module, or the path of an ONNX file."""
     start: ClassVar[Literal["fresh", "trained", "pretrained"]] = "trained"
     """The student it wants when first in a chain: new weights, trained on labels, or from its weights file."""
@@ -64,6 +66,21 @@ class Technique(Part):
     def apply(self, model: Any, ctx: Context) -> Any:
         """The model, shrunk or taught; of the same form as it came."""
         raise TypeError(f"{type(self).__name__} has no apply()")
+
+    def restore(self, network: nn.Module, state: Mapping[str, Tensor], task: TaskDescription) -> nn.Module:
+        """Give a network the structure that `apply` left, before its tensors are loaded; by default nothing to do.
+
+        network: as it was before this technique, its tensors of any value. state: every tensor of the finished model by
+        name, whose shapes say how it was cut; names of later techniques' tensors may be among them.
+        """
+        return network
+
+    def file_form(self, network: nn.Module) -> nn.Module:
+        """The network in the form that is exported to ONNX; by default as it is. The given one stays unchanged."""
+        return network
+
+    def check_file(self, path: Path, network: nn.Module) -> None:
+        """Raise ExportError where the exported file does not hold what the technique made of the network."""
 
     def asks(self) -> frozenset[str]:
         """What this very step needs: `needs`, unless its fields say less."""

@@ -28,7 +28,7 @@ VERSIONS = {
     "adopt": 1,
     "train": 1,
     "teach": 2,
-    "compress": 1,
+    "compress": 2,
     "export": 2,
     "trace": 1,
     "evaluate": 2,

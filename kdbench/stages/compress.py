@@ -15,7 +15,6 @@ from kdbench.stages import _estimators, torch_models
 from kdbench.stages.context import StageContext
 from kdbench.stages.names import ONNX_FILE
 from kdbench.stages.work import Fact, Work
-from kdbench.techniques.weights._split import is_inner
 
 
 def compress(work: Work) -> list[Fact]:
@@ -51,26 +50,32 @@ def _declared(work: Work) -> PartSpec:
 
 
 def _on_network(technique: Technique, work: Work, ctx: StageContext) -> Fact:
-    model, part = _start(work, ctx)
+    model, part, changed_by = _start(work, ctx)
     _refuse(technique, model, ctx)
-    before = channel_count(model)
+    declared = torch_models.declared(part, ctx.task)
+    before = widths(model, declared)
     reseed(ctx.seed)
     model = technique.apply(model, ctx)
-    torch_models.save(model, part, work.out)
+    if torch_models.restores(technique):
+        changed_by.append(work.spec.parts["technique"])
+    torch_models.save(model, part, work.out, changed_by)
+    after = widths(model, declared)
     weights = [p for p in model.parameters() if p.dim() > 1]
     zeros = sum(int((weight == 0).sum()) for weight in weights)
     return {
-        "removed_channel_fraction": 1 - channel_count(model) / before,
+        "removed_channel_fraction": 1 - sum(after.values()) / sum(before[name] for name in after),
         "zero_weight_fraction": zeros / sum(weight.numel() for weight in weights),
     }
 
 
-def _start(work: Work, ctx: StageContext) -> tuple[nn.Module, PartSpec]:
+def _start(work: Work, ctx: StageContext) -> tuple[nn.Module, PartSpec, list[PartSpec]]:
+    """The student, its declaration, and the techniques that have changed its structure so far."""
     if "model" in work.spec.inputs:
         folder = work.input("model")
-        return torch_models.load(folder, ctx.task, ctx.device), torch_models.declaration(folder)
+        model = torch_models.load(folder, ctx.task, ctx.device)
+        return model, torch_models.declaration(folder), torch_models.changed_by(folder)
     part = work.spec.parts["model"]
-    return torch_models.fresh(part, ctx.task, ctx.seed).to(ctx.device), part
+    return torch_models.fresh(part, ctx.task, ctx.seed).to(ctx.device), part, []
 
 
 def _on_file(technique: Technique, work: Work, ctx: StageContext) -> Fact:
@@ -96,8 +101,15 @@ def reseed(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def channel_count(model: nn.Module) -> int:
-    """Output channels of all convolutions and linear layers; of one that was split in two, those of the second."""
+def widths(model: nn.Module, declared: nn.Module) -> dict[str, int]:
+    """Output channels of each convolution and linear layer of the declared network, by path, as they are in `model`.
+
+    Where a technique has put several layers in the place of one, the last of them counts.
+    """
     kinds = (nn.Linear, nn.modules.conv._ConvNd)
-    named = model.named_modules()
-    return sum(module.weight.shape[0] for name, module in named if isinstance(module, kinds) and not is_inner(name))
+    modules = dict(model.named_modules(remove_duplicate=False))
+    paths = [path for path, layer in declared.named_modules() if isinstance(layer, kinds) and path in modules]
+    return {
+        path: [layer for layer in modules[path].modules() if isinstance(layer, kinds)][-1].weight.shape[0]
+        for path in paths
+    }

@@ -3,7 +3,7 @@
 import json
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +14,13 @@ from torch import nn
 from kdbench.errors import ExportError
 from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession
 from kdbench.measure.session_spec import SessionSpec
-from kdbench.protocols import TaskDescription
+from kdbench.protocols import TaskDescription, Technique
 from kdbench.stages import _estimators, torch_models
 from kdbench.stages._data import TaskData
 from kdbench.stages._mac_count import MAC_RULE, mac_count
 from kdbench.stages.context import plain_arithmetic
 from kdbench.stages.names import EXPORT_FACTS, ONNX_FILE
 from kdbench.stages.work import Fact, Work
-from kdbench.techniques.quantization import _fake_quantized, _integer
 
 Answer = Callable[..., np.ndarray]
 """Inputs -> logits (B, classes)."""
@@ -48,14 +47,16 @@ def export(work: Work) -> list[Fact]:
 
 
 def _network(work: Work, data: TaskData) -> tuple[Answer, Fact]:
+    path = work.out / ONNX_FILE
     model = torch_models.load(work.input("model"), data.task, CPU)
+    techniques: list[Technique] = [one.build() for one in torch_models.changed_by(work.input("model"))]
     inputs = next(data.in_order("train", CPU)).inputs
     example = tuple(tensor[:2] for tensor in inputs)
     check_repeatable(model, inputs)
-    to_onnx(model, example, data.task, work.out / ONNX_FILE, work.spec.settings["opset"])
-    difference = parity(model, work.out / ONNX_FILE, data.task, inputs)
+    write_file(model, techniques, example, data.task, path, work.spec.settings["opset"])
+    difference = parity(model, path, data.task, inputs, rounded=is_rounded(techniques))
     return lambda *given: model(*given).numpy(), {
-        **counts(model, work.out / ONNX_FILE, data.task, example),
+        **counts(model, path, data.task, example),
         "parity_max_abs_difference": difference,
     }
 
@@ -70,6 +71,31 @@ def _estimator(work: Work, data: TaskData) -> tuple[Answer, Fact]:
     return lambda *given: files.answer(fitted, *given), facts
 
 
+def write_file(
+    model: nn.Module,
+    techniques: Sequence[Technique],
+    example: tuple[torch.Tensor, ...],
+    task: TaskDescription,
+    path: Path,
+    opset: int,
+) -> None:
+    """Export a network in the form that the techniques which changed it give it, and let them check the file.
+
+    Raises ExportError.
+    """
+    form = model
+    for technique in techniques:
+        form = technique.file_form(form)
+    to_onnx(form, example, task, path, opset)
+    for technique in techniques:
+        technique.check_file(path, model)
+
+
+def is_rounded(techniques: Sequence[Technique]) -> bool:
+    """Whether what one of the techniques made computes in fewer bits."""
+    return any("rounding" in technique.effects for technique in techniques)
+
+
 def to_onnx(model: nn.Module, example: tuple[torch.Tensor, ...], task: TaskDescription, path: Path, opset: int) -> None:
     """Export with a dynamic batch axis into one file without the exporter's metadata (which holds source paths).
 
@@ -80,7 +106,7 @@ def to_onnx(model: nn.Module, example: tuple[torch.Tensor, ...], task: TaskDescr
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.onnx.export(
-                _integer.integer_form(model) if _fake_quantized.is_fake_quantized(model) else model,
+                model,
                 example,
                 path,
                 dynamo=True,
@@ -96,8 +122,6 @@ def to_onnx(model: nn.Module, example: tuple[torch.Tensor, ...], task: TaskDescr
         raise ExportError(f"{type(model).__name__} cannot be exported to ONNX: {line}") from error
     onnx.save(stripped(onnx.load(path)), path)
     onnx.checker.check_model(path, full_check=True)
-    if _fake_quantized.is_fake_quantized(model):
-        _integer.check_file(path, model)
 
 
 def stripped(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -120,16 +144,18 @@ def stripped(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def parity(model: nn.Module, path: Path, task: TaskDescription, inputs: tuple[torch.Tensor, ...]) -> float:
+def parity(
+    model: nn.Module, path: Path, task: TaskDescription, inputs: tuple[torch.Tensor, ...], rounded: bool = False
+) -> float:
     """The largest logit difference between torch and the file, at batches of 1 and 5 (a frozen batch axis shows there).
 
-    Of an 8-bit network all inputs are compared, by their classes. Raises ExportError when the difference is above
-    TOLERANCE, or the agreement below AGREEMENT.
+    rounded: the file computes in fewer bits, so all inputs are compared, by their classes.
+
+    Raises ExportError when the difference is above TOLERANCE, or the agreement below AGREEMENT.
     """
     session = OnnxruntimeSession(str(path), SessionSpec())
     worst = 0.0
-    quantized = _fake_quantized.is_fake_quantized(model)
-    for batch in (1, 5, *([len(inputs[0])] if quantized else [])):
+    for batch in (1, 5, *([len(inputs[0])] if rounded else [])):
         some = tuple(tensor[:batch] for tensor in inputs)
         with torch.inference_mode():
             expected = model(*some).numpy()
@@ -137,7 +163,7 @@ def parity(model: nn.Module, path: Path, task: TaskDescription, inputs: tuple[to
         if got.shape != expected.shape:
             raise ExportError(f"at batch {batch} the file gives shape {got.shape}, torch {expected.shape}.")
         difference = float(np.abs(got - expected).max())
-        if quantized:
+        if rounded:
             agreement = float((got.argmax(1) == expected.argmax(1)).mean())
             if batch > 5 and agreement < AGREEMENT:
                 raise ExportError(f"the 8-bit file and the network agree on {agreement:.0%} of {batch} examples only.")

@@ -1,21 +1,22 @@
-"""A torch model as files: its declaration, and its tensors, by whose names and shapes a compressed one is rebuilt."""
+"""A torch model as files: what it was declared as, the techniques that changed its structure, and its tensors."""
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
-from kdbench.protocols import Model, TaskDescription
+from kdbench.errors import ModelError
+from kdbench.protocols import Model, TaskDescription, Technique
 from kdbench.protocols.part import PartSpec
-from kdbench.techniques.quantization import _fake_quantized
-from kdbench.techniques.surgery import fit_shapes
-from kdbench.techniques.weights._split import split_like
 
 DECLARATION = "model.json"
 WEIGHTS = "model.safetensors"
+RESTORED_BY = "restored_by"
+"""The key in the declaration's file under which the techniques stand that changed the structure."""
 
 
 def fresh(part: PartSpec, task: TaskDescription, seed: int) -> nn.Module:
@@ -27,34 +28,73 @@ def fresh(part: PartSpec, task: TaskDescription, seed: int) -> nn.Module:
     return network
 
 
-def save(model: nn.Module, part: PartSpec, folder: Path) -> None:
-    """Write a model; `part` is the declaration it came from, whatever surgery it went through since."""
-    save_declaration(part, folder)
-    save_file({name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}, folder / WEIGHTS)
+def declared(part: PartSpec, task: TaskDescription) -> nn.Module:
+    """The network as it was declared, its weights of no meaning; torch's random state is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        network: nn.Module = part.build().build(task)
+    return network
 
 
-def save_declaration(part: PartSpec, folder: Path) -> None:
-    """Say in a model's folder what it is."""
-    (folder / DECLARATION).write_text(json.dumps(dataclasses.asdict(part)))
+def save(model: nn.Module, part: PartSpec, folder: Path, changed_by: Sequence[PartSpec] = ()) -> None:
+    """Write a model. part: the declaration it came from; changed_by: the techniques that changed its structure since.
+
+    A tensor that stands under two names (a layer used twice) is written under both.
+    """
+    save_declaration(part, folder, changed_by)
+    state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
+    save_file(state, folder / WEIGHTS)
+
+
+def save_declaration(part: PartSpec, folder: Path, changed_by: Sequence[PartSpec] = ()) -> None:
+    """Write what the model in a folder is."""
+    data = {**dataclasses.asdict(part), RESTORED_BY: [dataclasses.asdict(one) for one in changed_by]}
+    (folder / DECLARATION).write_text(json.dumps(data))
 
 
 def declaration(folder: Path) -> PartSpec:
-    """The declaration that `save` or `save_declaration` wrote."""
-    return PartSpec.from_data(json.loads((folder / DECLARATION).read_text()))
+    """The declaration of the model in a folder, whatever surgery it went through."""
+    data = json.loads((folder / DECLARATION).read_text())
+    data.pop(RESTORED_BY, None)
+    return PartSpec.from_data(data)
+
+
+def changed_by(folder: Path) -> list[PartSpec]:
+    """The techniques that changed the structure of the model in a folder, in their order."""
+    return [PartSpec.from_data(one) for one in json.loads((folder / DECLARATION).read_text()).get(RESTORED_BY, [])]
 
 
 def load(folder: Path, task: TaskDescription, device: torch.device) -> nn.Module:
     """The model that `save` wrote, in eval mode; torch's random state is left as it was."""
-    state = load_file(folder / WEIGHTS)
-    ranges = _fake_quantized.take_ranges(state)
-    with torch.random.fork_rng(devices=[]):
-        model: nn.Module = declaration(folder).build().build(task)
-        split_like(model, state)
-    fit_shapes(model, state)
-    model.load_state_dict(state)
-    if ranges:
-        model = _fake_quantized.restored(model, ranges, task.input_shapes)
+    techniques = [one.build() for one in changed_by(folder)]
+    model = rebuilt(declaration(folder), techniques, load_file(folder / WEIGHTS), task)
     return model.to(device).eval()
+
+
+def rebuilt(
+    part: PartSpec, techniques: Sequence[Technique], state: dict[str, Tensor], task: TaskDescription
+) -> nn.Module:
+    """A declared network that the techniques restore to the structure of `state`, which it then holds.
+
+    Raises ModelError where it has other tensors then than `state` has.
+    """
+    model = declared(part, task)
+    for technique in techniques:
+        model = technique.restore(model, state, task)
+    own = model.state_dict()
+    unlike = [name for name in {**own, **state} if name not in own or name not in state]
+    unlike += [name for name in own if name in state and own[name].shape != state[name].shape]
+    if unlike:
+        raise ModelError(
+            f"{part.name} cannot be built again from its tensors ({', '.join(unlike[:3])}); a technique that changes "
+            "a network's structure restores it in restore()."
+        )
+    model.load_state_dict(state)
+    return model
+
+
+def restores(technique: Technique) -> bool:
+    """Whether a technique changes the structure of networks, so that it is needed to build them again."""
+    return type(technique).restore is not Technique.restore
 
 
 def is_network(folder: Path) -> bool:

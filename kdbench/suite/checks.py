@@ -4,7 +4,6 @@ import graphlib
 from collections.abc import Collection, Iterator, Mapping
 
 from kdbench.errors import Place, nearest
-from kdbench.models.estimators import Estimator
 from kdbench.protocols.part import PartSpec
 from kdbench.protocols.recipe import Recipe
 from kdbench.suite.cases import Case, Step, StudentChoice, TeacherChoice
@@ -62,14 +61,14 @@ def _teacher_faults(choice: TeacherChoice, cases: Mapping[str, Case], names: Col
             text = f"'{case.name}' ends in an ONNX file ({onnx[0]}), which cannot teach; name one without."
             yield choice.place, text
     teacher = case.student.model if case is not None else choice.model
-    if teacher is not None and isinstance(teacher.build(), Estimator):
+    if teacher is not None and teacher.build().form == "estimator":
         yield choice.place, f"{teacher.name} is no network, and cannot teach."
 
 
 def estimator_faults(student: StudentChoice, steps: Collection[Step], has_regularizer: bool, place: Place) -> Found:
     """A student that is no network is fitted once, by a step that has targets for it."""
     model = student.model.build()
-    if not isinstance(model, Estimator):
+    if model.form != "estimator":
         return
     name = student.model.name
     missing = model.missing()

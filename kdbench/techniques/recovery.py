@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 from pydantic import AfterValidator, ValidationError, model_validator
 
 from kdbench import registry
-from kdbench.errors import UnknownName, nearest
+from kdbench.errors import UnknownName
 from kdbench.protocols import Context, Technique
+from kdbench.protocols.field_errors import sentences
 from kdbench.protocols.part import spec_of
 from kdbench.techniques.distillation import Distillation
 
@@ -45,22 +46,10 @@ def _built(named: Named) -> Distillation:
     try:
         built: Distillation = cls.from_fields(fields)
     except ValidationError as error:
-        raise ValueError(_sentence(name, cls, error)) from None
+        place, sentence = next(sentences(error, cls, name, fields))
+        key = ".".join(map(str, (name, *place)))
+        raise ValueError(sentence if sentence.startswith(name) else f"{key}: {sentence}") from None
     return built
-
-
-def _sentence(name: str, cls: type[Distillation], error: ValidationError) -> str:
-    """The first of what is wrong with a distillation's fields."""
-    first = error.errors()[0]
-    field = ".".join(map(str, first["loc"]))
-    if first["type"] == "extra_forbidden":
-        return f"{name} has no field '{field}'. {nearest(field, cls.model_fields)}"
-    if first["type"] == "missing":
-        return f"{name} needs the field '{field}'"
-    if first["type"] == "value_error":
-        return f"{name}: {first['ctx']['error']}"
-    expected = first["msg"].removeprefix("Input should be ").replace("a valid ", "a ")
-    return f"{name}.{field} must be {expected}, got {first['input']!r}"
 
 
 Distil = Annotated[Named, AfterValidator(_checked)]

@@ -1,6 +1,7 @@
 """Re-sizing a network to given weights: a pruned network is its declaration and a state dict. Knows no technique."""
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -11,30 +12,21 @@ from kdbench.errors import TechniqueError
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
-def fit_shapes(model: nn.Module, state: dict[str, Tensor]) -> None:
-    """Give the layers of `model` the channel counts that `state`, a state dict of the same architecture, has.
+def fit_shapes(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Give the layers of `model` the channel counts that `state`, tensors by the same names, has.
 
     Convolutions (grouped and depthwise included), linear layers, normalisations and the loose parameters of a
     network's own modules are re-sized in place; the new ones hold no values yet: `model.load_state_dict(state)`
-    follows. Layers that fit already are not touched.
+    follows. Layers that fit already, and those of which `state` has no tensor, are not touched.
 
-    Raises TechniqueError when the names differ, or a tensor of any other layer, or a kernel, has another shape.
+    Raises TechniqueError when a tensor of any other layer, or a kernel, has another shape.
     """
-    _same_names(set(model.state_dict()), set(state))
-    for name, layer in model.named_modules():
+    for name, layer in model.named_modules(remove_duplicate=False):
         prefix = f"{name}." if name else ""
         own = {key: state[prefix + key] for key in _own_tensors(layer) if prefix + key in state}
         changed = [key for key, tensor in own.items() if tensor.shape != getattr(layer, key).shape]
         if changed:
             _resize(layer, own, prefix + changed[0])
-
-
-def _same_names(model: set[str], state: set[str]) -> None:
-    if model != state:
-        raise TechniqueError(
-            f"these weights belong to another architecture: {', '.join(sorted(model ^ state)[:3])} "
-            "is in only one of the two; build the model that was pruned."
-        )
 
 
 def _own_tensors(layer: nn.Module) -> list[str]:

@@ -1,6 +1,6 @@
 """The layers whose weights compression works on: convolutions and linear layers, by name. Knows no technique."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import nn
 
@@ -24,3 +24,15 @@ def weighted(model: nn.Module, keep: Sequence[str] = ()) -> dict[str, nn.Module]
         if isinstance(layer, (*CONVOLUTIONS, nn.Linear)) and layer not in kept:
             found.setdefault(id(layer.weight), (name, layer))
     return dict(found.values())
+
+
+def computed_weights(layers: Mapping[str, nn.Module]) -> str | None:
+    """Why the weights of these layers cannot be changed, as a sentence; None where each is a parameter of its own."""
+    computed = [name for name, layer in layers.items() if "weight" not in layer._parameters]
+    if not computed:
+        return None
+    return (
+        f"the weight of '{computed[0]}' is no parameter but computed from others (weight_norm, spectral_norm or "
+        "another parametrization), so it cannot be changed; build the model without, or keep the layer where 'keep' "
+        "is a field."
+    )

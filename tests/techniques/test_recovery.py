@@ -103,7 +103,7 @@ def test_without_fine_tuning_the_damage_is_all_there_is(build, context):
     [
         ("soft_distilation", "there is no technique 'soft_distilation'. Did you mean 'soft_distillation'?"),
         ({"soft_distillation": {"temprature": 2}}, "soft_distillation has no field 'temprature'. Did you mean"),
-        ({"soft_distillation": {"temperature": -2}}, "soft_distillation.temperature must be greater than 0, got -2"),
+        ({"soft_distillation": {"temperature": -2}}, "soft_distillation.temperature: must be > 0, got -2"),
         ({"soft_distillation": {"kd_weight": 0}}, "soft_distillation: kd_weight and ce_weight are both 0"),
         ("static_quantization", "static_quantization is no distillation"),
         ("born_again", "born_again trains in goes of its own"),

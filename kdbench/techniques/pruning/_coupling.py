@@ -3,7 +3,7 @@
 import copy
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -14,7 +14,9 @@ from torch_pruning.dependency import DependencyGraph
 from torch_pruning.ops import OPTYPE
 
 from kdbench.errors import TechniqueError, nearest
+from kdbench.techniques.pruning._layout import Layout
 from kdbench.techniques.surgery import CONVOLUTIONS
+from kdbench.techniques.weighted_layers import computed_weights
 
 PRUNABLE = (*CONVOLUTIONS, nn.Linear)
 NORMS = (_BatchNorm, nn.LayerNorm, nn.GroupNorm)
@@ -70,13 +72,13 @@ class Traced:
         return sum(len(member.places) for member in written) / every
 
 
-def obstacle(model: nn.Module, example: tuple[Tensor, ...], class_count: int) -> str | None:
+def obstacle(model: nn.Module, example: tuple[Tensor, ...], class_count: int, keep: Sequence[str] = ()) -> str | None:
     """Why no channel of this network can go, as a sentence; None when some can."""
     try:
-        traced = trace(model, example, class_count)
+        traced = trace(model, example, class_count, keep)
     except TechniqueError as error:
         return str(error)
-    if traced.sets:
+    if traced.sets or keep:
         return None
     return "every channel of the model is tied to its outputs or goes through a channel shuffle, so none can go."
 
@@ -87,20 +89,68 @@ def trace(model: nn.Module, example: tuple[Tensor, ...], class_count: int, keep:
     Channels that are shuffled stay, with all that they are added to. Raises TechniqueError where the network cannot be
     followed, or a kept layer does not exist.
     """
+    refusal = computed_weights({name: layer for name, layer in model.named_modules() if isinstance(layer, PRUNABLE)})
+    if refusal is not None:
+        raise TechniqueError(refusal)
     traced = copy.deepcopy(model).eval().requires_grad_(True)  # the graph is read off the gradient functions
     uses = _uses(traced, example)
     stays = {
         _classifier(list(uses), class_count),
         *(inner for name in keep for inner in _layer(traced, name).modules()),
     }
-    splits = _Splits()
+    splits, layout = _Splits(), Layout()
+    layout.follow(traced, example, uses)
     with torch.enable_grad(), warnings.catch_warnings():
         # it takes a loose parameter's last dimension for its channels; whoever cuts checks that the result works
         warnings.filterwarnings("ignore", message="Unwrapped parameters detected")
         graph: Any = DependencyGraph().build_dependency(traced, example, splits.forward)  # type: ignore[no-untyped-call]
         groups = graph.get_all_groups(ignored_layers=list(stays), root_module_types=list(PRUNABLE))
-        sets = (_coupled(graph, group) for group in groups if not _tied(group, cut=bool(splits.before)))
-        return Traced(traced, tuple(one for one in sets if not _uneven(one)), uses, bool(splits.before))
+        sets = [_coupled(graph, group) for group in groups if not _tied(group, cut=bool(splits.before))]
+    even = (_placed(one, layout) for one in sets if not _uneven(one))
+    return Traced(traced, tuple(even), uses, bool(splits.before))
+
+
+def _placed(channels: Coupled, layout: Layout) -> Coupled:
+    """The set with the places at which its channels really lie in what layers take.
+
+    The library takes flattened features for channels one after the other; where they were moved before, the places that
+    the layout found stand in. Raises TechniqueError where a place is beyond a layer's channels: they were split.
+    """
+    numbers = {
+        (member.layer, place): channel
+        for member in channels.members
+        if member.side == "out"
+        for place, channel in zip(member.places.tolist(), member.channels.tolist(), strict=True)
+    }
+    members = []
+    for member in channels.members:
+        if member.side == "loose":
+            members.append(member)
+            continue
+        lying = layout.channels(member.layer) if member.side == "in" else None
+        if lying is not None:
+            found = [(place, numbers[one]) for place, one in enumerate(lying) if one is not None and one in numbers]
+            if sorted(zip(member.places.tolist(), member.channels.tolist(), strict=True)) != found:
+                places, own = zip(*found, strict=True) if found else ((), ())
+                member = replace(member, places=torch.tensor(places), channels=torch.tensor(own))
+        beyond = bool((member.places >= _side_width(member)).any())
+        if beyond or not len(member.places) or len(set(member.places.tolist())) < len(member.places):
+            raise TechniqueError(
+                f"the channels of '{member.name}' are split or joined in a way that cannot be followed; name it in "
+                "'keep'."
+            )
+        members.append(member)
+    return replace(channels, members=tuple(members))
+
+
+def _side_width(member: Member) -> int:
+    """How many channels a layer has on a member's side."""
+    layer = member.layer
+    if member.side == "in":
+        return int(layer.weight.shape[1] * getattr(layer, "groups", 1))
+    if member.side == "norm" and isinstance(layer, _BatchNorm):
+        return layer.num_features
+    return int(layer.weight.shape[0])
 
 
 def _coupled(graph: Any, group: Any) -> Coupled:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from kdbench.errors import TechniqueError
-from kdbench.protocols import Context, Effect, Technique
+from kdbench.protocols import Context, Effect, TaskDescription, Technique
 from kdbench.techniques.recovery import Recovery
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from kdbench.techniques.pruning._coupling import Traced
     from kdbench.techniques.pruning._widths import Original, Ranked
@@ -124,14 +125,16 @@ class StructuredPruning(Recovery):
         self, model: nn.Module, ctx: Context, traced: Traced, sets: list[Ranked], before: Original, step: int
     ) -> None:
         """Remove what is due by this step."""
-        from kdbench.techniques.pruning._channels import check_runs, cut
+        from kdbench.techniques.pruning._channels import check_cut, cut
         from kdbench.techniques.pruning._widths import macs
+        from kdbench.techniques.surgery_check import check_inputs
 
         if step == 1 and not any(self._going(sets, traced, before, 1.0)):
             self._refuse(sets)
         going = self._going(sets, traced, before, step / self.steps)
-        cut(model, [(one.channels, one.gone(count)) for one, count in zip(sets, going, strict=True) if count])
-        check_runs(model, ctx.example, ctx.task.class_count)
+        gone = [(one.channels, one.gone(count)) for one, count in zip(sets, going, strict=True) if count]
+        cut(model, gone)
+        check_cut(model, traced, gone, check_inputs(ctx.train), ctx.task.class_count)
         left = macs(traced, sets, going) / before.macs
         ctx.log.info("step %d of %d: %.1f%% of the MACs left", step, self.steps, 100 * left)
 
@@ -167,6 +170,12 @@ class StructuredPruning(Recovery):
             )
         renew(model, fresh)
 
+    def restore(self, network: nn.Module, state: Mapping[str, Tensor], task: TaskDescription) -> nn.Module:
+        from kdbench.techniques.surgery import fit_shapes
+
+        fit_shapes(network, state)
+        return network
+
     def problem(self, model: Any, ctx: Context) -> str | None:
         from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -174,4 +183,4 @@ class StructuredPruning(Recovery):
 
         if self.criterion == "batchnorm_scale" and not any(isinstance(m, _BatchNorm) for m in model.modules()):
             return "criterion batchnorm_scale ranks channels by BatchNorm's scale, and the model has no BatchNorm."
-        return _coupling.obstacle(model, ctx.example, ctx.task.class_count)
+        return _coupling.obstacle(model, ctx.example, ctx.task.class_count, self.keep)

@@ -144,6 +144,8 @@ class UnstructuredPruning(Recovery):
             ctx.note(f"all weights of {', '.join(dead)} became zero: what goes through there does not count any more.")
 
     def problem(self, model: Any, ctx: Context) -> str | None:
-        from kdbench.techniques.weighted_layers import weighted
+        from kdbench.techniques.weighted_layers import computed_weights, weighted
 
-        return None if weighted(model) else "the model has no convolution and no linear layer to prune."
+        if not weighted(model):
+            return "the model has no convolution and no linear layer to prune."
+        return computed_weights(weighted(model, self.keep))

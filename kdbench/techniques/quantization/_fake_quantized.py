@@ -1,8 +1,9 @@
 """A network that trains as its 8-bit file will compute: rounded weights and activations. Knows torch and no file."""
 
+import copy
 import operator
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeGuard
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -216,7 +217,8 @@ def traced(network: nn.Module, example: tuple[Tensor, ...]) -> fx.GraphModule:
     except (fx.proxy.TraceError, AttributeError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
         line = (str(error).splitlines() or [type(error).__name__])[0]
         raise TechniqueError(f"the network's forward cannot be traced to a graph, which 8-bit needs: {line}") from error
-    unused = set(network.state_dict()) - set(graph.state_dict())
+    used = {tensor.data_ptr() for tensor in graph.state_dict().values()}
+    unused = [name for name, tensor in network.state_dict().items() if tensor.data_ptr() not in used]
     if unused:
         raise TechniqueError(f"the network's forward does not use {', '.join(sorted(unused)[:3])}; remove such layers.")
     with torch.no_grad():
@@ -226,7 +228,7 @@ def traced(network: nn.Module, example: tuple[Tensor, ...]) -> fx.GraphModule:
 
 def obstacle(network: nn.Module, example: tuple[Tensor, ...]) -> str | None:
     """Why `fake_quantized` cannot work on a network, as a sentence; None where it can."""
-    if is_fake_quantized(network):
+    if hasattr(network, RANGES):
         return "the network is quantized already; quantize it once."
     if not any(type(module) in ROUNDED for module in network.modules()):
         return "the network has no convolution and no linear layer to quantize."
@@ -285,18 +287,20 @@ def watch(network: fx.GraphModule, batches: Iterable[Sequence[Tensor]]) -> None:
         each.watching = False
 
 
-def is_fake_quantized(network: nn.Module) -> TypeGuard[fx.GraphModule]:
-    """Whether it is what `fake_quantized` made."""
-    return hasattr(network, RANGES)
+def with_plain_activations(network: nn.Module) -> nn.Module:
+    """A copy in which no activation is rounded; the weights are."""
+    copied = copy.deepcopy(network)
+    for module in copied.modules():
+        if isinstance(module, ActivationRange):
+            module.watching = True
+    return copied
 
 
-def take_ranges(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Remove the ranges from a state dict, and give them; none for a network that is not quantized."""
-    return {name: state.pop(name) for name in list(state) if name.startswith(f"{RANGES}.")}
-
-
-def restored(network: nn.Module, ranges: dict[str, Tensor], shapes: Sequence[tuple[int, ...]]) -> fx.GraphModule:
-    """The fake-quantized network whose ranges `take_ranges` took; `shapes` are those of an example's inputs."""
-    graph = fake_quantized(network, tuple(torch.zeros(2, *shape) for shape in shapes))
-    graph.load_state_dict({**network.state_dict(), **ranges})
-    return graph
+@torch.no_grad()
+def with_rounded_weights(network: nn.Module, example: tuple[Tensor, ...]) -> nn.Module:
+    """A copy that holds at 8 bits the weights of the layers that `fake_quantized` rounds: what that is checked by."""
+    copied = copy.deepcopy(network)
+    for module in _layers(traced(copied.eval(), example)):
+        weight: Any = module.weight
+        weight.copy_(rounded(weight))
+    return copied

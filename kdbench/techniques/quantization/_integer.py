@@ -132,7 +132,7 @@ def _to_integers(node: fx.Node, graph: fx.GraphModule) -> None:
         graph.graph.erase_node(norm)
 
 
-def check_file(path: Path, network: fx.GraphModule) -> None:
+def check_file(path: Path, network: nn.Module) -> None:
     """Raises ExportError where the file does not hold every layer's weights as integers."""
     graph = onnx.load(path).graph
     expected = sum(isinstance(module, fake.LAYERS) for module in network.modules())

@@ -25,7 +25,7 @@ class DynamicQuantization(Technique):
     which costs a pass over each input and saves calibration.
     """
 
-    form: ClassVar[Literal["torch", "onnx", "estimator"]] = "onnx"
+    form: ClassVar[Literal["torch", "onnx"]] = "onnx"
     version: ClassVar[int] = 1
     family: ClassVar[str] = "quantization"
     paper: ClassVar[str] = "Jacob et al. 2018, Quantization and Training of Neural Networks, section 2.1"

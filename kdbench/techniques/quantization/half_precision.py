@@ -22,7 +22,7 @@ class HalfPrecision(Technique):
     had on GPUs.
     """
 
-    form: ClassVar[Literal["torch", "onnx", "estimator"]] = "onnx"
+    form: ClassVar[Literal["torch", "onnx"]] = "onnx"
     version: ClassVar[int] = 1
     family: ClassVar[str] = "quantization"
     paper: ClassVar[str] = "Micikevicius et al. 2018, Mixed Precision Training, section 3"

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from kdbench.protocols import Context, Destination, Effect
+from kdbench.protocols import Context, Destination, Effect, TaskDescription
 from kdbench.techniques.quantization import _activation_types
 from kdbench.techniques.recovery import Recovery
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 
 class QuantizationAwareTraining(Recovery):
@@ -40,7 +42,6 @@ class QuantizationAwareTraining(Recovery):
     Features can be distilled from single layers only: blocks are no modules any more in the graph that trains.
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"calibration"})
     version: ClassVar[int] = 1
     family: ClassVar[str] = "quantization"
     paper: ClassVar[str] = "Jacob et al. 2018, Quantization and Training of Neural Networks, section 3"
@@ -61,11 +62,16 @@ class QuantizationAwareTraining(Recovery):
         import torch
 
         from kdbench.techniques.quantization import _fake_quantized
+        from kdbench.techniques.surgery_check import answers, check_inputs, check_same
 
         here = self.settle(Destination(provider="cpu", machine=platform.machine()))
+        inputs = check_inputs(ctx.train)
+        expected = answers(_fake_quantized.with_rounded_weights(model, ctx.example), inputs)
         network = _fake_quantized.fake_quantized(
             model, ctx.example, signed=here.activation_type == "int8", symmetric=bool(here.symmetric)
         )
+        got = answers(_fake_quantized.with_plain_activations(network), inputs)
+        check_same(expected, got, "before its activations are rounded the rewritten network is the same")
         device = ctx.example[0].device
         batches = [
             tuple(torch.from_numpy(sample[name]).to(device) for name in ctx.task.input_names)
@@ -73,6 +79,29 @@ class QuantizationAwareTraining(Recovery):
         ]
         _fake_quantized.watch(network, batches)
         return self.recover(network, ctx)
+
+    def restore(self, network: nn.Module, state: Mapping[str, Tensor], task: TaskDescription) -> nn.Module:
+        import torch
+
+        from kdbench.techniques.quantization import _fake_quantized
+
+        example = tuple(torch.zeros(2, *shape) for shape in task.input_shapes)
+        return _fake_quantized.fake_quantized(network, example)
+
+    def file_form(self, network: nn.Module) -> nn.Module:
+        """The network with its weights as integers."""
+        from torch import fx
+
+        from kdbench.techniques.quantization import _integer
+
+        assert isinstance(network, fx.GraphModule)
+        return _integer.integer_form(network)
+
+    def check_file(self, path: Path, network: nn.Module) -> None:
+        """Raises ExportError where the file does not hold every layer's weights as integers."""
+        from kdbench.techniques.quantization import _integer
+
+        _integer.check_file(path, network)
 
     def problem(self, model: Any, ctx: Context) -> str | None:
         from kdbench.techniques.quantization import _fake_quantized

@@ -39,8 +39,7 @@ class StaticQuantization(Technique):
     enough to compute. Without them (x86 before VNNI) sums of uint8 * int8 products may saturate and cost accuracy.
     """
 
-    form: ClassVar[Literal["torch", "onnx", "estimator"]] = "onnx"
-    needs: ClassVar[frozenset[str]] = frozenset({"calibration"})
+    form: ClassVar[Literal["torch", "onnx"]] = "onnx"
     version: ClassVar[int] = 2
     family: ClassVar[str] = "quantization"
     paper: ClassVar[str] = "Jacob et al. 2018, Quantization and Training of Neural Networks, section 2"

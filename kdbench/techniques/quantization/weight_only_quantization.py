@@ -25,7 +25,7 @@ class WeightOnlyQuantization(Technique):
     What it buys: the bytes of large linear layers, and latency where reading them is what takes time (small batches).
     """
 
-    form: ClassVar[Literal["torch", "onnx", "estimator"]] = "onnx"
+    form: ClassVar[Literal["torch", "onnx"]] = "onnx"
     version: ClassVar[int] = 1
     family: ClassVar[str] = "quantization"
     paper: ClassVar[str] = "Dettmers et al. 2022, 8-bit Optimizers via Block-wise Quantization, section 2.1"

@@ -2,6 +2,7 @@
 
 import math
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
@@ -35,16 +36,26 @@ def matrices(layer: Any, scheme: Scheme) -> Tensor:
     return weight.flatten(2)
 
 
-@torch.no_grad()
-def split(layer: Any, scheme: Scheme, rank: int) -> nn.Sequential:
-    """The layer as two, over `rank` channels (of each group) between them: its best approximation of that rank."""
+Decomposition = tuple[Tensor, Tensor, Tensor]
+"""U (groups, rows, rank), the singular values (groups, rank) and V transposed (groups, rank, columns), at full rank."""
+
+
+def decomposed(layer: Any, scheme: Scheme) -> Decomposition:
+    """The singular value decomposition of a layer's weight as `matrices` writes it."""
     left, values, right = torch.linalg.svd(matrices(layer, scheme), full_matrices=False)
+    return left, values, right
+
+
+@torch.no_grad()
+def split(layer: Any, scheme: Scheme, rank: int, decomposition: Decomposition) -> nn.Sequential:
+    """The layer as two, over `rank` channels (of each group) between them: its best approximation of that rank."""
+    left, values, right = decomposition
     root = values[:, :rank].sqrt()
     inner = (root[:, :, None] * right[:, :rank]).flatten(0, 1)
     outer = left[:, :, :rank] * root[:, None]
     inner_shape, outer_shape = _shapes(layer, scheme, rank)
     # rows are (output channel, place along the outer kernel), and the weight wants the rank between the two
-    outer = outer.unflatten(1, (-1, math.prod(outer_shape[2:]))).transpose(2, 3)
+    outer = outer.unflatten(1, (-1, math.prod(outer_shape[2:]))).transpose(2, 3)  # type: ignore[no-untyped-call]
     pair = _pair(layer, inner_shape, outer_shape)
     pair[0].weight.copy_(inner.reshape(inner_shape))  # type: ignore[operator]
     pair[1].weight.copy_(outer.reshape(outer_shape))  # type: ignore[operator]
@@ -62,7 +73,7 @@ def _shapes(layer: Any, scheme: Scheme, rank: int) -> tuple[tuple[int, ...], tup
     return (within, inputs, *kernel), (outputs, rank, *(1 for _ in kernel))
 
 
-def split_like(model: nn.Module, state: dict[str, Tensor]) -> None:
+def split_like(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Split every layer of `model` that is split in `state`, a state dict of the same architecture.
 
     The two have the shapes of its tensors, and no values yet.
@@ -76,11 +87,6 @@ def split_like(model: nn.Module, state: dict[str, Tensor]) -> None:
 def is_factor(name: str) -> bool:
     """Whether the layer at that path is one of two that were one."""
     return name.rpartition(".")[2] in (INNER, OUTER)
-
-
-def is_inner(name: str) -> bool:
-    """Whether it is the first of them: its outputs are no channels of the architecture."""
-    return name.rpartition(".")[2] == INNER
 
 
 def inner_takes(layer: Any, inner_shape: tuple[int, ...]) -> list[bool]:

@@ -33,7 +33,6 @@ class BatchnormReestimation(Technique):
     """
 
     paper: ClassVar[str] = "Wu, Johnson 2021, Rethinking 'Batch' in BatchNorm, section 3; Li et al. 2020, EagleEye"
-    needs: ClassVar[frozenset[str]] = frozenset({"calibration"})
     roles: ClassVar[frozenset[str]] = frozenset()
 
     sample_count: int = Field(1024, ge=2)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from kdbench.errors import TechniqueError
-from kdbench.protocols import Context, Effect, Technique
+from kdbench.protocols import Context, Effect, TaskDescription, Technique
 from kdbench.techniques.recovery import Recovery
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from kdbench.techniques.weights._ranks import Candidates
 
@@ -66,7 +67,6 @@ class LowRank(Recovery):
     def apply(self, model: nn.Module, ctx: Context) -> nn.Module:
         """Raises TechniqueError where no layer would get cheaper, or `mac_fraction` cannot be met."""
         from kdbench.techniques.weights._ranks import candidates
-        from kdbench.techniques.weights._split import split
 
         found = candidates(model, ctx.example, self.scheme, self.keep)
         ranks = self._ranks(found)
@@ -77,13 +77,26 @@ class LowRank(Recovery):
                 "nothing was factorised: at the ranks asked for, two layers need as many multiply-accumulates as each "
                 "one; ask for less, or keep fewer layers."
             )
-        for one, rank in pairs:
-            if one.pays(rank):
-                model.set_submodule(one.name, split(one.layer, self.scheme, rank))
+        going = {one.name: (one.layer, rank) for one, rank in pairs if one.pays(rank)}
+        self._split(model, ctx, going)
         if stay:
             ctx.note(f"{', '.join(stay)} stayed whole: at the rank asked for, two layers would not need fewer MACs.")
         ctx.log.info("%d layers factorised, %.1f%% of the MACs left", len(pairs) - len(stay), 100 * found.left(ranks))
         return self.recover(model, ctx)
+
+    def _split(self, model: nn.Module, ctx: Context, going: dict[str, tuple[nn.Module, int]]) -> None:
+        """Put two layers in the place of each, after a check that at full rank they give what the one gave."""
+        from kdbench.techniques.surgery_check import answers, check_inputs, check_same
+        from kdbench.techniques.weights._split import decomposed, split
+
+        inputs = check_inputs(ctx.train)
+        before = answers(model, inputs)
+        parts = {path: decomposed(layer, self.scheme) for path, (layer, _) in going.items()}
+        for path, (layer, _) in going.items():
+            model.set_submodule(path, split(layer, self.scheme, parts[path][1].shape[1], parts[path]))
+        check_same(before, answers(model, inputs), "split at full rank a network is the same")
+        for path, (layer, rank) in going.items():
+            model.set_submodule(path, split(layer, self.scheme, rank, parts[path]))
 
     def _ranks(self, found: Candidates) -> list[int]:
         if self.rank_fraction is not None:
@@ -97,6 +110,12 @@ class LowRank(Recovery):
         if earlier.effects & {"zeros", "sharing"}:
             return "it makes new weights of the old ones, neither zero nor shared; move it up."
         return None
+
+    def restore(self, network: nn.Module, state: Mapping[str, Tensor], task: TaskDescription) -> nn.Module:
+        from kdbench.techniques.weights._split import split_like
+
+        split_like(network, state)
+        return network
 
     def problem(self, model: Any, ctx: Context) -> str | None:
         from kdbench.techniques.weights._split import is_factor, splittable

@@ -83,19 +83,26 @@ class WeightSharing(Recovery):
     def _folded(self, model: nn.Module, ctx: Context, layers: list[nn.Module]) -> list[_BatchNorm]:
         from torch.nn.modules.batchnorm import _BatchNorm
 
+        from kdbench.techniques.surgery_check import answers, check_inputs, check_same
         from kdbench.techniques.weights._folding import fold
 
         if not any(isinstance(module, _BatchNorm) for module in model.modules()):
             return []
+        inputs = check_inputs(ctx.train)
+        before = answers(model, inputs)
         try:
-            return fold(model, ctx.example, layers)
+            norms = fold(model, ctx.example, layers)
         except TechniqueError as error:
             ctx.note(f"BatchNorm's scales could not be found, so a layer of the file may hold more values: {error}")
             return []
+        check_same(
+            before, answers(model, inputs), "with BatchNorm's scales moved into its layers a network is the same"
+        )
+        return norms
 
     def problem(self, model: Any, ctx: Context) -> str | None:
-        from kdbench.techniques.weighted_layers import weighted
+        from kdbench.techniques.weighted_layers import computed_weights, weighted
 
-        return (
-            None if weighted(model) else "the model has no convolution and no linear layer whose weights could share."
-        )
+        if not weighted(model):
+            return "the model has no convolution and no linear layer whose weights could share."
+        return computed_weights(weighted(model, self.keep))

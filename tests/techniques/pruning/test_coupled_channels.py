@@ -11,7 +11,7 @@ from torch_pruning.pruner.importance import BNScaleImportance, GroupMagnitudeImp
 from kdbench import registry
 from kdbench.models.torchvision import Architecture
 from kdbench.protocols import TaskDescription
-from kdbench.techniques.pruning._channels import check_runs, cut
+from kdbench.techniques.pruning._channels import check_cut, cut
 from kdbench.techniques.pruning._coupling import Coupled, Traced, obstacle, trace
 from kdbench.techniques.pruning._criteria import score
 from kdbench.techniques.pruning._widths import Widths, macs, ranked
@@ -79,7 +79,7 @@ def proven(model: nn.Module, rebuilt: nn.Module, images: torch.Tensor, exact: bo
     gone = chosen(traced, "l2", 0.5)
     smaller = copy.deepcopy(model)
     cut(smaller, gone)
-    check_runs(smaller, (images[:2],), CLASSES)
+    check_cut(smaller, traced, gone, (images,), CLASSES)
     if exact:
         expected = silenced(model, gone)(images)
         assert torch.allclose(smaller(images), expected, rtol=1e-3, atol=1e-5 * float(expected.abs().max()))

@@ -11,13 +11,13 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from kdbench.errors import TechniqueError
-from kdbench.protocols.part import PartSpec
+from kdbench.protocols.part import PartSpec, spec_of
 from kdbench.stages import compress, torch_models
 from kdbench.techniques.pruning.structured_pruning import StructuredPruning
 from kdbench.techniques.pruning.unstructured_pruning import UnstructuredPruning
 from kdbench.techniques.quantization.quantization_aware_training import QuantizationAwareTraining
 from kdbench.techniques.weights._ranks import candidates
-from kdbench.techniques.weights._split import matrices, split, split_like
+from kdbench.techniques.weights._split import decomposed, matrices, split, split_like
 from kdbench.techniques.weights.low_rank import LowRank
 from kdbench.techniques.weights.weight_sharing import WeightSharing
 
@@ -56,14 +56,14 @@ def test_at_full_rank_the_two_layers_compute_what_the_one_did(name, scheme):
     full = min(matrices(layer, scheme).shape[1:])
 
     with torch.no_grad():
-        assert torch.allclose(split(layer, scheme, full)(inputs), layer(inputs), atol=1e-5)
+        assert torch.allclose(split(layer, scheme, full, decomposed(layer, scheme))(inputs), layer(inputs), atol=1e-5)
 
 
 def test_the_error_of_a_rank_is_that_of_the_singular_values_left_out():
     layer = nn.Linear(20, 30)
     values = torch.linalg.svdvals(layer.weight.detach())
 
-    pair = split(layer, "channel", 7)
+    pair = split(layer, "channel", 7, decomposed(layer, "channel"))
 
     error = layer.weight - pair[1].weight @ pair[0].weight
     assert float(error.detach().norm()) == pytest.approx(float(values[7:].norm()), rel=1e-4)
@@ -168,19 +168,23 @@ def test_the_exported_file_agrees(name, build, context, export, run):
 
 
 CNN = PartSpec("model", "cnn", 1, {"channels": [16, 32, 32]})
+NAMES = {"pruned": "structured_pruning", "quantized": "quantization_aware_training"}
 
 
 @pytest.mark.parametrize("then", ["nothing", "pruned", "quantized"])
 def test_a_folder_keeps_the_split_after_pruning_and_before_pruning_or_8_bits(then, context, tmp_path):
     ctx = context()
-    model = StructuredPruning(channel_fraction=0.25).apply(torch_models.fresh(CNN, ctx.task, 0), ctx)
-    model = LowRank(rank_fraction=0.5).apply(model, ctx)
+    steps = {"structured_pruning": StructuredPruning(channel_fraction=0.25), "low_rank": LowRank(rank_fraction=0.5)}
     if then == "pruned":
-        model = StructuredPruning(channel_fraction=0.25).apply(model, ctx)
+        steps[then] = StructuredPruning(channel_fraction=0.25)
     if then == "quantized":
-        model = QuantizationAwareTraining(samples=8).apply(model, ctx)
+        steps[then] = QuantizationAwareTraining(samples=8)
+    model = torch_models.fresh(CNN, ctx.task, 0)
+    for technique in steps.values():
+        model = technique.apply(model, ctx)
 
-    torch_models.save(model, CNN, tmp_path)
+    changed_by = [spec_of("technique", NAMES.get(name, name), technique) for name, technique in steps.items()]
+    torch_models.save(model, CNN, tmp_path, changed_by)
     loaded = torch_models.load(tmp_path, ctx.task, torch.device("cpu"))
 
     assert json.loads((tmp_path / "model.json").read_text())["fields"] == CNN.fields
@@ -190,9 +194,11 @@ def test_a_folder_keeps_the_split_after_pruning_and_before_pruning_or_8_bits(the
 
 def test_the_channels_between_the_two_are_no_channels_of_the_network(build, context):
     model = build("residual")
-    before = compress.channel_count(model)
+    before = compress.widths(model, build("residual"))
 
-    assert compress.channel_count(LowRank(rank_fraction=0.25).apply(model, context())) == before
+    split = LowRank(rank_fraction=0.25).apply(model, context())
+
+    assert compress.widths(split, build("residual")) == before
 
 
 def test_a_second_time_there_is_nothing_more_to_split(context):
