@@ -1,8 +1,11 @@
 """State dicts in files, of whatever origin: reading them, and saying where they do not fit. Knows no model."""
 
 import pickle
+import re
 import struct
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -18,26 +21,69 @@ UNREADABLE = (
 """What torch and safetensors raise on files that are torn or of another kind, found by feeding them such files."""
 
 
+WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "module", "weights")
+"""Names under which training scripts keep a state dict in a checkpoint, the first that is there is taken."""
+PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
+"""What DataParallel, torch.compile and wrapping modules put before every name."""
+
+
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .safetensors, .pt or .pth file by name; a wrapping `state_dict` or `model` entry is opened.
+    """The tensors of a .safetensors, .pt or .pth file by name; a checkpoint's entry that holds them is opened.
 
     Raises ModelError where the file cannot be read or holds no state dict. Nothing in it is executed.
     """
     try:
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except UNREADABLE as error:
-        raise ModelError(f"cannot read the weights file '{path}' ({first_line(error)}).") from None
-    if isinstance(state, dict):
-        wrapped = [state[name] for name in ("state_dict", "model") if isinstance(state.get(name), dict)]
-        state = wrapped[0] if wrapped else state
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ModelError(f"the weights file '{path}' is no state dict (tensors by name); save model.state_dict().")
+        raise ModelError(f"cannot read the weights file '{path}': {_unreadable(error)}.") from None
+    while isinstance(state, dict) and not _is_state(state):
+        inner = [state[name] for name in WRAPPERS if isinstance(state.get(name), dict)]
+        if not inner:
+            break
+        state = inner[0]
+    if not isinstance(state, dict):
+        raise ModelError(
+            f"the weights file '{path}' holds a {type(state).__name__} and no state dict (tensors by name); save "
+            "model.state_dict()."
+        )
+    if not _is_state(state):
+        held = ", ".join(f"'{name}'" for name in list(state)[:5]) or "nothing"
+        raise ModelError(
+            f"the weights file '{path}' is no state dict (tensors by name): it holds {held}; save model.state_dict()."
+        )
+    return state
+
+
+def _is_state(state: dict[Any, Any]) -> bool:
+    return bool(state) and all(isinstance(value, Tensor) for value in state.values())
+
+
+def _unreadable(error: Exception) -> str:
+    """Why torch or safetensors would not open a file, without torch's advice to open it unsafely."""
+    if isinstance(error, OSError):
+        return error.strerror or first_line(error)
+    if isinstance(error, SafetensorError):
+        return first_line(error)
+    refused = re.search(r"(?:GLOBAL|class|global) ([\w.]*\w)", str(error))
+    if "Weights only load failed" in str(error) and refused:
+        return f"it holds an object ({refused[1]}) beside tensors, which could run code; save model.state_dict() alone"
+    return "it is torn, or no file that torch.save wrote"
+
+
+def renamed_for(own: Collection[str], state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors under the model's own names, where wrappers put a prefix before every one of them."""
+    while not set(state) & set(own):
+        prefix = next((one for one in PREFIXES if all(name.startswith(one) for name in state)), None)
+        if prefix is None:
+            break
+        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
     return state
 
 
 def load_exactly(network: nn.Module, path: Path, architecture: str) -> None:
     """Give a network every one of its tensors from a file. Raises ModelError where the two do not fit."""
-    state, own = read_state(path), network.state_dict()
+    own = network.state_dict()
+    state = renamed_for(own, read_state(path))
     unfit = [name for name in {**own, **state} if name not in own or name not in state or misshaped(name, state, own)]
     if unfit:
         raise ModelError(f"the weights file '{path}' does not fit {architecture}: {misfit(unfit[0], state, own)}.")
@@ -59,5 +105,6 @@ def misfit(name: str, state: dict[str, Tensor], own: dict[str, Tensor]) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of a message."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    """The first line of a message, without colours; the error's type where there is none."""
+    lines = [line.strip() for line in re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", str(error)).splitlines()]
+    return next((line.rstrip(".:") for line in lines if line), type(error).__name__)

@@ -23,7 +23,7 @@ from kdbench.errors import ModelError
 from kdbench.measure.runtimes.bound_calls import Feed
 from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession
 from kdbench.measure.session_spec import SessionSpec
-from kdbench.protocols import Destination, Metric, Model, Task, TaskDescription, Technique
+from kdbench.protocols import Batch, Destination, Metric, Model, Task, TaskDescription, Technique
 from kdbench.protocols.part import Part, PartSpec
 from kdbench.protocols.recipe import Recipe
 from kdbench.run.executors import Executor
@@ -213,17 +213,36 @@ def _apply(technique: Technique, seed: int) -> bytes:
     bench = _bench()
     trained, exported = bench.students[seed]
     model = exported if technique.form == "onnx" else trained
-    inputs = {"data": bench.data, "teacher": bench.teacher, "teacher:1": bench.second_teacher, "model": model}
+    inputs = {"data": bench.data, "model": model, "teacher": bench.teacher, "teacher:1": bench.second_teacher}
     spec = StageSpec("compress", 1, {"task": TASK, **_recipes(technique)}, inputs, seed)
     with tempfile.TemporaryDirectory() as folder:
         work = Work(spec, bench.store, Path(folder), logging.getLogger("kdbench.testing"))
         return _apply_to_file(technique, work) if technique.form == "onnx" else _apply_to_network(technique, work)
 
 
+class _Declared(StageContext):
+    """A context that gives of the teachers only what the technique says that it needs, as a run does."""
+
+    def __init__(self, work: Work, technique: Technique) -> None:
+        super().__init__(work)
+        self._name, self._asks = type(technique).__name__, technique.asks()
+
+    def teacher(self, batch: Batch, number: int = 0) -> torch.Tensor:
+        asked = self._asks & {"teacher", "teacher_features"}
+        assert asked, f"{self._name} asks for a teacher's outputs, but its `needs` do not name 'teacher'."
+        return super().teacher(batch, number)
+
+    @property
+    def teacher_module(self) -> nn.Module:
+        asked = "teacher_features" in self._asks
+        assert asked, f"{self._name} asks for the teacher's network, but its `needs` do not name 'teacher_features'."
+        return super().teacher_module
+
+
 def _apply_to_network(technique: Technique, work: Work) -> bytes:
     name = type(technique).__name__
-    ctx = StageContext(work)
-    teacher = ctx.teacher_module
+    ctx = _Declared(work, technique)
+    teacher = StageContext.teacher_module.__get__(ctx)
     before = _tensors(teacher)
     if technique.start == "fresh":
         model = torch_models.fresh(STUDENT, ctx.task, ctx.seed)
@@ -232,6 +251,7 @@ def _apply_to_network(technique: Technique, work: Work) -> bytes:
     _check_problem(name, technique.problem(model, ctx))
     compress.reseed(ctx.seed)
     result: nn.Module = technique.apply(model, ctx)
+    assert isinstance(result, nn.Module), f"{name}.apply() gives {type(result).__name__}, not the network."
     assert _tensors(teacher) == before, f"{name} changes the teacher."
     assert not teacher.training, f"{name} leaves the teacher in training mode."
     for whose, network in (("student", result), ("teacher", teacher)):

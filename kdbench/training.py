@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as nnf
 
 from kdbench import functional as F
-from kdbench.errors import TrainingError
+from kdbench.errors import ModelError, TechniqueError, TrainingError
 from kdbench.files import write_whole
 from kdbench.protocols import Batch, Loss
 from kdbench.protocols.recipe import Recipe
@@ -124,13 +124,31 @@ class Training:
 
     def _step(self, batch: Batch) -> dict[str, float]:
         with torch.autocast(batch.targets.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"):
-            logits = self.model(*batch.inputs)
-        terms = self.loss(batch, logits.float()) | self._penalty()
+            logits = self._logits(batch)
+        terms = self._terms(batch, logits.float()) | self._penalty()
         total = torch.stack(list(terms.values())).sum() if len(terms) > 1 else next(iter(terms.values()))
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(total)
         self.optimizer.step()
         return {name: float(value.detach()) for name, value in terms.items()}
+
+    def _logits(self, batch: Batch) -> Tensor:
+        logits = self.model(*batch.inputs)
+        if not isinstance(logits, Tensor):
+            raise ModelError(
+                f"{type(self.model).__name__} gives a {type(logits).__name__} while it trains, and one tensor of "
+                "logits (B, classes) was expected; return the logits alone, in training as in eval mode."
+            )
+        return logits
+
+    def _terms(self, batch: Batch, logits: Tensor) -> dict[str, Tensor]:
+        terms = self.loss(batch, logits)
+        if not isinstance(terms, dict) or not terms or not all(_is_number(term) for term in terms.values()):
+            raise TechniqueError(
+                f"the loss gives {_shown(terms)}, and {{name: term}} with a scalar tensor for each term was expected, "
+                'for instance {"ce": cross_entropy(logits, batch.targets)}.'
+            )
+        return terms
 
     def _penalty(self) -> dict[str, Tensor]:
         """The recipe's penalty on the model's weights, as a term of its own."""
@@ -212,6 +230,19 @@ def _optimizer(recipe: Recipe, parameters: list[nn.Parameter]) -> torch.optim.Op
         nesterov=recipe.nesterov,
         weight_decay=recipe.weight_decay,
     )
+
+
+def _is_number(term: object) -> bool:
+    return isinstance(term, Tensor) and term.dim() == 0
+
+
+def _shown(terms: object) -> str:
+    """What a loss gave, as a message names it."""
+    if not isinstance(terms, dict):
+        return f"a {type(terms).__name__}"
+    wrong = [f"'{name}': {type(term).__name__}" for name, term in terms.items() if not _is_number(term)]
+    shapes = [f" of shape {tuple(term.shape)}" for term in terms.values() if isinstance(term, Tensor) and term.dim()]
+    return f"{{{wrong[0]}{shapes[0] if shapes else ''}}}" if wrong else "no term"
 
 
 def _first_best(scores: list[float]) -> int:

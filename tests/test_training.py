@@ -1,6 +1,7 @@
 """The loop on problems whose answer is known: schedules, selection, stopping, resuming, divergence."""
 
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kdbench.errors import TrainingError
+from kdbench.errors import ModelError, TechniqueError, TrainingError
 from kdbench.protocols import Batch
 from kdbench.protocols.recipe import Recipe
 from kdbench.training import Examples, Training, accuracy, rate_factor
@@ -202,3 +203,26 @@ def test_bf16_keeps_fp32_weights_and_learns() -> None:
     train(recipe(epochs=30, precision="bf16"), model)
     assert all(p.dtype == torch.float32 for p in model.parameters())
     assert accuracy(model, whole()) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("loss", "said"),
+    [
+        (lambda batch, logits: logits.mean(), "the loss gives a Tensor, and {name: term}"),
+        (lambda batch, logits: {"ce": 0.5}, "the loss gives {'ce': float}"),
+        (lambda batch, logits: {"ce": logits.mean(1)}, r"the loss gives {'ce': Tensor of shape (2,)}"),
+        (lambda batch, logits: {}, "the loss gives no term"),
+    ],
+)
+def test_a_loss_that_gives_no_terms_is_refused_at_the_first_step(loss, said):
+    with pytest.raises(TechniqueError, match=re.escape(said)):
+        Training(network(), recipe(), EXAMPLES, loss).run()
+
+
+def test_a_model_that_gives_a_tuple_while_it_trains_is_refused_at_the_first_step():
+    class Two(nn.Linear):
+        def forward(self, x):
+            return (super().forward(x), x) if self.training else super().forward(x)
+
+    with pytest.raises(ModelError, match="Two gives a tuple while it trains"):
+        Training(Two(2, 2), recipe(), EXAMPLES).run()

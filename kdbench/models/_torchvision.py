@@ -10,7 +10,7 @@ from torch.func import functional_call
 from torchvision.models import get_model  # type: ignore[attr-defined]  # re-exported without saying so
 
 from kdbench.errors import ModelError
-from kdbench.state_dicts import first_line, misfit, read_state
+from kdbench.state_dicts import first_line, misfit, read_state, renamed_for
 
 log = logging.getLogger(__name__)
 
@@ -61,8 +61,9 @@ def load_weights(model: nn.Module, path: Path, architecture: str) -> None:
 
     Raises ModelError when the file cannot be read, or anything else in it does not fit.
     """
-    state = {name: value for name, value in read_state(path).items() if not name.startswith(AUXILIARY)}
     own = model.state_dict()
+    read = renamed_for(own, read_state(path))
+    state = {name: value for name, value in read.items() if not name.startswith(AUXILIARY)}
     last = _last_layer(model)
     unfit = sorted(name for name in own if name not in state or state[name].shape != own[name].shape)
     foreign = sorted(state.keys() - own.keys())

@@ -1,6 +1,8 @@
 """Whether a class keeps to what its base asks of it: methods it must have, class variables of the right kind."""
 
+import ast
 import inspect
+import textwrap
 from collections.abc import Iterator
 from typing import Any, ClassVar, get_args, get_origin
 
@@ -25,6 +27,8 @@ def declaration_faults(cls: type[Part]) -> Iterator[str]:
                 yield f"{cls.__name__} has no {method}(self, {arguments}), which every {base.__name__} needs."
             elif not _takes(written, len(arguments.split(", ")) + 1):
                 yield f"{cls.__name__}.{method} must take (self, {arguments}), as kdbench calls it so."
+            elif not _returns(written):
+                yield f"{cls.__name__}.{method} returns nothing; end it with a return of what it made."
     bases: tuple[type[Part], ...] = (Part, *METHODS)
     for base in (base for base in bases if issubclass(cls, base)):
         hints: dict[str, Any] = inspect.get_annotations(base, eval_str=True)
@@ -44,6 +48,25 @@ def _takes(method: Any, count: int) -> bool:
     except TypeError:
         return False
     return True
+
+
+def _returns(method: Any) -> bool:
+    """Whether a method's source has a return with a value, or cannot end otherwise than by raising, or is not known."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(method)))
+    except (OSError, TypeError, SyntaxError):
+        return True
+    function = tree.body[0]
+    inner = {
+        node
+        for outer in ast.walk(function)
+        if isinstance(outer, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) and outer is not function
+        for node in ast.walk(outer)
+    }
+    own = [node for node in ast.walk(function) if node not in inner]
+    if isinstance(function, ast.FunctionDef) and isinstance(function.body[-1], ast.Raise):
+        return True
+    return any(isinstance(node, ast.Return) and node.value is not None for node in own)
 
 
 def _expected(hint: Any, value: Any) -> str | None:

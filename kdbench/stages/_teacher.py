@@ -52,7 +52,7 @@ class Teacher:
         """answer: a module in eval mode, whose parameters stop asking for gradients here, or an ONNX file's session."""
         self.answer = answer
         if isinstance(answer, nn.Module):
-            answer.requires_grad_(False).to(memory_format=torch.channels_last)
+            answer.requires_grad_(False)
         self.view_count = view_count
         self.forward_count = 0
         """Examples that went through the network."""
@@ -111,7 +111,8 @@ def load_teacher(work: Work, data: TaskData, device: torch.device, number: int =
 def _network(folder: Path, data: TaskData, device: torch.device) -> Network:
     if not torch_models.is_network(folder):
         return _OnnxNetwork(folder / ONNX_FILE, data.task.input_names)
-    return torch_models.load(folder, data.task, device)
+    example = tuple(tensor[:2] for tensor in next(data.in_order("train", device)).inputs)
+    return torch_models.placed(torch_models.load(folder, data.task, device), device, example)
 
 
 class _OnnxNetwork:

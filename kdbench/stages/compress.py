@@ -56,6 +56,8 @@ def _on_network(technique: Technique, work: Work, ctx: StageContext) -> Fact:
     before = widths(model, declared)
     reseed(ctx.seed)
     model = technique.apply(model, ctx)
+    if not isinstance(model, nn.Module):
+        raise TechniqueError(_not_given(technique, model, "the network"))
     if torch_models.restores(technique):
         changed_by.append(work.spec.parts["technique"])
     torch_models.save(model, part, work.out, changed_by)
@@ -82,10 +84,18 @@ def _on_file(technique: Technique, work: Work, ctx: StageContext) -> Fact:
     source = work.input("model") / ONNX_FILE
     _refuse(technique, source, ctx)
     reseed(ctx.seed)
-    result = Path(technique.apply(source, ctx))
+    result = technique.apply(source, ctx)
+    if not isinstance(result, str | Path):
+        raise TechniqueError(_not_given(technique, result, "the path of the file"))
+    result = Path(result)
     if result != work.out / ONNX_FILE:
         result.replace(work.out / ONNX_FILE)
     return {}
+
+
+def _not_given(technique: Technique, result: object, expected: str) -> str:
+    name = type(technique).__name__
+    return f"{name}.apply() gives {'nothing' if result is None else type(result).__name__}; it must return {expected}."
 
 
 def _refuse(technique: Technique, model: object, ctx: StageContext) -> None:

@@ -16,6 +16,7 @@ from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession
 from kdbench.measure.session_spec import SessionSpec
 from kdbench.protocols import TaskDescription, Technique
 from kdbench.stages import _estimators, torch_models
+from kdbench.stages._constant_names import name_weights
 from kdbench.stages._data import TaskData
 from kdbench.stages._mac_count import MAC_RULE, mac_count
 from kdbench.stages.context import plain_arithmetic
@@ -120,7 +121,9 @@ def to_onnx(model: nn.Module, example: tuple[torch.Tensor, ...], task: TaskDescr
     except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
         line = str(error).strip().splitlines()[0]
         raise ExportError(f"{type(model).__name__} cannot be exported to ONNX: {line}") from error
-    onnx.save(stripped(onnx.load(path)), path)
+    written = onnx.load(path)
+    name_weights(written)
+    onnx.save(stripped(written), path)
     onnx.checker.check_model(path, full_check=True)
 
 

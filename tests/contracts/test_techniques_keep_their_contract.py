@@ -114,8 +114,15 @@ class Bad(Technique):
 
     roles: ClassVar[frozenset[str]] = frozenset({"train"})
 
+    def asks(self) -> frozenset[str]:
+        return frozenset({"teacher_features"} if self.promise == "teacher" else ())
+
     def apply(self, model: object, ctx: Context) -> object:
         assert isinstance(model, nn.Module)
+        if self.promise == "needs":
+            ctx.teacher(next(iter(ctx.train)))
+        if self.promise == "features":
+            assert ctx.teacher_module
         if self.promise == "teacher":
             with torch.no_grad():
                 next(ctx.teacher_module.parameters()).add_(1)
@@ -138,6 +145,8 @@ class Bad(Technique):
         ("hook", "Bad leaves a hook on the student"),
         ("adapter", "Bad gives a network that cannot be built again: .*adapter.weight"),
         ("determinism", "Bad gives different results for the same seed"),
+        ("needs", "its `needs` do not name 'teacher'"),
+        ("features", "its `needs` do not name 'teacher_features'"),
         ("sentence", "a sentence or None was expected"),
     ],
 )

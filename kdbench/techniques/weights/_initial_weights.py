@@ -31,6 +31,8 @@ class Carried:
 
     names: frozenset[str]
     sentence: str
+    all_of_it: bool
+    """Whether every layer went over, so that no reader needs to be told."""
 
 
 def carry_over(source: Mapping[str, Tensor], model: nn.Module) -> Carried:
@@ -55,7 +57,7 @@ def carry_over(source: Mapping[str, Tensor], model: nn.Module) -> Carried:
         parts.append(listed(f"{n} differs in shape ({_shape(source[n])}, here {_shape(own[n])})" for n in differing))
     if fresh:
         parts.append("fresh: " + listed(f"{layer}.*" if layer else "(the top level)" for layer in fresh))
-    return Carried(frozenset(taken), "; ".join(parts) + ".")
+    return Carried(frozenset(taken), "; ".join(parts) + ".", not fresh)
 
 
 def layer_of(name: str) -> str:

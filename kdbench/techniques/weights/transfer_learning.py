@@ -23,7 +23,7 @@ class TransferLearning(Technique):
 
     theta_l <- source's theta_l for every layer l all of whose tensors have the same names and shapes there; all others
     keep new weights. Then CE(s, labels) under the recipe for the parameters that are not frozen; s: logits, (B, K),
-    averaged over the B examples. What matched and what did not stands beside the case. Frozen parameters get no
+    averaged over the B examples. What did not match is noted beside the case. Frozen parameters get no
     gradient and no weight decay, and frozen BatchNorm normalises with the statistics that came over: both leave the
     training bit for bit as they entered it.
 
@@ -58,7 +58,8 @@ class TransferLearning(Technique):
         from kdbench.techniques.weights._initial_weights import carry_over, held, listed, renamed
 
         carried = carry_over(renamed(self._state(ctx), self.rename), model)
-        ctx.note(f"transfer_learning {carried.sentence}")
+        tell = ctx.log.info if carried.all_of_it else ctx.note
+        tell(f"transfer_learning {carried.sentence}")
         with held(model, self.freeze):
             frozen = [name for name, parameter in model.named_parameters() if not parameter.requires_grad]
             new = [name for name in frozen if name not in carried.names]

@@ -11,6 +11,7 @@ from torch import nn
 
 from kdbench.errors import DataError, TechniqueError
 from kdbench.protocols import Destination
+from kdbench.stages.export import to_onnx
 from kdbench.techniques.quantization.static_quantization import StaticQuantization
 
 X86 = platform.machine() in ("x86_64", "AMD64")
@@ -317,3 +318,27 @@ def test_a_pruned_network_is_quantized_whole(build, context, export, kernels):
 
     if X86:
         assert types.count("QLinearConv") == 6
+
+
+class Tokens(nn.Module):
+    """A linear layer over tokens: its weight is transposed in the file, under a name of the exporter's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 16))
+        self.last = nn.Linear(16, 10)
+
+    def forward(self, x):
+        return self.last(self.block(x[:, 0]).mean(1))
+
+
+def test_a_linear_layer_over_tokens_is_left_in_float_by_its_path(context, tmp_path):
+    ctx = context()
+    path = tmp_path / "tokens.onnx"
+    to_onnx(Tokens().eval(), ctx.example, ctx.task, path, 20)
+
+    result = StaticQuantization(exclude=("block.0",), samples=32).apply(path, ctx)
+
+    weights = {tensor.name: tensor.data_type for tensor in onnx.load(result).graph.initializer if len(tensor.dims) == 2}
+    assert weights["block.0.weight"] == onnx.TensorProto.FLOAT
+    assert sorted(weights.values()).count(onnx.TensorProto.INT8) == 2
