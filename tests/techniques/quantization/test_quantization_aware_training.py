@@ -13,7 +13,7 @@ from kdbench.measure.execution_proof import int8_kernel_fraction
 from kdbench.protocols import Destination
 from kdbench.protocols.part import PartSpec, spec_of
 from kdbench.stages import torch_models
-from kdbench.stages.export import counts, parity, write_file
+from kdbench.stages.export import counts, parity, to_onnx, write_file
 from kdbench.techniques.quantization import _fake_quantized, _integer
 from kdbench.techniques.quantization._fake_quantized import ActivationRange, rounded
 from kdbench.techniques.quantization.quantization_aware_training import QuantizationAwareTraining
@@ -133,11 +133,13 @@ def test_a_pruned_network_is_trained_kept_and_rebuilt(build, context, tmp_path, 
 def test_it_counts_as_the_network_it_came_from(build, context):
     ctx = context()
     model = build("residual")
-    before, names = counts(model, ctx.example), set(model.state_dict())
+    float_file = ctx.out / "float.onnx"
+    to_onnx(model.eval(), ctx.example, ctx.task, float_file, 20)
+    before, names = counts(model, float_file, ctx.task, ctx.example), set(model.state_dict())
 
     network = UINT8.apply(model, ctx)
 
-    after = counts(network, ctx.example)
+    after = counts(network, exported(network, ctx), ctx.task, ctx.example)
     assert {name: after[name] for name in ("parameter_count", "mac_count")} == {
         name: before[name] for name in ("parameter_count", "mac_count")
     }
