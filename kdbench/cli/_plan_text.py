@@ -1,4 +1,4 @@
-"""What `plan` and `store` print: what there is to do and what there is, as text. Runs nothing."""
+"""What `kdbench plan` and `kdbench store` print: what there is to do, and what there is. Runs nothing."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from kdbench.stages.store import Entry, Store, older_than
 
 
 def plan_text(plan: Plan, labels: list[Label], store: Store) -> str:
-    """Stages by kind: all, in the store, to do; and how long the rest takes where like stages have been timed."""
+    """Stages by kind and by case: all, in the store, to do; and about how long those take, where that is known."""
     have = {key: store.has(key) for key in plan.stages}
     todo = plan.needed(labels, have.__getitem__)
     touched = {label.key for label in labels} | {spec.key for spec in todo}
@@ -37,11 +37,12 @@ def _cases(plan: Plan, labels: list[Label], have: dict[str, bool], todo: set[str
 def _left(todo: list[StageSpec], plan: Plan, store: Store) -> str:
     if not todo:
         return "Nothing to do: a run would only make the report again."
-    return f"{len(todo)} stages to do; for one worker {from_store(plan, store).left(todo, 1)}."
+    left = from_store(plan, store).left(todo, 1)
+    return f"{len(todo):,} stages to do. With one worker, {left}."
 
 
 def store_text(store: Store) -> str:
-    """Size by kind of stage, and in all."""
+    """What the store's stages take on disk, by kind and in all."""
     entries = store.entries()
     rows = [("stage", "folders", "size")]
     for kind in sorted({entry.kind for entry in entries}):
@@ -52,7 +53,10 @@ def store_text(store: Store) -> str:
 
 
 def sweep(store: Store, days: float | None, used: set[str] | None) -> list[Entry]:
-    """The entries to remove: unused for so many days, and of none of the suites, whichever is given (both: both)."""
+    """The entries to remove.
+
+    days: those unused for so long; used: those with none of these keys. Given both, both must hold.
+    """
     entries = store.entries() if days is None else older_than(store.entries(), days)
     return entries if used is None else [entry for entry in entries if entry.key not in used]
 
