@@ -1,7 +1,7 @@
 """One table of strings, name -> "module:Class"; nothing is imported until it is named.
 
 Third parties add the same strings by entry points, in the group of a kind's plural: `kdbench.techniques`,
-`kdbench.executors`. A suite may name a part of its own as `file.py:Class`, beside the suite file.
+`kdbench.runtimes`. A suite may name a part of its own as `file.py:Class`, beside the suite file.
 """
 
 import importlib
@@ -17,10 +17,17 @@ from kdbench.user_files import UserCode
 EXECUTORS = {"local": "kdbench.run.executors.local:LocalExecutor"}
 """Where stages run (kdbench.run.executors.Executor); no part of a suite, so not among KINDS."""
 
+RUNTIMES = {
+    "onnxruntime": "kdbench.measure.runtimes.onnxruntime:Onnxruntime",
+    "torch": "kdbench.measure.runtimes.torch:Torch",
+}
+"""What runs files (kdbench.measure.runtimes.contract); a part of no case, so not among KINDS."""
+
 KINDS = ("technique", "model", "task", "metric")
 
 TABLE: dict[str, dict[str, str]] = {
     "executor": EXECUTORS,
+    "runtime": RUNTIMES,
     "technique": {
         "soft_distillation": "kdbench.techniques.outputs.soft_distillation:SoftDistillation",
         "hard_distillation": "kdbench.techniques.outputs.hard_distillation:HardDistillation",

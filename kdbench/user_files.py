@@ -124,6 +124,8 @@ class _Collected:
     def follow(self, name: str) -> None:
         """Add what importing `name` runs: it and every package around it, where they are the user's."""
         parts = name.split(".")
+        if parts[0] == "kdbench":  # also where the current folder is that of kdbench's own source
+            return
         for length in range(1, len(parts) + 1):
             module = ".".join(parts[:length])
             beside = _module_file(module, self.beside)

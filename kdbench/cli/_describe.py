@@ -9,9 +9,10 @@ from kdbench import registry
 from kdbench.cli._fields import WIDTH, fields_text
 from kdbench.cli._reference import ENTRIES, entry_text, suite_text
 from kdbench.errors import UnknownName, nearest
-from kdbench.measure.providers import FIELDS, ONNXRUNTIME, TABLE, precisions_of, runtime_of
+from kdbench.measure.providers import FIELDS, TABLE, precisions_of, runtime_of
 from kdbench.protocols import Model, Technique
 from kdbench.protocols.part import Part, about
+from kdbench.results.target_id import is_reference
 
 STARTS = {
     "fresh": "a student with new weights",
@@ -125,9 +126,9 @@ def _family(name: str) -> list[tuple[str, str]]:
 def _provider_text(name: str) -> str:
     """What a measure entry may ask of a provider."""
     provider = TABLE[name]
-    reference = "" if provider.runtime == ONNXRUNTIME else " Timed for reference: nobody deploys there."
+    reference = " Timed for reference: nobody deploys there." if is_reference(name, provider.runtime) else ""
     has = [field for field in FIELDS if getattr(provider, field)]
-    has_options = provider.takes_options and provider.runtime == ONNXRUNTIME
+    has_options = provider.takes_options
     rows = [
         ("Runtime:", f"{runtime_of(name)}, where it is called {provider.name}.{reference}"),
         ("Precisions:", ", ".join(precisions_of(name))),

@@ -5,8 +5,9 @@ import inspect
 import textwrap
 
 from kdbench import registry
-from kdbench.measure.providers import FIELDS, ONNXRUNTIME, TABLE, precisions_of, runtime_of
+from kdbench.measure.providers import FIELDS, TABLE, Provider
 from kdbench.protocols.part import about
+from kdbench.results.target_id import is_reference
 
 PROVIDERS = "providers"
 ELSEWHERE = "From other packages"
@@ -15,7 +16,10 @@ ELSEWHERE = "From other packages"
 def list_text(kind: str, width: int | None) -> str:
     """One line a name, techniques by family; lines are cut at `width` characters, or never."""
     if kind == PROVIDERS:
-        groups = {"": [(name, _offers(name)) for name in TABLE]}
+        groups = {"": [(name, _offers(name, known)) for name, known in TABLE.items()]}
+        for runtime in registry.names("runtime").keys() - registry.TABLE["runtime"].keys():
+            brought = registry.resolve("runtime", runtime).providers
+            groups[f"{ELSEWHERE}, with runtime: {runtime}"] = [(name, _offers(name, brought[name])) for name in brought]
     else:
         groups = {}
         single = kind.removesuffix("s")
@@ -48,10 +52,11 @@ def _heading(kind: str, place: str) -> str:
     return (inspect.getdoc(family) or "").partition("\n")[0].removesuffix(".")
 
 
-def _offers(provider: str) -> str:
+def _offers(name: str, provider: Provider) -> str:
     """The runtime's name of a provider, its precisions, and those of a measure entry's fields that not all have."""
-    if runtime_of(provider) != ONNXRUNTIME:
-        how = "compiled" if TABLE[provider].engine_cache else "eager"
-        return f"PyTorch, {how}, on the CPU: for reference, no deployment target ({', '.join(precisions_of(provider))})"
-    has = [name for name in FIELDS if getattr(TABLE[provider], name)]
-    return f"{TABLE[provider].name} ({', '.join(precisions_of(provider))}{'; ' if has else ''}{', '.join(has)})"
+    precisions = ", ".join(provider.precisions)
+    if is_reference(name, provider.runtime):
+        how = "compiled" if provider.engine_cache else "eager"
+        return f"{provider.runtime}, {how}, on the CPU: for reference, no deployment target ({precisions})"
+    has = [field for field in FIELDS if getattr(provider, field)]
+    return f"{provider.name} ({precisions}{'; ' if has else ''}{', '.join(has)})"

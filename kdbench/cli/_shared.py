@@ -94,7 +94,7 @@ def _check_interpreters(suite: "Suite") -> None:
 
     for index, entry in enumerate(suite.measure):
         try:
-            probe.runtime(entry.python, entry.provider)
+            probe.runtime(entry.python, entry.provider, entry.runtime)
         except MeasureError as error:
             raise suite.fail(("measure", index, *(["python"] if entry.python else [])), str(error)) from None
 

@@ -14,7 +14,8 @@ from kdbench.errors import KdbenchError
 from kdbench.measure.actions import describe, measure_energy, measure_memory, predict, prove, time_start
 from kdbench.measure.diagnosis import diagnose, try_session
 from kdbench.measure.jobs import SCHEMA, Job, read_job
-from kdbench.measure.runtimes.onnxruntime import describe_runtime
+from kdbench.measure.program import BROUGHT
+from kdbench.measure.runtimes import describe_runtime
 from kdbench.measure.timing import time_files
 
 FOREIGN_MODULES = ("matplotlib", "onnx", "pandas", "pydantic", "scipy", "torch")
@@ -40,6 +41,7 @@ def main(arguments: list[str]) -> int:
 
 def _work(job_path: str, out: Path) -> int:
     try:
+        sys.path.append(os.path.join(sys.path[0], BROUGHT))  # last: it hides no module that is installed
         job = read_job(job_path)
         if job.exit_with_parent:
             _exit_with_parent()
@@ -55,7 +57,7 @@ def _work(job_path: str, out: Path) -> int:
 
 def _result(job: Job, out: Path) -> dict[str, Any]:
     actions: dict[str, Callable[[], dict[str, Any]]] = {
-        "describe": lambda: describe(job.session.provider),
+        "describe": lambda: describe(job.session),
         "time": lambda: time_files(job),
         "prove": lambda: prove(job),
         "predict": lambda: predict(job, out),
@@ -66,12 +68,11 @@ def _result(job: Job, out: Path) -> dict[str, Any]:
     }
     if job.action == "diagnose":  # also where there is no runtime: that is what it tells
         return {"schema": SCHEMA, "action": job.action, **diagnose()}
-    provider = job.session.provider
     job.session.pin_environment()
     if job.action != "start":  # which times that itself
-        describe_runtime(provider)  # loaded before anything is timed, or found missing
+        describe_runtime(job.session)  # loaded before anything is timed, or found missing
     result = actions[job.action]()
-    runtime = describe_runtime(provider)
+    runtime = describe_runtime(job.session)
     named = {name: runtime[name] for name in ("runtime", "runtime_version")}
     return {"schema": SCHEMA, "action": job.action, **named, **result, **_loaded(runtime)}
 

@@ -12,6 +12,7 @@ from typing import Any, Callable, cast
 from kdbench.errors import MeasureError
 from kdbench.measure import answers, process
 from kdbench.measure.answers import Of, OrError
+from kdbench.measure.carried import find_runtime
 from kdbench.measure.jobs import SCHEMA
 from kdbench.measure.program import pack
 from kdbench.measure.providers import runtime_of
@@ -35,11 +36,16 @@ class Client:
         python: str | None = None,
         program: Path | None = None,
     ) -> None:
-        """`folder`: scratch. `python`: another interpreter. `program`: one that is packed already."""
+        """`folder`: scratch. `python`: another interpreter. `program`: one that is packed already.
+
+        A session's `runtime` is the name of a third party's, registered or `file.py:Class`.
+        """
         self.folder, self.session = folder, dict(session)
         self.python = python or sys.executable
         folder.mkdir(parents=True, exist_ok=True)
-        self.program = program or pack(folder / "measure.pyz")
+        carried = find_runtime(self.session["runtime"]).carried if self.session.get("runtime") else None
+        self.program = program or pack(folder / "measure.pyz", carried)
+        self._asked = {**self.session, "runtime": carried.place} if carried else self.session
 
     def describe(self) -> answers.Description:
         """The runtime and the machine."""
@@ -90,7 +96,7 @@ class Client:
         self, action: str, out: Path | None = None, timeout_s: float | None = None, **fields: Any
     ) -> dict[str, Any]:
         """One action's answer as JSON, as the program wrote it; into `out`, or a folder that is removed again."""
-        job = {"schema": SCHEMA, "action": action, **self.session, **fields}
+        job = {"schema": SCHEMA, "action": action, **self._asked, **fields}
         if out is None:
             with tempfile.TemporaryDirectory(prefix=f"{action}-", dir=self.folder) as folder:
                 answer = run_job(job, Path(folder), self.program, self.python, timeout_s)
@@ -143,7 +149,8 @@ def run_job(
 def _death(job: dict[str, Any], ended: process.Ended) -> str:
     """How a process died, in which runtime and over which files; memory is suspected only after SIGKILL."""
     provider, files = job.get("provider", "cpu"), job.get("files", [])
-    who = f"{runtime_of(provider)}'s process" if files else "the measuring process"
+    runtime = job.get("runtime", "").rpartition(":")[2] or runtime_of(provider)
+    who = f"{runtime}'s process" if files else "the measuring process"
     paths = " and ".join(file["path"] for file in files) if len(files) <= 2 else f"{len(files)} files"
     over = f" of {paths}" if files else ""
     where = f"(action '{job['action']}'{over}, provider {provider})"

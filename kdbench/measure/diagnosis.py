@@ -15,7 +15,6 @@ import platform
 import sys
 import sysconfig
 import tempfile
-import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,20 +22,10 @@ from typing import Any
 from kdbench.errors import MeasureError
 from kdbench.measure import actions
 from kdbench.measure.jobs import File, Job
-from kdbench.measure.providers import ONNXRUNTIME, runtime_of
-from kdbench.measure.runtimes import session_class
+from kdbench.measure.runtimes import runtime_for
 from kdbench.measure.runtimes.native_log import cause, overheard
+from kdbench.measure.runtimes.tiny_model import TINY_SHAPE
 
-TINY_ONNX = zlib.decompress(
-    base64.b64decode(
-        "eNrtkbFOAkEQhuff2+Q2E5RjNCbGbsurrDUBxAQSKmNpt8dtjGG5M3KA1/EWtjyCTyCv5oK+gL0z+f7i/5Mp/jGp0M2HZst4Z8wF"
-        "zur7ulrnPdavrlwO8bM7pNxhOEFh9aMPK75kFIKZ7U1CXbhwt/Zv7tk/1HXgLmMmKG06Dq5pfHUwSsZG0Fo98YuF6OalavNPZbRR"
-        "JjFJhhHm050iGu6JKLL9ouNs+1EG0R/8Z7TPb2Njx7Y20+u/Hnu6ik+WCz43kIyVQURFzIHijNHKKXdiaH7DZKSZspNvVn5aWQ=="
-    )
-)
-"""Conv, ReLU, GlobalAveragePool, Flatten, Gemm: `x` of shape (1, 2, 8, 8) to `y` of shape (1, 3); opset 13."""
-
-TINY_SHAPE = (1, 2, 8, 8)
 WRITES = "onnxruntime/__init__.py"
 """Every distribution of onnxruntime installs this file; two of them in one place overwrite each other."""
 PLUGIN_PREFIX = "onnxruntime_ep_"
@@ -80,13 +69,9 @@ def _proved(job: Job, folder: Path) -> dict[str, Any]:
     """The tiny model's entry of the action `prove`."""
     import numpy
 
-    provider = job.session.provider
-    is_onnx = runtime_of(provider) == ONNXRUNTIME
-    path, inputs = folder / f"tiny.{'onnx' if is_onnx else 'pt2'}", folder / "inputs.npz"
-    if is_onnx:
-        path.write_bytes(TINY_ONNX)
-    else:
-        session_class(provider).write_tiny(path)
+    runtime = runtime_for(job.session)
+    path, inputs = folder / f"tiny.{runtime.artefact}", folder / "inputs.npz"
+    runtime.write_tiny(path)
     count = int(numpy.prod(TINY_SHAPE))
     numpy.savez(inputs, x=numpy.linspace(-1, 1, count, dtype=numpy.float32).reshape(TINY_SHAPE))
     file = File(hashlib.sha256(path.read_bytes()).hexdigest(), str(path))

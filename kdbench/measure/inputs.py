@@ -8,7 +8,7 @@ from typing import Any
 
 from kdbench.errors import MeasureError, Unreadable
 from kdbench.files import read_arrays
-from kdbench.measure.runtimes.bound_calls import Feed
+from kdbench.measure.runtimes.contract import Feed
 
 MOST_FEEDS = 8
 """So many distinct batches are rotated: none is answered from a cache (MLPerf's TEST04), and few enough to hold."""

@@ -34,7 +34,7 @@ ROUND_FIELDS = ("round_call_count", "min_calls", "min_ns", "max_ns")
 
 FIELDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("action", "inputs", "provider", "graph_optimization", "precision"), (str,)),
-    **dict.fromkeys(("plugin", "search", "engine_cache"), (str,)),
+    **dict.fromkeys(("plugin", "search", "engine_cache", "runtime"), (str,)),
     **dict.fromkeys(("files", "batch_sizes"), (list,)),
     **dict.fromkeys(("options", "warmup"), (dict,)),
     **dict.fromkeys(("schema", "batch_size", "process", "threads_intra", "threads_inter", *ROUND_FIELDS), (int, float)),

@@ -157,9 +157,13 @@ TABLE: dict[str, Provider] = {
     ),
     "xnnpack": Provider("XnnpackExecutionProvider", always={"intra_op_num_threads": THREADS}),
     "webgpu": Provider("WebGpuExecutionProvider", is_asynchronous=True),
-    "torch": Provider("torch", runtime=TORCH, runs_in_caller=True),
+    "torch": Provider("torch", takes_options=False, runtime=TORCH, runs_in_caller=True),
     "torch_compiled": Provider(
-        "torch_compiled", engine_cache={"cache_dir": FOLDER}, runtime=TORCH, runs_in_caller=True
+        "torch_compiled",
+        engine_cache={"cache_dir": FOLDER},
+        takes_options=False,
+        runtime=TORCH,
+        runs_in_caller=True,
     ),
 }
 
@@ -184,9 +188,9 @@ FIELDS = ("search", "engine_cache", "graphs")
 """What some providers have, by the name that a session, a measure entry and `Provider` call it."""
 
 
-def precisions_of(provider: str) -> tuple[str, ...]:
+def precisions_of(provider: str, table: Mapping[str, Provider] = TABLE) -> tuple[str, ...]:
     """What may be asked of a provider by short name; of one that only a plug-in knows, nothing but `UNPINNED`."""
-    return tuple(TABLE[provider].precisions) if provider in TABLE else (UNPINNED,)
+    return tuple(table[provider].precisions) if provider in table else (UNPINNED,)
 
 
 def runtime_of(provider: str) -> str:
@@ -194,29 +198,29 @@ def runtime_of(provider: str) -> str:
     return TABLE[provider].runtime if provider in TABLE else ONNXRUNTIME
 
 
-def refusals(asked: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def refusals(asked: Mapping[str, Any], table: Mapping[str, Provider] = TABLE) -> Iterator[tuple[str, str]]:
     """(field, sentence) for everything that the provider of a session or a measure entry does not have.
 
-    `asked` holds fields of a session under their names; those it lacks are not judged.
+    `asked` holds fields of a session under their names; those it lacks are not judged. `table`: the providers that
+    there are, kdbench's own or those of a third party's runtime.
     """
     name = asked["provider"]
     if not PROVIDER_NAME.fullmatch(name):
         yield "provider", f"{name!r} is no name of a provider: up to 40 letters, digits and _, starting with a letter."
         return
-    if name not in TABLE and not asked.get("plugin"):
+    if name not in table and not asked.get("plugin"):
         meant = MEANT.get(name.lower())
-        hint = f"Did you mean '{meant}'?" if meant else nearest(name, TABLE)
+        hint = f"Did you mean '{meant}'?" if meant in table else nearest(name, table)
         yield "provider", f"there is no provider '{name}'. {hint}"
         return
-    provider = TABLE.get(name, Provider(name))
-    if "precision" in asked and asked["precision"] not in precisions_of(name):
-        offered = ", ".join(precisions_of(name))
+    provider = table.get(name, Provider(name))
+    if "precision" in asked and asked["precision"] not in precisions_of(name, table):
+        offered = ", ".join(precisions_of(name, table))
         yield "precision", f"provider {name} offers precision {offered}, got '{asked['precision']}'."
     if not provider.takes_options and asked.get("options"):
         yield "options", f"provider {name} has no options of its own; leave them out."
-    if provider.runtime != ONNXRUNTIME:
-        for given in (given for given in ("plugin", "options") if asked.get(given)):
-            yield given, f"provider {name} is {provider.runtime} itself and takes no '{given}'; leave it out."
+    if provider.runtime != ONNXRUNTIME and asked.get("plugin"):
+        yield "plugin", f"provider {name} is {provider.runtime} itself and takes no 'plugin'; leave it out."
     for given in (given for given in FIELDS if asked.get(given)):
         offered = getattr(provider, given)
         if not offered:

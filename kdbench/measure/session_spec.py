@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from kdbench.errors import MeasureError, UnknownName, nearest
 from kdbench.measure.execution_proof import Asked
-from kdbench.measure.providers import FOLDER, PROVIDERS, TABLE, THREADS, Precision, Provider, refusals
+from kdbench.measure.providers import FOLDER, TABLE, THREADS, Precision, Provider, refusals
 
 GRAPH_OPTIMIZATIONS = {
     "none": "ORT_DISABLE_ALL",
@@ -50,9 +51,11 @@ class SessionSpec:
     """A folder where built engines are kept; empty for none."""
     graphs: bool = False
     """Whether calls replay a captured graph of kernels."""
+    runtime: str = ""
+    """"module:Class" of a third party's runtime; empty for the one of kdbench's own that has the provider."""
 
     def __post_init__(self) -> None:
-        for name, sentence in refusals(vars(self)):
+        for name, sentence in refusals(vars(self), self._table):
             raise UnknownName(sentence) if name == "provider" else MeasureError(sentence)
         if self.graph_optimization not in GRAPH_OPTIMIZATIONS:
             known = nearest(self.graph_optimization, GRAPH_OPTIMIZATIONS)
@@ -60,8 +63,8 @@ class SessionSpec:
 
     @property
     def provider_asked(self) -> str:
-        """onnxruntime's name of the provider."""
-        return PROVIDERS.get(self.provider, self.provider)
+        """The runtime's own name of the provider."""
+        return self._known.name or self.provider
 
     def provider_options(self) -> dict[str, str]:
         """What the provider is told: what every field implies, then the caller's own options."""
@@ -96,8 +99,17 @@ class SessionSpec:
                 os.environ[name] = value
 
     @property
+    def _table(self) -> Mapping[str, Provider]:
+        """The providers that may be asked for; a third party's runtime says which it has."""
+        if not self.runtime:
+            return TABLE
+        from kdbench.measure.runtimes import runtime_class  # it needs this module
+
+        return runtime_class(self.runtime).providers
+
+    @property
     def _known(self) -> Provider:
-        return TABLE.get(self.provider, UNKNOWN)
+        return self._table.get(self.provider, UNKNOWN)
 
     @property
     def _precision(self) -> Precision:

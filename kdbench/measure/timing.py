@@ -12,8 +12,8 @@ from kdbench.measure import host
 from kdbench.measure.clock import Timing, time_rounds
 from kdbench.measure.inputs import load_inputs
 from kdbench.measure.jobs import File, Job
-from kdbench.measure.runtimes import Bound, Session, open_session
-from kdbench.measure.runtimes.bound_calls import Feed
+from kdbench.measure.runtimes import open_session
+from kdbench.measure.runtimes.contract import Bound, Feed, Session, all_finite
 from kdbench.measure.session_spec import SessionSpec
 
 
@@ -45,12 +45,10 @@ def _classes(bound: Bound, batch_count: int) -> list[list[int]]:
 
     Raises MeasureError where an output is NaN or infinite.
     """
-    import numpy
-
     found = []
     for number in range(batch_count):
         outputs = bound.outputs(number)
-        if not all(numpy.isfinite(output).all() for output in outputs if output.dtype.kind == "f"):
+        if not all_finite(outputs):
             raise MeasureError("the timed calls gave outputs that are not finite.")
         found.append(outputs[0].reshape(len(outputs[0]), -1).argmax(1).tolist())
     return found

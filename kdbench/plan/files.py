@@ -54,12 +54,12 @@ class Files:
     def _plain(self, network: str, target: Target) -> File:
         """The file of a network on which no further step works."""
         exported = self.export(network)
-        return File(exported, self._trace(network) if target.is_reference else exported)
+        return File(exported, exported if target.reads_onnx else self._trace(network))
 
     def _chain(self, case: Case, seed: int, target: Target) -> File:
         file = self._plain(self.networks.of_case(case, seed).key, target)
         for step in case.steps:
-            if step.technique.form == "onnx" and not target.is_reference:
+            if step.technique.form == "onnx" and target.reads_onnx:
                 made = self._compress(step, file.deployed, seed, target)
                 file = File(file.exported, made, (*file.steps, made))
         return file

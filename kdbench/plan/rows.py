@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from kdbench import registry, stages
+from kdbench.measure.carried import find_runtime
 from kdbench.plan.baselines import baselines_of
 from kdbench.plan.files import File, Files, no_torch_form
 from kdbench.plan.networks import Networks, teachers_first
@@ -108,7 +109,7 @@ class _Planner:
             self._label(case.name, seed, key)
         uncompressed = case.uncompressed
         for target in self.targets:
-            without = no_torch_form(case) if target.is_reference else None
+            without = None if target.reads_onnx else no_torch_form(case)
             if without is not None:
                 self.skipped[Label(case.name, seed, self.files.export(network.key), target.id)] = without
                 continue
@@ -160,7 +161,7 @@ class _Planner:
 
     def _teacher_file(self, choice: TeacherChoice, seed: int, target: Target) -> File | None:
         """None where the target cannot run the teacher."""
-        if target.is_reference:
+        if not target.reads_onnx:
             case = self.suite.cases[choice.case] if choice.case is not None else None
             if choice.onnx is not None or (case is not None and no_torch_form(case) is not None):
                 return None
@@ -168,7 +169,7 @@ class _Planner:
 
     def _baseline_file(self, baseline: Case, target: Target) -> File | None:
         """The first seed's file of a baseline; None where the target cannot run it."""
-        if target.is_reference and no_torch_form(baseline) is not None:
+        if not target.reads_onnx and no_torch_form(baseline) is not None:
             return None
         return self.files.of_case(baseline, self.suite.seeds[0], target)
 
@@ -188,9 +189,10 @@ class _Planner:
     def _evaluate(self, file: File, target: Target, beside: Mapping[str, str]) -> str:
         """The evaluation of a file; `beside`: role -> the evaluation that it is compared with."""
         inputs = {"data": self.stages.data, "model": file.deployed, "export": file.exported, **beside}
-        runtime = self.machine.runtime(target.entry.python, target.is_reference)
+        runtime = self.machine.runtime(target.entry.python, target.runtime.name)
         numerics = {"runtime": runtime["runtime"], "runtime_version": runtime["runtime_version"]}
         numerics["metrics"] = {name: registry.resolve("metric", name).version for name in registry.names("metric")}
+        numerics |= _runtime_code(target)
         if target.entry.plugin:
             numerics["plugins"] = runtime["facts"].get("plugins", [])
         return self.stages.add("evaluate", inputs=inputs, settings=_settings(target), numerics=numerics)
@@ -216,9 +218,16 @@ class _Planner:
             "energy": entry.energy and row.leads,
             "repeat": 0,
         }
-        numerics = {"fingerprint": self.machine.runtime(entry.python, row.target.is_reference)["fingerprint"]}
+        fingerprint = self.machine.runtime(entry.python, row.target.runtime.name)["fingerprint"]
+        numerics = {"fingerprint": fingerprint, **_runtime_code(row.target)}
         spec = StageSpec("measure", stages.VERSIONS["measure"], inputs=inputs, settings=settings, numerics=numerics)
         return self.stages.keep(spec.repeated(self.repeats(spec)))
+
+
+def _runtime_code(target: Target) -> dict[str, str]:
+    """A digest of a third party's runtime, which no version speaks for; nothing for kdbench's own."""
+    name = target.entry.runtime
+    return {"runtime_code": find_runtime(name).carried.digest} if name else {}
 
 
 def _teacher_row(choice: TeacherChoice, rows: Mapping[str, TeacherChoice], case: str, number: int) -> str:

@@ -15,7 +15,7 @@ from kdbench.results.newest import current_records
 from kdbench.results.plan_json import RecordedPlan, read_plan
 from kdbench.results.predictions import Predictions, read_predictions
 from kdbench.results.records import TEACHER, Accuracy, Failed, Labelled, Latency, Record, labelled
-from kdbench.results.target_id import REFERENCE_RUNTIME, is_reference, target_name
+from kdbench.results.target_id import is_reference, target_name
 from kdbench.results.task_json import read_task
 
 SHOWN = 3
@@ -78,9 +78,13 @@ class Results:
     @cached_property
     def reference_targets(self) -> frozenset[str]:
         """Targets that nobody deploys to: by their session or name, or by the runtime that timed there."""
-        timed = {record.target for record in self.of(Latency) if record.runtime == REFERENCE_RUNTIME and record.target}
+        timed = {found.target for found in self.of(Latency) if found.target and is_reference("", found.runtime)}
         known = {record.target for record in self.labelled if record.target} | set(self.plan.targets)
-        return frozenset(timed | {target for target in known if is_reference(self._provider(target))})
+        return frozenset(timed | {target for target in known if self._is_reference(target)})
+
+    def _is_reference(self, target: str) -> bool:
+        runtime = self.plan.measured(target).get("session", {}).get("runtime")
+        return is_reference(self._provider(target), runtime)
 
     def _provider(self, target: str) -> str:
         """By short name; empty where nothing says it."""

@@ -3,10 +3,11 @@
 import re
 from dataclasses import dataclass
 
+from kdbench import registry
+from kdbench.measure.providers import runtime_of
+
 HERE = "local"
 """The device of targets that the run itself measured; those of a merged record bear its device's name."""
-REFERENCE_RUNTIME = "torch"
-"""Timed for reference: nobody deploys a compressed model to it."""
 ANOTHER_MACHINE = "@"
 """Between a target and the fingerprint that sets its records apart from others of the same name."""
 NAME = re.compile(
@@ -29,9 +30,13 @@ class TargetName:
     """A fingerprint, where records of several machines bear the same name."""
 
 
-def is_reference(provider: str) -> bool:
-    """Whether a provider, by its short name, is PyTorch: eager or compiled."""
-    return provider.split("_")[0] == REFERENCE_RUNTIME
+def is_reference(provider: str, runtime: str | None = None) -> bool:
+    """Whether nobody deploys to a target: its runtime is registered, and says so.
+
+    `provider`: by its short name. `runtime`: the registered name of a runtime, where a session or a record says it.
+    """
+    name = runtime or runtime_of(provider)
+    return name in registry.names("runtime") and not registry.resolve("runtime", name).deployable
 
 
 def target_name(target: str) -> TargetName | None:

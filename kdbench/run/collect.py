@@ -240,7 +240,7 @@ class Results:
 
     def _environments(self) -> Iterator[Environment]:
         machine = self.plan.machine
-        for found in (*machine.runtimes.values(), *machine.references.values()):
+        for found in (*machine.runtimes.values(), *machine.others.values()):
             name = found["fingerprint"]
             yield Environment(
                 suite=self.plan.suite.name, key=name, fingerprint=name, facts=found["facts"], also=found["also"]

@@ -4,13 +4,10 @@ from pathlib import Path
 
 from kdbench.errors import MeasureError
 from kdbench.measure import actions, jobs
+from kdbench.measure.carried import declared
 from kdbench.measure.client import Client
-from kdbench.measure.providers import ONNXRUNTIME, TORCH, runtime_of
-from kdbench.stages.names import ONNX_FILE, TORCH_FILE
+from kdbench.stages.names import MODEL
 from kdbench.stages.work import Work
-
-FILES = {ONNXRUNTIME: ONNX_FILE, TORCH: TORCH_FILE}
-"""Runtime -> the file in a stage's folder that it reads."""
 
 
 def client(work: Work, folder: Path) -> Client:
@@ -21,7 +18,8 @@ def client(work: Work, folder: Path) -> Client:
 
 def model_file(work: Work, role: str) -> Path:
     """An input's file for the stage's target."""
-    return work.input(role) / FILES[runtime_of(work.spec.settings["target"]["session"]["provider"])]
+    session = work.spec.settings["target"]["session"]
+    return work.input(role) / f"{MODEL}.{declared(session.get('runtime'), session['provider']).artefact}"
 
 
 def predict(work: Work, digest: str, path: Path, inputs: Path, batch_size: int, folder: Path) -> Path:

@@ -1,8 +1,10 @@
 """Names of the files that stages publish; whoever reads a stage's folder goes by them."""
 
 DESCRIPTION = "task.json"
-ONNX_FILE = "model.onnx"
-TORCH_FILE = "model.pt2"
+MODEL = "model"
+"""A model's file is called so, and ends in the form that a runtime reads."""
+ONNX_FILE = f"{MODEL}.onnx"
+TORCH_FILE = f"{MODEL}.pt2"
 EXPORT_FACTS = "export.json"
 UNLABELLED = "unlabelled.npy"
 PREDICTIONS = "predictions.npz"

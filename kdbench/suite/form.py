@@ -13,7 +13,9 @@ from pydantic import (
     model_validator,
 )
 
+from kdbench.errors import KdbenchError
 from kdbench.measure import providers
+from kdbench.measure.carried import find_runtime
 from kdbench.protocols.part import Part
 
 VERSION = 1
@@ -91,6 +93,8 @@ class MeasureEntry(Part):
 
     plugin: str | None = None
     """The module of a package that brings the provider beside onnxruntime: `onnxruntime_ep_openvino`."""
+    runtime: str | None = None
+    """A runtime that is not kdbench's own: its registered name, or `file.py:Class`; it says which providers it has."""
     provider: ProviderName
     """What runs the files, by its short name (`kdbench list providers`). A provider that only a plug-in brings may have
     any name, and computes in precision `default`. `torch` and `torch_compiled` run the networks in PyTorch on the CPU,
@@ -131,15 +135,28 @@ class MeasureEntry(Part):
     """Whether energy is read too, where the machine counts it (NVML, RAPL); elsewhere there is no record. Three
     processes, one after another, for each file of the first seed at each batch size; 10 to 12 seconds each."""
 
+    @field_validator("runtime")
+    @classmethod
+    def _is_runtime(cls, value: str | None) -> str | None:
+        """Refuses a name behind which there is no runtime."""
+        if value is not None:
+            try:
+                find_runtime(value)
+            except KdbenchError as error:
+                raise ValueError(str(error)) from None
+        return value
+
     @field_validator("provider", "precisions", "options", *providers.FIELDS)
     @classmethod
     def _is_offered(cls, value: Any, info: ValidationInfo) -> Any:
         """Refuses, at its own field, what the provider does not have."""
-        if "provider" not in info.data and info.field_name != "provider":
-            return value  # the provider is what is wrong
+        if "runtime" not in info.data or ("provider" not in info.data and info.field_name != "provider"):
+            return value  # the runtime or the provider is what is wrong
+        runtime = info.data["runtime"]
+        table = find_runtime(runtime).cls.providers if runtime else providers.TABLE
         asked = {"provider": info.data.get("provider"), "plugin": info.data.get("plugin"), str(info.field_name): value}
         checked = [{**asked, "precision": word} for word in value] if info.field_name == "precisions" else [asked]
-        for _, sentence in (refused for one in checked for refused in providers.refusals(one)):
+        for _, sentence in (refused for one in checked for refused in providers.refusals(one, table)):
             raise ValueError(sentence)
         return value
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from kdbench import registry
 from kdbench.protocols.field_errors import sentences
 from kdbench.protocols.part import PartSpec
 from kdbench.protocols.recipe import Recipe
@@ -157,10 +158,17 @@ class _Reader:
     def _measure(self) -> tuple[MeasureEntry, ...]:
         kept, built = self.faults.kept, self.parts.built
         read = [
-            kept(built, MeasureEntry, fields, ("measure", index), "a measure entry")
+            kept(built, MeasureEntry, self._beside(fields), ("measure", index), "a measure entry")
             for index, fields in enumerate(self.file.measure)
         ]
         return tuple(entry for entry in read if entry is not None)
+
+    def _beside(self, fields: Any) -> Any:
+        """A measure entry whose runtime, where it is a `file.py:Class`, is looked up beside the suite file."""
+        name = fields.get("runtime") if isinstance(fields, dict) else None
+        if not isinstance(name, str) or not registry.is_file(name):
+            return fields
+        return {**fields, "runtime": str((self.parts.folder / name).absolute())}
 
 
 def _or_empty(fields: Any) -> Any:

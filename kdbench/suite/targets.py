@@ -6,7 +6,9 @@ from itertools import product
 from typing import Any
 
 from kdbench.errors import Place, nearest
-from kdbench.measure.providers import ONNXRUNTIME, runtime_of
+from kdbench.measure.carried import declared
+from kdbench.measure.providers import ONNXRUNTIME
+from kdbench.measure.runtimes.contract import Runtime
 from kdbench.protocols import Destination
 from kdbench.suite.form import MeasureEntry
 from kdbench.suite.limits import SuiteLimits
@@ -28,14 +30,20 @@ class Target:
         return f"local-{self.entry.name or self.entry.provider}-{self.threads}t-{self.precision}"
 
     @property
-    def is_reference(self) -> bool:
-        """Whether it is timed for reference only, in a runtime that reads no ONNX files."""
-        return runtime_of(self.entry.provider) != ONNXRUNTIME
+    def runtime(self) -> type[Runtime]:
+        """What runs the files: it says which form of file it reads, and whether anybody deploys to it."""
+        return declared(self.entry.runtime, self.entry.provider)
+
+    @property
+    def reads_onnx(self) -> bool:
+        """Whether its runtime reads ONNX files; else it reads what torch.export writes of a network."""
+        return self.runtime.artefact == "onnx"
 
     @property
     def session(self) -> dict[str, Any]:
         """What the measuring program is told of how to run a file here; it has nothing that the entry leaves out."""
         asked = {
+            "runtime": self.entry.runtime,
             "plugin": self.entry.plugin,
             "search": self.entry.search,
             "engine_cache": self.entry.engine_cache,
@@ -46,7 +54,7 @@ class Target:
             "provider": self.entry.provider,
             "threads_intra": self.threads,
             "threads_inter": 1,
-            **({} if self.is_reference else {"graph_optimization": "all"}),
+            **({"graph_optimization": "all"} if self.runtime.name == ONNXRUNTIME else {}),
             "precision": self.precision,
             **{name: value for name, value in asked.items() if value},
         }
@@ -65,11 +73,20 @@ def targets_of(entries: tuple[MeasureEntry, ...]) -> list[Target]:
     ]
 
 
-def interpreters_of(entries: tuple[MeasureEntry, ...]) -> tuple[list[str | None], list[str | None]]:
-    """The Pythons that measure with onnxruntime, and those that measure with torch; None is the one running."""
-    runtimes = [(runtime_of(entry.provider), entry.python) for entry in entries]
-    own = [python for runtime, python in runtimes if runtime == ONNXRUNTIME]
-    return own, [python for runtime, python in runtimes if runtime != ONNXRUNTIME]
+Other = tuple[str | None, str, str | None]
+"""Interpreter (None: this one), provider, and the name of a third party's runtime."""
+
+
+def interpreters_of(entries: tuple[MeasureEntry, ...]) -> tuple[list[str | None], list[Other]]:
+    """The Pythons that measure with onnxruntime, and what is measured with another runtime."""
+    own: list[str | None] = []
+    others: list[Other] = []
+    for entry in entries:
+        if declared(entry.runtime, entry.provider).name == ONNXRUNTIME:
+            own.append(entry.python)
+        else:
+            others.append((entry.python, entry.provider, entry.runtime))
+    return own, others
 
 
 def limit_faults(limits: SuiteLimits, entries: tuple[MeasureEntry, ...]) -> Iterator[tuple[Place, str]]:

@@ -4,20 +4,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from kdbench.measure.providers import ONNXRUNTIME
+
 
 @dataclass(frozen=True)
 class Machine:
     """What the plan must know of where it will run; `kdbench.timing.probe` finds out."""
 
     device: str
-    """Of trainings: "cpu" or "cuda"."""
+    """What trainings run on: "cpu" or "cuda"."""
     architecture: str
     """platform.machine()."""
     runtimes: Mapping[str | None, Mapping[str, Any]]
-    """Interpreter (None: this one) -> what its measuring program says of itself (fingerprint, runtime_version ...)."""
-    references: Mapping[str | None, Mapping[str, Any]] = field(default_factory=dict)
-    """The same of torch, for interpreters that reference targets name."""
+    """Interpreter (None: this one) -> what it says of its onnxruntime (fingerprint, runtime_version ...)."""
+    others: Mapping[tuple[str | None, str], Mapping[str, Any]] = field(default_factory=dict)
+    """(Interpreter, runtime) -> what it says of another runtime."""
 
-    def runtime(self, python: str | None, is_reference: bool = False) -> Mapping[str, Any]:
-        """What an interpreter says of its runtime: of torch for targets that are references, else of onnxruntime."""
-        return (self.references if is_reference else self.runtimes)[python]
+    def runtime(self, python: str | None, name: str = ONNXRUNTIME) -> Mapping[str, Any]:
+        """What an interpreter says of a runtime that a target asks for."""
+        return self.runtimes[python] if name == ONNXRUNTIME else self.others[python, name]

@@ -19,8 +19,9 @@ import kdbench
 from kdbench.errors import MeasureError
 from kdbench.files import write_whole
 from kdbench.measure import process
+from kdbench.measure.carried import declared, find_runtime
 from kdbench.measure.client import Client
-from kdbench.measure.providers import ONNXRUNTIME, TORCH, runtime_of
+from kdbench.measure.providers import ONNXRUNTIME
 from kdbench.measure.runtimes import plugins
 from kdbench.timing.machine import Machine
 
@@ -46,14 +47,18 @@ VERSION_TIMEOUT_S, DIAGNOSIS_TIMEOUT_S, TRIAL_TIMEOUT_S = 20.0, 120.0, 300.0
 RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml", "numpy", "torch")
 
 
-def machine(interpreters: Iterable[str | None], references: Iterable[str | None] = ()) -> Machine:
-    """What the plan must know. `interpreters`: those that measure; None is this one. `references`: in torch.
+def machine(interpreters: Iterable[str | None], others: Iterable[tuple[str | None, str, str | None]] = ()) -> Machine:
+    """What the plan must know of the interpreters that measure; None is this one.
 
-    Raises MeasureError where one of them cannot run the measuring program.
+    `others`: (interpreter, provider, runtime) of targets that run in another runtime than onnxruntime, which is None
+    where it is kdbench's own. Raises MeasureError where an interpreter cannot run the measuring program.
     """
     runtimes = {python: runtime(python) for python in dict.fromkeys(interpreters)}
-    torches = {python: runtime(python, TORCH) for python in dict.fromkeys(references)}
-    return Machine(training_device(), platform.machine(), runtimes, torches)
+    found = {
+        (python, declared(name, provider).name): runtime(python, provider, name)
+        for python, provider, name in dict.fromkeys(others)
+    }
+    return Machine(training_device(), platform.machine(), runtimes, found)
 
 
 def training_device() -> str:
@@ -63,11 +68,16 @@ def training_device() -> str:
     return str(_cached("device", None, lambda: {"device": _asked_of_torch(CUDA_QUESTION)})["device"])
 
 
-def runtime(python: str | None, provider: str = "cpu") -> dict[str, Any]:
-    """What the measuring program says of the machine and of the runtime in an interpreter that has a provider."""
-    asked = runtime_of(provider)
+def runtime(python: str | None, provider: str = "cpu", name: str | None = None) -> dict[str, Any]:
+    """What the measuring program says of the machine and of the runtime in an interpreter that has a provider.
+
+    `name`: a third party's runtime, registered or `file.py:Class`.
+    """
+    asked = declared(name, provider).name
     question = "runtime" if asked == ONNXRUNTIME else f"runtime {asked}"
-    return _cached(question, python, lambda: _describe(python, provider))
+    session = {"provider": provider, **({"runtime": name} if name else {})}
+    question += f" {find_runtime(name).carried.digest}" if name else ""
+    return _cached(question, python, lambda: _describe(python, session))
 
 
 def diagnosis(python: str | None) -> dict[str, Any]:
@@ -98,12 +108,12 @@ def cache_folder() -> Path:
     return Path(os.environ.get("KDBENCH_CACHE") or platformdirs.user_cache_dir("kdbench"))
 
 
-def _describe(python: str | None, provider: str) -> dict[str, Any]:
+def _describe(python: str | None, session: Mapping[str, Any]) -> dict[str, Any]:
     try:
         _check_python(python or sys.executable)
     except MeasureError as error:
         raise MeasureError(f"{str(error).rstrip('.')}; give the path of a Python with numpy and onnxruntime.") from None
-    return _ask("describe", {"provider": provider}, python)
+    return _ask("describe", session, python)
 
 
 def _ask(action: str, session: Mapping[str, Any], python: str | None, timeout_s: float | None = None) -> dict[str, Any]:

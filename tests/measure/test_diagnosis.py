@@ -17,6 +17,7 @@ from kdbench.measure.jobs import make_job
 from kdbench.measure.runtimes import onnxruntime_import
 from kdbench.measure.runtimes.native_log import cause, overheard
 from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession
+from kdbench.measure.runtimes.tiny_model import TINY_ONNX
 from kdbench.measure.session_spec import SessionSpec
 
 CUDA_LOG = (
@@ -28,7 +29,7 @@ CUDA_LOG = (
 
 
 def test_the_tiny_model_is_valid_onnx_of_fixed_shapes_for_old_runtimes_too() -> None:
-    model = onnx.load_from_string(diagnosis.TINY_ONNX)
+    model = onnx.load_from_string(TINY_ONNX)
     onnx.checker.check_model(model, full_check=True)
     assert [node.op_type for node in model.graph.node] == ["Conv", "Relu", "GlobalAveragePool", "Flatten", "Gemm"]
     assert (model.ir_version, [opset.version for opset in model.opset_import]) == (7, [13])
@@ -104,7 +105,7 @@ def test_nvidias_libraries_are_looked_for_only_where_a_provider_that_needs_them_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, looked = tmp_path / "tiny.onnx", []
-    model.write_bytes(diagnosis.TINY_ONNX)
+    model.write_bytes(TINY_ONNX)
     monkeypatch.setattr(onnxruntime_import, "preload_libraries", lambda: looked.append("looked"))
     OnnxruntimeSession(str(model), SessionSpec("cpu"))
     assert looked == []

@@ -10,7 +10,7 @@ from tiny_models import FileOf, conv_net, gemm_net, infinite_net
 
 from kdbench.errors import MeasureError, UnknownName
 from kdbench.measure.providers import PROVIDERS
-from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession, describe_runtime
+from kdbench.measure.runtimes.onnxruntime import Onnxruntime, OnnxruntimeSession
 from kdbench.measure.session_spec import SessionSpec
 
 IMAGES = {"x": np.random.default_rng(2).normal(size=(4, 3, 8, 8)).astype(np.float32)}
@@ -42,7 +42,7 @@ def test_a_precision_the_provider_cannot_pin_is_refused() -> None:
 
 
 def test_a_provider_that_falls_back_is_an_error(file_of: FileOf) -> None:
-    if "CUDAExecutionProvider" in describe_runtime()["providers_available"]:
+    if "CUDAExecutionProvider" in Onnxruntime().describe()["providers_available"]:
         pytest.skip("this onnxruntime has CUDA")
     sentence = r"^asked for CUDAExecutionProvider, onnxruntime chose CPUExecutionProvider\.$"
     with pytest.raises(MeasureError, match=sentence):

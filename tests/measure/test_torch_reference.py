@@ -70,7 +70,7 @@ def test_inputs_are_told_apart_by_name_whatever_order_they_come_in(tmp_path: Pat
 
 def test_every_operator_ran_in_torch_and_in_fp32(saved: Path) -> None:
     session = TorchSession(str(saved), SessionSpec(provider="torch"))
-    proof = session.prove({"x": np.zeros((2, 3, 8, 8), np.float32)})
+    proof = session.proof({"x": np.zeros((2, 3, 8, 8), np.float32)})
     assert proof == {"node_count_by_provider": {"torch": 6}, "effective_precision": "fp32"}
 
 
@@ -103,7 +103,7 @@ def test_a_network_that_torch_cannot_export_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("field", [{"options": {"device": "cuda"}}, {"plugin": "onnxruntime_ep_x"}, {"graphs": True}])
 def test_what_only_onnxruntime_has_is_refused(field: dict[str, Any]) -> None:
-    with pytest.raises(MeasureError, match=f"provider torch .*'{next(iter(field))}'"):
+    with pytest.raises(MeasureError, match=f"provider torch .*{next(iter(field))}"):
         SessionSpec(provider="torch", **field)
 
 

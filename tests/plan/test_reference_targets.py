@@ -15,7 +15,7 @@ from kdbench.timing.machine import Machine
 
 RUNTIME = {"runtime": "onnxruntime", "runtime_version": "1.30.0", "fingerprint": "f" * 16, "facts": {}, "also": {}}
 TORCH = {**RUNTIME, "runtime": "torch", "runtime_version": "2.15.0", "fingerprint": "e" * 16}
-MACHINE = Machine("cpu", "x86_64", {None: RUNTIME}, {None: TORCH})
+MACHINE = Machine("cpu", "x86_64", {None: RUNTIME}, {(None, "torch"): TORCH})
 HERE, REFERENCE = "local-cpu-1t-fp32", "local-torch-1t-fp32"
 SUITE = """
 kdbench: 1

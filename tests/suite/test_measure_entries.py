@@ -108,7 +108,7 @@ def test_a_plugin_brings_a_provider_under_any_name(tmp_path: Path) -> None:
         ("provider: cpu, options: {a: 1}", "options: provider cpu has no options of its own; leave them out."),
         (
             "provider: torch, options: {a: 1}",
-            "options: provider torch is torch itself and takes no 'options'; leave it out.",
+            "options: provider torch has no options of its own; leave them out.",
         ),
         ("provider: cpu, threads: [10000]", "threads.0: must be <= 4096, got 10000."),
         ("provider: cpu, processes: 1000000", "processes: must be <= 1000, got 1000000."),

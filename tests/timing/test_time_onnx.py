@@ -12,7 +12,7 @@ from saved_nets import save_net
 from kdbench import stats
 from kdbench.errors import MeasureError, UnknownName
 from kdbench.measure.providers import PROVIDERS
-from kdbench.measure.runtimes.onnxruntime import describe_runtime
+from kdbench.measure.runtimes.onnxruntime import Onnxruntime
 from kdbench.timing import Latency, time_onnx
 from kdbench.timing._inputs import drawn, given
 from kdbench.timing.random_inputs import BATCHES
@@ -148,7 +148,7 @@ def test_what_cannot_be_timed_is_one_sentence(options: dict[str, Any], sentence:
 
 
 def test_a_provider_that_is_not_here_is_an_error_and_never_the_cpu(tmp_path: Path) -> None:
-    available = describe_runtime()["providers_available"]
+    available = Onnxruntime().describe()["providers_available"]
     absent = next(short for short in ("coreml", "directml", "qnn") if PROVIDERS[short] not in available)
     with pytest.raises(MeasureError, match=PROVIDERS[absent]):
         time_onnx(save_net(tmp_path / "a.onnx"), tmp_path / "scratch", provider=absent, **QUICK)

@@ -1,74 +1,46 @@
-"""Which runtime opens a file: the table of runtimes, and what each one's session can do; it loads none until asked."""
+"""Which runtime runs a session: kdbench's own by its provider, a third party's by the place of its class."""
 
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+from kdbench.errors import MeasureError
 from kdbench.measure.providers import ONNXRUNTIME, TORCH, runtime_of
-from kdbench.measure.runtimes.bound_calls import Feed
+from kdbench.measure.runtimes.contract import Runtime, Session
 
 if TYPE_CHECKING:
     from kdbench.measure.session_spec import SessionSpec
 
-RUNTIMES = {
-    ONNXRUNTIME: "kdbench.measure.runtimes.onnxruntime:OnnxruntimeSession",
-    TORCH: "kdbench.measure.runtimes.torch:TorchSession",
+OWN = {
+    ONNXRUNTIME: "kdbench.measure.runtimes.onnxruntime:Onnxruntime",
+    TORCH: "kdbench.measure.runtimes.torch:Torch",
 }
-"""Runtime -> its `Session`, imported when a file is opened in it."""
+"""kdbench's own runtimes; the registry has the same strings, and does not travel with the measuring program."""
 
 
-class Bound(Protocol):
-    """A session's calls on batches that lie ready, and what they answered."""
-
-    batch_count: int
-
-    def run(self, batch_number: int) -> None:
-        """One call on the batch of that number, finished when this returns. Raises MeasureError where it fails."""
-        ...
-
-    def outputs(self, batch_number: int) -> list[Any]:
-        """What the last call on the batch of that number gave, in host memory."""
-        ...
+def runtime_class(place: str) -> type[Runtime]:
+    """The class at "module:Class". Raises MeasureError where there is none."""
+    module, _, name = place.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, SyntaxError) as error:
+        raise MeasureError(f"the runtime {place} cannot be imported: {error}.") from None
+    if not (isinstance(found, type) and issubclass(found, Runtime)):
+        raise MeasureError(f"{place} is no runtime: it does not derive from {Runtime.__module__}:Runtime.")
+    return found
 
 
-class Session(Protocol):
-    """One file in a runtime. Raises MeasureError where it cannot do exactly what was asked, or a call fails."""
-
-    provider_asked: str
-    providers_got: list[str]
-
-    def __init__(self, path: str, spec: SessionSpec) -> None: ...
-
-    @staticmethod
-    def describe() -> dict[str, Any]:
-        """`runtime`, `runtime_version`, `build_info` and `providers_available` of the runtime here."""
-        ...
-
-    def own(self, feed: Feed) -> Feed:
-        """This file's inputs of a feed, in its order."""
-        ...
-
-    def run(self, feed: Feed) -> list[Any]:
-        """All outputs for one batch."""
-        ...
-
-    def run_checked(self, feed: Feed) -> list[Any]:
-        """As `run`, but raises MeasureError also where an output is NaN or infinite."""
-        ...
-
-    def bind(self, feeds: list[Feed]) -> Bound:
-        """Calls whose inputs are placed once, one for each feed."""
-        ...
-
-
-def session_class(provider: str) -> Any:
-    """The `Session` that runs files on a provider, by short name."""
-    module, _, name = RUNTIMES[runtime_of(provider)].partition(":")
-    return getattr(importlib.import_module(module), name)
+def runtime_for(spec: SessionSpec) -> Runtime:
+    """The runtime that a session asks for; its library is not loaded."""
+    return runtime_class(spec.runtime or OWN[runtime_of(spec.provider)])()
 
 
 def open_session(path: str, spec: SessionSpec) -> Session:
-    """A file in the runtime of the provider that is asked for. Raises MeasureError."""
-    opened: Session = session_class(spec.provider)(path, spec)
-    return opened
+    """A file in the runtime that is asked for. Raises MeasureError."""
+    return runtime_for(spec).load(path, spec)
+
+
+def describe_runtime(spec: SessionSpec) -> dict[str, Any]:
+    """What the runtime of a session says of itself here. Raises MeasureError where it is not installed."""
+    return runtime_for(spec).describe()

@@ -6,10 +6,8 @@ import itertools
 from typing import Any
 
 from kdbench.errors import MeasureError
+from kdbench.measure.runtimes.contract import Feed
 from kdbench.measure.runtimes.onnxruntime_import import first_line, onnxruntime, runtime_errors
-
-Feed = dict[str, Any]
-"""Input name -> array of one batch, shape (batch, ...)."""
 
 REPLAYS_CHECKED = 3
 UNCAPTURED = "-1"

@@ -1,34 +1,44 @@
-"""A file in a runtime: what is asked of it, sessions that never fall back, pre-bound calls; it knows no clock."""
+"""onnxruntime: sessions that never fall back to another provider, and the proof of what ran; it knows no clock."""
 
 from __future__ import annotations
 
 import contextlib
+import json
+import tempfile
 import warnings
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
 
 from kdbench.errors import MeasureError
-from kdbench.measure.execution_proof import Asked, Assigned
-from kdbench.measure.providers import TABLE
-from kdbench.measure.runtimes import onnxruntime_import, plugins, session_class
-from kdbench.measure.runtimes.bound_calls import (
-    UNCAPTURED,
-    BoundSession,
-    Feed,
-    ReplayedSession,
-    binding_of,
-    run_options,
+from kdbench.measure.execution_proof import (
+    Asked,
+    Assigned,
+    Kernel,
+    effective_precision,
+    kernels_of_calls,
+    least_disturbed,
+    refusal,
+    summary,
 )
+from kdbench.measure.providers import ONNXRUNTIME, TABLE, Provider
+from kdbench.measure.runtimes import onnxruntime_import, plugins
+from kdbench.measure.runtimes.bound_calls import UNCAPTURED, BoundSession, ReplayedSession, binding_of, run_options
+from kdbench.measure.runtimes.contract import Feed, Runtime, Session
 from kdbench.measure.runtimes.native_log import cause, overheard
 from kdbench.measure.session_spec import GRAPH_OPTIMIZATIONS, SessionSpec
 
 NVIDIAS = frozenset({"CUDAExecutionProvider", "TensorrtExecutionProvider"})
 """Providers whose libraries may have come as Python packages."""
 
+PROOF_CALL_COUNT = 4
+"""Calls of one shape: the first may still build or tune kernels, and the least disturbed of the others is the proof."""
+
 ONLY_ERRORS = 3
 """onnxruntime's log severity: a missing CUDA library still explains itself on stderr, warnings do not."""
 
 
-class OnnxruntimeSession:
+class OnnxruntimeSession(Session):
     """One ONNX file in onnxruntime, on the provider that was asked for or not at all.
 
     Raises MeasureError where the file does not load, or where onnxruntime chose another provider.
@@ -59,17 +69,6 @@ class OnnxruntimeSession:
         self.providers_got: list[str] = self._session.get_providers()
         self._refuse_fallback(cause(said))
 
-    @staticmethod
-    def describe() -> dict[str, Any]:
-        """Name, version, build and compiled-in providers (onnxruntime's names) of the one here."""
-        onnxruntime = onnxruntime_import.onnxruntime()
-        return {
-            "runtime": "onnxruntime",
-            "runtime_version": onnxruntime.__version__,
-            "build_info": onnxruntime.get_build_info(),
-            "providers_available": onnxruntime.get_available_providers(),
-        }
-
     def _refuse_fallback(self, reason: str | None) -> None:
         """Neither the first of `get_providers` alone is proof, nor does every version know the nodes."""
         if self.providers_got[0] != self.provider_asked:
@@ -91,23 +90,10 @@ class OnnxruntimeSession:
             ) from None
         return outputs
 
-    def run_checked(self, feed: Feed) -> list[Any]:
-        """As `run`, but raises MeasureError also where an output is NaN or infinite."""
-        import numpy
-
-        outputs = self.run(feed)
-        if not all(numpy.isfinite(output).all() for output in outputs if output.dtype.kind == "f"):
-            raise MeasureError(f"{self.path} gives outputs that are not finite.")
-        return outputs
-
-    def own(self, feed: Feed) -> Feed:
-        """This file's inputs of a feed, in its order. Raises MeasureError where the feed lacks one."""
-        missing = [name for name in self.input_names if name not in feed]
-        if missing:
-            raise MeasureError(
-                f"{self.path} wants an input '{missing[0]}', the inputs given are named {', '.join(feed)}."
-            )
-        return {name: feed[name] for name in self.input_names}
+    def proof(self, feed: Feed) -> dict[str, Any]:
+        """What one call runs, as far as it is told without a profile; `Onnxruntime.prove` reads one."""
+        self.run_checked(feed)
+        return {"node_count_by_provider": self.assigned_node_count_by_provider() or {}}
 
     def bind(self, feeds: list[Feed]) -> BoundSession | ReplayedSession:
         """Calls with inputs and outputs placed once, one binding per feed; or one that a captured graph reads."""
@@ -143,10 +129,62 @@ class OnnxruntimeSession:
         return path
 
 
-def describe_runtime(provider: str = "cpu") -> dict[str, Any]:
-    """What the runtime here that has a provider says of itself. Raises MeasureError where it is not installed."""
-    described: dict[str, Any] = session_class(provider).describe()
-    return described
+class Onnxruntime(Runtime):
+    """onnxruntime: reads ONNX, and has a provider for most of what it runs on."""
+
+    name = ONNXRUNTIME
+    providers: ClassVar[Mapping[str, Provider]] = {
+        short: known for short, known in TABLE.items() if known.runtime == ONNXRUNTIME
+    }
+
+    def describe(self) -> dict[str, Any]:
+        """Name, version, build and compiled-in providers (onnxruntime's names) of the one here."""
+        onnxruntime = onnxruntime_import.onnxruntime()
+        return {
+            "runtime": self.name,
+            "runtime_version": onnxruntime.__version__,
+            "build_info": onnxruntime.get_build_info(),
+            "providers_available": onnxruntime.get_available_providers(),
+        }
+
+    def load(self, path: str, spec: SessionSpec) -> OnnxruntimeSession:
+        return OnnxruntimeSession(path, spec)
+
+    def prove(self, path: str, spec: SessionSpec, feeds: Mapping[int, Feed]) -> dict[str, Any]:
+        """By the profile of a session beside the timed ones: the kernels that ran, where, and for how long.
+
+        Raises MeasureError where the provider that was asked for did not do the work.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            session = OnnxruntimeSession(path, spec, profile_prefix=str(Path(folder) / "profile"))
+            for feed in feeds.values():
+                for _ in range(PROOF_CALL_COUNT):
+                    session.run_checked(feed)
+            calls = kernels_of_calls(json.loads(Path(session.end_profiling()).read_text(encoding="utf-8")))
+        by_batch = {}
+        for number, size in enumerate(feeds):
+            later = calls[number * PROOF_CALL_COUNT + 1 : (number + 1) * PROOF_CALL_COUNT]
+            by_batch[str(size)] = _proof(session, least_disturbed(later), size)
+        return {
+            "provider_asked": session.provider_asked,
+            "provider_options": spec.provider_options(),
+            "providers_got": session.providers_got,
+            "assigned_node_count_by_provider": session.assigned_node_count_by_provider(),
+            "by_batch": by_batch,
+        }
+
+
+def _proof(session: OnnxruntimeSession, kernels: list[Kernel], batch_size: int) -> dict[str, Any]:
+    """One call's proof. Raises MeasureError where the asked provider did not do the work."""
+    assigned = session.assigned_operators()
+    reason = refusal(session.asked, kernels, assigned)
+    if reason is not None:
+        raise MeasureError(f"{reason} (batch size {batch_size}).")
+    return {
+        **summary(kernels),
+        "assigned_node_count_by_provider": session.assigned_node_count_by_provider(),
+        "effective_precision": effective_precision(session.asked, kernels, assigned),
+    }
 
 
 def _plugged_in(options: Any, spec: SessionSpec) -> str:

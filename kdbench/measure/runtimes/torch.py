@@ -1,6 +1,6 @@
 """A network as torch.export wrote it, run by torch on the CPU, eager or compiled, for reference; it knows no clock.
 
-Part of the measuring program where a job asks for it: nothing but the standard library, numpy, torch and `measure`.
+Part of the measuring program: nothing but the standard library, numpy, torch (inside functions) and `measure`.
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ import sys
 import tempfile
 import warnings
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from kdbench.errors import MeasureError
-from kdbench.measure.runtimes.bound_calls import Feed
+from kdbench.measure.providers import TABLE, TORCH, Provider
+from kdbench.measure.runtimes.contract import Feed, Runtime, Session
 from kdbench.measure.runtimes.onnxruntime_import import first_line
 from kdbench.measure.session_spec import SessionSpec
 
 INPUT_NAMES = "input_names.json"
 """What a file carries beside its program: the names of its inputs, in order."""
-EAGER, COMPILED = "torch", "torch_compiled"
+COMPILED = "torch_compiled"
 READER = "torch.export.pt2_archive"
 PRECISIONS = {"float64": "fp64", "float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 NO_COMPILER = "torch.compile finds no C++ compiler (CXX, g++ or clang++); install one, or leave torch_compiled out."
@@ -46,7 +48,7 @@ def save(model: Any, example: tuple[Any, ...], input_names: tuple[str, ...], pat
         raise MeasureError(f"torch.export cannot write {type(model).__name__}: {first_line(error)}") from error
 
 
-class TorchSession:
+class TorchSession(Session):
     """One file of `save` in torch, by the interpreter or by what torch.compile made of the whole of it.
 
     Compiled for each batch size by itself, in the first call on it. Raises MeasureError where the file does not load,
@@ -66,33 +68,6 @@ class TorchSession:
         if spec.provider == COMPILED:
             self._call = self._torch.compile(self._module, fullgraph=True, dynamic=False)
 
-    @staticmethod
-    def describe() -> dict[str, Any]:
-        """Name, version and build of torch here. Raises MeasureError where it cannot be imported."""
-        torch = _torch()
-        return {
-            "runtime": "torch",
-            "runtime_version": torch.__version__,
-            "build_info": f"git {torch.version.git_version}, CUDA {torch.version.cuda}",
-            "providers_available": [EAGER, COMPILED],
-        }
-
-    @staticmethod
-    def write_tiny(path: Path) -> None:
-        """Convolution, ReLU, pooling and a linear layer, from `x` of shape (N, 2, 8, 8), for trials of this runtime."""
-        torch = _torch()
-        nn = torch.nn
-        layers = (nn.Conv2d(2, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
-        save(nn.Sequential(*layers).eval(), (torch.zeros(2, 2, 8, 8),), ("x",), path)
-
-    def own(self, feed: Feed) -> Feed:
-        """This file's inputs of a feed, in its order. Raises MeasureError where the feed lacks one."""
-        missing = [name for name in self.input_names if name not in feed]
-        if missing:
-            given = ", ".join(feed)
-            raise MeasureError(f"{self.path} wants an input '{missing[0]}', the inputs given are named {given}.")
-        return {name: feed[name] for name in self.input_names}
-
     def run(self, feed: Feed) -> list[Any]:
         """All outputs for one batch. Raises MeasureError where it cannot run."""
         tensors = self._tensors(feed)
@@ -101,21 +76,12 @@ class TorchSession:
         except RuntimeError as error:
             raise MeasureError(f"{self.path} does not run on these inputs: {first_line(error)}") from None
 
-    def run_checked(self, feed: Feed) -> list[Any]:
-        """As `run`, but raises MeasureError also where an output is NaN or infinite."""
-        import numpy
-
-        outputs = self.run(feed)
-        if not all(numpy.isfinite(output).all() for output in outputs if output.dtype.kind == "f"):
-            raise MeasureError(f"{self.path} gives outputs that are not finite.")
-        return outputs
-
     def bind(self, feeds: list[Feed]) -> BoundProgram:
         """Calls on tensors that share the feeds' memory."""
         self.run_checked(feeds[0])
         return BoundProgram(self, [self._tensors(feed) for feed in feeds])
 
-    def prove(self, feed: Feed) -> dict[str, Any]:
+    def proof(self, feed: Feed) -> dict[str, Any]:
         """What one call runs: every operator of the program, as torch.compile refuses one that it cannot take whole."""
         self.run_checked(feed)
         count = sum(node.op == "call_function" for node in self._module.graph.nodes)
@@ -142,6 +108,37 @@ class TorchSession:
                 self._torch.set_num_interop_threads(self.spec.threads_inter)
             except RuntimeError as error:
                 raise MeasureError(f"torch's inter-op threads cannot be set: {first_line(error)}") from None
+
+
+class Torch(Runtime):
+    """PyTorch on the CPU, eager or compiled: timed for reference, as nobody deploys a compressed model to it."""
+
+    name = TORCH
+    artefact = "pt2"
+    deployable = False
+    providers: ClassVar[Mapping[str, Provider]] = {
+        short: known for short, known in TABLE.items() if known.runtime == TORCH
+    }
+
+    def describe(self) -> dict[str, Any]:
+        """Name, version and build of torch here. Raises MeasureError where it cannot be imported."""
+        torch = _torch()
+        return {
+            "runtime": self.name,
+            "runtime_version": torch.__version__,
+            "build_info": f"git {torch.version.git_version}, CUDA {torch.version.cuda}",
+            "providers_available": list(self.providers),
+        }
+
+    def load(self, path: str, spec: SessionSpec) -> TorchSession:
+        return TorchSession(path, spec)
+
+    def write_tiny(self, path: Path) -> None:
+        """Convolution, ReLU, pooling and a linear layer."""
+        torch = _torch()
+        nn = torch.nn
+        layers = (nn.Conv2d(2, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+        save(nn.Sequential(*layers).eval(), (torch.zeros(2, 2, 8, 8),), ("x",), path)
 
 
 class BoundProgram:

@@ -8,7 +8,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from kdbench.errors import MeasureError, TechniqueError
 from kdbench.measure.providers import PROVIDERS
-from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession, describe_runtime
+from kdbench.measure.runtimes.onnxruntime import Onnxruntime, OnnxruntimeSession
 from kdbench.measure.session_spec import SessionSpec
 from kdbench.techniques.quantization import _onnx
 
@@ -80,14 +80,14 @@ def _cast_at_the_borders(graph: onnx.GraphProto) -> None:
 
 def _check_it_loads(path: Path) -> None:
     """Raises TechniqueError, with the runtime's own words, where no provider of the onnxruntime here runs a file."""
-    available = describe_runtime()["providers_available"]
+    here = Onnxruntime().describe()
     reasons = []
-    for short in (short for short, name in PROVIDERS.items() if name in available):
+    for short in (short for short, name in PROVIDERS.items() if name in here["providers_available"]):
         try:
             OnnxruntimeSession(str(path), SessionSpec(provider=short))
         except MeasureError as error:
             reasons.append(f"{short}: {str(error).rpartition(' : ')[2].strip().removesuffix('.')}")
         else:
             return
-    version, why = describe_runtime()["runtime_version"], "; ".join(reasons)
+    version, why = here["runtime_version"], "; ".join(reasons)
     raise TechniqueError(f"the onnxruntime {version} beside this Python runs no bf16 file of the model ({why}).")

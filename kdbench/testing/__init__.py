@@ -1,4 +1,4 @@
-"""What every technique, model, task, metric and executor must hold to: call these in your own package's tests, too.
+"""What every technique, model, task, metric, executor and runtime must hold to: call these in your own tests, too.
 
 Each `check_*` takes a part with its fields set and raises AssertionError with a sentence on the first promise broken.
 The bench is small and real: handwritten digits, two CNN teachers and a smaller CNN student, an epoch each.
@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from kdbench.errors import ModelError
-from kdbench.measure.runtimes.bound_calls import Feed
+from kdbench.measure.runtimes.contract import Feed
 from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession
 from kdbench.measure.session_spec import SessionSpec
 from kdbench.protocols import Batch, Destination, Metric, Model, Task, TaskDescription, Technique
@@ -37,6 +37,7 @@ from kdbench.stages.work import Work, read_description
 from kdbench.stages.worker import run_stages
 from kdbench.tasks.arrays import ArrayData, preprocess_array
 from kdbench.techniques.surgery_check import answers, difference
+from kdbench.testing.runtimes import check_runtime as check_runtime
 
 OPSET = 20
 EXECUTOR_SECONDS = 300
