@@ -10,7 +10,7 @@ from typing import Any
 
 from kdbench.protocols.field_errors import shown
 from kdbench.suite.faults import Faults, Faulty
-from kdbench.suite.parts import Named, is_grid
+from kdbench.suite.part_reader import Named, is_grid
 
 MOST_CASES = 10_000
 """Of a suite, grids expanded."""

@@ -13,13 +13,14 @@ from kdbench.protocols.field_errors import sentences
 from kdbench.protocols.part import PartSpec
 from kdbench.protocols.recipe import Recipe
 from kdbench.suite import checks, yaml_lines
+from kdbench.suite.case_reader import CaseReader, Common
 from kdbench.suite.cases import Case, Suite
-from kdbench.suite.chains import CaseReader, Common, NetworkReader
 from kdbench.suite.faults import Faults
 from kdbench.suite.form import VERSION, MeasureEntry, SuiteFields
 from kdbench.suite.grids import MOST_CASES
 from kdbench.suite.limits import SuiteLimits
-from kdbench.suite.parts import PartReader
+from kdbench.suite.network_reader import NetworkReader
+from kdbench.suite.part_reader import PartReader
 from kdbench.suite.targets import limit_faults
 from kdbench.suite.tolerances import SuiteTolerances
 from kdbench.suite.yaml_lines import Document

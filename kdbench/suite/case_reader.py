@@ -1,23 +1,22 @@
-"""The cases of a suite: their students and teachers, and chains of steps, each step checked where it stands."""
+"""Reads the cases of a suite: chains of steps, each step checked where it stands."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kdbench.errors import Place, nearest
+from kdbench.errors import Place
 from kdbench.protocols import Technique
 from kdbench.protocols.field_errors import shown
 from kdbench.protocols.recipe import Regularizer
 from kdbench.results.records import TEACHER
-from kdbench.suite.cases import Case, Step, StudentChoice, TeacherChoice
+from kdbench.suite.cases import Case, Step, StudentChoice
 from kdbench.suite.checks import estimator_faults
 from kdbench.suite.faults import Faulty
-from kdbench.suite.form import CaseFields, StudentFields, TeacherFields
+from kdbench.suite.form import CaseFields
 from kdbench.suite.grids import expanded
+from kdbench.suite.network_reader import NetworkReader, Teachers
 from kdbench.suite.orders import order_faults
-from kdbench.suite.parts import Named, PartReader
-
-Teachers = tuple[TeacherChoice, ...]
+from kdbench.suite.part_reader import Named
 
 
 @dataclass(frozen=True)
@@ -26,78 +25,6 @@ class Common:
 
     student: StudentChoice | None
     teachers: Teachers | None
-
-
-class NetworkReader:
-    """Reads students and teachers. Methods note what is wrong and raise Faulty."""
-
-    def __init__(self, parts: PartReader, recipes: Mapping[str, Any] | None, teachers: Mapping[str, Any]) -> None:
-        """recipes, teachers: the suite's, as written, by name; recipes are None where the file has them wrong."""
-        self.parts = parts
-        self.faults = parts.faults
-        self.recipes = recipes
-        self.written = teachers
-        self.read: list[TeacherChoice] = []
-        """Every teacher so far."""
-
-    def recipe(self, name: Any, place: Place) -> str:
-        """The name of one of the suite's recipes, checked."""
-        if self.recipes is not None and (not isinstance(name, str) or name not in self.recipes):
-            text = f"there is no recipe {shown(name)}. {nearest(str(name), self.recipes)}"
-            raise self.faults.fail(place, text)
-        return str(name)
-
-    def student(self, fields: Any, place: Place) -> StudentChoice:
-        """The student of a `student:` entry."""
-        student = self.parts.built(StudentFields, fields, place, "a student")
-        model = self.faults.kept(self._model, student.model, place)
-        recipe = self.recipe(student.recipe, (*place, "recipe"))
-        if model is None:
-            raise Faulty
-        return StudentChoice(model, recipe)
-
-    def teachers(self, written: Any, place: Place) -> Teachers:
-        """The teachers of a `teacher:` entry: one, one by name, or a list of these."""
-        if written is None:
-            return ()
-        if isinstance(written, list):
-            if not written:
-                raise self.faults.fail(place, "an empty list has no teacher; name one, or leave 'teacher' out.")
-            read = [self.faults.kept(self._one, entry, (*place, index)) for index, entry in enumerate(written)]
-            found = tuple(teacher for teacher in read if teacher is not None)
-            if len(found) < len(read):
-                raise Faulty
-            return found
-        return (self._one(written, place),)
-
-    def teacher(self, written: Any, place: Place, name: str = "") -> TeacherChoice:
-        """The teacher that is written out at `place`; `name` is its own among the suite's `teachers`."""
-        fields = self.parts.built(TeacherFields, written, place, "a teacher")
-        choice = self._teacher(fields, place, name)
-        self.read.append(choice)
-        return choice
-
-    def _teacher(self, fields: TeacherFields, place: Place, name: str) -> TeacherChoice:
-        if fields.model is None:
-            return TeacherChoice(onnx=fields.onnx, case=fields.case, name=name, place=place)
-        model = self.faults.kept(self._model, fields.model, place)
-        recipe = "" if fields.weights is not None else self.recipe(fields.recipe, (*place, "recipe"))
-        if model is None:
-            raise Faulty
-        if fields.weights is not None:
-            return TeacherChoice(model, weights=fields.weights, name=name, place=place)
-        return TeacherChoice(model, recipe, fields.seed, fields.per_seed, name=name, place=place)
-
-    def _one(self, written: Any, place: Place) -> TeacherChoice:
-        if not isinstance(written, str):
-            return self.teacher(written, place)
-        if written not in self.written:
-            known = nearest(written, self.written)
-            raise self.faults.fail(place, f"there is no teacher '{written}' in 'teachers'. {known}")
-        return self.teacher(self.written[written], ("teachers", written), written)
-
-    def _model(self, written: Any, place: Place) -> Any:
-        return self.parts.part("model", self.parts.named("model", written, (*place, "model")))[0]
 
 
 class CaseReader:

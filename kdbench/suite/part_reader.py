@@ -1,4 +1,4 @@
-"""From the data at a place of a suite file to a checked part: a technique, model, task, or a set of fields."""
+"""Reads what stands at a place of a suite file as a checked part: a technique, model, task, or a set of fields."""
 
 from dataclasses import dataclass
 from typing import Any
