@@ -7,12 +7,13 @@ from pathlib import Path
 
 from kdbench import registry
 from kdbench.cli._fields import WIDTH, fields_text
-from kdbench.cli._reference import ENTRIES, entry_text, suite_text
+from kdbench.cli._reference import ENTRIES, entry_text, field_text, suite_text
 from kdbench.errors import UnknownName, nearest
 from kdbench.measure.providers import FIELDS, TABLE, precisions_of, runtime_of
 from kdbench.protocols import Model, Technique
 from kdbench.protocols.part import Part, about
 from kdbench.results.target_id import is_reference
+from kdbench.suite.form import SuiteFields
 
 STARTS = {
     "fresh": "a student with new weights",
@@ -30,6 +31,8 @@ def describe_text(name: str, models: Mapping[str, Model] | None = None) -> str:
         return suite_text()
     if name in ENTRIES:
         return entry_text(name)
+    if name in SuiteFields.model_fields:
+        return field_text(name)
     if name in TABLE:
         return _provider_text(name)
     found = _find(name)
@@ -38,7 +41,13 @@ def describe_text(name: str, models: Mapping[str, Model] | None = None) -> str:
     family = _family(name)
     if family:
         return "\n".join([f"{name}  (a family of {len(family)} techniques)", "", *_columns(family)])
-    known = [*ENTRIES, "suite", *TABLE, *(known for kind in registry.KINDS for known in registry.names(kind))]
+    known = [
+        *ENTRIES,
+        *SuiteFields.model_fields,
+        "suite",
+        *TABLE,
+        *(known for kind in registry.KINDS for known in registry.names(kind)),
+    ]
     hint = nearest(name, known)
     if not hint.startswith("Did"):
         hint = (

@@ -59,10 +59,10 @@ def field_texts(cls: type[Part]) -> Iterator[FieldText]:
         yield FieldText(name, kind, _default(field), " ".join((field.description or "").split()))
 
 
-def fields_text(cls: type[Part]) -> str:
-    """Every field of a class with its values and default, what it means below."""
+def fields_text(cls: type[Part], *names: str) -> str:
+    """Every field of a class, or those of these names, with its values and default, what it means below."""
     lines = []
-    for field in field_texts(cls):
+    for field in (field for field in field_texts(cls) if not names or field.name in names):
         default = field.default if field.default == "required" else f"default {field.default}"
         lines.append(f"  {field.name}: {field.kind}, {default}")
         lines += textwrap.wrap(field.about, WIDTH, initial_indent="      ", subsequent_indent="      ")

@@ -47,6 +47,13 @@ def entry_text(name: str) -> str:
     return "\n\n".join([head, *nested])
 
 
+def field_text(name: str) -> str:
+    """One key of a suite file."""
+    entry = name if name in ENTRIES else name.removesuffix("s")
+    more = f"\n\n{entry_text(entry)}" if entry in ENTRIES else ""
+    return f"{name}  (a key of a suite)\n\n{fields_text(SuiteFields, name)}{more}"
+
+
 def suite_page() -> str:
     """The same as a Markdown page."""
     parts = [PAGE, f"## suite\n\n{inspect.getdoc(SuiteFields)}\n\n{fields_table(SuiteFields)}"]

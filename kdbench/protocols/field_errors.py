@@ -49,7 +49,9 @@ def sentences(error: ValidationError, cls: type[Part], owner: str, fields: Any) 
         kind, context = fault["type"], fault.get("ctx", {})
         if kind == "extra_forbidden":
             name = str(fault["loc"][-1])
-            yield fault["loc"], f"{owner} has no field '{name}'. {nearest(name, _field_names(cls))}"
+            known = _field_names(cls)
+            hint = f"{nearest(name, known)}" if known else "It has no fields."
+            yield fault["loc"], f"{owner} has no field '{name}'. {hint}"
         elif kind == "missing":
             yield place, f"{owner} needs the field '{fault['loc'][-1]}'."
         elif kind == "value_error":

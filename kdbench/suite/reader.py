@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from kdbench import registry
-from kdbench.protocols.field_errors import sentences
+from kdbench.protocols.field_errors import sentences, shown
 from kdbench.protocols.part import PartSpec
 from kdbench.protocols.recipe import Recipe
 from kdbench.suite import checks, yaml_lines
@@ -113,12 +113,13 @@ class _Reader:
     def _form(self) -> SuiteFields:
         """The file's keys. Values that are wrong are noted, and left out."""
         data = self.document.data
+        if not isinstance(data, dict):
+            self.faults.note((), f"a suite is a mapping of {', '.join(STAND_INS)} ..., got {shown(data)}.")
+            self.faults.report()
         try:
             return SuiteFields.from_fields(data)
         except ValidationError as error:
             self.faults.note_all(sentences(error, SuiteFields, "a suite", data))
-            if not isinstance(data, dict):
-                self.faults.report()
             wrong = [fault["loc"] for fault in error.errors()]
         right = {key: value for key, value in data.items() if key in SuiteFields.model_fields}
         for key, *inner in wrong:
