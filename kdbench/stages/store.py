@@ -13,7 +13,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,11 @@ from filelock import FileLock, Timeout
 
 from kdbench.errors import DamagedStage, StoreError
 from kdbench.files import sha256_of, write_whole
-from kdbench.stages.names import PROGRESS
+from kdbench.stages.names import PROGRESS, STAGE
 
 MANIFEST = "manifest.json"
+DAMAGED = "damaged"
+"""The kind of an entry that no longer says what it is."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,20 @@ class Store:
     def __init__(self, root: Path) -> None:
         """Open or create a store. Raises StoreError where it cannot be written."""
         self.root = root
-        try:
+        with self._writing():
             for part in ("stages", "scratch", "locks", "failed", "repeats"):
                 (root / part).mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Turns an OSError into a sentence, for what a verb writes; workers make theirs of what they meet."""
+        try:
+            yield
+        except Timeout:  # an OSError, too
+            raise
         except OSError as error:
             raise StoreError(
-                f"cannot write the store '{root}' ({error.strerror}); name another folder with --store."
+                f"cannot write the store '{self.root}' ({error.strerror or error}); name another folder with --store."
             ) from None
 
     def folder(self, key: str) -> Path:
@@ -75,8 +85,9 @@ class Store:
             raise DamagedStage(key, f"'{self.folder(key)}' is damaged ({error}).") from None
 
     def touch(self, key: str) -> None:
-        """Note that a stage was used now, for `remove` by age."""
-        os.utime(self.folder(key) / MANIFEST)
+        """Note that a stage was used now, for `older_than`; a store that may only be read keeps no such note."""
+        with suppress(OSError):
+            os.utime(self.folder(key) / MANIFEST)
 
     @contextmanager
     def claim(self, key: str) -> Iterator[None]:
@@ -137,16 +148,23 @@ class Store:
             return 0
 
     def ask_again(self, key: str) -> int:
-        """Note that a stage is asked for afresh; the number of this time, which nobody else gets."""
-        with self.claim(key):
+        """Note that a stage is asked for afresh; the number of this time, which nobody else gets.
+
+        Raises StoreError where the store cannot be written.
+        """
+        with self._writing(), self.claim(key):
             number = self.repeat(key) + 1
             place = self.root / "repeats" / f"{key}.txt"
             write_whole(place, str(number))
         return number
 
     def read_json(self, key: str, name: str) -> Any:
-        """A JSON file of a finished stage."""
-        return json.loads((self.folder(key) / name).read_text())
+        """A JSON file of a finished stage. Raises DamagedStage where it is not there or no JSON."""
+        path = self.folder(key) / name
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise DamagedStage(key, f"'{path}' is damaged ({error}); run the same command again.") from None
 
     def entries(self) -> list[Entry]:
         """Every finished stage, largest first."""
@@ -154,11 +172,14 @@ class Store:
         return sorted(found, key=lambda entry: -entry.byte_count)
 
     def remove_scratch(self) -> int:
-        """Clear what killed runs left behind, except what a worker has now; returns bytes freed."""
+        """Clear what killed runs left behind, except what a worker has now; returns the bytes freed.
+
+        Raises StoreError where the store cannot be written.
+        """
         freed = 0
         for folder in (self.root / "scratch").iterdir():
             try:
-                with FileLock(self.root / "locks" / f"{folder.name}.lock", timeout=0):
+                with self._writing(), FileLock(self.root / "locks" / f"{folder.name}.lock", timeout=0):
                     freed += sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
                     shutil.rmtree(folder)
             except Timeout:
@@ -166,17 +187,24 @@ class Store:
         return freed
 
     def _manifest(self, key: str) -> dict[str, tuple[int, str]]:
-        manifest = json.loads((self.folder(key) / MANIFEST).read_text())
-        return {name: (size, sha256) for name, (size, sha256) in manifest.items()}
+        """File -> (size, SHA-256). Raises OSError, ValueError for a manifest that says something else."""
+        manifest = json.loads((self.folder(key) / MANIFEST).read_text(encoding="utf-8"))
+        try:
+            return {str(name): (int(size), str(sha256)) for name, (size, sha256) in manifest.items()}
+        except (AttributeError, TypeError):
+            raise ValueError("its manifest lists no files") from None
 
     def _entry(self, folder: Path) -> Entry:
-        manifest = folder / MANIFEST
-        sizes = [size for size, _ in self._manifest(folder.name).values()]
-        kind = json.loads((folder / "stage.json").read_text())["spec"]["kind"]
-        return Entry(folder.name, kind, sum(sizes), manifest.stat().st_mtime)
+        used_at = (folder / MANIFEST).stat().st_mtime
+        try:
+            byte_count = sum(size for size, _ in self._manifest(folder.name).values())
+            kind = str(self.read_json(folder.name, STAGE)["spec"]["kind"])
+        except (OSError, ValueError, DamagedStage, LookupError, TypeError):
+            byte_count, kind = sum(path.stat().st_size for path in folder.iterdir() if path.is_file()), DAMAGED
+        return Entry(folder.name, kind, byte_count, used_at)
 
 
 def older_than(entries: list[Entry], days: float) -> list[Entry]:
-    """The entries that nobody used for so many days."""
+    """The entries that were last used more than `days` days ago."""
     limit = time.time() - days * 86400
     return [entry for entry in entries if entry.used_at < limit]

@@ -9,7 +9,6 @@ import json
 import logging
 import re
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -26,8 +25,7 @@ from kdbench.measure.session_spec import SessionSpec
 from kdbench.protocols import Batch, Destination, Metric, Model, Task, TaskDescription, Technique
 from kdbench.protocols.part import Part, PartSpec
 from kdbench.protocols.recipe import Recipe
-from kdbench.run.executors import Executor
-from kdbench.stages import VERSIONS, compress, torch_models
+from kdbench.stages import compress, torch_models
 from kdbench.stages.context import StageContext
 from kdbench.stages.export import is_rounded, parity, to_onnx, write_file
 from kdbench.stages.names import ONNX_FILE
@@ -37,11 +35,10 @@ from kdbench.stages.work import Work, read_description
 from kdbench.stages.worker import run_stages
 from kdbench.tasks.arrays import ArrayData, preprocess_array
 from kdbench.techniques.surgery_check import answers, difference
+from kdbench.testing.executors import check_executor as check_executor
 from kdbench.testing.runtimes import check_runtime as check_runtime
 
 OPSET = 20
-EXECUTOR_SECONDS = 300
-"""How long an executor may take for a stage of a second."""
 TASK = PartSpec("task", "digits", 1, {})
 STUDENT = PartSpec("model", "cnn", 1, {"channels": [16, 32]})
 TEACHER = PartSpec("model", "cnn", 1, {"channels": [16, 64]})
@@ -342,28 +339,3 @@ def _run(store: Store, spec: StageSpec) -> str:
     if outcome.status == "failed":
         raise AssertionError(outcome.reason)
     return spec.key
-
-
-def check_executor(make: Callable[[Path, int], Executor]) -> None:
-    """An executor runs stages, reuses those that the store has, and gives an outcome for one that fails.
-
-    `make(store, jobs)` gives the executor; its workers must reach `store`, a new folder on this machine.
-    """
-    decode = StageSpec("decode", VERSIONS["decode"], {"task": TASK})
-    broken = StageSpec("train", VERSIONS["train"], seed=0)  # without a model, a task and a recipe
-    with tempfile.TemporaryDirectory() as folder:
-        store = Store(Path(folder) / "store")
-        executor = make(store.root, 2)
-        try:
-            assert executor.jobs == 2, f"{type(executor).__name__}.jobs is {executor.jobs}; it was made for 2."
-            flying = [executor.submit([broken]), executor.submit([decode])]
-            failed, done = (future.result(EXECUTOR_SECONDS) for future in flying)
-            again = executor.submit([decode, broken]).result(EXECUTOR_SECONDS)
-        finally:
-            executor.close()
-        assert store.has(decode.key), f"{decode.key} was to be run, which is not in the store."
-        said = [(outcome.key, outcome.status) for outcome in (*done, *again, *failed)]
-        asked = [(decode.key, "done"), (decode.key, "reused"), (broken.key, "failed"), (broken.key, "failed")]
-        assert said == asked, f"{asked} was expected, key and how the stage ended, got {said}."
-        assert failed[0].reason, "a stage failed, and no sentence says why."
-        assert "Traceback" in failed[0].log, "the log of a stage that failed did not come back with its outcome."

@@ -141,3 +141,25 @@ def test_a_store_that_cannot_be_made_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match=r"cannot write the store '.*' \(Not a directory\); name another folder"):
         Store(tmp_path / "file" / "store")
+
+
+def test_a_stage_whose_files_say_nonsense_is_none_and_is_listed_as_damaged(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for number, text in enumerate(["[]", '{"a": 1}', '{"a": [1]}', "{", '{"a": [{}, "x"]}']):
+        folder = store.folder(f"key{number}")
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_text(text)
+        assert not store.has(f"key{number}")
+    assert {entry.kind for entry in store.entries()} == {"damaged"}
+    with pytest.raises(DamagedStage, match=r"stage\.json' is damaged"):
+        store.read_json("key0", "stage.json")
+
+
+def test_a_store_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    (tmp_path / "repeats").rmdir()
+    (tmp_path / "repeats").touch()
+    with pytest.raises(StoreError, match=r"cannot write the store .* name another folder with --store"):
+        store.ask_again("key")
+    with pytest.raises(StoreError, match="cannot write the store"):
+        Store(tmp_path / "repeats" / "below")
