@@ -38,6 +38,9 @@ def describe_text(name: str, models: Mapping[str, Model] | None = None) -> str:
     found = _find(name)
     if found is not None:
         return _part_text(name, *found, models)
+    for kind in ("runtime", "executor"):
+        if name in registry.names(kind):
+            return f"{name}  ({kind})\n\n{inspect.getdoc(registry.resolve(kind, name))}"
     family = _family(name)
     if family:
         return "\n".join([f"{name}  (a family of {len(family)} techniques)", "", *_columns(family)])

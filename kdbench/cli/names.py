@@ -8,7 +8,7 @@ import click
 
 from kdbench import registry
 
-KINDS = [*(f"{kind}s" for kind in registry.KINDS), "providers"]
+KINDS = [*(f"{kind}s" for kind in (*registry.KINDS, "runtime", "executor")), "providers"]
 
 
 @click.command("list")
@@ -35,7 +35,8 @@ def describe(name: str, suite: Path | None, form: str) -> None:
 
     \b
     NAME is one of
-      a technique, model, task, metric or provider (see `kdbench list`), or your own file.py:Class
+      a technique, model, task, metric, runtime or provider (see `kdbench list`)
+      a class of your own: file.py:Class
       a family of techniques: distillation, pruning, quantization
       suite, for every field of a suite file, or one entry of it:
       recipe, regularizer, teacher, student, case, measure, limits, check

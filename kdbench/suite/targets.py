@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from typing import Any
 
@@ -29,7 +30,7 @@ class Target:
         """The name in records: device, provider (or the entry's own name), threads and precision."""
         return f"local-{self.entry.name or self.entry.provider}-{self.threads}t-{self.precision}"
 
-    @property
+    @cached_property
     def runtime(self) -> type[Runtime]:
         """What runs the files: it says which form of file it reads, and whether anybody deploys to it."""
         return declared(self.entry.runtime, self.entry.provider)

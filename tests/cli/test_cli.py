@@ -95,6 +95,7 @@ def test_describe_knows_recipes_and_names_the_nearest() -> None:
         ("recipes", "How models are trained, by name."),
         ("recipes", "epochs: whole number"),
         ("cpu", "CPUExecutionProvider"),
+        ("onnxruntime", "reads ONNX"),
         ("pruning", "structured_pruning"),
         ("quantization", "quantization_aware_training"),
         ("features", "fitnet"),

@@ -25,7 +25,7 @@ PRELOADED = [*(place.partition(":")[0] for place in stages.TABLE.values()), *sta
 
 
 class LocalExecutor(Executor):
-    """`submit` hands a list of stages to a free process, or starts one."""
+    """Runs stages in processes of this machine that import torch once; a list of stages goes to one that is free."""
 
     def __init__(self, store: Path, jobs: int) -> None:
         super().__init__(store, jobs)
