@@ -4,6 +4,7 @@ What takes time to import is imported when a test times its first file.
 """
 
 import copy
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -50,6 +51,13 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     item.add_marker(pytest.mark.benchmark(**options), append=False)
     item.stash[IS_ITS_OWN] = "benchmark" in names
     vars(item)["fixturenames"] = list(dict.fromkeys([*names, "benchmark"]))  # the list itself is shared by parameters
+
+
+def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
+    """Where a test compares a ratio's verdict, say the ratio, too."""
+    module = sys.modules.get("kdbench.timing.latency")  # where nobody has imported it, there is no verdict
+    found = next((side for side in (left, right) if module and isinstance(side, module.Verdict)), None)
+    return None if found is None else [f"{left!r} {op} {right!r}", found.said]
 
 
 @pytest.fixture

@@ -131,6 +131,7 @@ class Timing(Answer):
     input_shapes: Annotated[tuple[tuple[Count, ...], ...], Listed]
     first_inference_ns: Count
     warmup_ns: Annotated[tuple[Count, ...], Listed]
+    warmup_total_ns: Count | None = None
     samples_ns: Annotated[tuple[AtLeastOne, ...], Listed, Field(min_length=1)]
     thread_cpu_ns: Annotated[tuple[Count, ...], Listed] | None = None
     classes: Annotated[tuple[tuple[Count, ...], ...], Listed, Field(min_length=1)]

@@ -39,12 +39,15 @@ class Timing:
     input_shapes: Sequence[Sequence[int]]
     first_inference_ns: int
     warmup_ns: Sequence[int]
+    """The first calls of the warm-up."""
     samples_ns: Sequence[int]
     """One call each, in the order they were made."""
     classes: Sequence[Sequence[int]]
     """[batch][example]: the class that the last timed call on each batch gave."""
     thread_cpu_ns: Sequence[int] | None = None
     """The calling thread's processor time, one a round; None where calls use other threads too."""
+    warmup_total_ns: int | None = None
+    """Of all calls of the warm-up; None in records of older bundles, which list every call."""
     warnings: Sequence[str] = ()
     """What the process itself noticed: only it knows what it was asked for."""
 

@@ -48,6 +48,10 @@ class Timing:
     """One file's raw times, in the order of the calls."""
 
     warmup_ns: list[int] = field(default_factory=list)
+    """The first calls of the warm-up, `warmup_min_calls` of them: a fast file makes tens of thousands."""
+    warmup_call_count: int = 0
+    warmup_total_ns: int = 0
+    """Of all calls of the warm-up."""
     samples_ns: list[int] = field(default_factory=list)
     thread_cpu_ns: list[int] = field(default_factory=list)
     """One a round; empty without a processor-time clock."""
@@ -108,9 +112,13 @@ def _warm_up_turn(session: Runnable, timing: Timing, rule: Rule, clock: Clock) -
         if total >= rule.max_ns:
             break
         begin = clock()
-        session.run(len(timing.warmup_ns) % session.batch_count)
-        timing.warmup_ns.append(clock() - begin)
-        total += timing.warmup_ns[-1]
+        session.run(timing.warmup_call_count % session.batch_count)
+        took = clock() - begin
+        if len(timing.warmup_ns) < rule.warmup_min_calls:
+            timing.warmup_ns.append(took)
+        timing.warmup_call_count += 1
+        total += took
+    timing.warmup_total_ns += total
     return total
 
 

@@ -91,6 +91,7 @@ class _TimedFile:
             self.result["by_batch"][str(batch_size)] = {
                 **self._first,
                 "warmup_ns": timing.warmup_ns,
+                "warmup_total_ns": timing.warmup_total_ns,
                 "samples_ns": timing.samples_ns,
                 "thread_cpu_ns": timing.thread_cpu_ns or None,
                 "classes": _classes(bound, min(bound.batch_count, len(timing.samples_ns))),

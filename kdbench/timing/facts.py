@@ -160,6 +160,7 @@ class _File:
             "load_ns": [file.load_ns for file in self.files],
             "first_inference_ns": [timing.first_inference_ns for timing in own],
             "warmup_ns": [timing.warmup_ns for timing in own],
+            "warmup_total_ns": [timing.warmup_total_ns or sum(timing.warmup_ns) for timing in own],
             **self._times(own, batch_size),
             "repeat": self.asked.repeat,
             **{name: self._gauged(name) for name in GAUGED},

@@ -1,12 +1,19 @@
 """How long one file takes, alone or against another: samples, and the numbers that they give."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kdbench import stats
 
 MAX_RATIO = 1.03
 Samples = tuple[tuple[int, ...], ...]
 """[process][i]: nanoseconds of one call each, in the order they were made."""
+
+
+class Verdict(str):
+    """ "ok", "slower" or "cannot tell", by the gate's two stages (kdbench.timing.verdict_rule)."""
+
+    said: str
+    """The numbers behind it, as a sentence."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,10 +26,18 @@ class Ratio:
     high: float
     """The range of these processes; of seven, without the lowest and the highest."""
     verdict: str
-    """ "ok", "slower" or "cannot tell", by the gate's two stages (kdbench.timing.verdict_rule)."""
+    """A `Verdict`, whatever text it is made from: a failing comparison with it shows the ratio."""
     max_ratio: float
     """The slow-down that must not go unseen."""
-    reference_samples_ns: Samples = ()
+    reference_samples_ns: Samples = field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        verdict = Verdict(self.verdict)
+        verdict.said = (
+            f"{self.value:.3f} times the reference's latency ({self.low:.3f} to {self.high:.3f} over the processes); "
+            f"a slow-down of {self.max_ratio:g} must not go unseen."
+        )
+        object.__setattr__(self, "verdict", verdict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +57,7 @@ class Latency:
     effective_precision: str | None
     """What its products were computed in, where the runtime tells."""
     batch_size: int
-    samples_ns: Samples
+    samples_ns: Samples = field(repr=False)
     warnings: tuple[str, ...]
     """What was wrong with the machine or the samples meanwhile, in the words of kdbench.stats."""
     ratio: Ratio | None = None

@@ -113,7 +113,7 @@ def _describe(python: str | None, session: Mapping[str, Any]) -> dict[str, Any]:
         _check_python(python or sys.executable)
     except MeasureError as error:
         raise MeasureError(f"{str(error).rstrip('.')}; give the path of a Python with numpy and onnxruntime.") from None
-    return _ask("describe", session, python)
+    return _ask("describe", session, python, DIAGNOSIS_TIMEOUT_S)
 
 
 def _ask(action: str, session: Mapping[str, Any], python: str | None, timeout_s: float | None = None) -> dict[str, Any]:

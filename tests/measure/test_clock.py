@@ -54,8 +54,17 @@ def test_warm_up_gives_each_file_its_calls_and_the_processor_its_time() -> None:
     world = World()
     rule = Rule(warmup_min_calls=3, warmup_min_ns=300, round_call_count=1, min_calls=1, min_ns=0)
     slow, fast = time_rounds([Session(world, "s", 60), Session(world, "f", 10)], rule, clock=world.clock)
-    assert slow.warmup_ns == [60] * 6
-    assert fast.warmup_ns == [10] * 6
+    assert (slow.warmup_call_count, fast.warmup_call_count) == (6, 6)
+    assert (slow.warmup_total_ns, fast.warmup_total_ns) == (360, 60)
+
+
+def test_of_a_long_warm_up_the_first_calls_alone_are_kept_and_the_time_of_all() -> None:
+    world = World()
+    rule = Rule(warmup_min_calls=3, warmup_min_ns=1000, round_call_count=1, min_calls=1, min_ns=0)
+    (fast,) = time_rounds([Session(world, "f", 30, 20, 10)], rule, clock=world.clock)
+    assert fast.warmup_ns == [30, 20, 10]
+    assert fast.warmup_call_count == 99  # 30 + 20 + 10, then tens until three calls a turn reach 1,000
+    assert fast.warmup_total_ns == 1020
 
 
 def test_rounds_interleave_the_files_and_alternate_their_direction() -> None:

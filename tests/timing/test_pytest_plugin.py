@@ -203,3 +203,13 @@ def test_the_plugin_loads_nothing_that_takes_time(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert done.stdout == "['kdbench']\n"
+
+
+def test_a_test_that_fails_says_how_much_slower_the_file_is(run: Run) -> None:
+    code = """
+        def test_it_is_no_slower(onnx_latency):
+            assert onnx_latency("new.onnx", against="old.onnx").ratio.verdict == "ok"
+    """
+    result = run(code)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E*1.500 times the reference's latency (1.400 to 1.600*1.03 must not go unseen."])

@@ -62,12 +62,11 @@ def _longest(records: Iterable[Training | Compression | Teaching]) -> dict[str, 
 
 def _timed(records: Iterable[Latency]) -> dict[str, int]:
     """By file and batch size: its own calls, warm-up too. References are timed again beside every group of files."""
-    return {
-        f"{record.key} {record.batch_size}": sum(
-            sum(process) for samples in (record.warmup_ns, record.samples_ns) for process in samples
-        )
-        for record in records
-    }
+    found = {}
+    for record in records:
+        warm_up = sum(record.warmup_total_ns) or sum(map(sum, record.warmup_ns))
+        found[f"{record.key} {record.batch_size}"] = warm_up + sum(map(sum, record.samples_ns))
+    return found
 
 
 def _blocks(report: Report, _: Sequence[Figure]) -> Iterator[Block]:

@@ -120,6 +120,9 @@ class Latency(Labelled):
     """One a process."""
     first_inference_ns: tuple[int, ...] = ()
     warmup_ns: tuple[tuple[int, ...], ...] = ()
+    """[process][i]: the first calls of the warm-up; in older records all of them."""
+    warmup_total_ns: tuple[int, ...] = ()
+    """All calls of each process's warm-up together; absent in older records."""
     samples_ns: tuple[tuple[int, ...], ...]
     """[process][i]: one call each, in the order they were made."""
     round_call_count: int = 1
