@@ -25,9 +25,8 @@ NAME = r"^\w[\w.+-]*$"
 NAME_BYTES = 60
 """Longest name in UTF-8. Files are named after a case with its grid's values, a stage, a seed and a target, and most
 file systems take 255 bytes."""
-TARGET_NAME = r"^[a-z][a-z0-9_]*$"
+TARGET_NAME = r"^[a-z][a-z0-9_]{0,29}$"
 """What an entry of `measure` may be called: it stands in its targets' ids between dashes."""
-PROVIDER_NAME = r"^[A-Za-z][A-Za-z0-9_]*$"
 NAMED: dict[str, JsonValue] = {"propertyNames": {"pattern": NAME, "maxLength": NAME_BYTES}}
 LINK = "x-ref"
 """Stands for $ref until the schema is whole: pydantic refuses a $ref to a definition that is not its own."""
@@ -54,16 +53,13 @@ def _name(text: str) -> str:
     return text
 
 
-def _short_name(pattern: str, rule: str) -> AfterValidator:
-    """Checks a name that stands in the ids of targets."""
-
-    def checked(text: str) -> str:
-        if not re.fullmatch(pattern, text) or len(text) > NAME_BYTES // 2:
-            shown = text if len(text) <= NAME_BYTES // 2 else f"{text[:20]}..."
-            raise ValueError(f"'{shown}' cannot be a name: {rule} only, at most {NAME_BYTES // 2} characters")
-        return text
-
-    return AfterValidator(checked)
+def _target_name(text: str) -> str:
+    if not re.fullmatch(TARGET_NAME, text):
+        shown = text if len(text) <= NAME_BYTES else f"{text[:20]}..."
+        raise ValueError(
+            f"'{shown}' cannot be a name: a small letter, then small letters, digits and _ only, at most 30 characters"
+        )
+    return text
 
 
 Distinct = AfterValidator(_distinct)
@@ -73,10 +69,9 @@ Threads = Annotated[int, Field(gt=0, le=4096)]
 BatchSize = Annotated[int, Field(gt=0, le=1_000_000)]
 TargetName = Annotated[
     str,
-    _short_name(TARGET_NAME, "a small letter, then small letters, digits and _"),
+    AfterValidator(_target_name),
     WithJsonSchema({"type": "string", "pattern": TARGET_NAME}),
 ]
-ProviderName = Annotated[str, _short_name(PROVIDER_NAME, "a letter, then letters, digits and _")]
 Precision = Annotated[
     str,
     WithJsonSchema({"enum": sorted({word for short in providers.TABLE for word in providers.precisions_of(short)})}),
@@ -95,7 +90,7 @@ class MeasureEntry(Part):
     """The module of a package that brings the provider beside onnxruntime: `onnxruntime_ep_openvino`."""
     runtime: str | None = None
     """A runtime that is not kdbench's own: its registered name, or `file.py:Class`; it says which providers it has."""
-    provider: ProviderName
+    provider: str
     """What runs the files, by its short name (`kdbench list providers`). A provider that only a plug-in brings may have
     any name, and computes in precision `default`. `torch` and `torch_compiled` run the networks in PyTorch on the CPU,
     as torch.export writes them, eager or through torch.compile. They are marked as reference, as nobody deploys there,

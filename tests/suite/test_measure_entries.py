@@ -114,7 +114,7 @@ def test_a_plugin_brings_a_provider_under_any_name(tmp_path: Path) -> None:
         ("provider: cpu, processes: 1000000", "processes: must be <= 1000, got 1000000."),
         (
             "plugin: p, provider: ../x, precisions: [default]",
-            "provider: '../x' cannot be a name: a letter, then letters, digits and _ only, at most 30 characters.",
+            "provider: '../x' is no name of a provider: up to 40 letters, digits and _, starting with a letter.",
         ),
         ("provider: cpu, options: {a: true}", "options.a: must be text or a whole number or a number, got true."),
         ("provider: cpu, graph: true", "graph: a measure entry has no field 'graph'. Did you mean 'graphs'?"),
