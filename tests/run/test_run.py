@@ -239,11 +239,13 @@ def test_a_failing_case_stops_no_other(fresh: Place) -> None:
         "    def apply(self, model, ctx):\n"
         "        import os, signal\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "        return model\n"
         "class Leaves(Technique):\n"
         "    '''Ends its process as if all were well.'''\n"
         "    def apply(self, model, ctx):\n"
         "        import sys\n"
         "        sys.exit(0)\n"
+        "        return model\n"
     )
     cases = "  broken: ['mine.py:Broken']\n  dies: ['mine.py:Dies']\n  leaves: ['mine.py:Leaves']\n  soft:"
     fresh.suite.write_text(SUITE.replace("  soft:", cases).replace("[0, 1]", "[0]"))
@@ -251,7 +253,7 @@ def test_a_failing_case_stops_no_other(fresh: Place) -> None:
     assert done.returncode == 1, done.stderr
     failed = {r.case: r.reason for r in fresh.records() if isinstance(r, Failed) and r.status == "failed"}
     assert failed["broken"] == "compress mine.py:Broken: broken, seed 0: mine.py:5: ZeroDivisionError: on purpose"
-    assert "mine.py:15: the code ended its process with sys.exit(0)" in str(failed["leaves"])
+    assert "mine.py:16: the code ended its process with sys.exit(0)" in str(failed["leaves"])
     assert "its worker process died" in str(failed["dies"])
     skipped = {r.case for r in fresh.records() if isinstance(r, Failed) and r.status == "skipped"}
     assert skipped == {"broken", "dies", "leaves"}
