@@ -109,25 +109,25 @@ def _walk(
     from kdbench.run import walk
 
     folder = output or Path("results") / plan.suite.name
-    console = Console(stderr=True)
+    # names are printed as they are: neither `mine.py:Leaves: leaves` nor `[bold]` means anything to rich here
+    console = Console(stderr=True, markup=False, emoji=False, highlight=False)
     command = shlex.join(["kdbench", *sys.argv[1:]])
-    console.print(f"Suite {plan.suite.name}: results in {folder}, store {store.root}", highlight=False, soft_wrap=True)
+    console.print(f"Suite {plan.suite.name}: results in {folder}, store {store.root}", soft_wrap=True)
     work = walk.Run(plan, labels, store, folder, command, executor)
     if not work.todo:
-        console.print(f"Nothing to do: all {work.summary.stage_count} stages are in the store.", highlight=False)
+        console.print(f"Nothing to do: all {work.summary.stage_count} stages are in the store.")
     try:
         summary = work.walk(jobs or walk.default_jobs(plan), console)
     except KeyboardInterrupt:
-        console.print("\nStopped. What is finished is kept; to go on, run the same command again:", highlight=False)
-        console.print(f"  {command}", highlight=False, soft_wrap=True)
+        console.print("\nStopped. What is finished is kept; to go on, run the same command again:")
+        console.print(f"  {command}", soft_wrap=True)
         sys.exit(INTERRUPTED)
     report(folder)
     console.print(
-        f"{summary.computed} stages computed, {summary.reused} reused, {len(summary.failures)} failed or skipped.",
-        highlight=False,
+        f"{summary.computed} stages computed, {summary.reused} reused, {len(summary.failures)} failed or skipped."
     )
     for warning in summary.warnings:
-        console.print(f"Warning: {warning}", highlight=False, soft_wrap=True)
+        console.print(f"Warning: {warning}", soft_wrap=True)
     click.echo(f"Report: {folder / 'report' / 'index.html'}")
     if summary.failures:
         sys.exit(SOME_FAILED)

@@ -82,7 +82,7 @@ class Progress:
 
     def say(self, text: str, style: str = "") -> None:
         """A line that stays."""
-        self.console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
+        self.console.print(text, style=style, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     def tick(self) -> None:
         """Redraw the live display, where there is one."""
