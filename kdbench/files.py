@@ -28,7 +28,7 @@ CHUNK = 2**20
 LONGEST_NAME = 80
 """Bytes of a file name made from somebody's text; systems allow 255, and endings are added to it."""
 MOST_ARRAY_BYTES = 16 * 2**30
-"""Of all arrays of one .npz together, unpacked."""
+"""The most that all arrays of one .npz may take together, unpacked."""
 
 READING = (OSError, EOFError, ValueError, KeyError, RuntimeError, MemoryError, OverflowError, SyntaxError, TypeError,
            struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error)  # fmt: skip

@@ -1,4 +1,4 @@
-"""What raw samples say: quantiles with enough behind them, one number of several processes, words for instability."""
+"""Statistics of raw timings: percentiles, one latency of several processes, ratios of paired rounds, instability."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -9,25 +9,28 @@ Samples = Sequence[Sequence[int]]
 """[process][i]: nanoseconds of one call each, in the order they were made."""
 
 CONFIDENCE = 0.99
-"""Of a percentile that is reported: MLPerf inference rules, "Early Stopping Criterion" (c = 0.99, d = 0)."""
+"""The confidence with which a percentile is reported: MLPerf inference rules, "Early Stopping Criterion" (c = 0.99,
+d = 0)."""
 
 MIN_PROCESSES = 3
 MIN_SAMPLES = 64
-"""Per process: what a p90 needs by the rule above."""
+"""The least samples of a process: what a p90 needs by the rule above."""
 
 MAX_DISAGREEMENT = 1.10
 """Largest process median over the smallest. Quiet processes differ by 2-3 % (ResNet-20), so by 6 % among
 five; beyond 10 % the machine changed between them."""
 
 MAX_OTHER_FRACTION = 0.15
-"""Of the machine's processor time: 0.3 cores of the two of the machine on which the threshold was found."""
+"""The largest share of the machine's processor time that other processes may take: 0.3 cores of the two of the machine
+on which the threshold was found."""
 
 MIN_OWN_FRACTION = 0.95
-"""Of the calls' wall time, the least that their thread spends on a core when nobody takes it away (the same point)."""
+"""The least share of the calls' wall time that their thread spends on a core when nobody takes it away (found on the
+same machine)."""
 
 MAX_STEAL_FRACTION = 0.01
-"""Of the machine's processor time that its host may withhold: what a process of a second can tell at all, as the
-system counts it in hundredths of a second (proc(5))."""
+"""The largest share of a virtual machine's processor time that its host may withhold: the least that a process of one
+second can tell, as the system counts in hundredths of a second (proc(5))."""
 
 SCHEDULER_SLICE_NS = 3_000_000
 """A call that takes longer is interrupted on a busy machine more often than not (Linux gives slices of 3-4 ms): with a
@@ -46,10 +49,10 @@ MOSTLY_OVERHEAD = "mostly call overhead"
 def percentile(samples: Sequence[int], fraction: float) -> float | None:
     """The quantile at `fraction` (0.9 is p90), in the samples' unit; None where they are too few to say.
 
-    What counts is single calls. Those of several processes (and seeds) of one case may be pooled: "a call at some
-    moment in some process" is what a percentile is of, and calls of several processes hang together less than those
-    of one. A percentile of pooled calls is of all of them, never a mean of the processes' own, and its n is no n of an
-    interval: intervals are over processes. The median is always given: its spread over processes tells its worth.
+    A percentile is about single calls: "a call at some moment in some process". Calls of several processes (and seeds)
+    of one case may therefore be pooled; they depend on each other less than those of one process. The percentile is
+    that of all pooled calls, not a mean over processes, and their number is not the n of an interval: intervals are
+    over processes. The median is always given, as its spread over processes shows what it is worth.
     """
     if not samples or (fraction != 0.5 and len(samples) < needed_samples(fraction)):
         return None

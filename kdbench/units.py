@@ -1,4 +1,4 @@
-"""The only place where a number becomes text, and text with a unit a number; numbers are in base units (ns, bytes)."""
+"""Turns numbers into text, and text with a unit into numbers; nothing else does. Numbers are in ns, bytes or rates."""
 
 import math
 import re
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 MISSING = "–"
-"""What stands where there is no number; its reason is shown beside."""
+"""Stands where there is no number; the reason is shown beside it."""
 MINUS = "\N{MINUS SIGN}"
 FIGURE_SPACE, PUNCTUATION_SPACE = "\N{FIGURE SPACE}", "\N{PUNCTUATION SPACE}"
 BLANKS = str.maketrans(
@@ -23,7 +23,7 @@ SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 @dataclass(frozen=True)
 class Unit:
-    """A name and how many base units (ns, bytes) it holds."""
+    """A unit's name, and how many base units (ns, bytes) it holds."""
 
     name: str
     size: float
@@ -184,28 +184,28 @@ SIZES = {
     **{"KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30},
 }
 POINT_UNITS = {"pt": 0.01, "pts": 0.01, "%": 0.01}
-"""Hundredths of the accuracy itself, either way: 1 % of 90 % is not meant."""
+"""Both mean a hundredth of the accuracy itself: 1 % of 90 % is not meant."""
 NUMBER = r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)"
 QUANTITY = re.compile(NUMBER + r"\s*([a-zA-Zµμ%]*)")
 
 
 def parse_duration(text: str) -> float:
-    """2ms, 800us, 1.5 s."""
+    """Nanoseconds from text such as 2ms, 800us or 1.5 s. Raises ValueError."""
     return _above_zero(_parsed(text, DURATIONS, "a duration", "2ms"), text, "a duration")
 
 
 def parse_size(text: str) -> float:
-    """1MiB is 1,048,576 bytes, 1MB is 1,000,000."""
+    """Bytes from text: 1MiB is 1,048,576, 1MB is 1,000,000. Raises ValueError."""
     return _above_zero(_parsed(text, SIZES, "a size", "1MiB"), text, "a size")
 
 
 def parse_difference(text: str) -> float:
-    """1pt or 1% is 0.01: a difference of two accuracies; 0pt is one too."""
+    """A difference of two rates from text: 1pt and 1% are 0.01; 0pt is allowed. Raises ValueError."""
     return _parsed(text, POINT_UNITS, "a drop in accuracy", "1pt")
 
 
 def quantity_pattern(units: Collection[str]) -> str:
-    """What such text looks like, as a regular expression for JSON Schema."""
+    """A regular expression for JSON Schema that matches a number with one of the units."""
     return rf"^\s*{NUMBER}\s*({'|'.join(units)})\s*$"
 
 

@@ -1,4 +1,4 @@
-"""Models carried to another device in one file, and its record brought home. Returns data; `render` makes it text."""
+"""Carries models to another device in one file, and merges the record that it brings home. Returns data."""
 
 from kdbench.bundle.merge import Merging, merge
 from kdbench.bundle.pack import Asked, Bundled, bundle

@@ -1,4 +1,4 @@
-"""The form of what a device's processes answer: whoever wrote the record, only this much of it is believed."""
+"""The form that a device's record must have. Whoever wrote it, only what fits these types is believed."""
 
 from typing import Annotated, Any, TypeVar
 
@@ -20,13 +20,13 @@ from kdbench.measure.device.record_file import Line, Recorded
 
 
 def _tuple(value: Any) -> Any:
-    """JSON's lists as the tuples that strict fields want."""
+    """JSON's lists as tuples, which strict fields ask for."""
     return tuple(map(_tuple, value)) if isinstance(value, list) else value
 
 
 Listed = BeforeValidator(_tuple)
 Count = Annotated[int, Field(ge=0, le=2**53)]
-"""Also nanoseconds."""
+"""A count, or nanoseconds."""
 AtLeastOne = Annotated[int, Field(ge=1, le=2**53)]
 Fraction = Annotated[FiniteFloat, Field(ge=0, le=1)]
 Positive = Annotated[FiniteFloat, Field(ge=0)]
@@ -38,13 +38,13 @@ Counts = dict[Text, Count]
 
 
 class Answer(BaseModel):
-    """Fields that are not known here are left out."""
+    """What every answer has in common: types are strict, and unknown fields are left out."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
 
 class Measure(Answer):
-    """What was asked of the device."""
+    """What the device was asked to measure."""
 
     batch_sizes: Annotated[tuple[AtLeastOne, ...], Listed, Field(min_length=1)]
     processes: AtLeastOne
@@ -58,14 +58,14 @@ class Measure(Answer):
 
 
 class Sample(Answer):
-    """On which examples."""
+    """The examples that the device answered."""
 
     digest: Digest
     example_count: AtLeastOne
 
 
 class Header(Answer):
-    """The first line."""
+    """The record's first line."""
 
     bundle: Digest
     suite: Text

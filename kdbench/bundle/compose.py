@@ -1,4 +1,4 @@
-"""From a device's answers to records: the results folder says whose a file is, the answers what it did there."""
+"""Makes records of a device's answers; the results folder says which rows a file belongs to."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -23,21 +23,21 @@ Row = tuple[str, int]
 
 @dataclass(frozen=True)
 class Home:
-    """What a results folder says of its own files."""
+    """The files of a results folder, and the rows that they belong to."""
 
     results: Results
     sizes: Mapping[str, tuple[Size, ...]]
-    """Digest -> its rows, once each."""
+    """Digest of a file -> the size records of its rows, once each."""
     references: Mapping[Row, dict[str, str]]
-    """Row -> role -> digest of what it was timed beside."""
+    """Row -> role -> digest of the file that it was timed beside."""
 
     def compressions(self, size: Size) -> list[Compression]:
-        """What made a row's file for its target alone: a step whose fields hang on where it runs."""
+        """The compressions that made a row's file for its target alone, by steps whose fields depend on the target."""
         works = [work for work in self.results.of(Compression, size.case) if work.seed == size.seed]
         return [work for work in works if work.target is not None and work.target == size.target]
 
     def digest_of(self, case: str, seed: int) -> str | None:
-        """The file of a row; a case of one seed, as a teacher mostly is, answers for every seed."""
+        """The digest of a row's file. A case of one seed, as a teacher mostly is, answers for every seed."""
         found = {size.seed: digest for digest, sizes in self.sizes.items() for size in sizes if size.case == case}
         return found.get(seed, next(iter(found.values())) if len(found) == 1 else None)
 
@@ -48,7 +48,7 @@ def own_targets(results: Results) -> tuple[str, ...]:
 
 
 def home(results: Results) -> Home:
-    """A row that has several targets is taken from the first of them with its file."""
+    """The files of a results folder; a row with several targets counts by the first of them."""
     own = own_targets(results)
     sizes: dict[str, dict[Row, Size]] = {}
     references: dict[Row, dict[str, str]] = {}
@@ -64,7 +64,7 @@ def home(results: Results) -> Home:
 
 @dataclass(frozen=True)
 class Composer:
-    """The records of one device's run."""
+    """Makes the records of one device's run."""
 
     home: Home
     answers: Answers
@@ -74,7 +74,7 @@ class Composer:
     """True classes of the sample's examples."""
     split_example_count: int
     metric_name: str
-    """What the task calls good."""
+    """The name of the task's metric."""
     predictions: Mapping[str, str]
     """Digest -> where its classes lie in the results folder."""
 

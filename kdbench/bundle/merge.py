@@ -1,4 +1,4 @@
-"""`kdbench merge`: a device's record becomes columns of a results folder, or a sentence says why it cannot."""
+"""`kdbench merge`: puts a device's record into a results folder, after checking that it belongs there."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,12 +25,12 @@ from kdbench.results.sample import Sample, read_sample
 from kdbench.results.task_json import read_task
 
 OF_THE_RUNTIME = ("runtime", "runtime_version", "runtime_build", "precision_flags")
-"""Facts that one machine may have several of; all others are the machine's own."""
+"""Facts that depend on the runtime; all others are those of the machine, and tell machines apart."""
 
 
 @dataclass(frozen=True)
 class Merging:
-    """What a merge did."""
+    """The result of a merge."""
 
     target: str
     row_count: int
@@ -68,7 +68,7 @@ def merge(folder: Path, path: Path, device: str | None = None) -> Merging:
 
 
 def _check_header(header: Header, device: str, path: Path) -> None:
-    """What a header says of itself must be so; only then does any of it name a file."""
+    """Check the header's consistency before any of its values names a file. Raises RecordError."""
     if fingerprint(header.facts) != header.fingerprint:
         raise RecordError(f"{path}:1: this record was changed after it was written: its fingerprint is another.")
     if not DEVICE.fullmatch(device) or device == RESERVED:
@@ -129,7 +129,7 @@ def _run(header: Header, device: str, examples: int, of: int, path: Path) -> Dev
 
 
 def _check_others(run: DeviceRun, others: Sequence[DeviceRun]) -> None:
-    """One name for one device, one target for one way of measuring."""
+    """Raise RecordError where the device's name is another machine's here, or its target was measured otherwise."""
     for other in others:
         if other.device == run.device and _machine(other.facts) != _machine(run.facts):
             raise RecordError(
@@ -155,7 +155,7 @@ def _machine(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_merged(folder: Path, run: DeviceRun) -> bool:
-    """Whether the folder's records have the run's already."""
+    """Whether the folder's records hold this run already."""
     found = records.read(folder / "records.jsonl")
     return any((record.target, record.key) == (run.target, run.key) for record in labelled(found))
 
@@ -219,7 +219,7 @@ def _counts(lines: Sequence[Record]) -> tuple[int, int]:
 
 
 def _warnings(recorded: Recorded, answers: Answers, known: Home) -> tuple[str, ...]:
-    """What the reader of the merged table should know."""
+    """Sentences for the reader of the merged table: an unfinished run, answers that differ from those at home."""
     found = []
     if not recorded.finished:
         found.append("the run was stopped before its end; what was finished is merged.")

@@ -1,4 +1,5 @@
-"""`kdbench bundle`: models, inputs, expected outputs and the measuring program in one file, always the same bytes."""
+"""`kdbench bundle`: packs models, inputs, expected outputs and the measuring program into one file. The same results
+always give the same bytes."""
 
 import hashlib
 import io
@@ -32,11 +33,13 @@ from kdbench.stats import median_of_process_medians
 from kdbench.suite.form import MeasureEntry
 
 LEAST_AGREEMENT = 0.99
-"""Of the classes recorded and those computed at bundling. Near ties fall otherwise in another runtime, on another
-processor, or (dynamic quantization) in a batch of other neighbours; a wrong file or wrong inputs fall far below."""
+"""The least share of the sample that must be given the recorded class when a bundle is made. Near ties fall otherwise
+in another runtime, on another processor or, with dynamic quantization, among other neighbours in a batch. A wrong file
+or wrong inputs fall far below."""
 
 MOST_BYTES = 2**31 - 2**26
-"""Of models: zipfile writes archives over 2 GiB in a form that no Python before 3.13 starts (python/cpython#89739)."""
+"""The most that the models may take: zipfile writes archives over 2 GiB in a form that no Python before 3.13 starts
+(python/cpython#89739)."""
 
 SETTINGS = ("processes", "calls", "seconds", "memory", "start")
 """Fields of a suite's measure entry that hold on a device too."""
@@ -61,7 +64,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Asked:
-    """What of a results folder is bundled; by default everything."""
+    """What to bundle of a results folder; by default everything."""
 
     cases: Sequence[str] = ()
     seeds: Sequence[str] = ()
@@ -81,9 +84,9 @@ class Bundled:
     row_count: int
     example_count: int
     process_count: int
-    """So many fresh processes the device starts."""
+    """How many fresh processes the device starts."""
     seconds: float
-    """What those that time take, beside their start, on a device as fast as this one."""
+    """What timed calls take on a device as fast as this one; starting processes comes on top."""
     notes: tuple[str, ...]
 
 
@@ -155,7 +158,10 @@ def _check(
     sample: Sample,
     expected: dict[str, NDArray[np.float32]],
 ) -> list[str]:
-    """Compare with what the run recorded; notes on the files that differ a little. Raises StoreError."""
+    """Compare the answers with those that the run recorded. Returns notes on files that differ a little.
+
+    Raises StoreError where one differs by more.
+    """
     tests = [record for record in results.of(Accuracy) if record.target == target and record.split == "test"]
     recorded = {(record.case, record.seed): results.predictions(record) for record in tests}
     notes = []
@@ -195,7 +201,7 @@ def _manifest(
     batch_sizes: Sequence[int],
     session: Json,
 ) -> Json:
-    """Everything but `files` and the digest of the inputs."""
+    """The manifest, without `files` and the digest of the inputs."""
     entry = results.plan.measured(target)
     default = MeasureEntry(provider="cpu")
     sizes = list(batch_sizes or entry.get("batch_sizes") or default.batch_sizes)
@@ -230,7 +236,7 @@ def _manifest(
 
 
 def _first_of_cases(files: Sequence[File]) -> list[str]:
-    """One file a case, that of its first seed: seeds differ in their weights, which a start does not see."""
+    """One file a case, that of its first seed: seeds differ in weights, which do not change how long a start takes."""
     first: dict[str, tuple[int, str]] = {}
     for file in files:
         for case, seed in file.rows:
@@ -239,7 +245,7 @@ def _first_of_cases(files: Sequence[File]) -> list[str]:
 
 
 def _seconds(results: Results, target: str, sizes: Sequence[int], rule: dict[str, int]) -> float:
-    """What timing one file at one batch size takes a process here, on average; at least what the rule asks for."""
+    """Seconds that a process here takes to time one file at one batch size, on average; at least what the rule asks."""
     timed = [r for r in results.of(Latency) if r.target == target and r.batch_size in sizes and r.samples_ns]
     medians = [median_of_process_medians(record.samples_ns) for record in timed]
     per_call = float(np.mean(medians)) if medians else 0.0

@@ -12,7 +12,7 @@ from kdbench.files import sha256_of
 from kdbench.results.records import Latency, Size
 
 GROUP_FILES, GROUP_BYTES = 40, 512 * 2**20
-"""So many files, and so much of them, stay loaded together in one process of the device."""
+"""The most files, and the most bytes of files, that stay loaded together in one process of the device."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class File:
 
     @property
     def name(self) -> str:
-        """Its first row, for people."""
+        """The file's first row, for messages."""
         return f"{self.rows[0][0]}, seed {self.rows[0][1]}"
 
 
@@ -46,7 +46,7 @@ def choose_target(results: Results, asked: str | None) -> str:
 
 
 def chosen_files(results: Results, target: str, cases: Sequence[str], seeds: Sequence[str]) -> list[File]:
-    """The files of some rows and all that they are compared with, in the folder's order, each once.
+    """The files of the rows asked for, and those that they are compared with, in the folder's order, each once.
 
     Raises UnknownName where no row is meant, StoreError where a file is not there as it was recorded.
     """
@@ -79,7 +79,7 @@ def _references(results: Results, target: str) -> dict[tuple[str, int], tuple[st
 
 
 def _wanted(results: Results, sizes: Sequence[Size], cases: Sequence[str], seeds: Sequence[str]) -> list[Size]:
-    """The rows that are asked for, their baselines' and their teachers'."""
+    """The sizes of the rows asked for, and of their baselines and teachers."""
     for pattern in cases:
         if not any(fnmatchcase(size.case, pattern) for size in sizes):
             raise UnknownName(f"no case matches '{pattern}'. {nearest(pattern, {size.case for size in sizes})}")
@@ -109,7 +109,7 @@ def _verified(folder: Path, path: Path | None, digest: str) -> Path:
 
 
 def groups(files: Sequence[File]) -> list[list[str]]:
-    """Digests of what goes round together; the references of each file are in its group."""
+    """Digests of the files that are timed together, in groups; the references of each file are in its group."""
     return [list(group) for group in _groups({file.digest: file for file in files})]
 
 

@@ -1,4 +1,4 @@
-"""A device's answers about one file as the facts a run here would have of it, by the measure stage's own rules."""
+"""Makes facts of a device's answers about one file, by the rules that the measure stage follows here."""
 
 from typing import Any
 
@@ -12,9 +12,11 @@ UNPROVED = MeasureError("the run was stopped before it was proved which provider
 
 
 def facts_of(answers: Answers, digest: str, wanted: dict[str, str]) -> "list[dict[str, Any]] | KdbenchError":
-    """Latency, memory and start of a file, or why it has none; nothing where the run was stopped before.
+    """The facts on a file's latency, memory and start, or the error that says why there are none; an empty list where
+    the run was stopped before they were measured.
 
-    `wanted`: role -> digest of what it is compared with. Raises RecordError where answers contradict one another.
+    wanted: role -> digest of the file that it is compared with.
+    Raises RecordError where answers contradict one another.
     """
     predicted = answers.predicted.get(digest)
     if not isinstance(predicted, Predicted):
@@ -54,7 +56,7 @@ def _group(answers: Answers, digest: str, references: set[str]) -> str | None:
 
 
 def _ran(digest: str, proof: Proved, timed: list[Timed]) -> bool:
-    """Whether a reference can be compared with; where it failed, that is its own row's trouble."""
+    """Whether a reference was timed without a failure; a failure belongs to the reference's own row."""
     entries = [*_timed(digest, timed), *_proved(digest, proof)]
     return len(entries) == 1 + len(timed) and not any(file.error for file in entries)
 
@@ -68,7 +70,7 @@ def _proved(digest: str, proof: Proved) -> list[ProvedFile]:
 
 
 def _check(answers: Answers, proof: Proved, timed: list[Timed], digests: set[str]) -> None:
-    """Raises RecordError where what belongs together does not fit together."""
+    """Raise RecordError where processes of one group contradict each other."""
     measure = answers.header.measure
     sizes = {str(size) for size in measure.batch_sizes}
     for digest in digests:

@@ -1,4 +1,5 @@
-"""The gate: a results folder against a reference, both measured again here and now. Returns data, writes none of it."""
+"""The gate: has a results folder become slower, less accurate or larger than a reference? Both are measured again, here
+and now. Returns data; `kdbench.render.verbs.check` writes it."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ __all__ = ["Checked", "Row", "Verdict", "check"]
 
 
 def __getattr__(name: str) -> Any:
-    """`check` when it is first asked for: reading a verdict needs no scipy."""
+    """`check` is imported when it is first asked for: whoever only reads a verdict loads no scipy."""
     if name == "check":
         from kdbench.check.compare import check
 

@@ -15,13 +15,14 @@ from kdbench.results.predictions import Predictions
 from kdbench.suite.tolerances import SuiteTolerances
 
 FALSE_ALARM = 0.005
-"""One-sided: how often chance alone may call a row less accurate, whatever its tolerance."""
+"""How often chance alone may call equal files "less accurate" (one-sided), whatever the tolerance."""
 
 
 def accuracy_rows(scope: Scope, tolerances: SuiteTolerances, wrong: Mapping[Place, str]) -> Iterator[Row]:
-    """A row for each case and target over all seeds that both sides have; below 3 of them one for each seed.
+    """A row for each case and target, over all seeds that both sides have; a row for each seed where they share fewer
+    than three.
 
-    `wrong`: what is the matter with a new file whose records do not hold here.
+    wrong: the new files whose records do not hold on this machine -> what is the matter with them.
     """
     for case in scope.shared_cases:
         limit = tolerances.at(case).max_drop

@@ -13,18 +13,18 @@ from kdbench.measure.client import Client
 from kdbench.results.sample import Sample
 
 BATCH = 64
-"""As many examples a call as when the files were evaluated."""
+"""Examples a call, as many as when the files were evaluated."""
 TIE = 0.01
-"""Of the distance between an example's highest and lowest output: classes no further apart count as equal. Another
-processor's kernels round otherwise, and a step of 8 bits is 1/255."""
+"""Two classes of an example count as equal where their outputs lie no further apart than this share of the distance
+from its lowest to its highest output. Another processor's kernels round otherwise, and one step of 8 bits is 1/255."""
 
 
 def wrong_answers(
     side: Side, files: Mapping[Place, File], entry: dict[str, Any], sample: Sample, folder: Path
 ) -> dict[Place, str]:
-    """What is the matter, for those of one target's files whose records do not hold here.
+    """The files of one target that do not answer the sample as their records say -> a sentence on what is the matter.
 
-    `entry` is what the plan says of how that target is measured.
+    entry: how the target is measured (`session`, `python`).
     """
     if not files:
         return {}
@@ -35,7 +35,7 @@ def wrong_answers(
 
 
 def refused(files: Mapping[Place, File], entry: dict[str, Any], sample: Sample, folder: Path) -> dict[Place, str]:
-    """Why the asked provider is not what runs a file, for those of one target's files that it does not run.
+    """The files of one target that the provider asked for does not run -> the sentence that says why.
 
     Skipped for the CPU provider, which has nothing to fall back to.
     """

@@ -21,13 +21,13 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 MOST_MANIFEST_BYTES = 16 * 2**20
 MOST_BYTES = 16 * 2**30
-"""Of everything in a file, unpacked."""
+"""The most that all files of a baseline may take together, unpacked."""
 ALWAYS = ("records.jsonl", "plan.json", TASK_FILE, "suite.yaml")
 
 
 @dataclass(frozen=True)
 class Saved:
-    """What a baseline file says of itself."""
+    """The manifest of a baseline file."""
 
     path: Path
     suite: str
@@ -68,7 +68,10 @@ def save(folder: Path, path: Path, allow_failed: bool = False) -> Saved:
 
 
 def _files(results: Results) -> dict[str, Path]:
-    """Path within the folder -> the file; every ONNX file verified. Raises StoreError where one is not there."""
+    """Path within the folder -> the file, for everything that goes into the baseline.
+
+    Raises StoreError where a file is missing, or an ONNX file is not the one that its record is about.
+    """
     side = Side(results, f"'{results.folder}'")
     for case, seed, target in side.sizes:
         side.file(case, seed, target)
@@ -102,7 +105,7 @@ def _manifest(results: Results, files: dict[str, Path]) -> dict[str, Any]:
 
 
 def read_saved(path: Path) -> Saved:
-    """What a baseline file says of itself. Raises StoreError where it is none, or a newer kdbench's."""
+    """The manifest of a baseline file. Raises StoreError where it is none, or one of a newer kdbench."""
     with _archive(path) as archive:
         return _saved(path, _checked(path, archive))
 
@@ -136,7 +139,7 @@ def _unpack(path: Path, folder: Path) -> None:
 
 @contextmanager
 def _archive(path: Path) -> Iterator[Archive]:
-    """The open file; whatever is wrong with it becomes a sentence."""
+    """The open file. Turns whatever is wrong with it into a StoreError."""
     if not path.exists():
         raise StoreError(f"there is no '{path}'; give a results folder or a file of `kdbench baseline save`.")
     try:
@@ -153,7 +156,7 @@ def _archive(path: Path) -> Iterator[Archive]:
 
 
 def _checked(path: Path, archive: Archive) -> dict[str, Any]:
-    """The manifest. Raises StoreError or Unreadable where it and the file's members are not what `save` writes."""
+    """The manifest. Raises StoreError or Unreadable where it, or the list of members, is not what `save` writes."""
     manifest = _json(archive.read(MANIFEST, MOST_MANIFEST_BYTES))
     if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
         raise Unreadable("its manifest lists no files")

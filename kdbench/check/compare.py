@@ -1,4 +1,4 @@
-"""A whole check: both sides opened, what can be compared compared, the rest said. Writes nothing but scratch."""
+"""A whole check: opens both sides, compares what both have, says what is missing. Writes nothing but scratch files."""
 
 import tempfile
 import time
@@ -75,7 +75,7 @@ def tolerances_of(results: Results, name: str) -> SuiteTolerances:
 
 @dataclass
 class _Work:
-    """The rows of one check, in the making."""
+    """One check while it runs: its two sides, and what was found so far."""
 
     scope: Scope
     scratch: Path
@@ -101,7 +101,10 @@ class _Work:
         self.files, self.missing = self._files()
 
     def _sample(self) -> Sample:
-        """Raises StoreError for a folder that does not say how it is measured, or keeps nothing to measure with."""
+        """The examples to measure with.
+
+        Raises StoreError for a folder that keeps none, or does not say how its targets are measured.
+        """
         new = self.scope.new
         task = read_task(new.results.folder)
         whole = all(entry.get("session") and entry.get("batch_sizes") for entry in self.measured.values())
@@ -113,7 +116,7 @@ class _Work:
         return read_sample(new.results, task)
 
     def _files(self) -> tuple[dict[Place, tuple[File, File]], dict[Place, str]]:
-        """Both sides' files of everything that is compared, or why one is not to be had."""
+        """Every place that is compared -> (the new file, the reference's), and why a file cannot be had."""
         files: dict[Place, tuple[File, File]] = {}
         missing: dict[Place, str] = {}
         for case in self.scope.shared_cases:
@@ -127,7 +130,7 @@ class _Work:
         return files, missing
 
     def rows(self) -> Iterator[Row]:
-        """Failures and gaps first, then what costs no time, then what is timed."""
+        """All rows: failures and gaps first, then sizes and answers, which take no time, then latencies."""
         yield from self.scope.failed_rows()
         yield from self.scope.missing_rows()
         yield from size_rows(self.scope, self.tolerances)
@@ -141,7 +144,7 @@ class _Work:
             yield from self._latency(target)
 
     def _probe(self, targets: list[str]) -> None:
-        """What each target is measured with now; one whose interpreter cannot measure is dead."""
+        """Ask each target's interpreter what it has; one that cannot measure is noted as dead, with the reason."""
         for target in targets:
             try:
                 found = probe.runtime(self.measured[target].get("python"))
@@ -151,7 +154,7 @@ class _Work:
             self.environments[target] = {**found["facts"], "fingerprint": found["fingerprint"]}
 
     def _find_faults(self, target: str) -> None:
-        """Of a target's new files, which its provider does not run, and which do not answer as their records say."""
+        """Note the new files that a target's provider refuses, and those whose answers differ from the record."""
         files = {place: new for place, (new, _) in self.files.items() if place[2] == target}
         if target in self.dead:
             self.refused |= dict.fromkeys(files, self.dead[target])

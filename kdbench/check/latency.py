@@ -1,4 +1,4 @@
-"""Latency of both sides, timed again now: which files, on which targets, and what is said of each. Decides nothing."""
+"""Latency of both sides, timed again now: picks the files, has them timed, and makes a row of each result."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -43,10 +43,10 @@ class Timing:
 
 
 def to_time(scope: Scope, files: Mapping[Place, tuple[File, File]], target: str) -> list[Timed]:
-    """The pairs to time on a target: of each case the first seed.
+    """The pairs to time on a target: the first seed of each case.
 
-    Seeds of a case have one graph, and weights do not change its speed. Where they do not (a technique that cuts by
-    the weights), their files differ in size, and the first seed of each size is timed.
+    The seeds of a case mostly share one graph, and weights do not change its speed. Where a technique cuts by the
+    weights, their graphs and so their file sizes differ, and the first seed of each size is timed.
     """
     failed = {
         (record.case, record.seed, record.target)
@@ -63,7 +63,7 @@ def to_time(scope: Scope, files: Mapping[Place, tuple[File, File]], target: str)
 def latency_rows(
     pairs: list[Timed], entry: dict[str, Any], tolerances: SuiteTolerances, timing: Timing
 ) -> Iterator[Row]:
-    """A row for each pair and batch size of one target; `entry` is what the plan says of how that is measured."""
+    """A row for each pair and batch size of one target; entry: how the target is measured (`session`, `python`)."""
     client = Client(timing.folder, entry["session"], entry.get("python"))
     for batch_size in entry["batch_sizes"]:
         duels = duel(

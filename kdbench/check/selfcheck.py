@@ -1,4 +1,4 @@
-"""The gate against itself: a file and its own copy, time and again, on this machine. Returns data, writes no report."""
+"""The gate tried on this machine: a file is timed against its own copy, again and again. Returns data."""
 
 import tempfile
 import time
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from kdbench.check.expected import NoiseTold, noise_told
+from kdbench.check.resampled_noise import NoiseTold, noise_told
 from kdbench.errors import MeasureError
 from kdbench.evidence.intervals import rate_interval
 from kdbench.measure.client import Client
@@ -26,32 +26,32 @@ Told = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Trial:
-    """One duel of a file with its copy."""
+    """One comparison of a file with its own copy."""
 
     verdict: str
     first: tuple[float, ...]
     """Natural logarithms of copy / file, one a process of the first stage."""
     second: tuple[float, ...]
-    """Of the second; empty where the first was enough."""
+    """Such logarithms of the second stage; empty where the first was enough."""
     wall_ns: int
     warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SelfCheck:
-    """What this machine makes of the gate, for one file and session."""
+    """How the gate behaves on this machine, for one file and session."""
 
     model: str
     session: dict[str, Any]
     batch_size: int
     max_ratio: float
-    """What the gate was asked for: the slow-down that must not go unseen."""
+    """The slow-down that must not go unseen."""
     created_utc: str
     latency_ns: float
-    """Median call, of the median process."""
+    """The median over processes of each process's median call."""
     trials: tuple[Trial, ...]
     expected: NoiseTold
-    """What the gate's rule makes of the spread that was seen."""
+    """How often the gate's rule would err with the spread that was seen."""
 
     @property
     def alarms(self) -> int:
@@ -74,12 +74,13 @@ class SelfCheck:
 
     @property
     def wall_ns(self) -> float:
-        """Of a row, in the mean."""
+        """What a row takes, on average."""
         return float(np.mean([trial.wall_ns for trial in self.trials]))
 
     @property
     def is_sound(self) -> bool:
-        """Whether the gate can be trusted with `max_ratio` here: what was seen and what is expected agree on it."""
+        """Whether the gate can be trusted with `max_ratio` here: no trial called the file slower than its copy, and the
+        spread that was seen lets the rule hold."""
         return self.alarms == 0 and self.expected.sound_ratio == self.max_ratio
 
 

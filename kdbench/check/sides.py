@@ -1,4 +1,4 @@
-"""The two sides of a check: what each folder has of every case, its files verified. Measures nothing."""
+"""The two sides of a check: which cases, targets, seeds and files each folder has. Measures nothing."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -20,11 +20,11 @@ SPLIT = "test"
 Place = tuple[str, int, str | None]
 """Case, seed, target."""
 WRONG_PROVIDER = re.compile(r"\basked for \w+, (onnxruntime chose|which (took|ran|did))\b")
-"""How the measuring program says that another provider did the work, or would have."""
+"""How the measuring program says that another provider than the one asked for did the work, or would have."""
 
 
 def verdict_of(error: str) -> Verdict:
-    """Of a row that has an error in place of a number."""
+    """The verdict on a row that has an error in place of a number."""
     return Verdict.WRONG_PROVIDER if WRONG_PROVIDER.search(error) else Verdict.ERRORED
 
 
@@ -52,7 +52,7 @@ class Side:
 
     @cached_property
     def sizes(self) -> dict[Place, Size]:
-        """(case, seed, target) -> what was said of its file."""
+        """(case, seed, target) -> the record of its file's size."""
         return {(record.case, record.seed, record.target): record for record in self.results.of(Size)}
 
     @cached_property
@@ -63,30 +63,33 @@ class Side:
 
     @cached_property
     def cases(self) -> tuple[str, ...]:
-        """Those that have a file, in the suite's order."""
+        """The cases that have a file, in the suite's order."""
         known = {case for case, _, _ in self.sizes}
         return tuple(case for case in self.results.case_names if case in known)
 
     @cached_property
     def places(self) -> frozenset[tuple[str, str]]:
-        """(case, target) that it has a file of, or at least a latency: a merged device has no more."""
+        """(case, target) of every file, and of every latency: a merged device's files lie elsewhere."""
         timed = {(record.case, record.target) for record in self.results.of(Latency)}
         sized = {(case, target) for case, _, target in self.sizes}
         return frozenset((case, target) for case, target in timed | sized if target is not None)
 
     def seeds(self, case: str, target: str | None) -> tuple[int, ...]:
-        """Of a case's files for a target, in the suite's order."""
+        """The seeds of a case's files for a target, in the suite's order."""
         found = sorted(seed for name, seed, at in self.sizes if (name, at) == (case, target))
         order = {seed: place for place, seed in enumerate(self.results.plan.seeds)}
         return tuple(sorted(found, key=lambda seed: order.get(seed, len(order))))
 
     def file(self, case: str, seed: int, target: str | None) -> File:
-        """Its file. Raises StoreError where that is not there, or is not the one that the record is about."""
+        """The file of a case. Raises StoreError where it is not there, or is not the one that the record is about."""
         size = self.sizes[case, seed, target]
         path = self.results.file(size.onnx_path)
         if path is None:
             raise StoreError(f"{self.name} lacks the file '{size.onnx_path}' of {case}, seed {seed}; run it again.")
-        digest = sha256_of(path)
+        try:
+            digest = sha256_of(path)
+        except OSError as error:
+            raise StoreError(f"cannot read '{path}' ({error.strerror}); run the suite again.") from None
         if digest != size.onnx_sha256:
             raise StoreError(
                 f"'{size.onnx_path}' of {self.name} is not the file that its record is about (its SHA-256 is "
@@ -101,14 +104,14 @@ class Side:
 
 @dataclass(frozen=True)
 class Scope:
-    """What of both sides is compared."""
+    """Which cases and targets are compared."""
 
     new: Side
     reference: Side
     cases: tuple[str, ...]
-    """Globs; none: every case but the teachers, which nobody ships."""
+    """Globs of cases; empty: every case but the teachers, which nobody ships."""
     targets: tuple[str, ...]
-    """Ids; none: every target but those that nobody deploys to."""
+    """Ids of targets; empty: every target but those that nobody deploys to."""
 
     def __post_init__(self) -> None:
         """Raises UnknownName for a glob or a target that neither side has."""
@@ -138,11 +141,11 @@ class Scope:
 
     @cached_property
     def shared_cases(self) -> tuple[str, ...]:
-        """Those that both sides have files of."""
+        """The cases that both sides have files of."""
         return tuple(case for case in self.new.cases if case in self.reference.cases and self.wants_case(case))
 
     def shared_targets(self, case: str) -> tuple[str, ...]:
-        """Where both sides have a file of a case and the new one can be measured again, in its order."""
+        """The targets for which both sides have a file of a case, and on which it can be measured again here."""
         return tuple(target for target in self.new.results.plan.measure if self.wants_target(target)
                      and self.shared_seeds(case, target))  # fmt: skip
 
@@ -191,7 +194,7 @@ class Scope:
         return Row(case=case, seed=None, metric="accuracy", verdict=Verdict.ERRORED, said=said)
 
     def notes(self) -> Iterator[str]:
-        """What has no row and should be known."""
+        """Sentences on what has no row: new cases, targets without a counterpart, seeds that were left out."""
         fresh = [case for case in self.new.cases if case not in self.reference.cases and self.wants_case(case)]
         if fresh:
             yield f"{_listed(fresh)}: not in {self.reference.name}, so there is nothing to compare with."
@@ -207,7 +210,7 @@ class Scope:
 
 
 def _matches(name: str, glob: str) -> bool:
-    """As `run --case` has it: a grid's name means each of its cases."""
+    """Whether a glob means a case, as for `run --case`: a grid's name means each of its cases."""
     return fnmatchcase(name, glob) or glob in (name, name.partition("/")[0])
 
 

@@ -1,4 +1,4 @@
-"""Sizes of both sides' files, as they lie on disk. Exact, so nothing is left to chance."""
+"""Sizes of both sides' files, as they lie on disk: exact, so there is no chance to allow for."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ Sized = tuple[int, int, int]
 
 
 def size_rows(scope: Scope, tolerances: SuiteTolerances) -> Iterator[Row]:
-    """A row for each case, of the seed that grew most; one for each target where these have files of their own."""
+    """A row for each case, on the seed that grew most; a row for each target where targets have files of their own."""
     for case in scope.shared_cases:
         limit = tolerances.at(case).size.max_ratio
         found: dict[str, list[Sized]] = {}

@@ -1,4 +1,4 @@
-"""What a check says: a verdict for every row, and the exit code of all of them. Measures nothing, writes nothing."""
+"""The result of a check as data: a verdict for every row, and the exit code that follows from all of them."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 
 class Verdict(StrEnum):
-    """Of one row."""
+    """The verdict on one row."""
 
     OK = "ok"
     SLOWER = "slower"
@@ -50,7 +50,7 @@ class Row:
     samples_ns: tuple[tuple[int, ...], ...] = ()
     """Latency: [process][i] of the new file, every process of both stages."""
     reference_samples_ns: tuple[tuple[int, ...], ...] = ()
-    """Of the reference file, in the same processes and rounds."""
+    """Latency: [process][i] of the reference file, in the same processes and rounds."""
 
 
 @dataclass(frozen=True, kw_only=True)

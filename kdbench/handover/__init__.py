@@ -1,1 +1,1 @@
-"""What goes with a model that is handed over: which file it is, what is said of it, how to run it."""
+"""`kdbench get`: hands over one model with a manifest of what was measured, and a program that runs it."""

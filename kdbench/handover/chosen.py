@@ -1,4 +1,4 @@
-"""Which ONNX file of a results folder is meant: a case, its seed, the targets it is for. Writes nothing."""
+"""Finds the ONNX file to hand over: by case, seed and target. Writes nothing."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,18 +18,19 @@ Files = dict[int, dict[str, Size]]
 
 @dataclass(frozen=True)
 class Chosen:
-    """One file, whole as it was recorded."""
+    """One file, verified to be the one that was recorded."""
 
     size: Size
-    """Of the first target; it names case and seed, too."""
+    """The size record of the first target; it names the case and the seed, too."""
     path: Path
     targets: tuple[str, ...]
     how: str
-    """In a sentence: why this seed."""
+    """One sentence on why it is this seed."""
 
 
 def choose_file(results: Results, case: str, seed: int | None = None, target: str | None = None) -> Chosen:
-    """The file of a case: of that seed, else of the best on validation; for that target, else for all that share it.
+    """The file of a case: that of the seed asked for, else that of the best seed on validation. Targets that share the
+    file are all named; where each has its own, one must be asked for.
 
     Raises UnknownName for a case or target that there is none of, StoreError where there is no such file (saying why),
     where targets have files of their own, or where the file is not the one recorded.
@@ -64,7 +65,7 @@ def _files(results: Results, case: str, seed: int | None, target: str | None) ->
 
 
 def _why_none(results: Results, case: str, seed: int | None, target: str | None) -> str:
-    """What stopped it, where that is on record."""
+    """Why a case has no file, with the recorded reason where there is one."""
     asked = [case, *([f"seed {seed}"] if seed is not None else []), *([f"on {target}"] if target is not None else [])]
     reasons = [
         f"{record.status}: {record.reason}"
@@ -77,7 +78,7 @@ def _why_none(results: Results, case: str, seed: int | None, target: str | None)
 
 
 def _best(results: Results, case: str, files: Files) -> tuple[int, str]:
-    """The seed with the best mean over the targets, the lowest of those that are level; and how that was found."""
+    """The seed with the best mean over the targets, the lowest of equals, and a sentence on how it was chosen."""
     if len(files) == 1:
         seed = next(iter(files))
         return seed, f"Seed {seed}, the only one with a file."
@@ -105,7 +106,7 @@ def _rates(results: Results, case: str, files: Files, split: str) -> dict[int, f
 
 
 def _whole(results: Results, size: Size) -> Path:
-    """The file itself, once it is the one that was evaluated and timed."""
+    """The path of the file. Raises StoreError where it is not the one that was evaluated and timed."""
     path = results.file(size.onnx_path)
     remedy = f"run the suite again with -o '{results.folder}': what is finished is reused."
     if path is None:

@@ -1,4 +1,4 @@
-"""Hand the chosen file over: a folder with the model, what there is to say of it, and a program that runs it."""
+"""Writes the folder that is handed over: the model, its manifest, and a program that runs it."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ from kdbench.results.trust import NOTHING, Confirmed
 
 @dataclass(frozen=True)
 class Handed:
-    """A folder that was written, and its manifest."""
+    """The folder that was written, and its manifest."""
 
     folder: Path
     manifest: dict[str, Any]
@@ -55,7 +55,7 @@ def get(
 
 
 def handed_text(handed: Handed) -> str:
-    """What was handed over and why, and how to try it."""
+    """A few lines on what was handed over, why this seed, and how to try it."""
     said, model = handed.manifest, handed.manifest["model"]
     lines = [f"{said['case']}: {said['chosen']}", f"{handed.folder / MODEL_FILE}: {units.size(model['bytes'])}"]
     lines += [_measured_text(entry) for entry in said["measured"]]

@@ -1,13 +1,14 @@
-"""manifest.json of a handed-over model: what goes in and comes out, what was measured on what, where it came from."""
+"""manifest.json of a model that is handed over: its inputs and outputs, what was measured, where it comes from."""
 
 from typing import Any
 
 import numpy as np
 
-from kdbench.errors import StoreError
+from kdbench.errors import KdbenchError, StoreError
 from kdbench.evidence import Results
 from kdbench.evidence.latency import latency_view
 from kdbench.handover.chosen import Chosen
+from kdbench.measure import jobs
 from kdbench.measure.providers import PROVIDERS
 from kdbench.measure.session_spec import GRAPH_OPTIMIZATIONS, SessionSpec
 from kdbench.results.records import Accuracy, Environment, Latency, Memory
@@ -30,7 +31,7 @@ Json = dict[str, Any]
 
 
 def manifest(results: Results, task: KeptTask, chosen: Chosen, confirmed: Confirmed) -> Json:
-    """Everything there is to say, as JSON data; what is not known is left out.
+    """The manifest as JSON data; what is not known is left out.
 
     Raises StoreError where the records have no test accuracy of the file.
     """
@@ -89,7 +90,8 @@ def _value(value: Any) -> Json:
 
 
 def _run(results: Results, target: str, confirmed: Confirmed) -> Json:
-    """How the file was run when its accuracy was taken; batches count, for dynamic quantization looks at them whole."""
+    """How the file was run when its accuracy was taken. The batch size matters: dynamic quantization takes its ranges
+    from the whole batch."""
     from kdbench.stages.evaluate import PREDICTION_BATCH
 
     session = _session(results, target, confirmed)
@@ -103,10 +105,17 @@ def _run(results: Results, target: str, confirmed: Confirmed) -> Json:
 
 
 def _session(results: Results, target: str, confirmed: Confirmed) -> SessionSpec:
-    """The session of a target as the run noted it; of an older run from any timing on it, plain where there is none."""
+    """The session of a target as the run noted it; else that of any timing on the target, else a plain one.
+
+    Raises StoreError for one that the user must confirm, or that is none.
+    """
     asked = confirmed.session(target, results.plan.measured(target), str(results.folder))
     if asked:
-        return SessionSpec(**asked)
+        try:
+            return jobs.make_job({"schema": jobs.SCHEMA, "action": "describe", **asked}).session
+        except KdbenchError as error:
+            place = f"plan.json of '{results.folder}': measure.{target}.session"
+            raise StoreError(f"{place}: {error} Run the suite again.") from None
     timed = next((record for record in results.of(Latency) if record.target == target), None)
     if timed is None:
         return SessionSpec()
@@ -120,7 +129,7 @@ def _session(results: Results, target: str, confirmed: Confirmed) -> SessionSpec
 
 
 def _measured(results: Results, chosen: Chosen, target: str) -> Json:
-    """One target: accuracy by split, latency and memory by batch size, on which device and when."""
+    """What was measured on one target: accuracy by split, latency and memory by batch size; the device, the date."""
     case, seed = chosen.size.case, chosen.size.seed
     accuracy = [r for r in results.of(Accuracy, case) if (r.seed, r.target) == (seed, target)]
     latency = [r for r in results.of(Latency, case) if (r.seed, r.target) == (seed, target)]

@@ -1,4 +1,4 @@
-"""What a metric is: what good means on a task's answers, as one value and as one number an example.
+"""The contract of a metric: how good a model's answers are, as one value and as one number an example.
 
 Everything that compares cases (paired differences, groups, the gate, the resamples of `choose`) works on a metric's
 pseudo-values: n numbers, one an example, whose mean is the metric's value, exactly or to first order. A mean over
@@ -24,7 +24,7 @@ at a time would call two equal medians different in 14 of 100 tables, blocks in 
 
 
 class Metric(Part):
-    """What good means. A metric has `value`; whatever it does not say of itself has a default.
+    """How good answers are. A metric needs `value`; everything else has a default.
 
     outputs: int32 (n,), the class that a model gives each example (the one with the highest output);
     targets: int32 (n,), the true classes.

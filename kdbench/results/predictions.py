@@ -18,7 +18,7 @@ REMEDY = "remove it and run the suite again: what is finished is reused."
 
 @dataclass(frozen=True)
 class Predictions:
-    """What one file answered, and what is true."""
+    """The answers of one file to the examples of a split, beside the true classes."""
 
     path: Path
     outputs: NDArray[np.int32]

@@ -1,8 +1,8 @@
-"""What decides which code runs here comes from the user: a results folder or bundle may name it, never choose it.
+"""Keeps a results folder from choosing which code runs here: that is for the user to say.
 
-A plan.json says how each target was measured, the interpreter and the options of its provider among it. Who made the
-folder is not known, and an interpreter is a program, a plug-in a library, and an option may name one too. So they
-count only where the user says the same: by a suite named on the command line, or target by target.
+plan.json says how each target was measured, with its interpreter and its provider's options. Nobody knows who made a
+folder, and an interpreter is a program, a plug-in a library, and an option may name a library too. So these count only
+where the user confirms them: by a suite named on the command line, or by an interpreter for a target.
 """
 
 import sys
@@ -19,7 +19,7 @@ Entry = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Confirmed:
-    """What the user says of targets. What is said here holds, whatever the results folder says."""
+    """How targets are measured, by the user's word, which holds whatever the results folder says."""
 
     entries: Mapping[str, Entry] = field(default_factory=dict)
     """Target -> `session` and `python`, as a suite of the user's has them."""

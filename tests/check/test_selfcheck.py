@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from onnx import TensorProto, helper
 
 from kdbench.check import selfcheck as room
-from kdbench.check.expected import noise_told
+from kdbench.check.resampled_noise import noise_told
 from kdbench.check.selfcheck import SelfCheck, Trial, selfcheck
 from kdbench.cli import cli
 from kdbench.errors import MeasureError

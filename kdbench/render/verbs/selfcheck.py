@@ -5,7 +5,7 @@ import math
 from dataclasses import asdict
 
 from kdbench import units
-from kdbench.check.expected import MOST_FALSE, TOLERANCES
+from kdbench.check.resampled_noise import MOST_FALSE, TOLERANCES
 from kdbench.check.selfcheck import SelfCheck
 from kdbench.evidence.intervals import LEVEL
 from kdbench.render.words.words import counted

@@ -1,4 +1,4 @@
-"""What the gate's rule would say, again and again, of processes that scatter as those seen did. It times nothing."""
+"""How often the gate's rule would err here, found by drawing again from the ratios that were seen. Times nothing."""
 
 import math
 from collections import Counter
@@ -11,22 +11,25 @@ from kdbench.timing.verdict_rule import Decision, Rule, after_first, after_secon
 
 SLOWDOWNS = tuple(percent / 100 for percent in (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 75, 100))
 TOLERANCES = (1.03, 1.04, 1.05, 1.07, 1.1, 1.15, 1.2, 1.3, 1.5, 2.0)
-"""Looked through for one that holds here."""
+"""Tolerances that are tried in turn, until one is sound here."""
 SEEN = 0.95
+"""How often a slow-down must be called slower to count as seen."""
 MOST_FALSE = 0.005
+"""How often equal files may be called slower."""
 MOST_DOUBT = 0.05
-"""Of equal files: what the gate leaves undecided."""
+"""How often equal files may be left undecided."""
 MOST_PLACES = 60
-"""Of second stages that each first stage is put together with."""
+"""How many second stages each first stage is combined with, at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseTold:
-    """By drawing both stages from the ratios of a file to its copy."""
+    """What drawing both stages again, from the ratios of a file to its own copy, says of the gate."""
 
     draw_count: int
     process_sd: float
-    """Of a process's log ratio, from the quartiles (their distance over 1.349): a few wild ones count little."""
+    """Standard deviation of a process's log ratio, from the quartiles (their distance over 1.349), so that a few wild
+    ones count little."""
     widest: float
     """The largest log ratio of one process, without its sign."""
     false_alarm_fraction: float
@@ -39,7 +42,10 @@ class NoiseTold:
 
 
 def noise_told(firsts: Sequence[Sequence[float]], max_ratio: float, rule: Rule) -> NoiseTold:
-    """From the first stages of several trials, which are made whatever they say; second stages follow odd ones only."""
+    """From the first stages of several trials: every trial has one, whereas only odd ones have a second stage.
+
+    firsts: [trial][process], natural logarithms of copy / file.
+    """
     drawn = _Draws(firsts, rule)
     ratios = (max_ratio, *(ratio for ratio in TOLERANCES if ratio > max_ratio))
     false, doubt = drawn.shares(max_ratio, 0.0)
@@ -77,7 +83,10 @@ class _Draws:
         self.count = 2 * len(self.first) * len(self.second)
 
     def shares(self, max_ratio: float, slower: float) -> tuple[float, float]:
-        """Of all draws made slower (0.03 is 3 per cent): called slower, and left undecided."""
+        """The shares of all draws that are called slower, and left undecided.
+
+        slower: by how much each draw is made slower before it is judged; 0.03 is 3 per cent.
+        """
         found: Counter[Decision] = Counter()
         for sign in (1, -1):
             seconds = [_shifted(stretch, sign, slower) for stretch in self.second]
