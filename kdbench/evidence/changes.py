@@ -1,14 +1,9 @@
-"""Two runs side by side: which cases came and went, and how the others' accuracy, latency and size changed.
+"""Two runs side by side: which cases came and went, and how the others' accuracy, latency and size changed."""
 
-Source
-Zou, Donner 2008: the interval of a difference of two independent estimates from their own intervals ("square and add").
-"""
-
-import math
 from dataclasses import dataclass, replace
 
 from kdbench.evidence.accuracy import answers_by_case, compare
-from kdbench.evidence.intervals import Difference, Estimate, holm
+from kdbench.evidence.intervals import Difference, Estimate, holm, quotient
 from kdbench.evidence.latency import BASELINE
 from kdbench.evidence.views import CaseView, Evidence, Setting
 from kdbench.results.records import Latency
@@ -16,14 +11,14 @@ from kdbench.results.records import Latency
 
 @dataclass(frozen=True)
 class Change:
-    """One case of both runs; every number is after against before."""
+    """One case that both runs have; every number compares after with before."""
 
     before: CaseView
     after: CaseView
     accuracy: dict[str, Difference]
-    """By target, in rates; Holm's p within all cases of the target."""
+    """By target, in rates. Holm's p is adjusted over all cases of the target."""
     speedup: dict[Setting, Estimate]
-    """Above 1 is faster than before; only where both were measured on the same machine and runtime."""
+    """Above 1 is faster than before. Only where both runs used the same machine and runtime."""
     compression: dict[str, float]
     """By target: bytes before / bytes after."""
 
@@ -48,7 +43,7 @@ class Changes:
 
 
 def changes(before: Evidence, after: Evidence) -> Changes:
-    """What `after` has that `before` has not, and the other way round."""
+    """Compare two runs case by case."""
     old, new = [case.name for case in before.cases], [case.name for case in after.cases]
     both = [name for name in new if name in old]
     targets = [target for target in after.targets if target in before.targets]
@@ -99,21 +94,9 @@ def _baselines(run: Evidence, target: str) -> set[str | None]:
 
 
 def _speedup(before: CaseView, after: CaseView, setting: Setting, drift_free: bool) -> Estimate:
-    """Now over before: of the speed-ups over the one baseline file where both have them, else of the latencies."""
+    """How many times faster it is now: by the speed-ups over the same baseline file where both runs have them, else by
+    the latencies."""
     old, new = before.latency[setting], after.latency[setting]
     if drift_free and BASELINE in old.speedup and BASELINE in new.speedup:
-        return ratio(new.speedup[BASELINE], old.speedup[BASELINE])
-    return ratio(old.p50_ns, new.p50_ns)
-
-
-def ratio(one: Estimate, other: Estimate) -> Estimate:
-    """one / other of two independent positive estimates; no interval where either has none.
-
-    On the logarithms, lower end: log(one/other) - sqrt((one - its lower)^2 + (other's upper - other)^2).
-    """
-    value = one.value / other.value
-    if one.low is None or one.high is None or other.low is None or other.high is None:
-        return Estimate(value, None, None, (value,))
-    down = math.hypot(math.log(one.value / one.low), math.log(other.high / other.value))
-    up = math.hypot(math.log(one.high / one.value), math.log(other.value / other.low))
-    return Estimate(value, value * math.exp(-down), value * math.exp(up), (value,))
+        return quotient(new.speedup[BASELINE], old.speedup[BASELINE])
+    return quotient(old.p50_ns, new.p50_ns)

@@ -1,4 +1,4 @@
-"""What ran where: shares of nodes and of kernel time by provider, precision, and whether the answers were the same."""
+"""Where each file ran: nodes and kernel time by provider, the precision, and whether the answers were the same."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,59 +10,59 @@ from kdbench.measure.providers import TABLE
 from kdbench.results.records import Latency
 
 Counts = dict[str, float]
-"""Provider -> a number of its; the asked one first, then the others, the largest first."""
+"""Provider -> its number. The asked provider comes first, then the others, the largest number first."""
 SYNCHRONOUS = frozenset(provider.name for provider in TABLE.values() if not provider.is_asynchronous)
-"""Providers whose profile holds the time of a kernel's work, not of starting it."""
+"""Providers whose profile holds how long a kernel worked; others only say how long starting it took."""
 
 
 @dataclass(frozen=True)
 class ExecutionView:
-    """One case at one setting, its seeds together. What is None or empty was not recorded."""
+    """One case at one setting, over all its seeds. None or empty: not recorded."""
 
     asked: str
-    """The provider, as its runtime calls it."""
+    """The provider that was asked for, by its runtime's name."""
     node_counts: Counts
-    """Nodes of the file's graph that each was given, before fusion: mean over seeds."""
+    """Nodes of the file's graph that each provider was given, before fusion; mean over seeds."""
     kernel_counts: Counts
-    """Kernels of one inference: mean over seeds. A graph that a provider took whole is one."""
+    """Kernels of one inference by provider; mean over seeds. A graph that a provider took whole counts as one."""
     kernel_time_shares: Counts
-    """Empty for an asynchronous provider too."""
+    """Share of kernel time by provider; empty for an asynchronous provider."""
     is_asynchronous: bool
     precision_asked: str
     effective_precisions: tuple[str, ...]
     """One, unless the seeds differ."""
     int8_kernel_fraction: float | None
-    """Of convolutions and matrix products; mean over seeds."""
+    """Share of convolutions and matrix products that ran in int8; mean over seeds."""
     answers_agreement: float | None
-    """Share of the timed examples that the timed sessions gave the evaluated class; the least of all seeds."""
+    """Share of the timed examples for which the timed sessions gave the evaluated class; the lowest of all seeds."""
     options: dict[str, str]
-    """What the provider was told."""
+    """The options that the provider was given."""
     runtime: str
 
     @property
     def is_known(self) -> bool:
-        """Whether anything says where it ran."""
+        """Whether a record says where it ran."""
         return bool(self.node_counts or self.kernel_counts)
 
     @property
     def elsewhere(self) -> tuple[str, ...]:
-        """Providers beside the asked one that had a part in it."""
+        """The other providers that ran a part of it."""
         named = dict.fromkeys((*self.node_counts, *self.kernel_counts, *self.kernel_time_shares))
         return tuple(name for name in named if name != self.asked)
 
     @property
     def asked_share(self) -> float | None:
-        """What the asked provider did: of kernel time, else of nodes, else of kernels."""
+        """The asked provider's share of the work: of kernel time, else of nodes, else of kernels."""
         return _share(self.kernel_time_shares or self.node_counts or self.kernel_counts, self.asked)
 
     @property
     def node_share(self) -> float | None:
-        """What the asked provider was given of the nodes, else ran of the kernels."""
+        """The share of nodes that the asked provider was given; where unknown, its share of kernels."""
         return _share(self.node_counts or self.kernel_counts, self.asked)
 
 
 def execution_view(records: Sequence[Latency]) -> ExecutionView:
-    """From the records of a case's seeds."""
+    """Combine the timings of one case at one setting, one record a seed."""
     first = records[0]
     asked = first.provider_asked
     is_asynchronous = asked not in SYNCHRONOUS
@@ -86,7 +86,7 @@ def execution_view(records: Sequence[Latency]) -> ExecutionView:
 
 
 def _means(counts: Sequence[Mapping[str, int] | None], first: str) -> Counts:
-    """Means by name, `first` and then the largest first; empty where a seed lacks them or all are none."""
+    """Means over seeds by name: `first`, then the largest. Empty where a seed has none, or all are zero."""
     total: Counter[str] = Counter()
     for one in counts:
         total.update(one or {})

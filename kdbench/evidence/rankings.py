@@ -1,8 +1,8 @@
-"""Whether devices put the cases in the same order of latency, and whether counting multiply-accumulates would.
+"""Whether all devices rank the cases by latency alike, and whether counting multiply-accumulates gives that order.
 
 Source
-Kendall 1945: tau-b, the rank correlation with ties. Two latencies whose intervals overlap are a tie here: noise would
-otherwise put equal networks in an order of its own on every device.
+Kendall 1945: tau-b, the rank correlation with ties. Two latencies whose intervals overlap count as a tie: otherwise
+noise would rank equal networks differently on every device.
 """
 
 import math
@@ -13,28 +13,28 @@ from itertools import combinations
 from kdbench.evidence.views import CaseView, Evidence, Setting
 
 FEWEST_CASES = 4
-"""Below it a table says as much."""
+"""With fewer cases the table shows the order by itself."""
 LEAST_RATIO = 1.2
-"""Of two latencies that contradict multiply-accumulates; below it nobody is misled by much."""
+"""Smallest ratio of two latencies that is reported as contradicting multiply-accumulates."""
 Order = Callable[[str, str], int]
-"""1 where the first case comes after the second, -1 where before, 0 where they cannot be told apart."""
+"""Compares two cases by name: 1 if the first one comes later, -1 if earlier, 0 if they cannot be told apart."""
 
 
 @dataclass(frozen=True)
 class RankAgreement:
-    """The orders of latency at two settings of one batch size."""
+    """How alike the cases are ranked at two settings of the same batch size."""
 
     settings: tuple[Setting, Setting]
     tau: float
     """Kendall's tau-b: 1 is the same order, 0 no relation, -1 the reverse."""
     case_count: int
     swapped: tuple[tuple[str, str], ...]
-    """(faster at the first setting, faster at the second), each beyond their intervals; the widest apart first."""
+    """Pairs (faster at the first setting, faster at the second), intervals apart, in the order of their distance."""
 
 
 @dataclass(frozen=True)
 class MacContradiction:
-    """Two cases at one setting of which the one with fewer (or as many) multiply-accumulates is the slower one."""
+    """Two cases at one setting: the slower one has fewer, or as many, multiply-accumulates."""
 
     setting: Setting
     tau: float
@@ -49,7 +49,7 @@ class MacContradiction:
 
 
 def rank_agreements(evidence: Evidence) -> list[RankAgreement]:
-    """Every pair of deployable targets at each batch size that both have; the teachers take part."""
+    """Compare every pair of deployable targets at each batch size that both have; teachers are ranked too."""
     pairs = [
         pair for pair in combinations(evidence.deployed, 2) if pair[0][1] == pair[1][1] and pair[0][0] != pair[1][0]
     ]
@@ -57,7 +57,7 @@ def rank_agreements(evidence: Evidence) -> list[RankAgreement]:
 
 
 def mac_contradictions(evidence: Evidence) -> list[MacContradiction]:
-    """For each deployable setting the pair of cases that contradicts multiply-accumulates most, where one does."""
+    """The pair of cases that contradicts multiply-accumulates most, for each deployable setting that has one."""
     found = [_contradiction(evidence.cases, setting) for setting in evidence.deployed]
     return [one for one in found if one is not None]
 
@@ -95,7 +95,7 @@ def _contradiction(cases: Sequence[CaseView], setting: Setting) -> MacContradict
 
 
 def _ordered(timed: dict[str, CaseView], order: Order) -> Iterator[tuple[str, str]]:
-    """(slower, faster) of every pair that can be told apart."""
+    """Every pair that can be told apart, as (slower, faster)."""
     for a, b in combinations(timed, 2):
         if told := order(a, b):
             yield (a, b) if told > 0 else (b, a)
@@ -107,7 +107,7 @@ def _by_latency(timed: dict[str, CaseView], setting: Setting) -> Order:
 
 
 def _apart(one: CaseView, other: CaseView, setting: Setting) -> float:
-    """Of two latencies, the logarithm of the larger over the smaller."""
+    """Logarithm of the larger of two latencies over the smaller."""
     placed = [case.latency[setting].placed_ns.value for case in (one, other)]
     return abs(math.log(placed[0] / placed[1]))
 

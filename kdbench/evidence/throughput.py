@@ -1,4 +1,4 @@
-"""Examples a second, and what larger batches and more threads bring to one provider. Knows no text."""
+"""Examples per second, and the gain from larger batches and more threads on one provider. Knows no text."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,23 +14,23 @@ class ProviderSweep:
     """One provider of one device in one precision at each thread count and batch size it was measured with."""
 
     settings: tuple[Setting, ...]
-    """By threads, then by batch size."""
+    """Sorted by threads, then by batch size."""
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """The fewest threads first."""
+        """The provider's targets, the one with the fewest threads first."""
         return tuple(dict.fromkeys(target for target, _ in self.settings))
 
     @property
     def more_threads(self) -> tuple[tuple[Setting, Setting], ...]:
-        """(with more threads, with the fewest) at every batch size that both have."""
+        """Pairs (setting with more threads, setting with the fewest) of the same batch size."""
         fewest = self.targets[0]
         pairs = ((setting, (fewest, setting[1])) for setting in self.settings if setting[0] != fewest)
         return tuple(pair for pair in pairs if pair[1] in self.settings)
 
 
 def throughput(view: LatencyView, batch_size: int) -> Estimate:
-    """Examples a second of one caller whose calls follow each other: batch size / p50, with the p50's own interval."""
+    """Examples per second of one caller whose calls follow each other: batch size / p50, with the p50's interval."""
     p50, examples = view.p50_ns, 1e9 * batch_size
     low = None if p50.high is None else examples / p50.high
     high = None if p50.low is None else examples / p50.low
@@ -52,7 +52,7 @@ def provider_sweeps(evidence: Evidence) -> tuple[ProviderSweep, ...]:
 
 
 def _provider(target: str) -> object:
-    """What targets share that differ in threads only; one whose name says no threads stands alone."""
+    """A key that is equal for targets that differ in their threads alone. A name without threads is its own key."""
     name = target_name(target)
     return replace(name, threads=0) if name else target
 
@@ -63,14 +63,17 @@ def _order(setting: Setting) -> tuple[int, int]:
 
 
 def thread_speedup(case: CaseView, more: Setting, fewest: Setting) -> Estimate | None:
-    """How many times faster more threads are; None where either was not timed. They were not timed side by side."""
+    """Latency with the fewest threads / latency with more; None where one was not timed.
+
+    The two were timed one after the other, so the machine's drift between them is in the ratio.
+    """
     if more not in case.latency or fewest not in case.latency:
         return None
     return quotient(case.latency[fewest].p50_ns, case.latency[more].p50_ns)
 
 
 def outstanding(found: Mapping[Setting, Estimate]) -> Setting | None:
-    """Where throughput is highest, if its interval lies beyond every other one's."""
+    """The setting with the highest throughput, if its interval lies above every other; else None."""
     if len(found) < 2:
         return None
     best = max(found, key=lambda setting: found[setting].value)

@@ -1,4 +1,4 @@
-"""What a case's trainings cost and how they went, found through the lineage of its facts."""
+"""The cost and the course of a case's trainings, found through the lineage of its records."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from kdbench.results.records import Accuracy, Compression, Labelled, Size, Train
 
 @dataclass(frozen=True)
 class Cost:
-    """Mean over seeds of the processor and wall time of the stages that trained and compressed a case."""
+    """Wall and processor time of the stages that trained and compressed a case; means over seeds."""
 
     wall_ns: float
     cpu_ns: float
@@ -23,7 +23,7 @@ class Curve:
     seed: int
     values: tuple[float, ...]
     keys: tuple[str, ...]
-    """Of those stages."""
+    """The keys of those stages."""
     starts: tuple[int, ...]
     """Where each stage after the first begins, as a place in `values`."""
 
@@ -45,7 +45,7 @@ class Stages:
         self._teaching = frozenset(record.key for record in works if record.case in results.plan.teachers)
 
     def of(self, case: str) -> dict[int, tuple[str, ...]]:
-        """Keys of the stages behind each seed of a case, from the data down; a teacher's only in its own case."""
+        """Keys of the stages behind each seed of a case, in order. A teacher's stages count in its own case only."""
         others = frozenset() if case in self._results.plan.teachers else self._teaching
         found: dict[int, dict[str, None]] = {}
         for record in self._resting(case):
@@ -55,13 +55,13 @@ class Stages:
         return {seed: tuple(keys) for seed, keys in found.items()}
 
     def _resting(self, case: str) -> list[Labelled]:
-        """The facts whose lineage says what a case rests on; its own trainings where it never got further."""
+        """The records whose lineage names a case's stages; its own trainings where it got no further."""
         results = self._results
         facts: list[Labelled] = [*results.of(Accuracy, case), *results.of(Size, case)]
         return facts or [*results.of(Training, case), *results.of(Compression, case)]
 
     def cost_of(self, by_seed: Mapping[int, Sequence[str]]) -> Cost | None:
-        """What some stages cost, each counted once a seed; None where there are none."""
+        """Cost of some stages, each counted once a seed; None without stages."""
         keys = [key for of_seed in by_seed.values() for key in of_seed]
         if not keys:
             return None
@@ -69,7 +69,7 @@ class Stages:
         return Cost(wall, cpu)
 
     def curves(self, by_seed: Mapping[int, Sequence[str]]) -> tuple[Curve, ...]:
-        """Curves of some stages, one a seed; empty where nothing was trained or validated."""
+        """Curves of some stages, one a seed; empty if nothing was trained or validated."""
         return tuple(found for seed, keys in sorted(by_seed.items()) if (found := self._curve(seed, keys)))
 
     def _curve(self, seed: int, keys: Sequence[str]) -> Curve | None:

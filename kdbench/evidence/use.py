@@ -1,4 +1,4 @@
-"""What it costs to begin with a file and to run it: cold start and energy, one number a process."""
+"""Cold start and energy: what starting with a file and running it cost, one number per process."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,32 +12,35 @@ from kdbench.results.records import Energy, Start
 
 @dataclass(frozen=True)
 class StartView:
-    """From nothing to the first answer, in nanoseconds: medians over the processes of all seeds, least and most."""
+    """Time from an empty process to the first answer, in ns: median, least and most over the processes of all seeds."""
 
     import_ns: Estimate
     load_ns: Estimate
     first_inference_ns: Estimate
     total_ns: Estimate
-    """Of the three together, summed in each process."""
+    """Import, load and first call together, summed process by process."""
     engine_build_ns: float | None
     """Median over seeds; None where no engine was built."""
 
 
 @dataclass(frozen=True)
 class EnergyView:
-    """What a counter read, in millijoules a call: medians over the processes of all seeds, least and most."""
+    """Energy per call in mJ: median, least and most over the processes of all seeds."""
 
     counter: str
     call_mj: Estimate
-    """The machine's idle power included."""
+    """Includes what the machine takes while idle."""
     above_idle_mj: Estimate | None
-    """Less what the counter read in as long without calls; None where a process did not read it."""
+    """Without the energy of an equally long idle time; None where a process did not measure that."""
     idle_watts: float | None
-    """Without calls; median over processes."""
+    """Power without calls; median over processes."""
 
 
 def start_view(records: Sequence[Start]) -> StartView:
-    """From the records of a case's seeds. Raises RecordError where one has not as many of each number."""
+    """Combine the cold starts of one case, one record a seed.
+
+    Raises RecordError where a record's lists differ in length.
+    """
     processes = [
         parts
         for record in records
@@ -50,7 +53,10 @@ def start_view(records: Sequence[Start]) -> StartView:
 
 
 def energy_view(records: Sequence[Energy]) -> EnergyView:
-    """From the records of a case's seeds. Raises RecordError where one has not as many of each number."""
+    """Combine the energies of one case, one record a seed.
+
+    Raises RecordError where a record's lists differ in length.
+    """
     readings = [reading for record in records for reading in _readings(record)]
     above = [above for _, above, _ in readings if above is not None]
     idle = [watts for _, _, watts in readings if watts is not None]
@@ -63,7 +69,7 @@ def energy_view(records: Sequence[Energy]) -> EnergyView:
 
 
 def _readings(record: Energy) -> Iterator[tuple[float, float | None, float | None]]:
-    """(millijoules a call, the same above idle, idle watts) of each process. Microjoules a nanosecond are kilowatts."""
+    """(mJ per call, mJ per call above idle, idle watts) of each process. A microjoule per nanosecond is a kilowatt."""
     if not record.idle_energy_uj or not record.idle_wall_ns:
         for count, energy, _ in _processes(record, "call_count", "energy_uj", "wall_ns"):
             yield energy / count / 1e3, None, None
@@ -74,7 +80,7 @@ def _readings(record: Energy) -> Iterator[tuple[float, float | None, float | Non
 
 
 def _processes(record: Start | Energy, *names: str) -> list[tuple[int, ...]]:
-    """These fields process by process; all are above zero but energies, of which a short reading may be none."""
+    """These fields, process by process. All must be above zero but energies: a short reading may be zero."""
     fields = [getattr(record, name) for name in names]
     positive = all(value > 0 for name, field in zip(names, fields, strict=True) if "_uj" not in name for value in field)
     if len(set(map(len, fields))) > 1 or not fields[0] or not positive:

@@ -1,4 +1,4 @@
-"""Every case of a results folder with its estimates: what tables, figures, sentences and choices are made from."""
+"""Every case of a results folder with its estimates. Tables, figures, sentences and choices are made from these."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ Timed = TypeVar("Timed", Latency, Start, Energy, Memory)
 
 @dataclass(frozen=True)
 class SizeView:
-    """One case on one target: means over seeds."""
+    """The file of one case on one target: means over seeds."""
 
     onnx_bytes: float
     onnx_gzip_bytes: float
@@ -38,19 +38,19 @@ class SizeView:
     mac_rule: str
     quantized_weight_fraction: float | None
     compression_ratio: dict[str, float]
-    """Over "baseline" and "teacher": their bytes / its bytes."""
+    """Keyed by "baseline" and "teacher": their bytes / its bytes."""
     onnx_paths: tuple[str, ...]
     """Within the results folder, one a seed."""
     onnx_zstd_bytes: float | None
     weight_bytes_by_dtype: dict[str, float]
     """Empty where it was not recorded."""
     layer_counts: tuple[float, float] | None
-    """Convolutions and matrix products with floating-point weights, and all of them."""
+    """(convolutions and matrix products with floating-point weights, all convolutions and matrix products)."""
 
 
 @dataclass(frozen=True)
 class CaseView:
-    """Everything known of one case. What is missing in a mapping is explained in `problems`, or was not asked."""
+    """Everything known about one case. What a mapping lacks is explained in `problems`, or nobody asked for it."""
 
     name: str
     family: str
@@ -85,20 +85,20 @@ class CaseView:
         return tuple(sentence for sentences in self.troubles.values() for sentence in sentences)
 
     def problems_on(self, target: str) -> tuple[str, ...]:
-        """What concerns a target: its own troubles, and those from before any target."""
+        """The troubles on a target, and those that came before any target."""
         return (*self.troubles.get(None, ()), *self.troubles.get(target, ()))
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """The whole folder."""
+    """Everything that one results folder shows."""
 
     results: Results
     cases: tuple[CaseView, ...]
     """The teachers, the baseline, then the rest in the suite's order."""
     targets: tuple[str, ...]
     settings: tuple[Setting, ...]
-    """Every (target, batch size) that was timed or asked for; those of references last."""
+    """Every (target, batch size) that was timed; references come last."""
 
     @property
     def deployed(self) -> tuple[Setting, ...]:
@@ -168,7 +168,7 @@ def _at(found: Sequence[Timed]) -> dict[Setting, list[Timed]]:
 
 
 def latency_views(results: Results, setting: Setting) -> dict[str, LatencyView]:
-    """Every case that was timed at a setting."""
+    """The latency of every case that was timed at a setting."""
     timed = [record for record in results.of(Latency) if (record.target, record.batch_size) == setting]
     by_case = {name: [record for record in timed if record.case == name] for name in results.case_names}
     pooled = {
@@ -200,7 +200,7 @@ def _compared(results: Results) -> dict[str | None, list[str]]:
 
 
 def size_views(results: Results, target: str) -> dict[str, SizeView]:
-    """Every case with a size on a target."""
+    """The file sizes of every case that has one on a target."""
     by_case: dict[str, list[Size]] = {name: [] for name in results.case_names}
     for record in results.of(Size):
         if record.target in (target, None):
@@ -250,7 +250,7 @@ def _mean(found: Sequence[Size], name: str) -> float:
 
 
 def memory_bytes(results: Results, case: str) -> dict[Setting, float]:
-    """At each (target, batch size): peak of a process over what it held before the file was loaded."""
+    """Peak memory of a process minus what it held before the file was loaded, in bytes, by (target, batch size)."""
     return {
         setting: float(np.mean([record.peak_rss_bytes - record.import_rss_bytes for record in found]))
         for setting, found in _at(results.of(Memory, case)).items()

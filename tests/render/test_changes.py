@@ -11,8 +11,8 @@ from folders import STEPS, Folder
 
 from kdbench.cli import cli
 from kdbench.evidence import evidence
-from kdbench.evidence.changes import changes, ratio
-from kdbench.evidence.intervals import Estimate
+from kdbench.evidence.changes import changes
+from kdbench.evidence.intervals import Estimate, quotient
 from kdbench.render.report.changes import change_sentences
 from kdbench.results import records
 from kdbench.results.records import Accuracy, Latency, Record, Size
@@ -96,7 +96,7 @@ def test_the_interval_of_a_ratio_adds_the_logs_in_squares() -> None:
     """3-4-5: half widths 0.3 and 0.4 of the logarithms give 0.5."""
     one = Estimate(2.0, 2.0 * math.exp(-0.3), 2.0 * math.exp(0.3), ())
     other = Estimate(1.0, math.exp(-0.4), math.exp(0.4), ())
-    found = ratio(one, other)
+    found = quotient(one, other)
     assert found.value == 2.0
     assert found.low == pytest.approx(2.0 * math.exp(-0.5))
     assert found.high == pytest.approx(2.0 * math.exp(0.5))

@@ -42,7 +42,7 @@ class Line:
 
 
 def batch_sizes(evidence: Evidence, inches: float = PAGE_WIDTH) -> Figure | None:
-    """Of the targets with several batch sizes; None where there is none."""
+    """A panel for each target with several batch sizes; None if no target has several."""
     shown, alike = chosen(evidence)
     found = {target: lines for target in evidence.targets if (lines := _lines(evidence, target, shown))}
     if not found:
@@ -58,7 +58,7 @@ def batch_sizes(evidence: Evidence, inches: float = PAGE_WIDTH) -> Figure | None
 
 
 def chosen(evidence: Evidence) -> tuple[list[CaseView], dict[str, list[str]]]:
-    """The cases with a line, and by their names those that such a line stands for.
+    """The cases that get a line, and for each the names of the cases that share it.
 
     Files of the same bytes and multiply-accumulates on every target are one network with other weights: one line. Of
     more networks than there is room for, the references' and those that no other case beats come first.
@@ -79,7 +79,7 @@ def _network(case: CaseView) -> object:
 
 
 def _lines(evidence: Evidence, target: str, shown: Sequence[CaseView]) -> list[Line]:
-    """None where there is one batch size only."""
+    """The lines of one target; none if it has one batch size only."""
     batches = [batch for where, batch in evidence.settings if where == target]
     lines = [
         Line(case, tuple((b, throughput(case.latency[target, b], b)) for b in batches if (target, b) in case.latency))

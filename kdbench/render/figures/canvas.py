@@ -1,9 +1,11 @@
-"""Paper, palette, names and axes: what every figure shares."""
+"""Paper, palette, names and axes, which all figures share."""
 
+import io
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.resources import as_file, files
 
 import matplotlib as mpl
@@ -39,14 +41,14 @@ TEXT_COLORS = {
     "chain": "#8e4a72",
     "other": "#1f6a96",
 }
-"""The same, dark enough for small text: 4.5 : 1 against white or more (WCAG 2)."""
+"""The families' colours, dark enough for small text: contrast of 4.5 : 1 against white or more (WCAG 2)."""
 MARKERS = {"reference": "D", "distillation": "o", "pruning": "s", "quantization": "^", "chain": "P", "other": "v"}
-"""So that grey print works."""
+"""A marker for each family, for grey print."""
 LONGEST_NAME, LONGEST_TITLE = 26, 46
 """Characters that a label, and a panel half a page wide, have room for."""
 MOST_NAMED, FEWEST_NAMED = 25, 10
-"""Cases that a figure names: with more than the first, the front and the references, and as many others as make the
-second."""
+"""A figure names all cases up to MOST_NAMED. With more, it names the references and the front, filled up to
+FEWEST_NAMED."""
 OWNER = "case-"
 """Begins the id of a mark that belongs to a case."""
 
@@ -60,6 +62,14 @@ class Figure:
     caption: str
     alt: str
     paper: Paper
+
+    @cached_property
+    def svg(self) -> str:
+        """The figure as an SVG file, the same bytes each time."""
+        text = io.StringIO()
+        with style():
+            self.paper.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+        return text.getvalue()
 
 
 @contextmanager
@@ -116,7 +126,7 @@ def marker(family: str) -> str:
 
 
 def owned(case: CaseView, *artists: Artist) -> None:
-    """Say whose mark it is, for a page that finds a case again in its figures."""
+    """Tag marks with their case, so that a page can highlight them."""
     for artist in artists:
         artist.set_gid(owner(case.name))
 
@@ -135,7 +145,7 @@ def notable(evidence: Evidence) -> list[CaseView]:
 
 
 def by_note(evidence: Evidence) -> tuple[list[CaseView], list[CaseView]]:
-    """The references and the cases that no other beats; the others."""
+    """(references and cases that no other beats, all other cases)."""
     kept = {TEACHER, evidence.results.plan.baseline}
     for setting in evidence.settings:
         points = {
@@ -149,7 +159,7 @@ def by_note(evidence: Evidence) -> tuple[list[CaseView], list[CaseView]]:
 
 
 def short(name: str, longest: int = LONGEST_NAME) -> str:
-    """A name as a figure has room for it: both ends stay, they are what tells names apart."""
+    """A name cut in the middle to `longest` characters: its ends tell it from others."""
     half = (longest - 1) // 2
     return name if len(name) <= longest else f"{name[:half]}…{name[-half:]}"
 
@@ -179,7 +189,7 @@ def _ticks(low: float, high: float) -> list[float]:
 
 
 def family_legend(paper: Paper, families: Sequence[str]) -> None:
-    """What the colours and markers mean, below the panels."""
+    """Draw the legend of colours and markers below the panels."""
     handles = [
         Line2D([], [], color=COLORS[family], marker=MARKERS[family], linestyle="", label=family)
         for family in COLORS

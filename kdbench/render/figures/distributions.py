@@ -20,11 +20,11 @@ from kdbench.render.figures.canvas import (
 from kdbench.render.words.words import counted, processor, seeds_name, setting_place
 
 MOST_STROKES, FEWEST_STROKES, ALL_STROKES = 60, 12, 9000
-"""A process's samples as so many of its quantiles, evenly spaced: where calls are dense, so are the strokes. With many
-strips each has fewer, so that the picture stays below half a megabyte."""
+"""Strokes of one process: evenly spaced quantiles of its samples, so that strokes are dense where calls are. With many
+strips each has fewer strokes, so that the picture stays below half a megabyte."""
 
 SHOWN = 0.95
-"""The axis ends where every process has shown this share of its calls; a few stalls would squeeze all else together."""
+"""Share of each process's calls that the axis must cover. A few stalls would otherwise squeeze all else together."""
 
 
 def latency_distributions(evidence: Evidence, inches: float = PAGE_WIDTH) -> Figure | None:
@@ -87,7 +87,7 @@ def _draw(axes: Axes, cases: list[CaseView], setting: Setting, strokes: int) -> 
 
 
 def _row(axes: Axes, row: int, view: LatencyView, color: str, strokes: int) -> list[float]:
-    """Draws a row and gives the latencies it spans."""
+    """Draw a row; the latencies that it spans."""
     step = 0.78 / max(1, len(view.processes))
     spans: list[float] = []
     for place, process in enumerate(view.processes):

@@ -81,7 +81,7 @@ def _names(block: Sequence[Labelled]) -> list[str]:
 
 
 def _part(axes: Axes, texts: Sequence[Text], taken: Sequence[Labelled]) -> None:
-    """A limit on steps, not on time, so that the picture is the same on every machine."""
+    """Move texts apart. The number of steps is limited, not the time, so that every machine draws the same picture."""
     adjust_text(
         list(texts), x=[point.x for point in taken], y=[point.y for point in taken], ax=axes, iter_lim=500,
         expand=(1.15, 1.35), force_text=(0.4, 0.8), force_static=(0.3, 0.6), ensure_inside_axes=True,
@@ -89,7 +89,7 @@ def _part(axes: Axes, texts: Sequence[Text], taken: Sequence[Labelled]) -> None:
 
 
 def _box(axes: Axes, text: Text) -> Bbox:
-    """Where a block stands, in pixels; one that was pushed out of its axes is taken back in."""
+    """A block's box in pixels, moved back into its axes if it was pushed out of them."""
     box, room = text.get_window_extent(), axes.bbox
     across = min(0.0, room.x1 - box.x1) or max(0.0, room.x0 - box.x0)
     up = min(0.0, room.y1 - box.y1) or max(0.0, room.y0 - box.y0)

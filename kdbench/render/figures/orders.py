@@ -164,7 +164,7 @@ def _label(axes: Axes, rows: Sequence[Row]) -> None:
 
 
 def _accuracies(axes: Axes, rows: Sequence[Row], evidence: Evidence) -> None:
-    """An accuracy is never above 100 %, whatever a t interval says."""
+    """Draw the accuracies. Bars end at 100 %, even where a t interval goes beyond."""
     axes.set_xlabel("accuracy, %")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     for row in rows:

@@ -1,6 +1,5 @@
 """Drawn figures as files, and as elements of a page that take part in its colours."""
 
-import io
 import re
 from collections.abc import Iterable
 from html import unescape
@@ -13,19 +12,18 @@ VARIABLES = {
     **{color: f"{family}-text" for family, color in TEXT_COLORS.items()},
     INK: "ink", MUTED: "muted", GRID: "line", GREY: "faint", "#ffffff": "paper",
 }  # fmt: skip
-"""Colours that the page sets anew in the dark."""
+"""Colours that the page replaces in its dark style."""
 NO_DATE = {
     "png": {"Software": None},
-    "svg": {"Date": None, "Creator": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
-"""What would make the same figure other bytes tomorrow."""
+"""Metadata to leave out, because they would give the same figure other bytes every day."""
 
 
 def save(figure: Figure, path: Path) -> None:
-    """As the file's suffix says (png, svg, pdf), the same bytes each time."""
+    """Write a figure as its path's suffix says (png, svg, pdf), with the same bytes each time."""
     if path.suffix == ".svg":
-        path.write_text(re.sub(rf' id="{OWNER}[0-9a-f]*"', "", _svg(figure)), encoding="utf-8", newline="\n")
+        path.write_text(re.sub(rf' id="{OWNER}[0-9a-f]*"', "", figure.svg), encoding="utf-8", newline="\n")
         return
     with style():
         figure.paper.savefig(path, metadata=NO_DATE[path.suffix[1:]])
@@ -44,14 +42,17 @@ class Sheet:
         """The rules that the figures' classes need."""
         return "\n".join(f".{name} {{ {rule} }}" for rule, name in self._classes.items())
 
-    def inline(self, figure: Figure) -> str:
-        """The figure as an `svg` element with ids of its own and no style but classes."""
-        svg = _svg(figure)
-        svg = svg[svg.index("<svg") :]
+    def inline(self, figure: Figure, prefix: str = "") -> str:
+        """The figure as an `svg` element with ids of its own and no style but classes.
+
+        `prefix` tells the ids of a second drawing of the same figure from the first one's.
+        """
+        name = f"{prefix}{figure.name}"
+        svg = figure.svg[figure.svg.index("<svg") :]
         svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", svg, flags=re.DOTALL)
         svg = re.sub(rf'\bid="({OWNER}[0-9a-f]*)"', self._owner, svg)
-        svg = re.sub(r'\bid="([^"]+)"', rf'id="{figure.name}-\1"', svg)
-        svg = re.sub(r'(href="#|url\(#)', rf"\1{figure.name}-", svg)
+        svg = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', svg)
+        svg = re.sub(r'(href="#|url\(#)', rf"\1{name}-", svg)
         svg = re.sub(r'\bstyle="([^"]*)"', self._class, svg)
         head, rest = _without_unused_ids(svg).split(">", 1)
         head = re.sub(r' (?:width|height)="[^"]*"', "", head)
@@ -65,13 +66,6 @@ class Sheet:
         for color, variable in VARIABLES.items():
             rule = rule.replace(color, f"var(--{variable})")
         return f'class="{self._classes.setdefault(rule, f"f{len(self._classes)}")}"'
-
-
-def _svg(figure: Figure) -> str:
-    text = io.StringIO()
-    with style():
-        figure.paper.savefig(text, format="svg", metadata=NO_DATE["svg"])
-    return text.getvalue()
 
 
 def _without_unused_ids(svg: str) -> str:

@@ -27,9 +27,9 @@ from kdbench.results.records import TEACHER
 NAME = re.compile(r"(?P<group>.+)/(?P<field>[A-Za-z_]\w*)=(?P<value>[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)")
 """How a suite names the cases of a grid over one number."""
 FEWEST_POINTS = 3
-"""Below it there is no line to see."""
+"""A grid with fewer points has no panel."""
 WIDE_RANGE = 20
-"""Largest over smallest value from which the axis is logarithmic."""
+"""The axis is logarithmic if the largest value is this many times the smallest."""
 
 
 @dataclass(frozen=True)

@@ -34,9 +34,9 @@ from kdbench.render.words.words import listed, processor, seeds_name, setting_pl
 from kdbench.results.records import TEACHER
 
 DODGE, WIDEST_DODGE = 0.018, 0.06
-"""Distance at which points are set side by side, and of the outermost of them, as shares of the cost axis."""
+"""Distance between points that are set side by side, and the most that one is moved, as shares of the cost axis."""
 FEW = 5
-"""Cases whose names two panels in a row have room for."""
+"""With more cases their names have no room where two panels stand in a row."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Panel:
         return {p.case.name: math.exp(x + shift) for p, x, shift in zip(ordered, logs, shifts, strict=True)}
 
     def named(self, evidence: Evidence) -> tuple[Point, ...]:
-        """Those with a name and bars: all, of a crowd the front and the references."""
+        """The points with a name and bars: all, or the front and the references if there are more than MOST_NAMED."""
         kept = (*self.front, *_references(evidence))
         return tuple(p for p in self.points if len(self.points) <= MOST_NAMED or p.case.name in kept)
 
@@ -194,7 +194,7 @@ def _draw(axes: Axes, panel: Panel, evidence: Evidence) -> None:
 
 
 def _mark(axes: Axes, point: Point, place: float, named: bool) -> None:
-    """An accuracy is never above 100 %, whatever a t interval says. Of a crowd only those that are named have bars."""
+    """Draw one point. Bars end at 100 %, even where a t interval goes beyond; unnamed points have no bars."""
     y, x = point.accuracy, point.cost
     up = None if y.high is None or y.low is None else [[100 * (y.value - y.low)], [100 * (min(y.high, 1.0) - y.value)]]
     scale = place / x.value

@@ -1,4 +1,4 @@
-"""How trainings went, one small panel a case that trained something of its own: validation accuracy and loss terms."""
+"""Validation accuracy and loss terms by epoch, a small panel for each case that trained something of its own."""
 
 from collections.abc import Callable, Sequence
 
@@ -73,7 +73,7 @@ def _left_out(evidence: Evidence) -> str:
 
 
 def _own(evidence: Evidence) -> tuple[list[CaseView], list[str]]:
-    """Cases with trainings that no case before them has, and the names of those without."""
+    """The cases with a training that no case before them has, and the names of all others that trained."""
     seen: set[tuple[tuple[str, ...], ...]] = set()
     shown, same = [], []
     for case in notable(evidence):
@@ -123,7 +123,7 @@ def _validation(axes: Axes, case: CaseView) -> None:
 
 
 def _equal(curves: Sequence[Sequence[float]]) -> NDArray[np.float64]:
-    """As many epochs of each as the shortest has."""
+    """The curves as a matrix [seed, epoch], cut to the shortest."""
     shortest = min(len(values) for values in curves)
     return np.array([values[:shortest] for values in curves], dtype=np.float64)
 

@@ -1,4 +1,4 @@
-"""What the sections of a report are made of. Knows no section, and neither HTML nor Markdown."""
+"""The building blocks of a report's sections. Knows no section, and neither HTML nor Markdown."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ Drawer = Callable[[Evidence, float], Figure | None]
 
 @dataclass(frozen=True)
 class Report:
-    """What a section is made from: the evidence, its drawn figures, and the files that lie beside the page."""
+    """Everything a section may use: the evidence, its drawn figures, and the files that lie beside the page."""
 
     evidence: Evidence
     out: Path
@@ -100,7 +100,7 @@ class Share:
 
 
 Entry = str | Code | Link | Share
-"""What a cell of a grid holds."""
+"""The content of a grid's cell."""
 
 
 @dataclass(frozen=True)

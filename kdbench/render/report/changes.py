@@ -20,7 +20,7 @@ Row = list[str]
 
 
 def change_sentences(found: Changes) -> tuple[Sentence, ...]:
-    """What is different, and that nothing else can be told apart."""
+    """Sentences on everything that changed, and on how many cases did not."""
     targets = list(dict.fromkeys(target for one in found.changes for target in one.accuracy))
     settings = list(dict.fromkeys(setting for one in found.changes for setting in one.speedup))
     said = [
@@ -50,7 +50,7 @@ def _latency(found: Changes, setting: Setting) -> str:
 
 
 def counts(ratio: Estimate) -> bool:
-    """Whether a ratio's interval leaves out 1 and the ratio itself is worth a sentence."""
+    """Whether a ratio differs from 1: its interval leaves 1 out, and it is larger than SMALLEST."""
     known = ratio.low is not None and ratio.high is not None
     apart = known and not (ratio.low or 0.0) <= 1 <= (ratio.high or 0.0)
     return apart and not 1 / SMALLEST < ratio.value < SMALLEST
@@ -108,7 +108,7 @@ def changes_page(found: Changes, out: Path) -> str:
 
 
 def _run(run: Evidence, out: Path) -> tuple[str, str, list[tuple[str, str]]]:
-    """(folder's name, link to its report where there is one, facts)."""
+    """(name of the folder, link to its report or an empty text, facts)."""
     report = run.results.folder / "report" / "index.html"
     return run.results.folder.resolve().name, relative(report, out) if report.is_file() else "", facts(run)
 

@@ -13,7 +13,7 @@ from kdbench.render.words.words import target_place
 
 ROOM = 1184
 """Pixels that a page of 1,280 has for a table."""
-CHARACTER, MARK, GAP, SIGN = 7.9, 5.5, 18.0, 20.0
+CHARACTER, MARK, GAP, SIGN = 7.2, 5.5, 18.0, 20.0
 """Pixels: of a cell's character, of a footnote's sign, between two columns, and of the sign before a case's name."""
 
 
@@ -40,7 +40,7 @@ class Choice:
 
     @cached_property
     def places(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
-        """What a reader can choose between, each with the columns that it hides; nothing where all targets fit.
+        """The targets that a reader can choose between, each with the columns that it hides; none if all targets fit.
 
         The first place is chosen to begin with; the last one hides nothing.
         """

@@ -19,14 +19,15 @@ SUFFIXES = {"markdown": ".md", "latex": ".tex", "csv": ".csv"}
 
 
 def write(results: Path, out: Path, formats: Sequence[str]) -> list[Path]:
-    """Every file of the formats asked for, figures drawn once a width; the page first."""
+    """Write every file of the formats asked for; the paths, the page first. Figures are drawn once for each width."""
     found = evidence(results)
     out.mkdir(parents=True, exist_ok=True)
     figures = draw(found) if {*IMAGES, "html"} & set(formats) else {}
-    written = [*_pictures(found, figures, out, formats), *_texts(found, out, formats), *_parquet(found, out, formats)]
+    narrow = draw(found, COLUMN_WIDTH) if {"pdf", "html"} & set(formats) else {}
+    written = [*_pictures(figures, narrow, out, formats), *_texts(found, out, formats), *_parquet(found, out, formats)]
     if "html" not in formats:
         return written
-    return [_saved(out / "index.html", page(found, figures, out, written)), *written]
+    return [_saved(out / "index.html", page(found, figures, out, written, narrow)), *written]
 
 
 def draw(found: Evidence, inches: float = PAGE_WIDTH) -> Mapping[Drawer, Figure]:
@@ -36,13 +37,14 @@ def draw(found: Evidence, inches: float = PAGE_WIDTH) -> Mapping[Drawer, Figure]
     return {drawer: figure for drawer, figure in drawn.items() if figure is not None}
 
 
-def _pictures(found: Evidence, figures: Mapping[Drawer, Figure], out: Path, formats: Sequence[str]) -> list[Path]:
-    """PDFs, which are for papers, at the width of a column too."""
+def _pictures(
+    figures: Mapping[Drawer, Figure], narrow: Mapping[Drawer, Figure], out: Path, formats: Sequence[str]
+) -> list[Path]:
+    """Write the figures; PDFs, which are for papers, at the width of a column too."""
     wanted = {out / "figures" / f"{figure.name}.{kind}": figure for kind in IMAGES if kind in formats
               for figure in figures.values()}  # fmt: skip
     if "pdf" in formats:
-        narrow = draw(found, COLUMN_WIDTH).values()
-        wanted |= {out / "figures" / f"{figure.name}{COLUMN}.pdf": figure for figure in narrow}
+        wanted |= {out / "figures" / f"{figure.name}{COLUMN}.pdf": figure for figure in narrow.values()}
     for path, figure in wanted.items():
         path.parent.mkdir(exist_ok=True)
         save(figure, path)
@@ -50,7 +52,7 @@ def _pictures(found: Evidence, figures: Mapping[Drawer, Figure], out: Path, form
 
 
 def _texts(found: Evidence, out: Path, formats: Sequence[str]) -> Iterator[Path]:
-    """The sections' files, in the order of the formats; one without text is not written."""
+    """Write the sections' files, in the order of the formats; a file without text is left out."""
     for suffix in (suffix for kind, suffix in SUFFIXES.items() if kind in formats):
         for section in SECTIONS:
             for name, made in section.texts.items():

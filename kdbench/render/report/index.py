@@ -26,18 +26,18 @@ class Entry:
 
 
 def results_under(folder: Path) -> list[Path]:
-    """Every results folder within a folder, by name; itself where it is one."""
+    """Every results folder within a folder, sorted by name; the folder itself may be one."""
     patterns = ["/".join(["*"] * depth + ["records.jsonl"]) for depth in range(DEEPEST + 1)]
     return sorted({path.parent for pattern in patterns for path in folder.glob(pattern)})
 
 
 def entry(evidence: Evidence, page: Path, out: Path) -> Entry:
-    """What the index in the folder `out` says of one suite whose report is `page`."""
+    """The entry of one suite in the index that will lie in the folder `out`; its report is `page`."""
     plan = evidence.results.plan
     said = (*cautions(evidence.findings), *sentences(evidence))
     return Entry(plan.suite, plan.about, relative(page, out), facts(evidence), said)
 
 
 def index(title: str, entries: list[Entry]) -> str:
-    """The page."""
+    """The index page."""
     return framed(title, body("index.html.j2", title=title, entries=entries))

@@ -14,7 +14,7 @@ SIGNS = {
     "|": "$|$", '"': "{''}", "`": r"{\`{}}", "±": r"$\pm$", units.MINUS: "$-$", units.MISSING: "--", "µ": r"$\mu$",
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
 }  # fmt: skip
-"""What TeX takes for something else. Any other letter beyond ASCII is left to the paper's fonts."""
+"""Characters that mean something to TeX, and how to write them. Other letters beyond ASCII are left to fonts."""
 NUMBER = re.compile(
     rf"(?P<sign>[+{units.MINUS}]?)(?P<whole>[\d,]+)(?:\.(?P<decimals>\d+))?x?(?: ± (?P<half>[\d.]+))?(?P<rest> .*)?"
 )
@@ -22,7 +22,7 @@ NUMBER = re.compile(
 
 
 def latex(evidence: Evidence) -> str:
-    """A `tabular` with the packages it needs named above it and its notes below."""
+    """The table as a `tabular`: a comment above it names its packages, its notes stand below."""
     table = build_table(evidence)
     table = table.only(table.best_ranked(MOST_COLUMNS))
     columns = [_Column(column, table.footnotes) for column in table.columns]
@@ -95,7 +95,7 @@ def _table_format(numbers: Sequence[re.Match[str]]) -> str:
 
 
 def _beside(cell: Cell, match: re.Match[str] | None, footnotes: Sequence[str]) -> str:
-    """What stands beside the number: interval, letters, marks."""
+    """The text beside a number: its interval, letters and marks."""
     after = escaped((match["rest"] or "") if match else "")
     parts = [
         rf"{{\footnotesize {after}}}" if after else "",

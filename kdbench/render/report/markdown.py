@@ -7,6 +7,7 @@ from kdbench.evidence import Evidence
 from kdbench.render.tables.cells import Cell, Column, Table, marks_of
 from kdbench.render.tables.table import build_table
 from kdbench.render.tables.target_table import TargetTables
+from kdbench.render.words.sanity_words import cautions
 from kdbench.render.words.sentence import Sentence
 from kdbench.render.words.sentences import sentences
 from kdbench.units import mark
@@ -22,7 +23,7 @@ def markdown(evidence: Evidence) -> str:
     parts = [
         f"# {escaped(plan.suite)}",
         escaped(plan.about),
-        _list(sentences(evidence)),
+        _list([*cautions(evidence.findings), *sentences(evidence)]),
         _rows(table, table.footnotes),
         _notes(table.footnotes),
         _legend(table.legend),
@@ -49,8 +50,8 @@ def _list(said: Sequence[Sentence]) -> str:
 
 
 def _sentence(text: str) -> str:
-    """Names stay in their backticks, where nothing needs escaping."""
-    pieces = text.split("`")
+    """One line. Names stay in their backticks, where nothing needs escaping."""
+    pieces = " ".join(text.split()).split("`")
     return "".join(f"`{piece}`" if place % 2 else _literal(piece) for place, piece in enumerate(pieces))
 
 

@@ -14,11 +14,24 @@ from kdbench.render.report.html import body, framed
 from kdbench.render.report.provenance import facts
 from kdbench.render.sections import SECTIONS
 
+NARROW = "narrow-"
+"""Begins the ids of a figure that is drawn for a narrow screen."""
 
-def page(evidence: Evidence, figures: Mapping[Drawer, Figure], out: Path, written: Sequence[Path]) -> str:
-    """The page that will lie in the folder `out`, with `figures`, linking the files `written` beside it."""
+
+def page(
+    evidence: Evidence,
+    figures: Mapping[Drawer, Figure],
+    out: Path,
+    written: Sequence[Path],
+    narrow: Mapping[Drawer, Figure] | None = None,
+) -> str:
+    """The page that will lie in the folder `out`, with `figures`, linking the files `written` beside it.
+
+    `narrow` are the same figures for a phone's screen; without them a phone shows the others, which it has to scroll.
+    """
     report = Report(evidence, out, figures, written)
     sheet = Sheet(case.name for case in evidence.cases)
+    slim = {figure.name: figure for figure in (narrow or {}).values()}
     chosen = choice(evidence, report.table)
     content = body(
         "page.html.j2",
@@ -29,5 +42,6 @@ def page(evidence: Evidence, figures: Mapping[Drawer, Figure], out: Path, writte
         footnotes=report.table.footnotes,
         rows={case.name: row for row, case in enumerate(evidence.cases)},
         inline=lambda figure: Markup(sheet.inline(figure)),
+        inline_narrow=lambda figure: Markup(sheet.inline(slim[figure.name], NARROW)) if figure.name in slim else "",
     )
     return framed(evidence.results.plan.suite, content, f"{chosen.styles}\n{sheet.css}", "page.js")

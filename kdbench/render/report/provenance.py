@@ -1,4 +1,4 @@
-"""What was asked, when and on what. Paths in links are made safe here."""
+"""The facts at the head of a report: when it ran, on which machine, with which cases. Makes links safe."""
 
 import os
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ from kdbench.results.records import Environment, Latency
 from kdbench.results.target_id import HERE, target_name
 
 THIS_MACHINE = "here"
-"""What the device is called on which the suite ran."""
+"""The name of the device that the suite ran on."""
 
 
 @dataclass(frozen=True)
 class Device:
-    """Where some of the targets are, in words; empty where nothing says it."""
+    """A device in words; a text is empty if no record says it."""
 
     name: str
     processor: str
@@ -28,7 +28,7 @@ class Device:
 
 
 def facts(evidence: Evidence) -> list[tuple[str, str]]:
-    """What was asked, when, on what."""
+    """(name, text) of the date, machine, targets, cases, seeds and baseline."""
     results, plan = evidence.results, evidence.results.plan
     troubled = [case.name for case in evidence.cases if case.problems]
     found = {
@@ -46,7 +46,7 @@ def facts(evidence: Evidence) -> list[tuple[str, str]]:
 
 
 def _machines(evidence: Evidence) -> dict[str, str]:
-    """Processor and runtime; of several devices each one's processor, system and runtimes."""
+    """Processor and runtime; with several devices the processor, system and runtimes of each."""
     found = devices(evidence)
     if len(found) < 2:
         return {"Processor": processor(evidence), "Runtime": listed(_runtimes(evidence, evidence.targets))}

@@ -1,4 +1,4 @@
-"""The decision table in a terminal: as many of its columns as the width holds. Colour and pipes are rich's business."""
+"""The decision table in a terminal: as many of its columns as the width holds. rich handles colour and pipes."""
 
 from collections.abc import Sequence
 
@@ -29,7 +29,7 @@ def drawn_table(evidence: Evidence, width: int) -> RenderableType:
 
 
 def as_text(evidence: Evidence, console: Console) -> str:
-    """What `console` would print: plain for a pipe, within its width, without colour where NO_COLOR asks for none."""
+    """The table as `console` would print it: plain for a pipe, and without colour if NO_COLOR is set."""
     with console.capture() as capture:
         console.print(drawn_table(evidence, console.width))
     return capture.get().rstrip("\n")
@@ -47,7 +47,7 @@ def _fitting(table: Table, width: int) -> tuple[Column, ...]:
 
 
 def _left_out(whole: Table, table: Table) -> list[str]:
-    """What the width had no room for: training cost on a line of its own, the rest by name."""
+    """The columns that the width had no room for: training cost in a line of its own, the others by name."""
     shown = {(column.key, column.group) for column in table.columns}
     missing = [column for column in whole.columns if column.order < HIDDEN and (column.key, column.group) not in shown]
     names = [cell.unmarked for column in whole.columns if column.key == "case" for cell in column.cells]

@@ -25,11 +25,13 @@ Place = tuple[str, int, str, int | None]
 """Case, seed, target, batch size."""
 WHOLE = ("_count", "_bytes", "seed", "batch_size", "threads")
 DECIMAL = ("_fraction", "_ns", "_mj", "_watts", "_ratio", "_p", "_baseline", "_teacher", "_origin", "_per_second")
-"""How the names of columns of numbers end; all others hold text."""
+"""Endings of the names of columns that hold numbers; all other columns hold text."""
 SIZES = ("onnx_bytes", "onnx_gzip_bytes", "parameter_count", "nonzero_parameter_count", "mac_count",
          "quantized_weight_fraction", "onnx_sha256", "onnx_path")  # fmt: skip
+FORMULA = r"^(?=[=+\-@\t\r])"
+"""Where a text begins that spreadsheets compute."""
 LATER_SIZES = ("onnx_zstd_bytes", "layer_count", "float_layer_count")
-"""What older records do not have."""
+"""Fields that older records lack."""
 
 
 def load(folder: str | Path) -> "pd.DataFrame":
@@ -42,7 +44,7 @@ def load(folder: str | Path) -> "pd.DataFrame":
 
 
 def frame(found: Evidence) -> "pd.DataFrame":
-    """What was measured, nothing estimated."""
+    """All measurements as a frame, without estimates."""
     return _frame(_measured(found))
 
 
@@ -52,7 +54,7 @@ def measurements(found: Evidence) -> str:
 
 
 def estimates(found: Evidence) -> str:
-    """As CSV, one row a (case, target, batch size): means, intervals, differences and ratios, unrounded."""
+    """Means, intervals, differences and ratios as CSV, unrounded: one row for each case, target and batch size."""
     fewest = {more: fewest for sweep in provider_sweeps(found) for more, fewest in sweep.more_threads}
     rows = [
         {**_estimated(case, target, batch), **_threaded(case, target, batch, fewest)}
@@ -63,16 +65,16 @@ def estimates(found: Evidence) -> str:
 
 
 def executions(found: Evidence) -> str:
-    """As CSV, one row a (case, seed, target, batch size, provider): what it ran; failed timings with their reason.
+    """Where each file ran as CSV: one row for each case, seed, target, batch size and provider; failures with reasons.
 
-    Empty where nothing says what ran where.
+    Empty if no record says where a file ran.
     """
     rows = proof_rows(found)
     return _csv(_frame(rows)) if rows else ""
 
 
 def write_frame(table: "pd.DataFrame", path: Path) -> None:
-    """As the suffix says: .csv or .parquet. Raises KdbenchError for another one, and where Parquet needs pyarrow."""
+    """Write a frame as .csv or .parquet. Raises KdbenchError for another suffix, or if Parquet lacks pyarrow."""
     if path.suffix == ".csv":
         path.write_text(_csv(table), encoding="utf-8", newline="\n")
     elif path.suffix == ".parquet":
@@ -85,7 +87,13 @@ def write_frame(table: "pd.DataFrame", path: Path) -> None:
 
 
 def _csv(table: "pd.DataFrame") -> str:
-    return table.to_csv(index=False, lineterminator="\n")
+    """A text that a spreadsheet would take for a formula begins with an apostrophe, which makes it text there too."""
+    guarded = {
+        str(name): column.str.replace(FORMULA, "'", regex=True)
+        for name, column in table.items()
+        if _dtype(str(name)) == "string"
+    }
+    return table.assign(**guarded).to_csv(index=False, lineterminator="\n")
 
 
 def _frame(rows: Sequence[Row]) -> "pd.DataFrame":
@@ -111,10 +119,13 @@ def _measured(found: Evidence) -> list[Row]:
         rows.setdefault(_place(start, start.batch_size), {}).update(_start(start))
     for energy in results.of(Energy):
         rows.setdefault(_place(energy, energy.batch_size), {}).update(_energy(energy))
+    timed: dict[tuple[str, int, str], list[Place]] = {}
+    for place in rows:
+        timed.setdefault(place[:3], []).append(place)
     facts: list[Accuracy | Size] = [*results.of(Accuracy), *results.of(Size)]
     for fact in facts:
-        batches = [key for key in rows if key[:3] == _place(fact, None)[:3]] or [_place(fact, None)]
-        for key in batches:
+        place = _place(fact, None)
+        for key in timed.get(place[:3], [place]):
             rows.setdefault(key, {}).update(_facts(fact))
     order = {name: place for place, name in enumerate(results.case_names)}
     keys = sorted(rows, key=lambda key: (order[key[0]], key[1], key[2], key[3] or 0))
@@ -234,7 +245,7 @@ def _threaded(case: CaseView, target: str, batch: int | None, fewest: Mapping[Se
 
 
 def _used(case: CaseView, setting: Setting) -> Row:
-    """Cold start, energy and what ran where; medians with the least and the most process."""
+    """Cold start, energy and where it ran; medians with the least and the most of the processes."""
     row: dict[str, object] = {}
     if start := case.start.get(setting):
         row |= _interval("cold_start", "ns", start.total_ns)
@@ -248,7 +259,7 @@ def _used(case: CaseView, setting: Setting) -> Row:
 
 
 def _compressed(view: CompressionView, batch: int | None) -> Row:
-    """Beside the uncompressed student of the same seed."""
+    """A compressed case compared with the uncompressed student of the same seed."""
     row: dict[str, object] = {f"{form}_compression_ratio_over_origin": ratio for form, ratio in view.ratio.items()}
     if d := view.difference:
         row |= {"origin_difference_fraction": d.value, "origin_difference_low_fraction": d.low,

@@ -29,10 +29,21 @@ class Place:
     """Targets on which the cases do not differ, so that they share their columns."""
 
     targets: tuple[str, ...]
-    name: str
-    """Their names; empty where they are all the targets in question."""
+    is_alone: bool
+    """Whether these are all the targets in question, so that no heading needs to name them."""
     later: int
-    """What the ranks of its columns are raised by."""
+    """Added to the ranks of its columns."""
+
+    @property
+    def name(self) -> str:
+        """Its name in a heading: the first target and how many more; empty if it is alone."""
+        first, *others = map(target_place, self.targets)
+        return "" if self.is_alone else f"{first} and {len(others)} more" if others else first
+
+    @property
+    def whole_name(self) -> str:
+        """All its targets by name; empty if it is alone."""
+        return "" if self.is_alone else listed([target_place(target) for target in self.targets])
 
 
 def places(evidence: Evidence, key: Callable[[CaseView, str], object], among: Sequence[str] = ()) -> list[Place]:
@@ -40,28 +51,30 @@ def places(evidence: Evidence, key: Callable[[CaseView, str], object], among: Se
     alike: dict[tuple[object, ...], list[str]] = {}
     for target in among or evidence.targets:
         alike.setdefault(tuple(key(case, target) for case in evidence.cases), []).append(target)
-    several = len(alike) > 1
-    return [
-        Place(tuple(same), listed([target_place(t) for t in same]) if several else "", LATER[min(number, 2)])
-        for number, same in enumerate(alike.values())
-    ]
+    return [Place(tuple(same), len(alike) < 2, LATER[min(number, 2)]) for number, same in enumerate(alike.values())]
 
 
 def distinct(
     evidence: Evidence, key: Callable[[CaseView, str], object], among: Sequence[str] = ()
 ) -> list[tuple[str, str]]:
     """(target, " on ..." for a heading) of the first target of each place."""
-    return [(place.targets[0], f" on {place.name}" if place.name else "") for place in places(evidence, key, among)]
+    found = places(evidence, key, among)
+    return [(place.targets[0], f" on {place.whole_name}" if place.whole_name else "") for place in found]
 
 
 def rates(case: CaseView, target: str) -> object:
-    """A case's accuracies on a target: what two targets share that share their columns."""
+    """A case's accuracies on a target, seed by seed. Targets with equal ones share their columns."""
     return case.accuracy[target].estimate.values if target in case.accuracy else None
+
+
+def accuracy_places(evidence: Evidence) -> list[Place]:
+    """The places whose accuracies differ."""
+    return places(evidence, rates)
 
 
 def accuracy_columns(evidence: Evidence) -> Iterator[ColumnSpec[Any]]:
     """Four columns for each place on which a case answers otherwise; three where there is no teacher."""
-    for place in places(evidence, rates):
+    for place in accuracy_places(evidence):
         yield from _columns(evidence, place)
 
 
@@ -120,7 +133,7 @@ def _means(found: Sequence[Estimate]) -> tuple[str, list[str]]:
 
 
 def _fewer(evidence: Evidence, case: CaseView, target: str) -> Iterator[str]:
-    """A note where a case has not all seeds of its suite; a teacher has seeds of its own."""
+    """A note if a case lacks seeds of its suite; a teacher has seeds of its own."""
     count = case.accuracy[target].estimate.n
     if not case.teaches and count < len(evidence.results.plan.seeds):
         why = reason(case.problems_on(target), "the others were not recorded")

@@ -1,4 +1,4 @@
-"""What a table is made of: cells, columns, footnotes. Knows no statistics."""
+"""Cells, columns, footnotes and tables: finished text without its dress. Knows no statistics."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +9,9 @@ from kdbench.evidence import CaseView
 
 HIDDEN = 10
 """Columns from this rank on are shown where they can be opened, and left out elsewhere."""
+
+LONG = 28
+"""Characters of a cell from which it may take more than one line."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Column:
     unit: str
     cells: tuple[Cell, ...]
     topic: str = ""
-    """What its neighbours are about as well, such as "Size"."""
+    """The subject that it shares with its neighbours, such as "Size"."""
     place: str = ""
     """Where it holds, such as "cpu, 1 thread, batch 1"; empty where it holds everywhere."""
     rank: int = 0
@@ -57,6 +60,11 @@ class Column:
     def group(self) -> str:
         """The heading that it shares with its neighbours."""
         return " on ".join(part for part in (self.topic, self.place) if part)
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it holds sentences rather than numbers, whose lines may break."""
+        return max((len(cell.text) for cell in self.cells), default=0) > LONG
 
     @property
     def order(self) -> int:
@@ -105,7 +113,7 @@ def numbers_of(cell: Cell, footnotes: Sequence[str]) -> list[int]:
 
 
 def marks_of(cell: Cell, footnotes: Sequence[str]) -> str:
-    """The same numbers as signs, apart from each other."""
+    """The numbers of a cell's footnotes as raised digits, with a blank between two."""
     return " ".join(units.mark(number) for number in numbers_of(cell, footnotes))
 
 

@@ -24,12 +24,12 @@ class ColumnSpec(Generic[V]):
     key: str
     title: str
     of: Callable[[CaseView], V | Cell | None]
-    """A case's number; a cell where a word stands in its place; None where it is missing."""
+    """Gives a case's number, a ready cell if a word stands in its place, or None if it is missing."""
     form: Form[V]
     missing: str | Callable[[CaseView], str] = ""
     """Why a number is missing. A text is used where no failure on the first of `targets` explains it."""
     unit: str = ""
-    """What stands behind the form's unit."""
+    """Text behind the form's unit."""
     topic: str = ""
     place: str = ""
     rank: int = 0
@@ -77,8 +77,8 @@ def filled(specs: Iterable[ColumnSpec[Any]], cases: Sequence[CaseView]) -> list[
 
 
 def case_column(cases: Sequence[CaseView]) -> Column:
-    """The first column of every table: the names of the cases."""
-    return Column("case", "Case", "", tuple(Cell(case.name) for case in cases))
+    """The first column of every table: the names of the cases, each on one line."""
+    return Column("case", "Case", "", tuple(Cell(" ".join(case.name.split())) for case in cases))
 
 
 def reason(problems: Iterable[str], otherwise: str) -> str:

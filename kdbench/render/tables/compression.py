@@ -38,7 +38,7 @@ BYTES_OF: dict[str, Callable[[SizeView], float | None]] = {
 
 
 def compression_tables(evidence: Evidence) -> tuple[TargetTable, ...]:
-    """One for each target, with what is larger or slower than before; none where no case compresses."""
+    """One table a target, with sentences on what became larger or slower; none if no case compresses."""
     rows = tuple(place for place, case in enumerate(evidence.cases) if case.compressed)
     cases = tuple(evidence.cases[place] for place in rows)
     return tuple(
@@ -60,13 +60,13 @@ class _Columns:
         self.batches = [batch for where, batch in evidence.settings if where == target]
 
     def specs(self) -> Iterator[ColumnSpec[Any]]:
-        """The first are shown, those of rank HIDDEN are opened."""
+        """Every column; those of rank HIDDEN have to be opened."""
         yield self._compared("words", "Beside uncompressed", _words, texts())
         yield self._bytes("file", "File", 0)
         for batch in self.batches:
             yield self._timed("speedup", "Faster", batch, self._faster, ratios, NO_SPEEDUP, "x uncompressed", 0)
         yield self._compared("difference", "Accuracy beside uncompressed", _difference, differences)
-        yield self._compared("lost", "Lost most", lambda view: view.losses, _losses, NO_PREDICTIONS)
+        yield self._compared("lost", "Lost most", lambda view: view.losses, _losses, NO_PREDICTIONS, HIDDEN)
         yield self._compared("agrees", "Agrees with uncompressed", lambda view: view.agreement, percents())
         for batch in self.batches:
             yield self._timed("int8", "In int8", batch, _int8, percents(0), NO_KERNELS, "of kernels", HIDDEN)

@@ -1,4 +1,4 @@
-"""What ran where, as rows for programs: units in the names, nothing rounded."""
+"""Where each file ran, as rows for programs: units in the names, nothing rounded."""
 
 from collections.abc import Iterator, Mapping
 
@@ -10,7 +10,7 @@ Row = Mapping[str, object]
 
 
 def proof(record: Latency) -> Row:
-    """What one timing says of where it ran, as columns; only what was recorded."""
+    """Where one timing ran, as columns for programs; only those that were recorded."""
     view = execution_view([record])
     named = {
         "provider_asked": view.asked,
@@ -23,7 +23,7 @@ def proof(record: Latency) -> Row:
 
 
 def proof_rows(found: Evidence) -> list[Row]:
-    """One a timing and provider that it names, and one a failed timing."""
+    """One row for each timing and provider that took part in it, and one for each failed timing."""
     timed = [record for record in found.results.of(Latency) if execution_view([record]).is_known]
     failed = found.results.failures(kind=Latency)
     order = {name: place for place, name in enumerate(found.results.case_names)}

@@ -1,4 +1,4 @@
-"""What ran where: the proof behind every latency, one table a target; failed rows stay with their reason."""
+"""Where each file ran, one table a target: the proof behind every latency. Failed rows stay, with their reason."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -30,11 +30,11 @@ LEGEND = {
     "files came from; the least of all seeds.",
 }
 Said = Callable[[ExecutionView], str]
-"""What an execution says as text; empty where it says nothing."""
+"""Puts one fact of an execution into text; empty if it was not recorded."""
 
 
 def execution_tables(evidence: Evidence) -> tuple[TargetTable, ...]:
-    """One for each target on which anything says what ran, or a timing failed."""
+    """One table for each target on which the runtime told where files ran, or a timing failed."""
     rows = everybody(len(evidence.cases))
     return tuple(
         TargetTable(target_place(target), _table(evidence, target), tuple(_said(evidence, target)), rows)
@@ -49,7 +49,7 @@ def _is_told(evidence: Evidence, target: str) -> bool:
 
 
 def _views(evidence: Evidence, target: str) -> list[tuple[CaseView, ExecutionView]]:
-    """Every case at every batch size of a target that says what ran."""
+    """The executions on a target that say where a file ran, with their cases."""
     return [
         (case, view)
         for case in evidence.cases
@@ -82,7 +82,7 @@ def _columns(
     cases: Sequence[CaseView], target: str, batches: Sequence[int], key: str, title: str, unit: str, said: Said,
     otherwise: str,
 ) -> list[Column]:  # fmt: skip
-    """One column, or one for each batch size where those differ; none where the runtime told it of no case."""
+    """One column, or one a batch size if those differ; none if the runtime told it of no case."""
     views = [view for case in cases for (where, _), view in case.execution.items() if where == target]
     if not any(said(view) for view in views):
         return []
@@ -96,7 +96,7 @@ def _columns(
 def _spec(
     target: str, batch: int, key: str, title: str, unit: str, said: Said, otherwise: str
 ) -> ColumnSpec[str]:  # fmt: skip
-    """What the runtime told of every case at a batch size; a failure of some seeds is a note at the others."""
+    """One fact of every case at a batch size. Where some seeds failed, the others carry a note."""
 
     def told(case: CaseView) -> str | None:
         return (said(view) or None) if (view := case.execution.get((target, batch))) else None
@@ -113,13 +113,13 @@ def _spec(
 
 
 def _named(case: CaseView, target: str, cell: Cell) -> Cell:
-    """A dash as "failed" or "skipped", where that is why."""
+    """The cell with "failed" or "skipped" in place of its dash, if that is the reason."""
     problems = case.problems_on(target)
     return replace(cell, text=problems[0].split()[0]) if problems and cell.text == units.MISSING else cell
 
 
 def _home(target: str) -> ColumnSpec[float]:
-    """On a device: whether its answers are those of where its files came from."""
+    """On a device: how often it answers as the machine that its files came from."""
 
     def share(case: CaseView) -> float | None:
         return view.home_agreement if (view := case.accuracy.get(target)) else None
@@ -131,7 +131,7 @@ def _home(target: str) -> ColumnSpec[float]:
 
 
 def _failed(target: str) -> ColumnSpec[str]:
-    """Where nothing ran: every row's reason."""
+    """A column of reasons, for a target on which nothing ran."""
     return ColumnSpec(
         "nodes", "Nodes", lambda case: None, texts("given to the asked provider"), NOT_TIMED, targets=(target,)
     )
@@ -179,12 +179,12 @@ def _answers(view: ExecutionView) -> str:
 
 
 def _agreement(share: float) -> str:
-    """In per cent; only all is 100."""
+    """A share in per cent; only all examples are 100."""
     return "100" if share == 1 else units.percent(min(share, 0.9999), 2)
 
 
 def _said(evidence: Evidence, target: str) -> Iterator[Sentence]:
-    """What was asked for and told, then whatever was not as asked."""
+    """What was asked for, then everything that came out otherwise."""
     views = _views(evidence, target)
     if not views:
         return
@@ -206,7 +206,7 @@ def _said(evidence: Evidence, target: str) -> Iterator[Sentence]:
 
 
 def _asked(views: Sequence[ExecutionView]) -> list[str]:
-    """Provider, runtime and what the provider was told, each way once."""
+    """Every combination of provider, runtime and options, once."""
     said = []
     for view in views:
         told = listed([quoted(f"{name}={value}") for name, value in sorted(view.options.items())])

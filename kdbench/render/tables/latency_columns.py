@@ -22,7 +22,7 @@ TOO_SMALL = "n too small"
 
 
 def latency_columns(evidence: Evidence, setting: Setting) -> Iterator[ColumnSpec[Any]]:
-    """Everything measured at one target and batch size; the first setting's columns matter more."""
+    """The columns of one target and batch size; those of the first setting matter more."""
     first = setting == evidence.settings[0]
     timed = [view for case in evidence.cases if (view := case.latency.get(setting))]
     unit = units.common_unit([view.p50_ns.value for view in timed], units.NANOSECONDS)
@@ -93,7 +93,7 @@ def _int8(view: LatencyView) -> float | Cell:
 
 
 def asked_columns(evidence: Evidence) -> Iterator[ColumnSpec[float]]:
-    """How much the asked provider did, for each target where that was not everything for every case."""
+    """The asked provider's share of the work, for each target where another one took part."""
     for target in evidence.targets:
         if any(view.elsewhere for case in evidence.cases for view in _proven(case, target)):
             yield _asked(target)

@@ -12,10 +12,15 @@ from kdbench.render.words.words import baseline_name
 NO_SIZE = "no size was recorded"
 
 
+def size_places(evidence: Evidence) -> list[Place]:
+    """The places whose files differ, among the targets that files are deployed to."""
+    deployed = [target for target in evidence.targets if target not in evidence.results.reference_targets]
+    return places(evidence, _bytes, deployed)
+
+
 def size_columns(evidence: Evidence) -> Iterator[ColumnSpec[Any]]:
     """A file's bytes, and how many times smaller it is than its baseline's, for each place where files differ."""
-    deployed = [target for target in evidence.targets if target not in evidence.results.reference_targets]
-    for place in places(evidence, _bytes, deployed):
+    for place in size_places(evidence):
         yield from _columns(evidence, place)
 
 

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from kdbench import units
 from kdbench.evidence import AccuracyView, Evidence
 from kdbench.evidence.intervals import FEWEST, LEVEL, example_half
-from kdbench.render.tables.accuracy_columns import ALIKE, COUNTS, accuracy_columns, has_teacher
+from kdbench.render.tables.accuracy_columns import ALIKE, COUNTS, accuracy_columns, accuracy_places, has_teacher
 from kdbench.render.tables.cells import Table
 from kdbench.render.tables.columns import case_column, filled
 from kdbench.render.tables.latency_columns import asked_columns, latency_columns
-from kdbench.render.tables.size_columns import cost_column, size_columns
+from kdbench.render.tables.size_columns import cost_column, size_columns, size_places
 from kdbench.render.tables.throughput_columns import throughput_legend
 from kdbench.render.tables.use_columns import use_legend
 from kdbench.render.words.words import counted, listed, target_place
@@ -56,6 +56,7 @@ def _legend(evidence: Evidence) -> tuple[str, ...]:
         "started), the least of all batch sizes; the rest ran elsewhere: see 'What ran where'.": any(
             view.elsewhere for case in evidence.cases for view in case.execution.values()
         ),
+        **dict.fromkeys(_shared_places(evidence), True),
         **dict.fromkeys(throughput_legend(evidence), True),
         **dict.fromkeys(use_legend(evidence), True),
         **dict.fromkeys(_samples(evidence), True),
@@ -65,7 +66,7 @@ def _legend(evidence: Evidence) -> tuple[str, ...]:
 
 
 def _groups(evidence: Evidence) -> str:
-    """What a letter says, of accuracy and of latency, where either has any."""
+    """What a letter behind an accuracy or a speed-up says; empty if there are no letters."""
     accuracy = any(view.letters for case in evidence.cases for view in case.accuracy.values())
     latency = any(view.letters for case in evidence.cases for view in case.latency.values())
     said = {"behind an accuracy, in accuracy": accuracy, "behind Faster, in latency at that setting": latency}
@@ -74,13 +75,13 @@ def _groups(evidence: Evidence) -> str:
 
 
 def _lacks_letters(evidence: Evidence) -> bool:
-    """Whether a case was timed at a setting where others have letters for their latency, and has none."""
+    """Whether a case was timed where others have a letter for their latency, but has none itself."""
     timed = [[case.latency[s].letters for case in evidence.cases if s in case.latency] for s in evidence.settings]
     return any(any(letters) and not all(letters) for letters in timed)
 
 
 def _samples(evidence: Evidence) -> Iterator[str]:
-    """That a device answered some of the test examples only, so that its accuracies are no other's."""
+    """A warning for each device that answered a part of the test examples only."""
     for target in evidence.targets:
         views = [case.accuracy[target] for case in evidence.cases if target in case.accuracy]
         sampled = [view for view in views if (view.split_example_count or 0) > view.example_count]
@@ -91,15 +92,24 @@ def _samples(evidence: Evidence) -> Iterator[str]:
             )
 
 
+def _shared_places(evidence: Evidence) -> Iterator[str]:
+    """Which targets share the columns whose headings name one of them."""
+    for topic, found in (("Accuracy", accuracy_places(evidence)), ("Size", size_places(evidence))):
+        for place in found:
+            if place.name and len(place.targets) > 1:
+                others = "; ".join(target_place(target) for target in place.targets[1:])
+                yield f"{topic} on {place.name} is the same on {others}."
+
+
 def _references(evidence: Evidence) -> str:
-    """That some targets are no place to ship to."""
+    """Which targets were timed for reference only."""
     names = [target_place(target) for target in evidence.targets if target in evidence.results.reference_targets]
     verb = "is no deployment target" if len(names) == 1 else "are no deployment targets"
     return f"{listed(names)} {verb}: timed for reference, never chosen." if names else ""
 
 
 def _example_noise(views: Sequence[AccuracyView]) -> str:
-    """The noise that intervals over seeds do not hold, as a sentence."""
+    """How far another draw of test examples would move an accuracy, which intervals over seeds leave out."""
     if not views:
         return ""
     middle = sorted(views, key=lambda view: view.estimate.value)[len(views) // 2]

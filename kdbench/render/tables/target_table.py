@@ -31,7 +31,7 @@ class TargetTables:
     """Tables of one kind. They share their footnotes, and each sentence of their legends is said once."""
 
     what: str
-    """What a row of them is."""
+    """Says what one row is, for the caption."""
     tables: tuple[TargetTable, ...]
 
     @property
@@ -41,12 +41,12 @@ class TargetTables:
 
     @property
     def legend(self) -> tuple[str, ...]:
-        """How to read the tables, for each the sentences that no table before it has."""
+        """The sentences of all legends, each once."""
         return tuple(dict.fromkeys(sentence for one in self.tables for sentence in one.table.legend))
 
 
 def everybody(count: int) -> tuple[int, ...]:
-    """The rows of a table of all `count` cases."""
+    """The rows of a table that has all `count` cases."""
     return tuple(range(count))
 
 

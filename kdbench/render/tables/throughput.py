@@ -1,4 +1,4 @@
-"""Batch sizes and threads: throughput at each, and what more threads bring, one table a provider."""
+"""Throughput at each batch size and thread count, and the gain from more threads, one table a provider."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -83,7 +83,7 @@ def _speedup(more: Setting, fewest: Setting) -> ColumnSpec[Estimate]:
 
 
 def _said(evidence: Evidence, sweep: ProviderSweep) -> list[Sentence]:
-    """For each thread count but the fewest: how often it is faster, how often slower, how often neither."""
+    """How often each larger thread count is faster, slower, or neither."""
     found = []
     for target in sweep.targets[1:]:
         pairs = [pair for pair in sweep.more_threads if pair[0][0] == target]

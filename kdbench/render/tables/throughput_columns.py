@@ -11,7 +11,7 @@ from kdbench.render.tables.columns import ColumnSpec, spreads
 from kdbench.render.words.words import NOT_TIMED, explained
 
 RANK = 22
-"""Behind everything that says more than the latency does."""
+"""After every column that says more than the latency does."""
 EXAMPLES_A_SECOND = (
     units.Unit("examples/s", 1.0),
     units.Unit("k examples/s", 1e3),
@@ -34,12 +34,12 @@ def throughput_of(case: CaseView, setting: Setting) -> Estimate | None:
 
 
 def latency_warnings(case: CaseView, setting: Setting) -> list[str]:
-    """The warnings on the latency behind it."""
+    """The warnings on the latency from which a throughput is computed."""
     return [explained(word) for word in case.latency[setting].warnings]
 
 
 def throughput_unit(cases: Sequence[CaseView], settings: Sequence[Setting]) -> units.Unit:
-    """One unit for all of them."""
+    """The unit that fits the throughputs of all these cases and settings."""
     found = (throughput_of(case, setting) for case in cases for setting in settings)
     return units.common_unit([one.value for one in found if one], EXAMPLES_A_SECOND)
 

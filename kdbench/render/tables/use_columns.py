@@ -10,12 +10,12 @@ from kdbench.render.tables.columns import ColumnSpec, reason, scaled, spreads
 from kdbench.render.words.words import listed, target_place
 
 RANK = 22
-"""Behind everything else, for whoever opens them."""
+"""After all other columns; a reader has to open them."""
 NO_START, NO_ENERGY = "no cold start was recorded", "no energy was recorded"
 NO_ENGINE = "no engine was built"
 NO_IDLE = "the counter was not read without calls"
 COUNTERS = {"nvml": "the whole GPU", "rapl": "the whole processor package"}
-"""What a counter counts."""
+"""The part of the machine whose energy a counter counts."""
 MILLIJOULES = (units.Unit("mJ", 1.0),)
 
 

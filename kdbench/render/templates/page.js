@@ -108,8 +108,9 @@
       return `${begin}\n${head}\n\\midrule\n${rest.join("\n")}\n\\bottomrule\n\\end{tabular}`;
     },
     CSV: (lines) => {
+      const inert = (text, place) => place === 0 && /^[=+\-@]/.test(text) ? `'${text}` : text;
       const safe = (text) => /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-      return lines.map((line) => line.map(safe).join(",")).join("\n");
+      return lines.map((line) => line.map(inert).map(safe).join(",")).join("\n");
     },
   };
   const copy = async (form) => {
