@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from browser import CHROMIUM, Browser
-from enriched import OPENVINO, on_board, proven, rewritten, started
+from enriched import OPENVINO, on_board, proven, rewritten, sampled, started
 from folders import STEPS, Folder
-from hostile import HOSTILE, many, write_hostile
+from hostile import HOSTILE, many
 from PIL import Image
 
 from kdbench.evidence import evidence
@@ -111,6 +111,32 @@ def test_columns_are_chosen_without_a_script(browser: Browser, report: Path, tmp
     assert browser.run("document.querySelector('.tools').offsetWidth") == 0, "tools that need the script are not shown"
 
 
+SEEN = "[...document.querySelectorAll('#cases thead th')].filter(h => h.offsetWidth).map(h => h.innerText)"
+"""The headings that are on the screen."""
+
+
+def test_after_a_merge_the_table_fits_its_screen_and_shows_one_target_at_a_time_without_a_script(
+    browser: Browser, folder: Build, tmp_path: Path
+) -> None:
+    """Five targets of two devices, each with accuracies of its own."""
+    targets = tuple(f"{device}-cpu-{threads}t-fp32" for device in ("local", "board") for threads in (1, 2))
+    steps = {"from-scratch": [], "soft": STEPS["soft"]}
+    path = rewritten(folder(steps=steps, targets=targets).write(), on_board, sampled)
+    text = re.sub(r"<script>.*</script>", "", page(evidence(path), {}, tmp_path, ()), flags=re.DOTALL)
+    (tmp_path / "page.html").write_text(text, encoding="utf-8")
+    browser.open(tmp_path / "page.html", width=1280)
+    assert browser.run("(w => w.scrollWidth <= w.clientWidth)(document.querySelector('#decision .wide'))")
+    first = browser.run(SEEN)
+    assert any("p50" in text and "cpu, 1 thread, batch 32" in text for text in first)
+    assert not any("board" in text and "p50" in text for text in first)
+    browser.run("document.getElementById('on-2').checked = true")
+    other = browser.run(SEEN)
+    assert sum("p50" in text for text in other) == 2
+    assert all("board, cpu, 1 thread" in text for text in other if "p50" in text or "Accuracy" in text)
+    browser.run("document.getElementById('on-4').checked = true")
+    assert len(browser.run(SEEN)) > len(first) + 5, "all of them"
+
+
 @pytest.mark.parametrize(("form", "start"), [
     ("Markdown", r"\| Case \| Accuracy \(%\) \| Against from-scratch \(points\), Accuracy"),
     ("LaTeX", r"\\begin\{tabular\}\{lr+\}\n\\toprule\nCase & Accuracy \(\\%\)"),
@@ -134,6 +160,8 @@ def test_the_page_fits_its_screen_and_keeps_its_contrast(
     assert browser.run("document.documentElement.scrollWidth") <= width
     paper, ink = browser.run("(s => [s.backgroundColor, s.color])(getComputedStyle(document.body))")
     assert _contrast(paper, ink) > 7
+    cut = "[...document.querySelectorAll('.picture')].filter(p => p.scrollWidth > p.clientWidth).length"
+    assert browser.run(cut) == 0, "no figure is cut"
     muted = browser.run("getComputedStyle(document.querySelector('figcaption')).color")
     assert _contrast(paper, muted) > 4.5
     assert (_brightness(paper) < 0.1) == dark
@@ -157,10 +185,8 @@ def test_it_prints(browser: Browser, report: Path, tmp_path: Path) -> None:
     assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
 
 
-def test_a_hostile_suite_is_shown_and_filtered_like_any_other(browser: Browser, tmp_path: Path) -> None:
-    path = write_hostile(tmp_path / "results")
-    render(path, path / "report", ("html",))
-    browser.open(path / "report" / "index.html")
+def test_a_hostile_suite_is_shown_and_filtered_like_any_other(browser: Browser, hostile: Path) -> None:
+    browser.open(hostile / "report" / "index.html")
     assert quiet(browser)
     assert set(HOSTILE) <= set(browser.run(NAMES))
     browser.run("document.querySelector('#cases thead button').click()")

@@ -12,7 +12,8 @@ from folders import STEPS, TARGET, UNCOMPRESSED, Folder
 
 from kdbench.evidence import CompressionView, Evidence, evidence
 from kdbench.evidence.intervals import Estimate
-from kdbench.render import render
+from kdbench.render.report.page import page
+from kdbench.render.report.tidy import estimates
 from kdbench.render.sections.compression import compression_markdown
 from kdbench.render.tables.compression import NOT_COMPARED, compression_tables
 from kdbench.render.tables.target_table import TargetTable
@@ -204,14 +205,11 @@ def test_the_table_says_what_is_in_the_file(found: Evidence) -> None:
     assert "MACs: convolutions and matrix products, one example." in table.table.legend
 
 
-def test_page_and_markdown_have_the_table_and_the_page_only_with_a_compressed_case(folder: Build) -> None:
-    written = folder(origins=True, seeds=(0,), batch_sizes=(1,)).write()
-    render(written, written / "report", ("html", "markdown", "csv"))
-    page = (written / "report" / "index.html").read_text(encoding="utf-8")
-    assert page.index('id="table"') < page.index('id="compression"') < page.index('id="cost"')
-    assert "| soft-pruned-int8 |" in (written / "report" / "compression.md").read_text(encoding="utf-8")
-    estimates = (written / "report" / "estimates.csv").read_text(encoding="utf-8")
-    assert "speedup_over_origin_ratio" in estimates.splitlines()[0]
+def test_page_markdown_and_csv_have_the_comparison(found: Evidence, tmp_path: Path) -> None:
+    text = page(found, {}, tmp_path, ())
+    assert text.index('id="table"') < text.index('id="compression"') < text.index('id="cost"')
+    assert "| soft-pruned-int8 |" in compression_markdown(found)
+    assert "speedup_over_origin_ratio" in estimates(found).splitlines()[0]
 
 
 def test_a_folder_of_before_renders_as_it_did(folder: Build) -> None:

@@ -1,7 +1,7 @@
 """Figures: what they say in words, that names are text, that the same records draw the same bytes."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -10,15 +10,17 @@ from folders import STEPS, Folder
 from matplotlib.figure import Figure as Paper
 
 from kdbench.evidence import evidence
-from kdbench.render.figures.canvas import COLORS, MARKERS, style
+from kdbench.render.figures.canvas import COLORS, MARKERS, Figure, style
 from kdbench.render.figures.distributions import latency_distributions
 from kdbench.render.figures.labels import Labelled, blocks
 from kdbench.render.figures.pictures import Sheet, save
 from kdbench.render.figures.sweeps import sweeps
 from kdbench.render.figures.tradeoff import accuracy_latency, accuracy_size
+from kdbench.render.report.blocks import Drawer
 from kdbench.render.report.files import draw
 
 Build = Callable[..., Folder]
+Drawn = Mapping[Drawer, Figure]
 FEW = {name: STEPS[name] for name in ("from-scratch", "soft", "int8-static")}
 
 
@@ -49,14 +51,14 @@ def test_the_same_records_draw_the_same_bytes(folder: Build, tmp_path: Path) -> 
     assert drawn[0] == drawn[1]
 
 
-def test_inline_figures_share_no_id_and_name_no_fixed_ink(quickstart: Path) -> None:
-    found = evidence(quickstart)
-    sheet = Sheet(case.name for case in found.cases)
-    drawn = [sheet.inline(figure) for figure in draw(found).values()]
-    ids = [found for svg in drawn for found in re.findall(r'\bid="([^"]+)"', svg)]
-    assert len(drawn) == 6
+def test_inline_figures_share_no_id_and_name_no_fixed_ink(quickstart: Path, drawn: Drawn) -> None:
+    sheet = Sheet(case.name for case in evidence(quickstart).cases)
+    inlined = [sheet.inline(figure) for figure in drawn.values()]
+    twice = [*inlined, sheet.inline(next(iter(drawn.values())), "narrow-")]
+    ids = [found for svg in twice for found in re.findall(r'\bid="([^"]+)"', svg)]
+    assert len(inlined) == 6
     assert len(ids) == len(set(ids))
-    for svg in drawn:
+    for svg in twice:
         ElementTree.fromstring(svg)
         used = set(re.findall(r'href="#([^"]+)"', svg)) | set(re.findall(r"url\(#([^)]+)\)", svg))
         assert used <= set(ids)
@@ -98,9 +100,9 @@ def test_a_grid_over_one_number_is_a_line_in_the_order_of_its_values(folder: Bui
     assert re.search(r"soft by temperature: 1 9\d\.\d %; 2 ", figure.alt)
 
 
-@pytest.mark.parametrize("inches", [3.35, 6.9])
-def test_figures_fit_a_column_and_a_page(quickstart: Path, inches: float) -> None:
-    assert {figure.paper.get_figwidth() for figure in draw(evidence(quickstart), inches).values()} == {inches}
+def test_figures_fit_a_column_and_a_page(quickstart: Path, drawn: Drawn) -> None:
+    assert {figure.paper.get_figwidth() for figure in drawn.values()} == {6.9}
+    assert {figure.paper.get_figwidth() for figure in draw(evidence(quickstart), 3.35).values()} == {3.35}
 
 
 def test_many_cases_label_the_front_and_the_references_only(folder: Build) -> None:

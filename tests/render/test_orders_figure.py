@@ -2,15 +2,17 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from folders import STEPS, Folder
 
 from kdbench.evidence import Evidence, evidence
-from kdbench.render import render
 from kdbench.render.figures.canvas import Figure, style
 from kdbench.render.figures.orders import orders
+from kdbench.render.report.page import page
+from kdbench.render.sections.tradeoff import TRADEOFF
 
 Build = Callable[..., Folder]
 Steps = dict[str, list[dict[str, Any]]]
@@ -103,10 +105,9 @@ def test_without_a_plan_the_records_say_it_all(folder: Build) -> None:
     assert "soft-pruned-int8" in figure.alt
 
 
-def test_the_page_shows_it_among_the_trade_offs(folder: Build) -> None:
-    path = folder(steps=STUDY, batch_sizes=(1,)).write()
-    page = render(path, path / "report")[0].read_text(encoding="utf-8")
-    assert "Orders of the same techniques" in page
-    assert (
-        page.index("Accuracy against size") < page.index("Orders of the same techniques") < page.index('id="latency"')
-    )
+def test_the_page_shows_it_among_the_trade_offs(folder: Build, tmp_path: Path) -> None:
+    found = read(folder, STUDY)
+    with style():
+        figures = {drawer: figure for drawer in TRADEOFF.drawers[1:3] if (figure := drawer(found, 6.9))}
+    text = page(found, figures, tmp_path, ())
+    assert text.index("Accuracy against size") < text.index("Orders of the same techniques") < text.index('id="cost"')

@@ -142,7 +142,7 @@ def test_a_folder_where_everything_failed_is_still_a_page(folder: Build) -> None
     common = {"suite": "s", "seed": 0, "kind": "training", "reason": "no memory was left."}
     failed = [Failed(**common, case=name, key=name) for name in ("teacher", *FEW)]  # type: ignore[arg-type]
     records.append(path / "records.jsonl", failed)
-    render(path, path / "report")
+    render(path, path / "report", ("html", "markdown", "csv"))
     text = (path / "report" / "index.html").read_text()
     assert text.count("no memory was left.") >= 2
     assert "Nothing failed" not in text

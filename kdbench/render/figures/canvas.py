@@ -12,6 +12,7 @@ import matplotlib as mpl
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Paper
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter
@@ -68,7 +69,7 @@ class Figure:
         """The figure as an SVG file, the same bytes each time."""
         text = io.StringIO()
         with style():
-            self.paper.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+            FigureCanvasSVG(self.paper).print_svg(text, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]  # noqa: E501
         return text.getvalue()
 
 

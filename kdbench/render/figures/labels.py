@@ -10,7 +10,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from kdbench.evidence import CaseView
-from kdbench.render.figures.canvas import MUTED, owned, short, text_colored
+from kdbench.render.figures.canvas import MOST_NAMED, MUTED, owned, short, text_colored
 
 SIZE, LINE = 7.5, 9.5
 """Points: of a name, and from one name of a block to the next."""
@@ -21,6 +21,10 @@ WIDEST = (80.0, 40.0)
 FAR = 9.0
 """Points between a name and its mark from which a line joins them."""
 MOST_IN_BLOCK = 8
+MOST_STEPS, FEW_STEPS = 500, 150
+"""Steps in which texts are moved apart, and those with a crowd of marks, where each takes longer."""
+SQUARE = 9.0
+"""Points: side of a square in which one mark stands for a crowd."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ def name_points(axes: Axes, points: Sequence[Labelled], taken: Sequence[Labelled
     """Write the names of `points` where they hide nothing of `taken`; the figure's layout must be done."""
     found = blocks(axes, points)
     texts = [_block(axes, block) for block in found]
-    _part(axes, texts, taken)
+    _part(axes, texts, _thinned(axes, taken))
     for text, block in zip(texts, found, strict=True):
         box = _box(axes, text)
         text.remove()
@@ -80,10 +84,21 @@ def _names(block: Sequence[Labelled]) -> list[str]:
     return [*names, f"and {len(block) - MOST_IN_BLOCK} more"] if len(block) > MOST_IN_BLOCK else names
 
 
+def _thinned(axes: Axes, points: Sequence[Labelled]) -> Sequence[Labelled]:
+    """The points; of a crowd one in each square of SQUARE points, since the others hide nothing more."""
+    if len(points) <= MOST_NAMED:
+        return points
+    scale = 72 / axes.figure.dpi / SQUARE
+    places = axes.transData.transform([(point.x, point.y) for point in points]) * scale
+    kept = {tuple(place): point for place, point in zip(places.round().tolist(), points, strict=True)}
+    return list(kept.values())
+
+
 def _part(axes: Axes, texts: Sequence[Text], taken: Sequence[Labelled]) -> None:
     """Move texts apart. The number of steps is limited, not the time, so that every machine draws the same picture."""
     adjust_text(
-        list(texts), x=[point.x for point in taken], y=[point.y for point in taken], ax=axes, iter_lim=500,
+        list(texts), x=[point.x for point in taken], y=[point.y for point in taken], ax=axes,
+        iter_lim=MOST_STEPS if len(taken) <= MOST_NAMED else FEW_STEPS,
         expand=(1.15, 1.35), force_text=(0.4, 0.8), force_static=(0.3, 0.6), ensure_inside_axes=True,
     )  # fmt: skip
 

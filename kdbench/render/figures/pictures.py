@@ -29,6 +29,10 @@ def save(figure: Figure, path: Path) -> None:
         figure.paper.savefig(path, metadata=NO_DATE[path.suffix[1:]])
 
 
+NO_LINE = re.compile(r'<path d="M [-\d.]+ [-\d.]+ \n" [^>]*/>')
+"""A line through a single point, which has no ink."""
+
+
 class Sheet:
     """Collects the styles of a page's figures: each once, as a class, so that a strict policy lets them stand."""
 
@@ -50,6 +54,7 @@ class Sheet:
         name = f"{prefix}{figure.name}"
         svg = figure.svg[figure.svg.index("<svg") :]
         svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", svg, flags=re.DOTALL)
+        svg = re.sub(r">\s+<", "><", NO_LINE.sub("", svg))
         svg = re.sub(rf'\bid="({OWNER}[0-9a-f]*)"', self._owner, svg)
         svg = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', svg)
         svg = re.sub(r'(href="#|url\(#)', rf"\1{name}-", svg)
