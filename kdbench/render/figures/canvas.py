@@ -69,7 +69,7 @@ class Figure:
         """The figure as an SVG file, the same bytes each time."""
         text = io.StringIO()
         with style():
-            FigureCanvasSVG(self.paper).print_svg(text, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]  # noqa: E501
+            FigureCanvasSVG(self.paper).print_svg(text, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
         return text.getvalue()
 
 
