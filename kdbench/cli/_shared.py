@@ -55,15 +55,15 @@ def plan_of(path: Path, store: "Store | None" = None) -> "Plan":
 
     suite = load(path)
     _announce(suite)
-    with _waiting("asking what can be measured here ..."):
+    with waiting("asking what can be measured here ..."):
         _check_interpreters(suite)
         machine = probe.machine(*interpreters_of(suite.measure))
     return make_plan(suite, machine, repeats.newest(store)) if store else make_plan(suite, machine)
 
 
 @contextmanager
-def _waiting(words: str) -> Iterator[None]:
-    """Words beside a moving sign in a terminal; the first look at an interpreter takes seconds."""
+def waiting(words: str) -> Iterator[None]:
+    """Show words beside a moving sign while something takes its time; nothing where nobody looks at a terminal."""
     if not sys.stderr.isatty():
         yield
         return
@@ -131,8 +131,10 @@ def report(results: Path, output: Path | None = None, formats: tuple[str, ...] |
     from kdbench.render import render as render_report
     from kdbench.render.verbs.choice_forms import asked_text
 
-    written = render_report(results, output or results / "report", formats or USUAL)
-    if chosen := asked_text(evidence(results)):
+    with waiting("making the report ..."):
+        written = render_report(results, output or results / "report", formats or USUAL)
+        chosen, table = asked_text(evidence(results)), terminal_table(results)
+    if chosen:
         click.echo(f"{chosen}\n")
-    click.echo(terminal_table(results))
+    click.echo(table)
     return written[0]

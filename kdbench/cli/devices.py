@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from kdbench.cli._shared import case_option, confirmed, report, seed_option, suite_option
+from kdbench.cli._shared import case_option, confirmed, report, seed_option, suite_option, waiting
 
 
 @click.command("bundle")
@@ -47,7 +47,9 @@ def bundle_command(
     from kdbench import units
     from kdbench.bundle import Asked, bundle
 
-    made = bundle(results, output, Asked(cases, seeds, batch_sizes, target, examples), confirmed(suite))
+    asked, allowed = Asked(cases, seeds, batch_sizes, target, examples), confirmed(suite)
+    with waiting("packing ..."):
+        made = bundle(results, output, asked, allowed)
     for note in made.notes:
         click.echo(note, err=True)
     click.echo(
@@ -69,7 +71,8 @@ def merge_command(results: Path, record: Path, device: str | None) -> None:
     """Add the record that a bundle wrote on a device to a results folder, and make its report again."""
     from kdbench.bundle import merge
 
-    made = merge(results, record, device)
+    with waiting("merging ..."):
+        made = merge(results, record, device)
     for warning in made.warnings:
         click.echo(warning, err=True)
     if made.changed:

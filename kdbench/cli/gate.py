@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kdbench.cli._shared import case_option, confirmed, python_option, suite_option
+from kdbench.cli._shared import case_option, confirmed, python_option, suite_option, waiting
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -80,7 +80,8 @@ def save_command(results: Path, output: Path, allow_failed: bool) -> None:
     from kdbench import units
     from kdbench.check.baseline import save
 
-    saved = save(results, output, allow_failed)
+    with waiting("saving ..."):
+        saved = save(results, output, allow_failed)
     click.echo(f"{output}: {len(saved.cases)} cases, {len(saved.files)} files, {units.size(output.stat().st_size)}.")
     click.echo(f"Check later results with:  kdbench check NEW --against {output}")
 

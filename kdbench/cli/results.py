@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from kdbench.cli._shared import confirmed, report, suite_option
+from kdbench.cli._shared import confirmed, report, suite_option, waiting
 
 
 @click.command()
@@ -36,12 +36,14 @@ def render(results: tuple[Path, ...], output: Path | None, formats: tuple[str, .
     if len(results) > 2:
         raise click.UsageError("give one results folder, two to compare, or a folder that holds several.")
     if len(results) == 2:
-        page, said = render_changes(*results, output or results[1] / "report")
+        with waiting("comparing ..."):
+            page, said = render_changes(*results, output or results[1] / "report")
         click.echo("\n".join(said))
     elif (results[0] / "records.jsonl").exists() or not results[0].is_dir():
         page = report(results[0], output, formats or USUAL)
     else:
-        page = render_all(results[0], output or results[0], formats or USUAL)[0]
+        with waiting("making the reports ..."):
+            page = render_all(results[0], output or results[0], formats or USUAL)[0]
     click.echo(f"Report: {page}")
 
 
@@ -123,4 +125,7 @@ def get_command(
     """Write a case's ONNX file to a folder, with a manifest, and a program that shows how to run it."""
     from kdbench.handover.get import get, handed_text
 
-    click.echo(handed_text(get(results, case, output, seed, target, confirmed(suite))))
+    allowed = confirmed(suite)
+    with waiting("copying and trying the file ..."):
+        handed = get(results, case, output, seed, target, allowed)
+    click.echo(handed_text(handed))
