@@ -1,4 +1,4 @@
-"""The same techniques in different orders, a row for each chain: what the order does to accuracy and file size."""
+"""How the order of techniques changes accuracy and file size: a row for each chain of the same techniques."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
