@@ -20,7 +20,8 @@ NET = """from kdbench.protocols import Model
 
 class Net(Model):
     \"\"\"\u03bc \u2265 \u4e2d caf\u00e9\"\"\"
-    def build(self, task): ...
+    def build(self, task):
+        return task
     def layers(self):
         return {}["gone"]
     def pretrained(self):
@@ -59,7 +60,7 @@ def test_what_a_users_own_code_raises_is_told_with_its_line(folder: Path) -> Non
     done = kdbench(folder, "describe", "fitnet", "--suite", "s.yaml")
     assert done.returncode == 2
     said = done.stderr.decode().strip()
-    assert said.endswith("net.py:7: KeyError: 'gone'")
+    assert said.endswith("net.py:8: KeyError: 'gone'")
     assert "Traceback" not in said
     assert "Traceback" in kdbench(folder, "describe", "fitnet", "--suite", "s.yaml", "--debug").stderr.decode()
 
