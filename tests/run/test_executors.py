@@ -14,6 +14,7 @@ from kdbench import registry
 from kdbench.errors import UnknownName
 from kdbench.plan.plan import Plan
 from kdbench.plan.rows import make_plan
+from kdbench.protocols.part import PartSpec
 from kdbench.run import walk
 from kdbench.run.executors import Executor
 from kdbench.run.executors.local import LocalExecutor
@@ -111,3 +112,32 @@ def test_an_unknown_executor_is_refused_before_anything_is_written(plan: Plan, t
     with pytest.raises(UnknownName, match=r"there is no executor 'lokal'\. Did you mean 'local'\?"):
         walk.Run(plan, plan.labels, Store(tmp_path / "store"), tmp_path / "results", "", executor="lokal")
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("SIGSEGV", "crashed with SIGSEGV in onnxruntime 1.32.0, with the model in {model}."),
+        ("SIGKILL", "killed by SIGKILL, perhaps for want of memory"),
+    ],
+)
+def test_a_worker_that_dies_is_told_by_its_signal_and_what_it_worked_on(name: str, said: str, tmp_path: Path) -> None:
+    task = tmp_path / "mine.py"
+    task.write_text(
+        "import os, signal\n"
+        "from kdbench.protocols import Task\n"
+        "class Dies(Task):\n"
+        "    def decode(self, folder):\n"
+        f"        os.kill(os.getpid(), signal.{name})\n"
+    )
+    code = registry.user_code("mine.py:Dies", registry.resolve("task", "mine.py:Dies", tmp_path), tmp_path)
+    part = PartSpec("task", "mine.py:Dies", 1, {}, code)
+    numerics = {"runtime": "onnxruntime", "runtime_version": "1.32.0"}
+    spec = StageSpec("decode", 1, {"task": part}, inputs={"model": "0" * 64}, numerics=numerics)
+    executor = LocalExecutor(tmp_path / "store", 1)
+    try:
+        (outcome,) = executor.submit([spec]).result()
+    finally:
+        executor.close()
+    assert outcome.status == "failed"
+    assert said.format(model=Store(tmp_path / "store").folder("0" * 64)) in outcome.reason

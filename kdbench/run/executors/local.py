@@ -19,6 +19,7 @@ from kdbench import stages
 from kdbench.run.executors import Executor
 from kdbench.stages.failure_text import sentence
 from kdbench.stages.spec import StageSpec
+from kdbench.stages.store import Store
 from kdbench.stages.worker import Outcome, run_stages
 
 PRELOADED = [*(place.partition(":")[0] for place in stages.TABLE.values()), *stages.LATE_IMPORTS]
@@ -68,12 +69,36 @@ class LocalExecutor(Executor):
             elif slot in self._all:
                 self._free.append(slot)
         if isinstance(error, BrokenProcessPool):
-            reason = "its worker process died (killed, perhaps for want of memory); run again, or with fewer --jobs."
-            answer.set_result([Outcome(spec.key, "failed", reason) for spec in specs])
+            ended = _signal(slot)
+            answer.set_result([Outcome(spec.key, "failed", self._death(spec, ended)) for spec in specs])
         elif error is not None:
             answer.set_result([Outcome(spec.key, "failed", sentence(error)) for spec in specs])
         elif not done.cancelled():
             answer.set_result(done.result())
+
+    def _death(self, spec: StageSpec, ended: str | None) -> str:
+        """How a worker died, in which runtime and over which model; memory is suspected after SIGKILL only."""
+        if ended == "SIGKILL":
+            return (
+                "its worker process died: killed by SIGKILL, perhaps for want of memory; run again, or with fewer "
+                "--jobs."
+            )
+        if ended is None:
+            return "its worker process died; run again."
+        runtime = spec.numerics.get("runtime")
+        who = f"{runtime} {spec.numerics['runtime_version']}" if runtime else "native code, such as onnxruntime's"
+        folder = Store(self.store).folder(spec.inputs["model"]) if "model" in spec.inputs else None
+        over = f", with the model in {folder}" if folder else ""
+        return f"its worker process died: it crashed with {ended} in {who}{over}."
+
+
+def _signal(slot: ProcessPoolExecutor) -> str | None:
+    """The name of the signal that ended the process of a broken pool; None where none did, or nobody knows."""
+    for process in (slot._processes or {}).values():
+        process.join(1)
+        if process.exitcode is not None and process.exitcode < 0:
+            return signal.Signals(-process.exitcode).name
+    return None
 
 
 def _context() -> BaseContext:
