@@ -1,4 +1,4 @@
-"""Who can be chosen on one device at one batch size, and by which numbers; who cannot, and why. Decides nothing."""
+"""The cases that can be chosen on one device at one batch size, their numbers, and why the others cannot be."""
 
 from dataclasses import dataclass
 
@@ -17,16 +17,16 @@ class Candidate:
 
     name: str
     answers: BySeed
-    """On the split that is chosen on."""
+    """Its answers on the split that is chosen on."""
     latency: LatencyView
     onnx_bytes: float
-    """Of the largest of its seeds' files: whichever is shipped must fit."""
+    """Bytes of the largest of its seeds' files: whichever is shipped must fit."""
     memory_bytes: float | None
 
 
 @dataclass(frozen=True)
 class Lineup:
-    """Everybody on one device at one batch size."""
+    """All cases on one device at one batch size."""
 
     setting: Setting
     split: str
@@ -38,7 +38,7 @@ class Lineup:
     excluded: dict[str, str]
     """Case -> why it cannot be chosen."""
     baseline: BySeed | None
-    """What the suite's baseline answered; None where it lacks a seed."""
+    """The answers of the suite's baseline; None where it lacks a seed."""
 
 
 def lineup(evidence: Evidence, setting: Setting, limits: Limits) -> Lineup:

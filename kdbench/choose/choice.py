@@ -42,7 +42,7 @@ class Miss:
 
 @dataclass(frozen=True)
 class DeviceChoice:
-    """What is chosen on one device at one batch size."""
+    """The choice on one device at one batch size."""
 
     target: str
     batch_size: int
@@ -62,7 +62,7 @@ class DeviceChoice:
     alike: tuple[Offer, ...]
     """Fit too and cannot be told from the best in accuracy; fastest first."""
     as_fast: tuple[str, ...]
-    """Of those, the ones whose latency cannot be told from the pick's either."""
+    """The names in `alike` whose latency cannot be told from the pick's either."""
     less_accurate: tuple[str, ...]
     """Fit too, and are told from the best in accuracy."""
     misses: tuple[Miss, ...]
@@ -86,19 +86,19 @@ class Choice:
 
     suite: str
     baseline: str
-    """What a drop in accuracy refers to."""
+    """The case that a drop in accuracy refers to."""
     devices: tuple[DeviceChoice, ...]
     one_for_all: OneForAll | None
     """None for a single device and batch size, where no case fits on all, and where some device has no choice."""
     findings: tuple[Finding, ...]
-    """What makes the numbers doubtful; a case that one of them bars is among the excluded."""
+    """Doubts about the numbers; a case that one of them bars is among the excluded."""
     untimed: tuple[str, ...]
     """Targets of the suite on which nothing was timed, so that nothing is chosen there."""
     resample_count: int
 
     @property
     def exit_code(self) -> int:
-        """Of the command: 0 every device has a pick, 1 nothing fits on some, 4 no choice can be made on some."""
+        """The command's exit code: 0 every device has a pick, 1 nothing fits on some, 4 some have no choice."""
         if any(device.pick is None and device.undecided is None for device in self.devices):
             return 1
         return 4 if any(device.undecided is not None for device in self.devices) else 0
@@ -134,7 +134,7 @@ def choose(
 
 
 def device_choice(evidence: Evidence, setting: Setting, limits: Limits) -> DeviceChoice:
-    """What `choose` says of one setting, without resamples: for the report's answer, which names the same case.
+    """The choice of `choose` for one setting, without resamples: for the report's answer, which names the same case.
 
     Raises KdbenchError where a number that the choice needs was not measured.
     """

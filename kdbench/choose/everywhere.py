@@ -28,17 +28,17 @@ class Ranking:
 
     @property
     def fitting(self) -> list[str]:
-        """Who keeps to every limit."""
+        """The cases that keep to every limit."""
         return self._named(np.flatnonzero(self.verdicts.fitting[0]))
 
     @property
     def alike(self) -> list[str]:
-        """Of those, who cannot be told from the best in accuracy."""
+        """The fitting cases that cannot be told from the best of them in accuracy."""
         return self._named(np.flatnonzero(self.verdicts.alike[0]))
 
     @cached_property
     def as_fast(self) -> list[str]:
-        """Whose latency cannot be told from the pick's; everybody where nothing fits."""
+        """The cases whose latency cannot be told from the pick's; all of them where nothing fits."""
         if self.pick is None:
             return list(self.names)
         return self._named(np.flatnonzero(self.rule.same_latency(self.numbers, self.verdicts.pick)[0]))
@@ -101,7 +101,7 @@ def _common(lists: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _cost(name: str, rankings: Sequence[Ranking], alike: bool) -> tuple[float, float, float]:
-    """What is to be least, then what decides between equals: on how many devices it is not the pick."""
+    """The cost to be least; between equals, the number of devices on which the case is not the pick decides."""
     slowdown = max(ranking.slowdown(name) for ranking in rankings)
     loss = max(ranking.loss(name) for ranking in rankings)
     strange = sum(ranking.pick != name for ranking in rankings)

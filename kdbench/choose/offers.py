@@ -1,5 +1,4 @@
-"""What a case is and what it costs against others, in the numbers that are reported: the test split's, never the ones
-that were chosen by."""
+"""A case with its numbers and its ratios to others, on the test split: never in the numbers that it was chosen by."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ class Comparison:
     case: str
     """The other one."""
     accuracy: Difference | None
-    """In rates, on the test split."""
+    """Difference in accuracy, a rate on the test split."""
     speedup: Estimate | None
     compression_ratio: float | None
 
@@ -30,11 +29,11 @@ class Offer:
     latency_p50_ns: Estimate | None
     onnx_bytes: float | None
     memory_bytes: float | None
-    """What loading and running it adds to a process."""
+    """Memory that loading and running it adds to a process."""
     against: tuple[Comparison, ...]
     """The teacher, then its own baseline, then the suite's where that is another one."""
     warnings: tuple[str, ...]
-    """What is to be said of its latency."""
+    """Warnings on its latency."""
 
 
 def offer(evidence: Evidence, name: str, setting: Setting) -> Offer | None:

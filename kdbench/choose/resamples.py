@@ -1,4 +1,4 @@
-"""Numbers as they might have come out: seeds, test examples and measuring processes drawn again. Decides nothing.
+"""Other outcomes of the same experiment: seeds, examples and measuring processes drawn again. Decides nothing.
 
 A crossed bootstrap: one draw of seeds and one of examples serve every candidate, so that cases stay paired (Owen 2007,
 "The pigeonhole bootstrap": drawing both factors is never too narrow for their interaction). Of n seeds, and of n
@@ -74,7 +74,7 @@ def _times_drawn(random: np.random.Generator, n: int, count: int) -> Array:
 
 
 def _rates(lineup: Lineup, random: np.random.Generator, count: int) -> Iterator[tuple[int, Array]]:
-    """From draw number: [draw, case], the accuracy of every candidate and last of the baseline.
+    """Yields (number of the first draw, accuracies [draw, case]); the last column is the baseline's.
 
     Where there is no baseline the first candidate stands in its place, and nothing is asked of it. Right answers are
     counted in whole numbers before anything is divided, so equal cases stay equal.

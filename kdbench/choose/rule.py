@@ -45,7 +45,7 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Verdicts:
-    """What the rule says of every draw."""
+    """The rule's outcome for every draw."""
 
     fitting: Flags
     """[draw, candidate]"""
@@ -57,7 +57,7 @@ class Verdicts:
 
 @dataclass(frozen=True)
 class Rule:
-    """What stays the same however the numbers are drawn."""
+    """Limits and noise, which stay the same however the numbers are drawn."""
 
     bounds: Mapping[str, float]
     alike_within: Array
@@ -66,7 +66,7 @@ class Rule:
     """[candidate]: half the interval of its `log_latency`; infinite where there is none."""
 
     def within(self, numbers: Numbers, limit: str) -> Flags:
-        """Who keeps to one limit."""
+        """[draw, candidate]: whether a candidate keeps to one limit."""
         kept: Flags = numbers.limited[limit] <= self.bounds[limit] + ROUNDING
         return np.broadcast_to(kept, numbers.accuracy.shape)
 
@@ -85,7 +85,7 @@ class Rule:
         return Verdicts(fitting, alike, np.where(fitting.any(axis=1), self._cheapest(numbers, alike), NOBODY))
 
     def same_latency(self, numbers: Numbers, one: NDArray[np.intp]) -> Flags:
-        """[draw, candidate]: whose latency's interval shares a point, or nearly, with that of `one` of its draw."""
+        """[draw, candidate]: whether its latency interval shares a point, or nearly, with that of the draw's `one`."""
         draws = np.arange(len(numbers.accuracy))
         apart = np.abs(numbers.log_latency - numbers.log_latency[draws, one][:, None])
         same: Flags = apart <= self.latency_half + self.latency_half[one][:, None] + math.log(SAME)

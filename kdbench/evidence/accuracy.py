@@ -31,14 +31,14 @@ class AccuracyView:
     """One case on one target."""
 
     estimate: Estimate
-    """Over seeds; rates."""
+    """Mean over seeds with its interval, as a rate."""
     difference: Difference | None
-    """To the baseline of its student, in rates."""
+    """Its accuracy minus that of its baseline, in rates."""
     across: Difference | None
-    """To the suite's baseline, of a case that has another baseline: across students of one task; in rates, adjusted
-    within these comparisons."""
+    """Its accuracy minus that of the suite's baseline, for a case that has another baseline: across students of one
+    task; in rates, adjusted within these comparisons."""
     to_teacher: Difference | None
-    """To its teacher, on whose answers every seed's are paired; unadjusted."""
+    """Its accuracy minus its teacher's, in rates: every seed is paired with the teacher's answers; unadjusted."""
     letters: str
     """Cases that share a letter cannot be told apart; empty for the teacher and where there is no interval."""
     agreement: float | None
@@ -54,7 +54,7 @@ class AccuracyView:
 
 @dataclass(frozen=True)
 class Answers:
-    """What one file answered on one split."""
+    """The answers of one file on one split."""
 
     record: Accuracy
     predictions: Predictions | None
@@ -87,7 +87,7 @@ def accuracy_views(results: Results, target: str) -> dict[str, AccuracyView]:
 
 
 def answers_by_case(results: Results, target: str, split: str = SPLIT) -> dict[str, dict[int, Answers]]:
-    """What every case with accuracy on a target answered there on one split, seed by seed."""
+    """The answers of every case on a target and a split, seed by seed; cases without any are left out."""
     found: dict[str, dict[int, Answers]] = {name: {} for name in results.case_names}
     for record in results.of(Accuracy):
         if record.target == target and record.split == split:
@@ -123,7 +123,7 @@ def to_teacher(found: BySeed, teacher: BySeed) -> Difference | None:
 
 
 def _to_baseline(results: Results, by_case: Mapping[str, BySeed]) -> dict[str, Difference]:
-    """Each case's difference to its baseline; adjusted within the comparisons with that baseline."""
+    """Every case's difference to its baseline, adjusted within the comparisons with the same baseline."""
     found: dict[str, dict[str, Difference]] = {}
     for name, case in results.plan.cases.items():
         baseline = results.plan.baseline_of(case)

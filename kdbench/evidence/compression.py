@@ -36,11 +36,11 @@ class CompressionView:
     """One compressed case on one target. What is None or missing was not recorded."""
 
     ratio: dict[str, float]
-    """By form (FORMS): bytes of the uncompressed student / its bytes, mean over seeds each."""
+    """Form (FORMS) -> bytes of the uncompressed student / its bytes, each a mean over seeds."""
     mac_counts: tuple[float, float] | None
     """Before and after."""
     speedup: dict[int, Estimate]
-    """By batch size: above 1 is faster than the uncompressed student."""
+    """Batch size -> speed-up over the uncompressed student, above 1 where it is faster."""
     difference: Difference | None
     """Its accuracy minus the uncompressed student's, in rates, paired on seeds and examples; unadjusted."""
     agreement: float | None
@@ -48,7 +48,7 @@ class CompressionView:
     losses: tuple[ClassLoss, ...] | None
     """The classes that lost, the worst first; None where predictions of both files are not stored for every seed."""
     cost: Cost | None
-    """Of the steps that compress, fine-tuning and calibration among it: mean over seeds."""
+    """Cost of the steps that compress, fine-tuning and calibration included: mean over seeds."""
 
 
 def compression_views(
@@ -105,7 +105,7 @@ def _mac_counts(sizes: Sequence[Size]) -> tuple[float, float] | None:
 
 
 def _speedup(name: str, timed: Mapping[int, Mapping[str, LatencyView]]) -> dict[int, Estimate]:
-    """Over the same seed's uncompressed file, which was timed in the same rounds."""
+    """Batch size -> speed-up over the same seed's uncompressed file, timed in the same rounds."""
     return {
         batch: views[name].speedup[ORIGIN]
         for batch, views in timed.items()
@@ -129,7 +129,7 @@ def _agreement(tested: Sequence[Accuracy]) -> float | None:
 
 
 def class_losses(results: Results, tested: Sequence[Accuracy]) -> tuple[ClassLoss, ...] | None:
-    """From the stored predictions of each seed's two files; None where they are not all there."""
+    """The classes that lost, from the stored predictions of each seed's two files; None where some are missing."""
     seeds = [seed for record in tested if (seed := _changes_by_class(results, record)) is not None]
     if not seeds or len(seeds) < len(tested):
         return None
@@ -145,7 +145,7 @@ def class_losses(results: Results, tested: Sequence[Accuracy]) -> tuple[ClassLos
 
 
 def _changes_by_class(results: Results, record: Accuracy) -> dict[int, NDArray[np.float64]] | None:
-    """True class -> of each of its examples, right after minus right before."""
+    """True class -> for each of its examples, right after compression minus right before."""
     after = results.predictions(record)
     before = results.origin_predictions(record)
     if after is None or before is None or after.examples != before.examples:
@@ -156,7 +156,7 @@ def _changes_by_class(results: Results, record: Accuracy) -> dict[int, NDArray[n
 
 
 def _cost(results: Results, name: str, target: str, stages: Stages) -> Cost | None:
-    """Of the stages that compress; None where the plan does not say which they are."""
+    """Cost of the stages that compress; None where the plan does not say which they are."""
     case = results.plan.cases.get(name)
     if case is None or case.uncompressed_step_count is None:
         return None
@@ -164,7 +164,7 @@ def _cost(results: Results, name: str, target: str, stages: Stages) -> Cost | No
 
 
 def _compressing_stages(results: Results, name: str, target: str, first: int) -> dict[int, list[str]]:
-    """By seed the keys of a case's steps from number `first` on; a later step rests on more than those before it."""
+    """Seed -> keys of a case's steps from number `first` on, in order: a later step has the longer lineage."""
     by_seed: dict[int, dict[str, int]] = {}
     for record in results.of(Compression, name):
         if record.target in (target, None):

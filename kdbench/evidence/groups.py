@@ -1,4 +1,4 @@
-"""Who cannot be told from whom, and who is beaten by nobody. Plain functions of names and numbers."""
+"""Letters for cases that cannot be told apart, and the Pareto front. Plain functions of names and numbers."""
 
 import string
 from collections.abc import Iterator, Mapping, Sequence

@@ -28,7 +28,7 @@ Spread = tuple[float, float]
 """A mean's standard error and its degrees of freedom."""
 
 LEVEL = 0.95
-"""Of every interval."""
+"""Confidence level of every interval."""
 FEWEST = 3
 """Seeds (or processes) below which there is no interval; the values themselves are shown."""
 STILL = 1e-9
@@ -67,14 +67,17 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Difference:
-    """Of two cases' accuracy (rates, case minus other), paired; `p` is two-sided and None without an interval."""
+    """A paired difference of two cases' accuracy (rates, case minus other).
+
+    `p` is two-sided; it is None where there is no interval.
+    """
 
     value: float
     low: float | None
     high: float | None
     p: float | None
     values: tuple[float, ...]
-    """One a seed."""
+    """One difference a seed."""
     example_count: int
     """Examples it is paired on; 0 where predictions are missing and seeds alone are paired."""
     adjusted_p: float | None = None
@@ -97,7 +100,7 @@ def quantile(df: float) -> float:
 
 
 def two_sided_p(t: float, df: float) -> float:
-    """Of Student's t."""
+    """Two-sided p of a value of Student's t with `df` degrees of freedom."""
     return float(2 * stdtr(df, -abs(t)))
 
 
@@ -171,7 +174,7 @@ def grid_p(values: NDArray[np.float64]) -> float | None:
 
 
 def apart_grids_p(one: NDArray[np.float64], other: NDArray[np.float64]) -> float | None:
-    """The same of the difference of two means, each over seeds and processes of its own: all their variances add.
+    """Two-sided p of equal means, each over seeds and processes of its own, so that all their variances add.
 
     Never surer than any of those alone (Welch's test, with Satterthwaite's degrees of freedom).
     """
@@ -185,7 +188,10 @@ def _mean_p(mean: float, spreads: Sequence[Spread]) -> float | None:
 
 
 def _factors(values: NDArray[np.float64]) -> list[Spread]:
-    """Of the mean over seeds and of that over processes; each where there are enough of them."""
+    """Standard error and degrees of freedom of the mean, once over seeds and once over processes.
+
+    A factor with fewer than FEWEST levels is left out.
+    """
     means = (values.mean(axis=1).tolist(), values.mean(axis=0).tolist())
     return [_spread(several) for several in means if len(several) >= FEWEST]
 
@@ -201,7 +207,7 @@ def _sum(spreads: Sequence[Spread]) -> Spread:
 
 
 def paired_difference(differences: NDArray[np.float64]) -> Difference:
-    """From d[seed, example], the differences in correctness (-1, 0, 1): mean, interval and p over both, crossed.
+    """Mean, interval and p of d[seed, example], the differences in correctness, over seeds and examples crossed.
 
     The variance of the mean is s2_seed/n + s2_example/m - s2_residual/(nm), the part of the examples not below zero;
     the degrees of freedom are Hillis's, and at most m - 1. Never narrower than the t interval over seeds alone:

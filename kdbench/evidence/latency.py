@@ -1,4 +1,4 @@
-"""From raw samples to a latency, and from interleaved rounds to a speed-up. Knows one case at a time."""
+"""Latency from raw samples, and speed-up from interleaved rounds, of one case at a time."""
 
 import math
 from collections.abc import Sequence
@@ -22,11 +22,12 @@ class LatencyView:
     p50_ns: Estimate
     """Geometric mean of the processes' medians; the interval is over processes and seeds."""
     p90_ns: float | None
-    """Of all samples; None where they are too few."""
+    """90th percentile of all samples; None where they are too few."""
     p99_ns: float | None
     speedup: dict[str, Estimate]
-    """Over "baseline", "teacher" and "origin" (the same seed's uncompressed file): reference/this, from rounds that
-    stood side by side; of calls that outlast a scheduler's slice by the thread's own time, where both have it."""
+    """Reference ("baseline", "teacher", "origin": the same seed's uncompressed file) -> its time / this file's, from
+    interleaved rounds. Calls that outlast a scheduler's slice are compared by their thread's own time, where both
+    files have it recorded."""
     placed_ns: Estimate
     """For figures: the baseline's pooled latency divided by the speed-up, so free of drift; else `p50_ns`."""
     processes: tuple[tuple[int, ...], ...]
@@ -40,7 +41,10 @@ class LatencyView:
 
 
 def latency_view(records: Sequence[Latency], pooled_baseline_ns: float | None) -> LatencyView:
-    """From the records of a case's seeds; `pooled_baseline_ns`: of all cases with its baseline."""
+    """The latency of a case from its seeds' records.
+
+    `pooled_baseline_ns`: the latency of its baseline, pooled over all cases that were timed beside it.
+    """
     medians = [[math.log(_median(process)) for process in record.samples_ns if process] for record in records]
     p50 = from_logs(grid_interval(grid(medians)))
     speedup = {role: found for role in (BASELINE, TEACHER, ORIGIN) if (found := _speedup(records, role)) is not None}
@@ -126,7 +130,7 @@ def _joined(runs: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
 
 
 def _warnings(records: Sequence[Latency]) -> tuple[str, ...]:
-    """What the measuring said, then what its samples say; one word or sentence each, once."""
+    """Warnings of the measuring program, then of the samples; one word or sentence each, each once."""
     said = [warning for record in records for warning in (*record.warnings, *_instability(record))]
     return tuple(dict.fromkeys(said))
 

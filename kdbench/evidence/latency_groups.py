@@ -20,7 +20,7 @@ Against = tuple[str | None, str]
 
 @dataclass(frozen=True)
 class Beside:
-    """One file beside its baseline's."""
+    """One file's latencies beside those of its baseline's file."""
 
     logs: tuple[float, ...]
     """Per process, log(its time / the baseline's of the same rounds)."""
@@ -28,7 +28,7 @@ class Beside:
     """Equal for two files that the same processes timed: a hash of the baseline's samples, which they share then."""
     against: Against
     digest: str | None
-    """Of its own content, where it is known."""
+    """sha256 of the file, where it is known."""
 
 
 BySeed = Mapping[int, Beside]
@@ -89,7 +89,7 @@ def _pair_p(files: Sequence[BySeed]) -> Table:
 
 
 def _unlike_p(one: BySeed, other: BySeed) -> float:
-    """The same of two cases that have not the same seeds."""
+    """p of equal latencies of two cases that have different seeds; NaN where it has none."""
     pairs = _pairs(one, other)
     if pairs and all(a.digest is not None and a.digest == b.digest for a, b in pairs):
         return np.nan

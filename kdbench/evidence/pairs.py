@@ -30,9 +30,9 @@ class Pairs:
 
 
 def crossed_pairs(values: Array) -> Pairs:
-    """Of values[case, seed, example]: the interval and p of `intervals.paired_difference` for every pair of cases.
+    """Interval and p of `intervals.paired_difference` for every pair of cases, from values[case, seed, example].
 
-    Of zeros and ones (right and wrong answers) the sums of squares below are whole numbers, and exact.
+    For zeros and ones (wrong and right answers) the sums of squares below are whole numbers, and exact.
     """
     n, m = values.shape[1:]
     if n < FEWEST:
@@ -61,7 +61,7 @@ def crossed_pairs(values: Array) -> Pairs:
 
 
 def seed_pairs(rates: Array) -> Pairs:
-    """Of rates[case, seed], where no predictions are stored: as `intervals.seed_difference` for every pair."""
+    """Interval and p of `intervals.seed_difference` for every pair, from rates[case, seed]."""
     if rates.shape[1] < FEWEST:
         return _unknown(len(rates))
     found = crossed_pairs(rates[:, :, None])
@@ -87,7 +87,7 @@ def told_apart(p: Array) -> NDArray[np.bool_]:
 
 
 def example_halves(values: Array) -> Array:
-    """Of values[case, seed, example]: half the normal interval of every pair's difference, over examples alone.
+    """Half the normal interval of every pair's difference over examples alone, from values[case, seed, example].
 
     For too few seeds to say anything of their noise: their mean is taken as it is. Infinite for fewer than FEWEST
     examples.
@@ -103,7 +103,7 @@ def example_halves(values: Array) -> Array:
 
 
 def grid_pairs(values: Array) -> Array:
-    """Of values[case, seed, process]: `intervals.grid_p` of every pair's differences; NaN where that is None."""
+    """`intervals.grid_p` of every pair's differences, from values[case, seed, process]; NaN where that is None."""
     mean = np.subtract.outer(values.mean(axis=(1, 2)), values.mean(axis=(1, 2)))
     spreads = []
     for means in (values.mean(axis=2), values.mean(axis=1)):
@@ -115,7 +115,7 @@ def grid_pairs(values: Array) -> Array:
 
 
 def apart_grid_pairs(grids: Sequence[Array]) -> Array:
-    """Of grids[case][seed, process], each measured by itself: `intervals.apart_grids_p` of every pair; NaN for None."""
+    """`intervals.apart_grids_p` of every pair, from grids[case][seed, process]; NaN where that is None."""
     count = len(grids)
     means = np.array([grid.mean() for grid in grids])
     spreads: Spreads = []

@@ -1,4 +1,4 @@
-"""What a careful colleague would say before reading any number: answers that are guesses, data or training gone wrong.
+"""Doubts about a results folder that a careful colleague would raise before reading any number in it.
 
 Sources
 Cohen 1960: agreement that chance alone gives two sets of answers, from their margins.
@@ -46,7 +46,7 @@ class Finding:
 
     kind: str
     cases: tuple[str, ...]
-    """Whom it concerns, teachers among them; empty where it concerns the data."""
+    """The cases and teachers that it concerns; empty where it concerns the data."""
     target: str | None
     """Where; None where it does not depend on the target."""
     sentence: str
@@ -70,7 +70,7 @@ def findings(results: Results) -> tuple[Finding, ...]:
 
 
 def _classified(found: Mapping[str, BySeed]) -> dict[str, BySeed]:
-    """Of whom shares of right answers are known, which all that follows is about."""
+    """The cases whose metric is accuracy; the doubts below are about shares of right answers."""
     return {name: by_seed for name, by_seed in found.items() if all(_is_accuracy(one) for one in by_seed.values())}
 
 
@@ -109,7 +109,7 @@ def _is_clear(one: Answers, constant: float) -> bool:
 
 @dataclass(frozen=True)
 class _File:
-    """What one file answered on the test split, beside what needs no model at all."""
+    """How right one file is on the test split, beside answers that need no model at all."""
 
     rate: float
     constant: float
@@ -145,7 +145,7 @@ def _file(results: Results, one: Answers) -> _File | None:
 
 
 def _is_guess(table: NDArray[np.float64]) -> bool:
-    """Of counts [truth, answer]: whether they agree no more often than chance, one-sided at 1 - LEVEL.
+    """Whether truth and answer agree no more often than chance, from counts [truth, answer]; one-sided, at 5 %.
 
     Chance agrees in e = sum of truth_k answer_k (shares); over n examples that has the variance
     (e + e^2 - sum of truth_k answer_k (truth_k + answer_k)) / n (Fleiss, Cohen, Everitt 1969).
@@ -218,7 +218,7 @@ def _example_noise(by_seed: BySeed) -> float:
 def _validation_above_test(
     target: str, validated: Mapping[str, BySeed], tested: Mapping[str, BySeed]
 ) -> Iterator[Finding]:
-    """One finding for a target, of the case where they lie furthest apart."""
+    """At most one finding a target; its sentence names the case where the two splits lie furthest apart."""
     apart = {
         name: gap
         for name in tested

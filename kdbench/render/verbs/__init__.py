@@ -1,1 +1,1 @@
-"""What the verbs `choose`, `check`, `doctor` and `selfcheck` print."""
+"""Texts and files of the verbs `choose`, `check`, `doctor` and `selfcheck`."""

@@ -19,7 +19,7 @@ MOST = 6
 
 @dataclass(frozen=True)
 class Block:
-    """What is said under one heading: (label, text) after (label, text)."""
+    """A heading, and (label, text) for each line under it."""
 
     title: str
     lines: tuple[tuple[str, str], ...]
@@ -34,7 +34,7 @@ def asked_choice(evidence: Evidence) -> Choice | str | None:
 
 
 def asked_sentences(evidence: Evidence) -> tuple[Sentence, ...]:
-    """What the head of a report says of it; nothing where the suite has no limits."""
+    """Sentences on the choice for the head of a report; none where the suite has no limits."""
     choice = asked_choice(evidence)
     if choice is None:
         return ()
@@ -70,7 +70,7 @@ def _others(device: DeviceChoice) -> Iterator[str]:
 
 
 def blocks(choice: Choice) -> list[Block]:
-    """What is to be mistrusted, a block for each device and batch size, then one for all of them."""
+    """Doubts, then a block for each device and batch size, then one for all of them."""
     doubts = [("doubtful", one.text) for one in cautions(choice.findings)]
     found = [Block("Read this first", tuple(doubts))] if doubts else []
     found += [Block(f"{_place(device)}{within(device.limits, choice.baseline)}", tuple(_lines(choice, device)))
@@ -191,7 +191,7 @@ def _missed(device: DeviceChoice) -> Iterator[tuple[str, str]]:
 
 
 def _for_all(choice: Choice) -> list[str]:
-    """What to ship where one file is wanted for every device; nothing to say for one, or where one has no choice."""
+    """The one file for all devices; empty for a single device, and where some device has no choice."""
     if len(choice.devices) < 2 or any(device.undecided for device in choice.devices):
         return []
     if choice.one_for_all is None:
@@ -215,7 +215,7 @@ def _worst(one: OneForAll) -> str:
 
 
 def basis(choice: Choice) -> str:
-    """What the choice rests on."""
+    """The split, the rule and the noise that the choice rests on."""
     few = [device.seed_count for device in choice.devices if device.example_noise_only]
     said = [
         _split_words(choice),

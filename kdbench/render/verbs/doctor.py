@@ -1,4 +1,4 @@
-"""What the doctor found, for a terminal or as JSON: troubles first, commands on lines of their own, to be copied."""
+"""The doctor's findings for a terminal or as JSON: troubles first, commands on lines of their own, to be copied."""
 
 import json
 import textwrap
@@ -26,7 +26,7 @@ def as_json(diagnosis: Diagnosis) -> str:
 
 
 def as_text(diagnosis: Diagnosis, console: Console) -> str:
-    """What `console` would print: plain for a pipe, within its width but for commands, which are never broken."""
+    """Text for `console`: plain for a pipe, within its width except for commands, which are never broken."""
     page = _Page(min(max(console.width, NARROWEST), WIDEST))
     for trouble in diagnosis.troubles():
         page.warning(trouble)
@@ -208,7 +208,7 @@ class _Page:
         self.lines += map(Text, self._wrapped(text, " " * indent, " " * indent))
 
     def remedy(self, remedy: Trouble | None, indent: int = INDENT) -> None:
-        """What to do, in a sentence, and its commands, unless they stand above."""
+        """A sentence on what to do, and its commands, unless they stand above."""
         if remedy is not None and remedy not in self.shown:
             self.prose(_sentence(remedy), indent)
             self._commands(remedy)

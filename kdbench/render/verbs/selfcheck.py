@@ -1,4 +1,4 @@
-"""What a self-check found, as text and as JSON."""
+"""The findings of a self-check, as text and as JSON."""
 
 import json
 import math

@@ -61,7 +61,7 @@ def _against(pick: Offer) -> str:
 
 
 def _others(device: DeviceChoice) -> str:
-    """Of the cases as accurate as the best: which are as fast as the pick, which are slower."""
+    """The cases that are as accurate as the best: first those as fast as the pick, then the slower ones."""
     same = list(device.as_fast)
     slower = [offer.case for offer in device.alike if offer.case not in same]
     if not slower and not device.less_accurate and len(same) > 4:
@@ -99,7 +99,7 @@ def _price(case: CaseView, target: str) -> str:
 
 
 def _left_out(device: DeviceChoice) -> str:
-    """Whom the choice does not know: after a merge, the cases that were not on the device."""
+    """The cases that could not be chosen: after a merge, those that were not on the device."""
     if not device.excluded:
         return ""
     count = len(device.excluded) + len(device.split_accuracy)
@@ -109,7 +109,7 @@ def _left_out(device: DeviceChoice) -> str:
 
 
 def _basis(chosen: list[DeviceChoice]) -> str:
-    """What the named cases have in common; nothing where none is named."""
+    """The rule by which the cases were named; empty where none is."""
     splits = [device.split for device in chosen]
     if not splits:
         return ""

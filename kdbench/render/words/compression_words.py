@@ -14,12 +14,12 @@ ALIKE = 0.005
 
 
 def size_word(ratio: float) -> str:
-    """Of bytes before / after."""
+    """Larger, smaller or as large, from the ratio of bytes before / after."""
     return "as large" if abs(ratio - 1) < ALIKE else "smaller" if ratio > 1 else "larger"
 
 
 def speed_word(speedup: Estimate) -> str:
-    """Of a speed-up; one whose interval holds 1 is none."""
+    """Faster, slower or as fast; a speed-up whose interval holds 1 is none."""
     low = speedup.value if speedup.low is None else speedup.low
     high = speedup.value if speedup.high is None else speedup.high
     return "as fast" if low <= 1 <= high else "faster" if speedup.value > 1 else "slower"
@@ -34,7 +34,7 @@ def speed_words(speedups: Mapping[int, Estimate]) -> list[str]:
 
 
 def warned(cases: Sequence[CaseView], target: str) -> tuple[Sentence, ...]:
-    """What is larger, and what is slower, than the uncompressed student; that nothing is, where all are known."""
+    """The cases that are larger or slower than the uncompressed student; that none is, where all are known."""
     views = {case.name: view for case in cases if (view := case.compression.get(target))}
     larger = [
         f"{quoted(name)} ({units.ratio(1 / view.ratio['file'])})"

@@ -8,7 +8,7 @@ from kdbench.render.words.words import counted, listed, quoted, setting_place, t
 SAME_MACS = 1.05
 """Counts nearer to each other than this are called the same."""
 MOST_PAIRS = 2
-"""Of cases that change places, so many by name."""
+"""Pairs of cases that change places: so many are named, the rest is counted."""
 
 
 def orders_agree(evidence: Evidence) -> str:

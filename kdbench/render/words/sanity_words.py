@@ -1,4 +1,4 @@
-"""What is wrong with a results folder, in sentences for the head of a report and of a choice."""
+"""Doubts about a results folder, in sentences for the head of a report and of a choice."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What every sentence of a report is."""
+"""The type of every sentence in a report."""
 
 from dataclasses import dataclass
 

@@ -13,7 +13,7 @@ from kdbench.results.records import TEACHER
 
 
 def sentences(evidence: Evidence) -> tuple[Sentence, ...]:
-    """As far as the records carry them; at least one sentence."""
+    """Every sentence that the records carry; at least one."""
     said = [
         *answer(evidence),
         *(Sentence(_accuracy(evidence, target, named)) for target, named in distinct(evidence, rates)),

@@ -17,7 +17,7 @@ EXPLAINED = {
     stats.PROCESSES_DISAGREE: "unstable: the measuring processes' medians lie more than 10 % apart",
     stats.TOO_FEW: "too few samples or processes for an interval one can rely on",
 }
-"""What a word of `kdbench.stats` means to a reader."""
+"""Warning word of `kdbench.stats` -> its meaning for a reader."""
 NOT_TIMED = "no latency was recorded"
 UNRELIABLE_TAIL = (stats.CONTENDED, stats.STOLEN)
 """Words after which high percentiles tell of the neighbours, not of the file."""
@@ -35,7 +35,7 @@ def target_place(target: str) -> str:
 
 
 def provider_place(target: str) -> str:
-    """The same without its threads."""
+    """Like `target_place`, without the threads."""
     name = target_name(target)
     return _place(name, "") if name else target
 
@@ -100,7 +100,7 @@ def baseline_name(evidence: Evidence) -> str:
 
 
 def processor(evidence: Evidence) -> str:
-    """What it ran on, as the environment records say it; empty where none does."""
+    """The processors that the environment records name; empty where none does."""
     names = [name for record in evidence.results.of(Environment) for name in processors_of(record.facts)]
     return listed(list(dict.fromkeys(names)))
 

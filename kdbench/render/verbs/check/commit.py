@@ -1,4 +1,4 @@
-"""What git says of a folder, under pytest-benchmark's names."""
+"""Git's state of a folder, under pytest-benchmark's names."""
 
 import subprocess
 from pathlib import Path
@@ -12,7 +12,7 @@ UNVERSIONED = {
     "project": None,
     "branch": "(unknown)",
 }
-"""What pytest-benchmark writes outside a repository."""
+"""The entries that pytest-benchmark writes outside a repository."""
 QUESTIONS = {
     "id": ("rev-parse", "HEAD"),
     "time": ("show", "-s", "--format=%cI"),

@@ -13,11 +13,11 @@ from kdbench.check.verdicts import FAILURES, REGRESSIONS
 from kdbench.render.verbs.check import words
 
 NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What XML 1.0 (section 2.2, Char) has no place for."""
+"""Characters that XML 1.0 (section 2.2, Char) does not allow."""
 
 
 def as_junit(checked: Checked) -> str:
-    """One suite in `testsuites`; a check of nothing holds one error, as no reporter sees an empty suite as a doubt."""
+    """One suite in `testsuites`. A check of nothing holds one error: reporters take an empty suite for a success."""
     counts = {
         "tests": len(checked.rows) or 1,
         "failures": sum(row.verdict in REGRESSIONS for row in checked.rows),

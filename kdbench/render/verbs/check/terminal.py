@@ -49,13 +49,13 @@ COLUMNS = (
 
 
 def plain_console() -> Console:
-    """As wide as the terminal, else WIDTH; without colours."""
+    """A console as wide as the terminal, else WIDTH, without colours."""
     width = shutil.get_terminal_size((WIDTH, 0)).columns
     return Console(file=StringIO(), width=width, color_system=None, force_terminal=False)
 
 
 def as_text(checked: Checked, console: Console) -> str:
-    """What `console` would print."""
+    """The text that `console` would print."""
     with console.capture() as capture:
         console.print(_drawn(checked, console.width), highlight=False)
     return "\n".join(line.rstrip() for line in capture.get().splitlines())

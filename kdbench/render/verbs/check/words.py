@@ -1,4 +1,4 @@
-"""What every form says of a check: its order, its answer in one line, a row's numbers as text. Decides nothing."""
+"""Words that every form of a check shares: order of rows, the answer in one line, numbers as text. Decides nothing."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ def in_order(checked: Checked) -> list[Row]:
 
 
 def not_ok(checked: Checked) -> list[Row]:
-    """What a reader must see, worst first."""
+    """The rows that a reader must see, worst first."""
     return [row for row in in_order(checked) if row.verdict is not Verdict.OK]
 
 
@@ -47,7 +47,7 @@ def tally(checked: Checked) -> str:
 
 
 def compared(checked: Checked) -> str:
-    """What was checked against what."""
+    """The two sides of the check, in one line."""
     return f"{printable(checked.new)} against {printable(checked.reference)}"
 
 
@@ -121,12 +121,12 @@ def need(row: Row) -> str:
 
 
 def sentence(row: Row) -> str:
-    """What was found, and where that is not enough what it would take."""
+    """The finding; where it decides nothing, what a decision would take."""
     return " ".join(part for part in (printable(row.said), need(row)) if part)
 
 
 def machines(checked: Checked) -> Iterator[str]:
-    """Each machine and runtime with the targets that it re-measured."""
+    """The machines and runtimes, each with the targets that it re-measured."""
     targets: dict[str, list[str]] = {}
     for target, environment in checked.environments.items():
         targets.setdefault(_machine(environment), []).append(target_place(target))
