@@ -18,13 +18,13 @@ UNREADABLE = (
     *(OSError, RuntimeError, ValueError, EOFError, LookupError, AssertionError, TypeError),
     *(pickle.UnpicklingError, struct.error, SafetensorError),
 )
-"""What torch and safetensors raise on files that are torn or of another kind, found by feeding them such files."""
+"""Errors that torch and safetensors raise on files that are torn or of another kind (found by trying such files)."""
 
 
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "module", "weights")
-"""Names under which training scripts keep a state dict in a checkpoint, the first that is there is taken."""
+"""Names under which training scripts keep a state dict in a checkpoint; the first one found is taken."""
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
-"""What DataParallel, torch.compile and wrapping modules put before every name."""
+"""Prefixes that DataParallel, torch.compile and wrapping modules put before every name."""
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

@@ -21,7 +21,7 @@ from kdbench.protocols.recipe import Recipe
 
 @dataclass(frozen=True)
 class Examples:
-    """Where the loop gets its batches: a function of the epoch for training, one pass for validation (or none)."""
+    """The loop's batches: those of an epoch for training, one pass over validation (or none)."""
 
     train: Callable[[int], Iterator[Batch]]
     validation: Callable[[], Iterator[Batch]] | None
@@ -30,15 +30,15 @@ class Examples:
 
 @dataclass
 class History:
-    """What a training logs; the fields of a training record."""
+    """The log of a training: the fields of a training record."""
 
     terms_by_epoch: list[dict[str, float]] = field(default_factory=list)
     validation_by_epoch: list[float] = field(default_factory=list)
     selected_epoch: int = 0
-    """The epoch (from 1) whose weights leave the training."""
+    """The epoch (from 1) whose weights the model is left with."""
     wall_ns: int = 0
     cpu_ns: int = 0
-    """Of this process, all its threads."""
+    """Processor time of this process, all its threads."""
 
     @property
     def epoch_count(self) -> int:
@@ -51,7 +51,7 @@ def labels_loss(batch: Batch, logits: Tensor) -> dict[str, Tensor]:
 
 
 class Training:
-    """One model under one recipe. All state is here, so that a checkpoint is all of it."""
+    """One model trained under one recipe. It holds all state, so that a checkpoint can hold all of it."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Training:
         self.weights = [
             module.weight for module in model.modules() if isinstance(module, nn.Linear | nn.modules.conv._ConvNd)
         ]
-        """What a regularizer penalises."""
+        """The weights that a regularizer penalises."""
         self.optimizer = _optimizer(recipe, parameters)
         self.history = History()
         self.best: dict[str, Tensor] | None = None
@@ -174,7 +174,7 @@ class Training:
                 self.best = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
 
     def save(self, path: Path) -> None:
-        """Everything a later process needs to go on exactly here; written whole or not at all."""
+        """Write everything that a later process needs to go on exactly here, whole or not at all."""
         state = {
             "model": self.model.state_dict(),
             "extra": self.extra.state_dict(),
@@ -200,7 +200,7 @@ class Training:
 
 
 def rate_factor(recipe: Recipe, epochs: float) -> float:
-    """What the learning rate is multiplied by after so many epochs (a fraction of one included)."""
+    """The factor on the learning rate after `epochs` epochs, a fraction of one included."""
     if epochs < recipe.warmup_epochs:
         return epochs / recipe.warmup_epochs
     if recipe.schedule == "cosine":
@@ -237,7 +237,7 @@ def _is_number(term: object) -> bool:
 
 
 def _shown(terms: object) -> str:
-    """What a loss gave, as a message names it."""
+    """The wrong part of what a loss gave, as a message names it."""
     if not isinstance(terms, dict):
         return f"a {type(terms).__name__}"
     wrong = [f"'{name}': {type(term).__name__}" for name, term in terms.items() if not _is_number(term)]

@@ -16,7 +16,7 @@ __all__ = [
 ]
 
 AUTHORS_SCALE = 3 / 1000
-"""What the authors of activation boundaries multiply their loss by (their published code, and RepDistiller's)."""
+"""Factor that the authors of activation boundaries give their loss (their published code, and RepDistiller's)."""
 
 
 def alike(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
@@ -41,7 +41,7 @@ def hint(student_features: Tensor, teacher_features: Tensor) -> Tensor:
 
 
 def attention_transfer(student_maps: Sequence[Tensor], teacher_maps: Sequence[Tensor]) -> Tensor:
-    """How differently two networks attend to places: sum over layers of mean (Q(s) - Q(t))^2.
+    """Difference between the attention maps of two networks: sum over layers of mean (Q(s) - Q(t))^2.
 
     student_maps, teacher_maps: one (B, C, H, W) a layer; channels may differ, of two sizes the larger is
     average-pooled. Q(f) is the mean over C of f^2, as a vector of H * W of L2 norm 1; the mean is over B * H * W.
@@ -88,7 +88,7 @@ def _kernel(first: Tensor, second: Tensor) -> Tensor:
 
 
 def variational_information(mean: Tensor, variance: Tensor, teacher_features: Tensor) -> Tensor:
-    """How surprising the teacher's features are to a Gaussian: mean 0.5 * ((mean - t)^2 / variance + log variance).
+    """Negative log-likelihood under a Gaussian: mean 0.5 * ((mean - t)^2 / variance + log variance).
 
     mean, teacher_features t: one shape, (B, C, ...), mean a function of the student's features; variance: (C,),
     positive, one a channel. The mean is over all elements; the constant 0.5 * log(2 pi) is left out, so the term
@@ -104,7 +104,7 @@ def variational_information(mean: Tensor, variance: Tensor, teacher_features: Te
 def flow_of_solution(
     student_pairs: Sequence[tuple[Tensor, Tensor]], teacher_pairs: Sequence[tuple[Tensor, Tensor]]
 ) -> Tensor:
-    """How differently two networks go from layer to layer: sum over pairs of layers of mean (G(s) - G(t))^2.
+    """Difference between the Gram matrices of two networks' layers: sum over pairs of layers of mean (G(s) - G(t))^2.
 
     student_pairs, teacher_pairs: (first, second) maps (B, C1, H, W) and (B, C2, H', W'), equal channels in student
     and teacher. G is (B, C1, C2), the mean over places of first_i * second_j; the mean is over B * C1 * C2. Within a

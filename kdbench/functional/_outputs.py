@@ -18,7 +18,7 @@ __all__ = [
 
 
 def soft_distillation(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
-    """How far the student's softened outputs are from the teacher's: T^2 * KL(softmax(t / T) || softmax(s / T)).
+    """Divergence of the student's softened outputs from the teacher's: T^2 * KL(softmax(t / T) || softmax(s / T)).
 
     student_logits s, teacher_logits t: (B, K). The divergence is summed over the K classes and averaged over the
     B examples ("batchmean"; a mean over B * K elements would be K times smaller). T^2 keeps the size of the gradient

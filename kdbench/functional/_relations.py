@@ -20,7 +20,7 @@ PROBABILISTIC_EPSILON = 1e-7
 CONTRAST_EPSILON = 1e-7
 """Added to the denominators of NCE, as in the paper's own code (RepDistiller, `crd/criterion.py`)."""
 KERNEL_GAMMA = 0.4
-"""Of the Gaussian kernel, expanded to order 2: Peng et al. 2019, section 4."""
+"""Gamma of the Gaussian kernel, which is expanded to order 2: Peng et al. 2019, section 4."""
 
 
 def similarity_preserving(student_features: Tensor, teacher_features: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ def probabilistic_transfer(student: Tensor, teacher: Tensor) -> Tensor:
 def correlation_congruence(
     student: Tensor, teacher: Tensor, kernel: Literal["neighbours", "bilinear", "gaussian"] = "neighbours"
 ) -> Tensor:
-    """How far the student's and the teacher's embeddings are apart, in one of three ways that go by this name.
+    """Distance between the correlations of the student's and the teacher's embeddings, in one of three ways.
 
     student, teacher: (B, D) embeddings in one space.
 

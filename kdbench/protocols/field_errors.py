@@ -65,6 +65,12 @@ def sentences(error: ValidationError, cls: type[Part], owner: str, fields: Any) 
         yield place, f"must be {' or '.join(dict.fromkeys(expectations))}, got {shown(value)}{hint}."
 
 
+def first_sentence(error: ValidationError, cls: type[Part], owner: str, fields: Any) -> str:
+    """The first fault of a part that stands inside another's field, where its own place cannot be shown."""
+    place, sentence = next(sentences(error, cls, owner, fields))
+    return sentence if sentence.startswith(owner) else f"{'.'.join(map(str, (owner, *place)))}: {sentence}"
+
+
 def _telling(faults: list[ErrorDetails]) -> Iterator[ErrorDetails]:
     """Drops "too short" where an entry is wrong, too: pydantic counts only the entries that are right."""
     for fault in faults:

@@ -40,7 +40,7 @@ def save_outputs(folder: Path, codes: np.ndarray, logits: np.ndarray, probabilit
 
 
 class Network(Protocol):
-    """What a teacher computes with."""
+    """A network or a file's session: what a teacher computes with."""
 
     def __call__(self, *inputs: Tensor) -> Tensor: ...
 

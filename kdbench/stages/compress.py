@@ -45,7 +45,7 @@ def compress(work: Work) -> list[Fact]:
 
 
 def _declared(work: Work) -> PartSpec:
-    """What the student is, whatever it went through."""
+    """The student's declaration, whatever steps it has gone through."""
     return work.spec.parts["model"] if "model" in work.spec.parts else torch_models.declaration(work.input("model"))
 
 

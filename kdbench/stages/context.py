@@ -1,4 +1,4 @@
-"""What a technique is given at work: the loop, the teacher, the training split; nothing of the test split."""
+"""The context of a technique at work: the loop, the teacher, the training split; nothing of the test split."""
 
 import dataclasses
 import logging
@@ -27,7 +27,7 @@ from kdbench.tasks.arrays import preprocess_array
 from kdbench.training import Examples, History, Training
 
 CHECKPOINT_SECONDS = 20.0
-"""A kill costs at most this much of a training, or one epoch where that is longer."""
+"""Seconds between checkpoints: what a killed training loses at most, or one epoch where that is longer."""
 
 
 class StageContext:
@@ -120,7 +120,7 @@ class StageContext:
 
     @property
     def teacher_count(self) -> int:
-        """How many teachers the stage has."""
+        """The number of teachers that the stage has."""
         return sum(role.partition(":")[0] == "teacher" for role in self._work.spec.inputs)
 
     @property
@@ -156,12 +156,12 @@ class StageContext:
 
     @property
     def student_layers(self) -> Layers:
-        """Where the student's architecture is tapped by default."""
+        """The layers at which the student's architecture is tapped by default."""
         return _layers(self._student)
 
     @property
     def teacher_layers(self) -> Layers:
-        """Where the first teacher's architecture is tapped by default."""
+        """The layers at which the first teacher's architecture is tapped by default."""
         return _layers(torch_models.declaration(self._work.input("teacher")))
 
     def unlabelled(self, batch_size: int) -> Iterator[Batch]:

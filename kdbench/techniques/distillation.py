@@ -1,4 +1,4 @@
-"""What every distillation shares: the weights of its loss and the one call to the training loop."""
+"""The base of every distillation: the weights of its loss and the one call to the training loop."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Distillation(Technique):
     effects: ClassVar[frozenset[Effect]] = frozenset({"teaching"})
 
     kd_weight: float = Field(1.0, ge=0)
-    """Of the method's own terms."""
+    """Weight of the method's own terms."""
     ce_weight: float = Field(0.0, ge=0)
-    """Of the cross-entropy to the labels."""
+    """Weight of the cross-entropy to the labels."""
     shuffled: bool = False
-    """The control: every example learns from what the teacher says of another one of its batch."""
+    """A control: every example learns from the teacher's outputs for another example of its batch."""
 
     @model_validator(mode="after")
     def _something_to_learn(self) -> Distillation:
@@ -41,29 +41,29 @@ class Distillation(Technique):
 
     @contextmanager
     def terms(self, student: nn.Module, ctx: Context) -> Iterator[tuple[nn.Module | None, Loss]]:
-        """The method itself: (modules to train beside the student and drop, (batch, logits) -> {name: bare term}).
+        """The method: (modules to train beside the student and drop, (batch, logits) -> {name: unweighted term}).
 
-        What it hangs on the student or the teacher (hooks, say) it takes off again on the way out.
+        Hooks that it puts on the student or the teacher are removed when the block ends.
         """
         raise TypeError(f"{type(self).__name__} has no terms()")
         yield
 
     def weight(self, term: str) -> float:
-        """What a bare term is multiplied by."""
+        """The weight of a term that `terms` gives."""
         return self.kd_weight
 
     def dealt(self, taught: Tensor) -> Tensor:
-        """The teacher's outputs or features (B, ...), each example its own, or its neighbour's where `shuffled`.
+        """The teacher's outputs or features (B, ...) as they are, or shifted by one example where `shuffled`.
 
         Training batches are drawn at random, so a neighbour is another random example in every epoch.
         """
         return taught.roll(1, 0) if self.shuffled else taught
 
     def fitted_to(self, batch: Batch, ctx: Context, answers: Callable[[Tensor], Tensor]) -> Tensor:
-        """The `targets` of a method: what it makes of the teacher's logits, and the labels, by their weights.
+        """Targets for a student that is no network: the teacher's answers and the labels, by their weights.
 
-        answers: logits (B, K) -> classes (B,) or scores (B, K). With both weights the weighted mean of its scores
-        (classes as one-hot rows) and of the one-hot labels; with one of them that alone.
+        answers: logits (B, K) -> classes (B,) or scores (B, K). Where both weights are above 0, the weighted mean of
+        the scores (classes as one-hot rows) and of the one-hot labels; where one is, that part alone.
         """
         import torch.nn.functional as F
 
@@ -79,7 +79,7 @@ class Distillation(Technique):
 
     @property
     def one_loss(self) -> bool:
-        """Whether one loss from the first epoch to the last is all of the method, so that a fine-tuning can take it."""
+        """Whether the method is one loss from the first epoch to the last, so that a fine-tuning can minimise it."""
         return type(self).apply is Distillation.apply
 
     def apply(self, model: nn.Module, ctx: Context) -> nn.Module:

@@ -1,4 +1,4 @@
-"""What every distillation of features and relations shares: its layers, its taps, its weights. Knows no formula."""
+"""The base of every distillation of features and relations: its layers, taps and weights. Knows no formula."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class TappedDistillation(Distillation):
 
     needs: ClassVar[frozenset[str]] = frozenset({"teacher_features"})
     tap: ClassVar[Literal["stages", "stem_and_stages", "preactivations", "last_stage", "middle_stage", "embedding"]]
-    """Which of an architecture's layers it taps unless the suite names others."""
+    """The layers of an architecture that it taps unless the suite names others."""
     on_maps: ClassVar[bool] = False
     """Whether features must be maps (B, C, H, W); others are refused before any training."""
 
     ce_weight: float = Field(1.0, ge=0)
-    """Of the cross-entropy to the labels."""
+    """Weight of the cross-entropy to the labels."""
     soft_weight: float = Field(0.0, ge=0)
-    """Of soft distillation on the outputs beside the method's own term; not multiplied by kd_weight."""
+    """Weight of soft distillation on the outputs, beside the method's own term; not multiplied by kd_weight."""
     temperature: float = Field(4.0, gt=0)
     """T of soft distillation; without effect while soft_weight is 0."""
 
@@ -57,7 +57,7 @@ class TappedDistillation(Distillation):
     def term(
         self, student: list[Tensor], teacher: list[Tensor], batch: Batch, adapters: nn.Module | None
     ) -> torch.Tensor:
-        """The method's bare term, of the tapped features, one (B, ...) a layer."""
+        """The method's term without its weight, from the tapped features: one tensor (B, ...) a layer."""
         raise TypeError(f"{type(self).__name__} has no term()")
 
     def weight(self, term: str) -> float:
@@ -65,7 +65,7 @@ class TappedDistillation(Distillation):
 
     @classmethod
     def default_layers(cls, layers: Layers) -> Paths:
-        """Of an architecture's layers those that this method taps by default; empty where it names none."""
+        """The layers of an architecture that this method taps by default; empty where the architecture names none."""
         stages = layers.stages
         middle = (len(stages) - 1) // 2
         found = {
@@ -81,7 +81,7 @@ class TappedDistillation(Distillation):
     def pairs(self, ctx: Context) -> tuple[Paths, Paths]:
         """The layers of student and teacher, pair by pair; of unequal defaults the last ones of the longer list.
 
-        An architecture without default layers gives one empty path, which tapping it refuses.
+        An architecture without default layers gives one empty path, which `tapped` refuses with the legal names.
         """
         own, taught = self.named()
         student = own or self.default_layers(ctx.student_layers) or ("",)
@@ -118,9 +118,9 @@ class TappedDistillation(Distillation):
             yield adapters, loss
 
     def in_two_goes(self, model: nn.Module, ctx: Context, share: float) -> nn.Module:
-        """First the method's own term alone, over that share of the epochs; then labels and softened outputs alone.
+        """Train on the method's own term for that share of the epochs, then on labels and softened outputs.
 
-        The epochs add up to the recipe's. What the term does not reach (the classifier, say) waits in the first go.
+        The epochs add up to the recipe's. Layers behind the tapped ones (the classifier, say) do not train at first.
         """
         alone = self.model_copy(update={"ce_weight": 0.0, "soft_weight": 0.0})
         with alone.terms(model, ctx) as (extra, terms):
@@ -146,7 +146,7 @@ class TappedDistillation(Distillation):
 
     @classmethod
     def label(cls) -> str:
-        """What the term is called in the training log: the module's own name."""
+        """The term's name in the training log: the name of the technique's module."""
         return cls.__module__.rpartition(".")[2]
 
 

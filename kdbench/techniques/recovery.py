@@ -1,4 +1,4 @@
-"""Recovery: what every technique that damages a network first and then fine-tunes it shares. Knows no damage."""
+"""The base of techniques that change a trained network and then fine-tune it. Knows no such change."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import AfterValidator, ValidationError, model_validator
 from kdbench import registry
 from kdbench.errors import UnknownName
 from kdbench.protocols import Context, Technique
-from kdbench.protocols.field_errors import sentences
+from kdbench.protocols.field_errors import first_sentence
 from kdbench.protocols.part import spec_of
 from kdbench.techniques.distillation import Distillation
 
@@ -46,9 +46,7 @@ def _built(named: Named) -> Distillation:
     try:
         built: Distillation = cls.from_fields(fields)
     except ValidationError as error:
-        place, sentence = next(sentences(error, cls, name, fields))
-        key = ".".join(map(str, (name, *place)))
-        raise ValueError(sentence if sentence.startswith(name) else f"{key}: {sentence}") from None
+        raise ValueError(first_sentence(error, cls, name, fields)) from None
     return built
 
 
@@ -59,15 +57,15 @@ Distil = Annotated[Named, AfterValidator(_checked)]
 class Recovery(Technique):
     """Fine-tune what is left of a network, on labels or with the loss of a distillation technique.
 
-    A technique does its damage and calls `recover`.
+    A technique changes the network and then calls `recover`.
     """
 
     roles: ClassVar[frozenset[str]] = frozenset({"finetune"})
 
     distil: Distil | None = None
-    """Whose loss the fine-tuning minimises: a distillation technique, by name or {name: {fields}}; else labels'."""
+    """A distillation technique whose loss the fine-tuning minimises: a name, or {name: {fields}}. Default: labels."""
     finetuned: bool = True
-    """Whether there is a fine-tuning at all; `false` shows the damage, and what BatchNorm alone mends of it."""
+    """Whether the network is fine-tuned; `false` shows how much accuracy the change itself costs."""
 
     @model_validator(mode="after")
     def _distils_in_training(self) -> Self:
@@ -79,7 +77,7 @@ class Recovery(Technique):
         return self.roles if self.finetuned else frozenset()
 
     def asks(self) -> frozenset[str]:
-        """What the technique needs, and what its distillation asks for."""
+        """The needs of the technique and of its distillation."""
         taught = self.distillation()
         return self.needs if taught is None else self.needs | taught.asks()
 
@@ -104,8 +102,8 @@ class Recovery(Technique):
     ) -> nn.Module:
         """Train under the recipe in that role, over a part of its epochs.
 
-        Modules that the distillation trains beside the student (regressors, say) are new in each part: what came
-        before may have changed the student's shapes.
+        Modules that the distillation trains beside the student (regressors, say) are new in each part, because the
+        student's shapes may have changed before it.
         """
         if not self.finetuned:
             return model.eval()

@@ -1,4 +1,4 @@
-"""Re-sizing a network to given weights: a pruned network is its declaration and a state dict. Knows no technique."""
+"""Re-sizing the layers of a network to given weights, as a pruned network is rebuilt. Knows no technique."""
 
 import math
 from collections.abc import Mapping
@@ -57,7 +57,7 @@ def _resize(layer: nn.Module, own: dict[str, Tensor], changed: str) -> None:
 
 
 def _is_torchs_own(layer: nn.Module) -> bool:
-    """Such a layer keeps counts beside its tensors; a network's own module goes by the tensors alone."""
+    """Whether a layer is a class of torch, which keeps its sizes as numbers beside its tensors."""
     return type(layer).__module__.startswith("torch.nn.")
 
 

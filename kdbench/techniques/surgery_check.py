@@ -23,7 +23,7 @@ def check_inputs(batches: Iterable[Batch]) -> tuple[Tensor, ...]:
 
 @torch.no_grad()
 def answers(network: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
-    """What a network gives in eval mode, (B, ...); its modules' modes are left as they were."""
+    """A network's outputs in eval mode, (B, ...). Its modules go back to the modes that they were in."""
     modes = [(module, module.training) for module in network.modules()]
     device = next(network.parameters()).device  # a fresh student is not yet where the data is
     given: Tensor = network.eval()(*(tensor.to(device) for tensor in inputs))

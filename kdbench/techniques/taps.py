@@ -16,7 +16,7 @@ Side = Literal["output", "input"]
 
 
 class Taps:
-    """What the tapped modules gave (or took) in the network's latest pass, in the order of `paths`."""
+    """The outputs (or inputs) of the tapped modules in the network's latest pass, in the order of `paths`."""
 
     def __init__(self, paths: Sequence[str], whose: str) -> None:
         self.paths = tuple(paths)
@@ -32,7 +32,7 @@ class Taps:
         return [self._latest[path] for path in self.paths]
 
     def keep(self, path: str, value: Any) -> None:
-        """Note what a hook saw. Raises TechniqueError where that is no tensor."""
+        """Keep the value that a hook was given. Raises TechniqueError where it is no tensor."""
         if not isinstance(value, Tensor):
             kind = type(value).__name__
             raise TechniqueError(f"the {self.whose}'s layer '{path}' has a {kind}, not one tensor; tap another one.")

@@ -9,7 +9,9 @@ from kdbench.techniques.surgery import CONVOLUTIONS
 
 
 def weighted(model: nn.Module, keep: Sequence[str] = ()) -> dict[str, nn.Module]:
-    """Path -> layer, in the order of the network, each weight once; without the layers, and blocks, that `keep` names.
+    """The convolutions and linear layers by path, in the network's order, each weight once, without those of `keep`.
+
+    keep: names of layers, or of blocks, whose layers are all left out.
 
     Raises TechniqueError where a kept layer does not exist.
     """

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class LabelSmoothing(Technique):
-    """Train on labels that are right with probability 1 - smoothing and otherwise any class alike; no teacher.
+    """Train on targets of 1 - smoothing for the label and the rest spread over all classes; no teacher is used.
 
     loss = CE(s, (1 - smoothing) * one_hot(label) + smoothing / K)
 

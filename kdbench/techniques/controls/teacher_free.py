@@ -33,11 +33,11 @@ class TeacherFree(Technique):
     effects: ClassVar[frozenset[Effect]] = frozenset({"retraining"})
 
     ce_weight: float = Field(0.9, ge=0)
-    """Of the cross-entropy to the labels, the paper's 1 - alpha; 0.9 in the authors' code for ResNet18."""
+    """Weight of the cross-entropy to the labels, the paper's 1 - alpha; 0.9 in the authors' code for ResNet18."""
     kd_weight: float = Field(0.1, gt=0)
-    """Of the divergence from the virtual teacher, the paper's alpha; 0.1 in the authors' code for ResNet18."""
+    """Weight of the divergence from the virtual teacher, the paper's alpha; 0.1 in the authors' code for ResNet18."""
     correct_probability: float = Field(0.99, gt=0, lt=1)
-    """What the virtual teacher gives the label before it is softened; 0.99 in the authors' code."""
+    """The virtual teacher's probability of the label, before it is softened; 0.99 in the authors' code."""
     temperature: float = Field(20.0, gt=0)
     """T, of the virtual teacher only; 20 in the authors' code for ResNet18."""
 

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from kdbench.errors import TechniqueError
 
 Shape = tuple[int, ...]
-"""Of a feature without the batch axis: (C, H, W) for a map, (D,) for a vector."""
+"""The shape of a feature without the batch axis: (C, H, W) for a map, (D,) for a vector."""
 LEAST_VARIANCE = 1e-5
-"""What keeps a variance from 0; Ahn et al. 2019 name no value, this is RepDistiller's."""
+"""Added to a variance to keep it from 0; Ahn et al. 2019 name no value, this is RepDistiller's."""
 
 
 class Each(nn.ModuleList):
@@ -41,7 +41,7 @@ class Norm(nn.modules.batchnorm._BatchNorm):
 
 
 class Gaussian(nn.Module):
-    """What the student's features say of the teacher's, of one size: a mean each, and one variance a channel.
+    """A Gaussian over the teacher's features, predicted from the student's: a mean each, and one variance a channel.
 
     The mean is three pointwise maps with ReLU between them; the variance is softplus(raw) + 1e-5, raw trained.
     """
@@ -66,7 +66,7 @@ def pointwise(before: int, after: int, shape: Shape, bias: bool = True) -> nn.Mo
 
 
 def regressor(student: Shape, teacher: Shape, norm: bool = True, relu: bool = True) -> nn.Sequential:
-    """From features of the student's shape to the teacher's: convolution (or linear layer), BatchNorm, ReLU.
+    """Map features of the student's shape to the teacher's: convolution (or linear layer), BatchNorm, ReLU.
 
     Maps of one size meet by a 1x1 convolution. Where the student's is twice as large it is a 3x3 one of stride 2, where
     it is half as large a transposed 4x4 one of stride 2, both as in RepDistiller. Between other sizes the student's

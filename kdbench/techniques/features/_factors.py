@@ -1,4 +1,4 @@
-"""What factor transfer trains: a paraphraser of the teacher's features, a translator of the student's."""
+"""The modules of factor transfer: a paraphraser of the teacher's features and a translator of the student's."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from kdbench.protocols import Batch
 from kdbench.techniques.features._adapters import Norm
 
 SLOPE = 0.1
-"""Of the leaky ReLUs: Kim et al. 2018's code and RepDistiller's."""
+"""Negative slope of the leaky ReLUs: Kim et al. 2018's code and RepDistiller's."""
 
 
 class Factors(nn.Module):
-    """Both: the teacher's channels C_t are paraphrased in `factor_channels`, the student's C_s translated to them."""
+    """The two modules: C_t channels of the teacher are paraphrased in `factor_channels`, C_s translated to them."""
 
     def __init__(self, student_channels: int, teacher_channels: int, factor_channels: int) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class Paraphrased(nn.Module):
 
     @contextmanager
     def reading(self, layer: nn.Module) -> Iterator[None]:
-        """While the block runs, what this layer of the teacher gives is replaced by its reconstruction."""
+        """While the block runs, this layer of the teacher gives its reconstruction instead of its output."""
         hook = layer.register_forward_hook(lambda _, inputs, features: self._reconstruct(features))
         try:
             yield

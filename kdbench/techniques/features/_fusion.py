@@ -9,7 +9,7 @@ from torch.nn.functional import interpolate
 from kdbench.techniques.features._adapters import Norm
 
 MOST_CHANNELS = 512
-"""What maps are fused in, at most: the authors' code."""
+"""Most channels in which maps are fused, as in the authors' code."""
 
 
 class Fusion(nn.Module):

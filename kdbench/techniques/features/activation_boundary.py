@@ -37,7 +37,7 @@ class ActivationBoundary(InitialDistillation):
     tap: ClassVar[Literal["preactivations"]] = "preactivations"
 
     kd_weight: float = Field(1.0, ge=0)
-    """Of the first go's term; 1 is RepDistiller's (scripts/run_cifar_distill.sh)."""
+    """Weight of the term in the first epochs; 1 is RepDistiller's (scripts/run_cifar_distill.sh)."""
     margin: float = Field(1.0, gt=0)
     """How far beyond its boundary a neuron must be to count as settled; 1 is the authors'."""
 

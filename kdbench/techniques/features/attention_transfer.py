@@ -32,7 +32,7 @@ class AttentionTransfer(FeatureDistillation):
     on_maps: ClassVar[bool] = True
 
     kd_weight: float = Field(1000.0, ge=0)
-    """Of the sum over the stages; 1000 is RepDistiller's (scripts/run_cifar_distill.sh)."""
+    """Weight of the sum over the stages; 1000 is RepDistiller's (scripts/run_cifar_distill.sh)."""
 
     def term(self, student: list[Tensor], teacher: list[Tensor], batch: Batch, adapters: nn.Module | None) -> Tensor:
         from kdbench import functional as F

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class FactorTransfer(PairDistillation):
-    """Match factors: what a paraphraser makes of the teacher's last stage and a translator of the student's.
+    """Match factors, which a paraphraser makes of the teacher's last stage and a translator of the student's.
 
     First: min over the paraphraser of MSE(paraphraser(f_t), f_t), f_t (B, C_t, H, W), the student not touched.
     Then: loss = ce_weight * CE + kd_weight * mean |N(factor_s) - N(factor_t)|
@@ -42,7 +42,7 @@ class FactorTransfer(PairDistillation):
     on_maps: ClassVar[bool] = True
 
     kd_weight: float = Field(200.0, ge=0)
-    """Of the term; 200 in RepDistiller's CIFAR-100 table, with `pools_channels: true`."""
+    """Weight of the term; 200 in RepDistiller's CIFAR-100 table, with `pools_channels: true`."""
     factor_fraction: float = Field(0.5, gt=0, le=1)
     """Channels of the factor, as a share of the teacher's (k in the paper)."""
     paraphraser_fraction: float = Field(0.125, gt=0, lt=1)

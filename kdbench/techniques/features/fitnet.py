@@ -37,13 +37,13 @@ class FitNet(PairDistillation):
     tap: ClassVar[Literal["middle_stage"]] = "middle_stage"
 
     kd_weight: float = Field(100.0, ge=0)
-    """Of the hint; 100 is RepDistiller's (scripts/run_cifar_distill.sh)."""
+    """Weight of the hint; 100 is RepDistiller's (scripts/run_cifar_distill.sh)."""
     regressor: Literal["conv_bn_relu", "conv_bn", "conv"] = "conv_bn_relu"
-    """`conv_bn` reaches hints with negative values; `conv` alone is the paper's, and wants a much smaller kd_weight."""
+    """`conv` alone is the paper's, and needs a much smaller kd_weight; `conv_bn` also reaches negative hints."""
     stages: Literal["one", "two"] = "one"
     """`two`: the hint alone first, then labels (and, with a soft_weight, softened outputs) without it."""
     hint_fraction: float = Field(0.125, gt=0, lt=1)
-    """With `stages: two`, the share of the epochs on the hint, rounded up to whole ones; 0.125 is 30 of 240."""
+    """With `stages: two`, the share of the epochs that train on the hint, rounded up; 0.125 is 30 of 240."""
 
     @model_validator(mode="after")
     def _something_afterwards(self) -> Self:

@@ -38,7 +38,7 @@ class FlowOfSolution(InitialDistillation):
     on_maps: ClassVar[bool] = True
 
     kd_weight: float = Field(50.0, ge=0)
-    """Of the first go's term; 50 is RepDistiller's (scripts/run_cifar_distill.sh)."""
+    """Weight of the term in the first epochs; 50 is RepDistiller's (scripts/run_cifar_distill.sh)."""
 
     def adapters(self, student: Sequence[Shape], teacher: Sequence[Shape], ctx: Context) -> None:
         own, taught = ([shape[0] for shape in shapes] for shapes in (student, teacher))

@@ -38,7 +38,7 @@ class Review(FeatureDistillation):
     tap: ClassVar[Literal["stages"]] = "stages"
 
     kd_weight: float = Field(1.0, ge=0)
-    """Of the term; published ones differ from pair to pair, see above."""
+    """Weight of the term; the published weights differ from pair to pair, see above."""
 
     @classmethod
     def default_layers(cls, layers: Layers) -> tuple[str, ...]:

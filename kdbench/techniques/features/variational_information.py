@@ -1,4 +1,4 @@
-"""Variational information distillation: the student's features learn to leave little to guess of the teacher's."""
+"""Variational information distillation: the student's features learn to predict the teacher's."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class VariationalInformation(FeatureDistillation):
     tap: ClassVar[Literal["stages"]] = "stages"
 
     kd_weight: float = Field(1.0, ge=0)
-    """Of the sum over the stages; 1 is RepDistiller's (scripts/run_cifar_distill.sh)."""
+    """Weight of the sum over the stages; 1 is RepDistiller's (scripts/run_cifar_distill.sh)."""
     initial_variance: float = Field(5.0, gt=1e-3)
-    """What each channel's variance is before training; 5 is RepDistiller's."""
+    """Each channel's variance before training; 5 is RepDistiller's."""
 
     def adapters(self, student: Sequence[Shape], teacher: Sequence[Shape], ctx: Context) -> nn.Module:
         from kdbench.techniques.features._adapters import Each, Gaussian

@@ -1,4 +1,4 @@
-"""What every distillation of outputs shares: whose examples it learns from. Knows no formula."""
+"""The base of every distillation of outputs: the choice of examples to learn from. Knows no formula."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class OutputDistillation(Distillation):
     """The term's name in the training log."""
 
     samples: Literal["all", "teacher_right", "confident", "unsure"] = "all"
-    """The examples to learn from the teacher on: all, those it decides as labelled, or those whose highest
+    """Which examples the teacher teaches: all, those it classifies as labelled, or those whose highest
     probability (at T = 1) is at least or is below `confidence`."""
     confidence: float = Field(0.9, gt=0, le=1)
-    """What parts confident from unsure answers; without effect for other `samples`."""
+    """Confidence (0-1) that parts sure from unsure answers; without effect for other `samples`."""
     unlabelled: str | None = Field(None, min_length=1)
-    """A folder of further images, without labels, to learn from the teacher on."""
+    """A folder of further images without labels, which the teacher teaches as well."""
 
     @model_validator(mode="after")
     def _right_needs_labels(self) -> Self:
@@ -48,7 +48,7 @@ class OutputDistillation(Distillation):
         return self
 
     def term(self, student: Tensor, teacher: Tensor, targets: Tensor) -> Tensor:
-        """The method's bare term: a scalar, from logits (B, K) twice and labels (B,), -1 where there is none."""
+        """The method's term without its weight: a scalar, from both logits (B, K) and labels (B,), -1 where unknown."""
         raise TypeError(f"{type(self).__name__} has no term()")
 
     def no_targets(self) -> str | None:
@@ -78,7 +78,7 @@ class OutputDistillation(Distillation):
         yield None, loss
 
     def _of_chosen(self, student: Tensor, teacher: Tensor, targets: Tensor) -> Tensor:
-        """The term on the chosen examples, times their share; a zero that has a gradient where there is none."""
+        """The term on the chosen examples times their share; where none is chosen, a zero that has a gradient."""
         taught = self.dealt(teacher)
         if self.samples == "all":
             return self.term(student, taught, targets)
@@ -88,7 +88,7 @@ class OutputDistillation(Distillation):
         return chosen.float().mean() * self.term(student[chosen], taught[chosen], targets[chosen])
 
     def _chosen(self, teacher: Tensor, targets: Tensor) -> Tensor:
-        """Which examples `samples` means, bool (B,); by the teacher's own answers, whoever learns from them."""
+        """A mask of the examples that `samples` names, bool (B,), by the teacher's own answers."""
         if self.samples == "teacher_right":
             return teacher.argmax(dim=1) == targets
         confident = teacher.softmax(dim=1).amax(dim=1) >= self.confidence

@@ -35,13 +35,13 @@ class DecoupledDistillation(OutputDistillation):
     label: ClassVar[str] = "decoupled"
 
     ce_weight: float = Field(1.0, ge=0)
-    """Of the cross-entropy to the labels; 1 in the paper's CIFAR-100 configurations."""
+    """Weight of the cross-entropy to the labels; 1 in the paper's CIFAR-100 configurations."""
     temperature: float = Field(4.0, gt=0)
     """T; 4 in the paper's CIFAR-100 configurations, 1 in those for ImageNet."""
     target_weight: float = Field(1.0, ge=0)
-    """Of the labelled class against the others, the paper's alpha."""
+    """Weight of the labelled class against the others, the paper's alpha."""
     nontarget_weight: float = Field(8.0, ge=0)
-    """Of the other classes among themselves, the paper's beta; 8 is its value for resnet32x4 to resnet8x4."""
+    """Weight of the other classes among themselves, the paper's beta; 8 is its value for resnet32x4 to resnet8x4."""
 
     @model_validator(mode="after")
     def _labels_only(self) -> Self:

@@ -31,15 +31,15 @@ class Dist(OutputDistillation):
     label: ClassVar[str] = "dist"
 
     kd_weight: float = Field(2.0, ge=0)
-    """Of both relations, T^2 included; 2 in the authors' configuration for CIFAR-100."""
+    """Weight of both relations, T^2 included; 2 in the authors' configuration for CIFAR-100."""
     ce_weight: float = Field(1.0, ge=0)
-    """Of the cross-entropy to the labels; 1 in the authors' configuration for CIFAR-100."""
+    """Weight of the cross-entropy to the labels; 1 in the authors' configuration for CIFAR-100."""
     temperature: float = Field(4.0, gt=0)
     """T; 4 in the authors' configuration for CIFAR-100, 1 for ImageNet."""
     inter_weight: float = Field(1.0, ge=0)
-    """Of the relation between the classes of an example, the paper's beta."""
+    """Weight of the relation between the classes of an example, the paper's beta."""
     intra_weight: float = Field(1.0, ge=0)
-    """Of the relation between the examples of a class, the paper's gamma."""
+    """Weight of the relation between the examples of a class, the paper's gamma."""
 
     @model_validator(mode="after")
     def _some_relation(self) -> Self:

@@ -28,6 +28,6 @@ class MixedDistillation(SoftDistillation):
     paper: ClassVar[str] = "Hinton, Vinyals, Dean 2015, Distilling the Knowledge in a Neural Network, section 2"
 
     kd_weight: float = Field(ge=0)
-    """Of the divergence, T^2 included."""
+    """Weight of the divergence, T^2 included."""
     ce_weight: float = Field(ge=0)
-    """Of the cross-entropy to the labels."""
+    """Weight of the cross-entropy to the labels."""

@@ -37,7 +37,7 @@ class SoftDistillation(OutputDistillation):
     temperature: float = Field(4.0, gt=0)
     """T; 1 leaves the outputs as they are."""
     divergence: Literal["kl", "cross_entropy", "mean_squared_error"] = "kl"
-    """How far the softened outputs are from each other; each carries T^2."""
+    """The divergence between the softened outputs; each choice carries T^2."""
 
     def term(self, student: Tensor, teacher: Tensor, targets: Tensor) -> Tensor:
         from kdbench import functional as F

@@ -1,4 +1,4 @@
-"""Standardized distillation: soft distillation of logits that every example has mean 0 and deviation 1 in."""
+"""Standardized distillation: soft distillation of logits scaled to mean 0 and deviation 1."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class StandardizedDistillation(OutputDistillation):
     label: ClassVar[str] = "standardized"
 
     kd_weight: float = Field(9.0, ge=0)
-    """Of the divergence, T^2 included; 9 in the authors' CIFAR-100 runs of KD with standardization."""
+    """Weight of the divergence, T^2 included; 9 in the authors' CIFAR-100 runs of KD with standardization."""
     ce_weight: float = Field(0.1, ge=0)
-    """Of the cross-entropy to the labels; 0.1 in the authors' CIFAR-100 runs."""
+    """Weight of the cross-entropy to the labels; 0.1 in the authors' CIFAR-100 runs."""
     temperature: float = Field(2.0, gt=0)
     """T; 2 in the authors' CIFAR-100 runs."""
 

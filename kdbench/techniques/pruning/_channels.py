@@ -1,4 +1,4 @@
-"""Taking channels out of a network: its state dict loses indices, its layers follow. Knows no criterion."""
+"""Taking channels out of a network, and checking the result. Knows no criterion."""
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
@@ -39,7 +39,7 @@ def cut(model: nn.Module, gone: Iterable[tuple[Coupled, Tensor]]) -> None:
 
 
 def _tensors(member: Member) -> Iterator[tuple[str, int]]:
-    """(name in the state dict, dimension) of what a member's channels run along.
+    """(name in the state dict, dimension) of each tensor along which a member's channels run.
 
     The second dimension of a grouped convolution's weight holds one group's inputs, and every group loses the same.
     """
@@ -55,7 +55,7 @@ def _tensors(member: Member) -> Iterator[tuple[str, int]]:
 def check_cut(
     pruned: nn.Module, traced: Traced, gone: Sequence[tuple[Coupled, Tensor]], inputs: tuple[Tensor, ...], classes: int
 ) -> None:
-    """Compare a network that lost channels with the whole one whose same channels nobody reads.
+    """Compare a network that lost channels with the whole one in which no layer reads those channels.
 
     traced: the whole network as it was traced; gone: what was cut. Raises TechniqueError where the smaller network
     cannot run, gives something else than logits, or answers otherwise: then other channels were taken than was meant.
@@ -79,7 +79,7 @@ def check_cut(
 
 
 def _mixed(whole: nn.Module, channels: Coupled, chosen: Tensor, inputs: tuple[Tensor, ...]) -> bool:
-    """Whether a network without these channels alone answers otherwise than with them silenced."""
+    """Whether a network answers differently without these channels than with them silenced."""
     pruned = copy.deepcopy(whole)
     try:
         cut(pruned, [(channels, chosen)])
@@ -90,7 +90,7 @@ def _mixed(whole: nn.Module, channels: Coupled, chosen: Tensor, inputs: tuple[Te
 
 @torch.no_grad()
 def silenced(whole: nn.Module, gone: Iterable[tuple[Coupled, Tensor]], pruned: nn.Module) -> nn.Module:
-    """A copy of the whole network in which the channels that are gone reach nobody.
+    """A copy of the whole network in which no layer reads the channels that are gone.
 
     The layers that read them read zeros; normalisations over several channels take those that stayed, as in `pruned`.
     """
@@ -110,7 +110,7 @@ def silenced(whole: nn.Module, gone: Iterable[tuple[Coupled, Tensor]], pruned: n
 
 
 class _NormOfSome(nn.Module):
-    """A normalisation of the channels that stayed, in the place of one of all; the others become zero."""
+    """A normalisation over the channels that stayed; the others become zero."""
 
     def __init__(self, norm: nn.Module, stayed: Tensor) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Which channels of a network belong together and can only go together; knows torch-pruning, and no technique."""
+"""Finding the channels of a network that can only be removed together. Knows torch-pruning and no technique."""
 
 import copy
 import warnings
@@ -22,23 +22,23 @@ PRUNABLE = (*CONVOLUTIONS, nn.Linear)
 NORMS = (_BatchNorm, nn.LayerNorm, nn.GroupNorm)
 
 Side = Literal["out", "in", "norm", "loose"]
-"""What of a layer runs along channels: a prunable one's outputs or inputs, a normalisation's vectors, a parameter."""
+"""What runs along channels: a layer's outputs or inputs, a normalisation's vectors, or a loose parameter."""
 
 
 @dataclass(frozen=True)
 class Member:
-    """A layer (or a parameter that is no layer's) as far as a set's channels run along it."""
+    """One side of a layer, or a loose parameter, along which a set's channels run."""
 
     name: str
-    """Its path; of a loose parameter its name in the state dict."""
+    """Path of the layer; for a loose parameter its name in the state dict."""
     layer: Any
     side: Side
     places: Tensor
     """Indices along that side, (L,); several for a channel where features were flattened."""
     channels: Tensor
-    """Which channel of the set each of them belongs to, (L,)."""
+    """For each of these places the number of its channel in the set, (L,)."""
     dim: int = 0
-    """Of a loose parameter the dimension that holds channels."""
+    """The dimension of a loose parameter that holds channels."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,10 @@ class Coupled:
     """A set of channels coupled through sums, depthwise convolutions and normalisations: one index, many tensors."""
 
     name: str
-    """The path of a layer that writes them."""
+    """Path of a layer whose outputs these channels are."""
     width: int
     blocks: int
-    """Equal shares that must stay equal: the groups of a grouped convolution."""
+    """Number of equal parts that must stay equal: the groups of a grouped convolution."""
     members: tuple[Member, ...]
 
 
@@ -60,7 +60,7 @@ class Traced:
     model: nn.Module
     sets: tuple[Coupled, ...]
     uses: dict[nn.Module, int]
-    """How often an example uses each weight of a prunable layer: the positions of its output, over all its calls."""
+    """For each prunable layer the positions of its output, summed over its calls: how often a weight is used."""
     shuffles: bool
     """Whether channels stay because they are shuffled."""
 
@@ -84,7 +84,7 @@ def obstacle(model: nn.Module, example: tuple[Tensor, ...], class_count: int, ke
 
 
 def trace(model: nn.Module, example: tuple[Tensor, ...], class_count: int, keep: Sequence[str] = ()) -> Traced:
-    """The sets whose channels may go: none of the classifier's outputs, nor of what `keep` names.
+    """The sets of channels that may be removed: not the classifier's outputs, nor the layers that `keep` names.
 
     Channels that are shuffled stay, with all that they are added to. Raises TechniqueError where the network cannot be
     followed, or a kept layer does not exist.
@@ -111,7 +111,7 @@ def trace(model: nn.Module, example: tuple[Tensor, ...], class_count: int, keep:
 
 
 def _placed(channels: Coupled, layout: Layout) -> Coupled:
-    """The set with the places at which its channels really lie in what layers take.
+    """The set, with the places where its channels really lie in the inputs of layers.
 
     The library takes flattened features for channels one after the other; where they were moved before, the places that
     the layout found stand in. Raises TechniqueError where a place is beyond a layer's channels: they were split.
@@ -144,7 +144,7 @@ def _placed(channels: Coupled, layout: Layout) -> Coupled:
 
 
 def _side_width(member: Member) -> int:
-    """How many channels a layer has on a member's side."""
+    """The number of a layer's channels on a member's side."""
     layer = member.layer
     if member.side == "in":
         return int(layer.weight.shape[1] * getattr(layer, "groups", 1))
@@ -154,7 +154,7 @@ def _side_width(member: Member) -> int:
 
 
 def _coupled(graph: Any, group: Any) -> Coupled:
-    """The library's group of pruning steps as a set of channels."""
+    """A set of channels from torch-pruning's group of pruning steps."""
     members = tuple(_members(graph, group))
     grouped = (m.layer.groups for m in members if isinstance(m.layer, CONVOLUTIONS) and not depthwise(m.layer))
     normed = (m.layer.num_groups for m in members if isinstance(m.layer, nn.GroupNorm))
@@ -235,7 +235,7 @@ def _layer(model: nn.Module, name: str) -> nn.Module:
 
 
 class _Splits(TorchFunctionMode):
-    """Cuts the graph where a reshape of features gives more axes longer than 1, as a channel shuffle begins.
+    """Cuts the graph where a reshape gives features more axes longer than 1, which is how a channel shuffle begins.
 
     Behind it the library's lists of indices would grow until memory is full, so it never sees one.
     """
@@ -243,7 +243,7 @@ class _Splits(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.before: list[Tensor] = []
-        """What was reshaped so."""
+        """The tensors that were reshaped so."""
         self.attention = False
 
     def forward(self, model: nn.Module, example: Any) -> Any:
@@ -277,7 +277,7 @@ def _long_axes(tensor: Tensor) -> int:
 
 
 def _tied(group: Any, cut: bool) -> bool:
-    """Whether channels reach an output, or a cut of the graph where it has any, or meet what comes out of a cut."""
+    """Whether channels reach an output or a cut of the graph, or meet what comes out of a cut."""
     nodes = [item.dep.target for item in group]
     return any(node.type == OPTYPE.OUTPUT or (cut and _meets_a_constant(node)) for node in nodes)
 

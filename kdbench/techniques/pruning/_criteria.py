@@ -1,4 +1,4 @@
-"""How important channels are: the criteria of structured pruning. Knows coupled channels, and no technique."""
+"""The criteria of structured pruning: a number for the importance of each channel. Knows no technique."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -13,13 +13,13 @@ from kdbench.streams import torch_seed
 from kdbench.techniques.pruning._coupling import PRUNABLE, Coupled, Member, Traced, depthwise
 
 Score = Callable[[Coupled], Tensor | None]
-"""A set of coupled channels -> one number a channel, (C,), the smallest go first; None: it cannot be ranked."""
+"""From a set of coupled channels to one number a channel, (C,): the smallest go first. None: it cannot be ranked."""
 Part = Callable[[Member], Tensor | None]
-"""A member -> one number for each of its indices along its side; None: it does not count."""
+"""From a member to one number for each index along its side. None: it does not count."""
 
 
 def score(criterion: str, traced: Traced, batches: Iterable[Batch], seed: int) -> Score:
-    """The criterion of that name for a network; `taylor` alone passes the batches through it, and `random` the seed."""
+    """The criterion of that name for a network; only `taylor` uses the batches, and only `random` the seed."""
     if criterion == "random":
         generator = torch.Generator().manual_seed(torch_seed("channels at random", seed))
         return lambda channels: torch.rand(channels.width, generator=generator)
@@ -31,7 +31,7 @@ def score(criterion: str, traced: Traced, batches: Iterable[Batch], seed: int) -
 
 
 def _mean_of(part: Part) -> Score:
-    """The mean over the members that count of what they say of a channel."""
+    """The mean of a channel's numbers over the members that count."""
 
     @torch.no_grad()
     def mean(channels: Coupled) -> Tensor | None:
@@ -47,7 +47,7 @@ def _mean_of(part: Part) -> Score:
 
 
 def _relative(found: Score) -> Score:
-    """In units of the set's own mean, so that sets of layers with large and small weights can be ranked together."""
+    """Divide scores by the set's own mean, so that layers with large and small weights can be ranked together."""
 
     def relative(channels: Coupled) -> Tensor | None:
         value = found(channels)

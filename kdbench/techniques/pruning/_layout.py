@@ -1,4 +1,4 @@
-"""Which channel lies where in what a layer takes, however features were moved on the way. Knows no criterion."""
+"""Following channels through permute, flatten, concatenation and the like to the layer that reads them."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -106,7 +106,7 @@ class Layout(TorchFunctionMode):
         return result
 
     def _move(self, func: Callable[..., Any], args: Any, kwargs: Any, result: Any) -> None:
-        """The same move on labels; -1 in the place of tensors without any."""
+        """Apply the same function to the labels; tensors without labels count as -1."""
 
         def label(tensor: Tensor) -> Tensor:
             found = self._label(tensor)
@@ -152,7 +152,7 @@ def _along(label: Tensor, axis: int) -> Tensor | None:
 
 
 def _axis(layer: nn.Module, tensor: Tensor) -> int:
-    """Where the channels of what a layer takes and gives lie."""
+    """The axis of a layer's inputs and outputs that holds channels."""
     return tensor.dim() - 1 if isinstance(layer, nn.Linear) else 1
 
 

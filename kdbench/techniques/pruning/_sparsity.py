@@ -1,4 +1,4 @@
-"""Which weights become zero, and that they stay so while a network trains. Knows tensors, and no technique."""
+"""Choosing the weights that become zero, and holding them at zero in training. Knows no technique."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from kdbench.streams import torch_seed
 
 Score = Callable[[Tensor], Tensor]
-"""A weight -> a number for each of its elements, the smallest go first; 0 for those that are zero already."""
+"""From a weight to a number for each element: the smallest go first. 0 for elements that are zero already."""
 
 
 def score(criterion: str, seed: int) -> Score:
@@ -30,7 +30,7 @@ class Ranking:
     target: int
 
     def zeros(self, progress: float, score: Score) -> list[Tensor]:
-        """For each weight which elements are zero, (its shape), at a progress (0-1) from `before` to `target`."""
+        """For each weight a mask of its zeros, at a progress (0-1) from `before` to `target`."""
         scores = torch.cat([score(weight).flatten() for weight in self.weights])
         count = round(self.before + max(0, self.target - self.before) * progress)
         flat = _lowest(scores[None], count)[0] | (scores == 0)
@@ -47,26 +47,26 @@ class Groups:
     size: int
 
     def zeros(self, progress: float, score: Score) -> list[Tensor]:
-        """Which elements are zero, (its shape), at a progress (0-1) from none to the pattern."""
+        """A mask of the elements that are zero at a progress (0-1) from none to the whole pattern."""
         last = score(self.weights[0]).movedim(1, -1)
         rows = last.reshape(-1, self.size)
         chosen = _lowest(rows, round((self.size - self.kept) * progress)) | (rows == 0)
         return [chosen.view(last.shape).movedim(-1, 1)]
 
     def changes(self) -> bool:
-        """Whether the pattern does not hold yet."""
+        """Whether the weight breaks the pattern now."""
         rows = (self.weights[0] != 0).movedim(1, -1).reshape(-1, self.size)
         return bool((rows.sum(1) > self.kept).any())
 
 
 def _lowest(scores: Tensor, count: int) -> Tensor:
-    """Of scores (rows, n) the `count` smallest in each row, as a mask."""
+    """A mask of the `count` smallest scores in each row; scores: (rows, n)."""
     chosen = scores.topk(count, dim=1, largest=False).indices
     return torch.zeros_like(scores, dtype=torch.bool).scatter_(1, chosen, True)
 
 
 def ranking(weights: Sequence[nn.Parameter], fraction: float) -> Ranking:
-    """Until round(fraction * N) of their N elements are zero."""
+    """A ranking until round(fraction * N) of the N elements are zero."""
     before = sum(int((weight == 0).sum()) for weight in weights)
     return Ranking(tuple(weights), before, round(fraction * sum(weight.numel() for weight in weights)))
 
@@ -76,7 +76,7 @@ Zeros = dict[nn.Parameter, Tensor]
 
 @torch.no_grad()
 def erase(zeros: Zeros) -> None:
-    """Set them to 0.0, never -0.0: one pattern of bits for every zero, which is what gzip finds."""
+    """Set elements to 0.0 and never to -0.0, so that every zero has the same bits, which gzip finds."""
     for weight, places in zeros.items():
         weight.masked_fill_(places, 0.0)
 

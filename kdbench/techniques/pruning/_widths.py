@@ -1,4 +1,4 @@
-"""How many channels go from where: by a share of them, or by the multiply-accumulates that may be left."""
+"""How many channels are removed from each set, by a share of them or by a budget of multiply-accumulates."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,20 +12,20 @@ from kdbench.errors import TechniqueError
 from kdbench.techniques.pruning._coupling import Coupled, Traced, depthwise
 
 HALVINGS = 30
-"""Of the interval of shares, in search of the one that meets a budget; far finer than one channel of any network."""
+"""Bisection steps in search of the share that meets a budget; far finer than one channel of any network."""
 
 
 @dataclass(frozen=True)
 class Original:
-    """What a network had before any of its channels went."""
+    """A network's cost and widths before any pruning."""
 
     macs: int
     widths: Mapping[str, int]
-    """Of its sets of coupled channels."""
+    """The width of each set of coupled channels, by name."""
 
 
 def original(traced: Traced) -> Original:
-    """Of a network that lost nothing yet."""
+    """The cost and widths of a network that has not been pruned yet."""
     return Original(macs(traced), {one.name: one.width for one in traced.sets})
 
 
@@ -37,17 +37,17 @@ class Ranked:
     score: Tensor
     """One number for each channel of a block, (width / blocks,): blocks give up the same ones."""
     before: int
-    """Its width before any pruning."""
+    """The set's width before any pruning."""
 
     def gone(self, count: int) -> Tensor:
-        """Which channels go if `count` do, the least important ones of each block."""
+        """The `count` channels to remove: the least important ones of each block."""
         chosen = self.score.argsort(stable=True)[: count // self.channels.blocks]
         share = self.channels.width // self.channels.blocks
         return torch.cat([chosen + block * share for block in range(self.channels.blocks)])
 
 
 def ranked(channels: Coupled, score: Tensor, before: int) -> Ranked:
-    """With the score averaged over the blocks."""
+    """A set with its ranks, the scores averaged over its blocks."""
     return Ranked(channels, score.view(channels.blocks, -1).mean(dim=0), before)
 
 
@@ -59,12 +59,12 @@ class Widths:
     round_to: int
 
     def going(self, sets: Sequence[Ranked], share: float) -> list[int]:
-        """Channels that go from each set, so that at least `share` (0-1) of the original ones is gone."""
+        """How many channels to remove from each set, so that at least `share` (0-1) of the original ones is gone."""
         kept = self._uniform(sets, share) if self.scope == "uniform" else self._global(sets, share)
         return [one.channels.width - self._rounded(count, one.channels) for one, count in zip(sets, kept, strict=True)]
 
     def within(self, sets: Sequence[Ranked], traced: Traced, whole: int, budget: float) -> list[int]:
-        """Channels that go from each set so that at most `budget` (a share of `whole`) MACs are left, and few less.
+        """How many channels to remove from each set so that just at most `budget` (a share of `whole`) MACs are left.
 
         Raises TechniqueError where no pruning of these sets gets there.
         """
@@ -84,7 +84,7 @@ class Widths:
         return [one.channels.blocks * int(one.before // one.channels.blocks * (1 - share)) for one in sets]
 
     def _global(self, sets: Sequence[Ranked], share: float) -> list[int]:
-        """The least important of all sets' channels go; those that went before count as gone."""
+        """Remove the least important channels of all sets together; those removed before count."""
         scores = torch.cat([one.score for one in sets])
         owner = torch.cat([torch.full_like(one.score, number) for number, one in enumerate(sets)])
         before = sum(one.before // one.channels.blocks for one in sets)
@@ -93,7 +93,7 @@ class Widths:
         return [one.channels.width - one.channels.blocks * count for one, count in zip(sets, lost, strict=True)]
 
     def _rounded(self, kept: int, channels: Coupled) -> int:
-        """Down to a multiple, but never to nothing; blocks stay equal even where round_to has to give way."""
+        """Round a width down to a multiple, never to 0; blocks stay equal even where round_to has to give way."""
         if kept >= channels.width:
             return channels.width
         both = math.lcm(self.round_to, channels.blocks)
@@ -102,7 +102,7 @@ class Widths:
 
 
 def macs(traced: Traced, sets: Sequence[Ranked] = (), going: Sequence[int] = ()) -> int:
-    """Multiply-accumulates of convolutions and linear layers for an example, with so many channels of each set gone."""
+    """Multiply-accumulates of convolutions and linear layers for one example, without `going` channels of each set."""
     lost: dict[tuple[nn.Module, str], int] = {}
     for one, count in zip(sets, going, strict=True):
         for member in one.channels.members:

@@ -54,7 +54,7 @@ class UnstructuredPruning(Recovery):
     steps: int = Field(1, gt=0)
     """In how many goes the weights become zero, each followed by its part of the fine-tuning's epochs."""
     criterion: Literal["magnitude", "random"] = "magnitude"
-    """Which weights go; `random` draws them from the seed: the control that magnitude must beat."""
+    """How the weights are chosen; `random` draws them from the seed, a control that magnitude must beat."""
     keep: tuple[str, ...] = ()
     """Names of layers that stay whole and do not count; a block's name keeps every layer in it."""
 
@@ -90,7 +90,7 @@ class UnstructuredPruning(Recovery):
         return model
 
     def _pools(self, model: nn.Module, ctx: Context) -> list[Ranking] | list[Groups]:
-        """What is ranked together."""
+        """The groups of weights that are ranked together."""
         from kdbench.techniques.pruning._sparsity import ranking
         from kdbench.techniques.weighted_layers import weighted
 
@@ -125,7 +125,7 @@ class UnstructuredPruning(Recovery):
         return pools
 
     def _zeros(self, pools: list[Ranking] | list[Groups], step: int, ctx: Context) -> Zeros:
-        """What is zero from this step on."""
+        """Masks of the weights that are zero from this step on."""
         from kdbench.techniques.pruning._sparsity import score
 
         rank = score(self.criterion, ctx.seed + 1_000_003 * (step - 1))

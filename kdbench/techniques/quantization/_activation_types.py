@@ -1,4 +1,4 @@
-"""How activations are stored on each kind of target; one table for every technique that stores them in 8 bits."""
+"""The type in which each kind of target stores activations: one table for every 8-bit technique."""
 
 from typing import Any
 

@@ -37,7 +37,7 @@ BATCH = 32
 
 @dataclass(frozen=True)
 class Scheme:
-    """How numbers become 8 bits wide."""
+    """The choices of an 8-bit quantization."""
 
     method: str
     activation_type: str
@@ -84,7 +84,7 @@ class Quantizable:
             raise TechniqueError("nothing was quantized: no layer with constant weights is left to become integers.")
 
     def most_sensitive(self, count: int, exclude: Collection[str]) -> list[str]:
-        """Of the layers the `count` whose rounding alone moves the outputs most, the worst first.
+        """The `count` layers whose rounding alone moves the outputs most, the worst first.
 
         Each layer is quantized by itself, and the mean squared difference of the outputs to the float file's is taken
         over all samples. It costs as many passes over them as there are layers. Raises TechniqueError where

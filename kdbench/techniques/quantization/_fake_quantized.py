@@ -14,14 +14,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from kdbench.errors import TechniqueError
 
 RANGES = "activation_ranges"
-"""Where the network keeps them; what a state dict has under this name is no tensor of the architecture."""
+"""Name of the module that holds the ranges; its tensors are none of the architecture's."""
 
 FOLLOWING = 0.01
 """Weight of a training step's extremes in the moving average of a range. Jacob et al. 2018, section 3.1, wants it
 close to 0 so that a range is that of thousands of steps; 0.01 is what torch's own observers use."""
 
 SMALLEST = torch.finfo(torch.float32).eps
-"""Of a scale: a tensor that is all zero has no range."""
+"""Least scale, for a tensor that is all zero and has no range."""
 
 
 class ActivationRange(nn.Module):
@@ -127,7 +127,7 @@ LAYERS = tuple(ROUNDED.values())
 SUMS = {operator.add, operator.iadd, torch.add, "add", "add_"}
 JOINS = {torch.cat, torch.concat, torch.concatenate}
 RELUS = {nn.ReLU, nn.ReLU6, torch.relu, torch.relu_, nnf.relu, nnf.relu_, nnf.relu6, "relu", "relu_"}
-"""What a runtime fuses into the convolution, product or sum before."""
+"""Activations that a runtime fuses into the convolution, product or sum before them."""
 PASSIVE = {
     *(nn.Identity, nn.Flatten, nn.Unflatten, nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.ChannelShuffle),
     *(nn.Dropout, nn.Dropout2d, nn.Dropout3d, nnf.dropout, nnf.dropout2d, torch.flatten, nnf.max_pool2d),
@@ -135,11 +135,11 @@ PASSIVE = {
     *("view", "reshape", "flatten", "permute", "transpose", "contiguous", "squeeze", "unsqueeze", "chunk", "split"),
     operator.getitem,
 }
-"""What moves or chooses values (in eval mode) and makes no new ones: its result lies on its input's levels."""
+"""Operations that move or choose values (in eval mode) and make no new ones, so that levels stay levels."""
 
 
 def kind(node: fx.Node, graph: fx.GraphModule) -> Any:
-    """What a node calls: a module's class, a function, or a method's name; None where it calls nothing."""
+    """The target of a node's call: a module's class, a function, or a method's name; None where it calls nothing."""
     if node.op == "call_module":
         return type(graph.get_submodule(str(node.target)))
     return node.target if node.op in ("call_function", "call_method") else None

@@ -78,7 +78,7 @@ def _dequantized(small: Tensor, scale: Tensor, zero: Tensor, attributes: dict[st
 
 
 def _folded(layer: Any, norm: Any) -> tuple[Tensor, Tensor]:
-    """What BatchNorm in eval mode multiplies each channel of the layer with, and the bias of the two together."""
+    """The factor by which BatchNorm in eval mode scales each channel of the layer, and the bias of both together."""
     count = layer.weight.shape[0]
     bias = layer.bias if layer.bias is not None else torch.zeros(count)
     if norm is None:

@@ -1,4 +1,4 @@
-"""What the techniques on ONNX files share, before and after onnxruntime's quantizers; knows onnx, not torch."""
+"""Preparing ONNX files for onnxruntime's quantizers and cleaning up after them. Knows onnx, not torch."""
 
 import contextlib
 import io
@@ -46,7 +46,7 @@ def layers(model: onnx.ModelProto, kinds: frozenset[str] = LAYERS) -> list[onnx.
 
 
 def integer_weights(model: onnx.ModelProto) -> int:
-    """How many constants of two axes or more are 8-bit integers."""
+    """Number of constants with two axes or more that are 8-bit integers."""
     types = (onnx.TensorProto.INT8, onnx.TensorProto.UINT8)
     return sum(tensor.data_type in types and len(tensor.dims) > 1 for tensor in model.graph.initializer)
 

@@ -13,7 +13,7 @@ from kdbench.measure.session_spec import SessionSpec
 from kdbench.techniques.quantization import _onnx
 
 ACCURACY_LEVEL = 4
-"""Of MatMulNBits: its input is rounded to int8, so that the product runs in integers."""
+"""Accuracy level of MatMulNBits: its input is rounded to int8, so that the product runs in integers."""
 
 
 def large(model: onnx.ModelProto, smallest: int) -> list[onnx.NodeProto]:

@@ -30,7 +30,7 @@ class HalfPrecision(Technique):
     roles: ClassVar[frozenset[str]] = frozenset()
 
     format: Literal["fp16", "bf16"] = "fp16"
-    """Which 16 bits. bf16 only where the onnxruntime beside this Python loads such a file."""
+    """The 16-bit type. bf16 is taken only where the onnxruntime beside this Python loads such a file."""
 
     def apply(self, model: Path, ctx: Context) -> Path:
         from kdbench.techniques.quantization import _half

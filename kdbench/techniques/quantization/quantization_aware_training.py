@@ -48,7 +48,7 @@ class QuantizationAwareTraining(Recovery):
     effects: ClassVar[frozenset[Effect]] = frozenset({"surgery", "rounding"})
 
     activation_type: Literal["auto", "uint8", "int8"] = "auto"
-    """What activations are stored as; weights are int8."""
+    """The type in which activations are stored; weights are int8."""
     symmetric: bool | Literal["auto"] = "auto"
     """Whether their zero lies in the middle, as TensorRT wants them; half of the levels are lost after ReLU."""
     samples: int = Field(128, gt=0)

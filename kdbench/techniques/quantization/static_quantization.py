@@ -49,9 +49,9 @@ class StaticQuantization(Technique):
     method: Literal["minmax", "entropy", "percentile"] = "minmax"
     """How the range of an activation is found."""
     percentile: float | None = Field(None, gt=50, lt=100)
-    """Of method percentile: share of the values, in percent, that lies within the range; 99.999 where not given."""
+    """Share of the values, in percent, that lies within the range; with method percentile only, default 99.999."""
     activation_type: Literal["auto", "uint8", "int8"] = "auto"
-    """What activations are stored as; weights are int8."""
+    """The type in which activations are stored; weights are int8."""
     symmetric: bool | Literal["auto"] = "auto"
     """Whether activations have their zero in the middle of the range."""
     per_channel: bool = True

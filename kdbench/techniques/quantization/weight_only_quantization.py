@@ -33,7 +33,7 @@ class WeightOnlyQuantization(Technique):
     roles: ClassVar[frozenset[str]] = frozenset()
 
     bits: Literal[4, 8] = 4
-    """Of a weight."""
+    """Bits of a weight."""
     block_size: Literal[16, 32, 64, 128, 256] = 32
     """Weights that share a scale."""
     symmetric: bool = True

@@ -1,4 +1,4 @@
-"""What contrastive distillation trains and remembers: embeddings, and two memories of all training examples."""
+"""The embeddings that contrastive distillation trains, and its two memories of all training examples."""
 
 import math
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ from kdbench import functional as F
 from kdbench.techniques.relations._embeddings import Embeddings
 
 UNKNOWN = -1.0
-"""A normalizer before the first batch."""
+"""Value of the normalizer until the first batch sets it."""
 
 
 class Memory(nn.Module):
-    """One network's latest embedding of every training example, (n, size), and the Z that estimates with it use."""
+    """One network's latest embedding of every training example, (n, size), and its estimates' normalizer Z."""
 
     embeddings: Tensor
     normalizer: Tensor
@@ -81,12 +81,12 @@ class Contrast(nn.Module):
         return terms[0] + terms[1]
 
     def negatives(self, index: Tensor) -> Tensor:
-        """(B, K): for each example others of other classes, none twice, all sets of K alike likely."""
+        """(B, K): for each example K of other classes, drawn without repetition, every set as likely as any other."""
         lots = torch.rand(len(index), len(self.targets), device=index.device)
         lots.masked_fill_(self.targets == self.targets[index][:, None], -1)
         return lots.topk(self.negative_count, dim=1, sorted=False).indices
 
 
 def most_negatives(targets: Tensor) -> int:
-    """How many examples of other classes an example of the largest class has."""
+    """The number of examples of other classes that an example of the largest class has."""
     return len(targets) - int(targets.bincount().max())

@@ -40,15 +40,15 @@ class Contrastive(PairDistillation):
     tap: ClassVar[Literal["embedding"]] = "embedding"
 
     kd_weight: float = Field(0.8, ge=0)
-    """Of the term; 0.8 in the paper's CIFAR-100 experiments."""
+    """Weight of the term; 0.8 in the paper's CIFAR-100 experiments."""
     embedding_size: int = Field(128, gt=0)
-    """Of the linear embeddings."""
+    """Number of dimensions of the linear embeddings."""
     negative_count: int = Field(16384, gt=0)
-    """K, at most; bounded by the examples of other classes that the training split has."""
+    """K, the most negatives for an example; bounded by the training split's examples of other classes."""
     contrast_temperature: float = Field(0.07, gt=0)
-    """What inner products are divided by; not the temperature of soft distillation."""
+    """Divides the inner products of embeddings; it is not the temperature of soft distillation."""
     memory_momentum: float = Field(0.5, ge=0, lt=1)
-    """Share of the older embedding in a memory's row when its example comes by."""
+    """Share of the old embedding that a memory's row keeps when its example is seen again."""
 
     def adapters(self, student: Sequence[Shape], teacher: Sequence[Shape], ctx: Context) -> nn.Module:
         import torch

@@ -36,11 +36,11 @@ class CorrelationCongruence(PairDistillation):
     tap: ClassVar[Literal["embedding"]] = "embedding"
 
     kd_weight: float = Field(0.02, ge=0)
-    """Of the term; 0.02 in RepDistiller's CIFAR-100 table, for kernel "neighbours"."""
+    """Weight of the term; 0.02 in RepDistiller's CIFAR-100 table, for kernel "neighbours"."""
     kernel: Literal["neighbours", "bilinear", "gaussian"] = "neighbours"
-    """Which loss; see above."""
+    """Which of the losses described above."""
     embedding_size: int = Field(128, gt=0)
-    """Of the linear embeddings."""
+    """Number of dimensions of the linear embeddings."""
     trains_teacher_embedding: bool = True
     """Whether the teacher's linear map learns as well."""
 

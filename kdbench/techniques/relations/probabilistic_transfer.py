@@ -1,4 +1,4 @@
-"""Probabilistic knowledge transfer: the student learns whom the teacher takes for whose neighbour."""
+"""Probabilistic knowledge transfer: the student learns which examples the teacher finds near each other."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ProbabilisticTransfer(PairDistillation):
     tap: ClassVar[Literal["embedding"]] = "embedding"
 
     kd_weight: float = Field(30000.0, ge=0)
-    """Of the term; 30000 in RepDistiller's CIFAR-100 table."""
+    """Weight of the term; 30000 in RepDistiller's CIFAR-100 table."""
 
     def term(self, student: list[Tensor], teacher: list[Tensor], batch: Batch, adapters: nn.Module | None) -> Tensor:
         from kdbench import functional as F

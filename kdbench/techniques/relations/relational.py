@@ -31,9 +31,9 @@ class Relational(PairDistillation):
     tap: ClassVar[Literal["embedding"]] = "embedding"
 
     distance_weight: float = Field(25.0, ge=0)
-    """Of the distances; 25 in RepDistiller's CIFAR-100 table."""
+    """Weight of the distances; 25 in RepDistiller's CIFAR-100 table."""
     angle_weight: float = Field(50.0, ge=0)
-    """Of the angles; 50 in RepDistiller's CIFAR-100 table: twice that of the distances, as in the paper."""
+    """Weight of the angles; 50 in RepDistiller's CIFAR-100 table: twice that of the distances, as in the paper."""
 
     @model_validator(mode="after")
     def _something_to_match(self) -> Self:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class SimilarityPreserving(FeatureDistillation):
-    """Match who is like whom in a batch, by the features of the last stage.
+    """Match the similarities between the examples of a batch, by the features of the last stage.
 
     loss = ce_weight * CE + kd_weight * sum over layers of ||N(S S^T) - N(T T^T)||_F^2 / B^2
 
@@ -30,7 +30,7 @@ class SimilarityPreserving(FeatureDistillation):
     tap: ClassVar[Literal["last_stage"]] = "last_stage"
 
     kd_weight: float = Field(3000.0, ge=0)
-    """Of the term; 3000 in the paper's section 4 and in RepDistiller's CIFAR-100 table."""
+    """Weight of the term; 3000 in the paper's section 4 and in RepDistiller's CIFAR-100 table."""
 
     def term(self, student: list[Tensor], teacher: list[Tensor], batch: Batch, adapters: nn.Module | None) -> Tensor:
         import torch

@@ -8,33 +8,29 @@ from pydantic import AfterValidator, ValidationError
 
 from kdbench import registry
 from kdbench.errors import UnknownName
+from kdbench.protocols.field_errors import first_sentence
 from kdbench.protocols.part import PartSpec, spec_of
 
 Named = str | dict[str, dict[str, Any]]
 
 
 def _checked(named: Named) -> Named:
-    """The name as it came. Raises ValueError, a sentence, where it is that of no network or its fields are wrong."""
+    """Give the name back. Raises ValueError where it names no network, or its fields are wrong."""
     if isinstance(named, dict) and len(named) != 1:
         raise ValueError("a model is a name, or one {name: {fields}}")
     name, fields = _parted(named)
     if registry.is_file(name):
         raise ValueError(f"'{name}' is a model of a file, and only registered ones can stand here; register it")
     try:
-        model = registry.resolve("model", name).from_fields(fields)
+        cls = registry.resolve("model", name)
+        model = cls.from_fields(fields)
     except UnknownName as error:
         raise ValueError(str(error)) from None
     except ValidationError as error:
-        raise ValueError(_sentence(name, error)) from None
+        raise ValueError(first_sentence(error, cls, name, fields)) from None
     if model.form != "torch":
         raise ValueError(f"{name} is no network, which it must be to learn and teach by its softened outputs")
     return named
-
-
-def _sentence(name: str, error: ValidationError) -> str:
-    """The first of what is wrong with a model's fields."""
-    first = error.errors()[0]
-    return f"{'.'.join([name, *map(str, first['loc'])])}: {first['msg']}"
 
 
 def _parted(named: Named) -> tuple[str, dict[str, Any]]:
@@ -46,7 +42,7 @@ Architecture = Annotated[Named, AfterValidator(_checked)]
 
 
 def identity(named: Named) -> dict[str, Any]:
-    """What stands for an architecture in keys: its version and every field, and a weights file by its content.
+    """The identity of an architecture in keys: its version, every field, and a weights file by its content.
 
     Raises KdbenchError where that file is not there.
     """

@@ -1,4 +1,4 @@
-"""A chain of teachers: what techniques share in which networks teach each other one after another."""
+"""A chain of teachers: the base of techniques in which one network teaches the next."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Succession(Distillation):
         return taught
 
     def _from(self, answers: Callable[[Batch], Tensor]) -> Loss:
-        """Soft distillation from what gives these answers."""
+        """Soft distillation from a network that gives these answers."""
         from kdbench import functional as F
 
         return lambda batch, logits: {"soft": F.soft_distillation(logits, self.dealt(answers(batch)), self.temperature)}

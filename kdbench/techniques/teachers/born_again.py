@@ -38,7 +38,7 @@ class BornAgain(Succession):
     temperature: float = Field(1.0, gt=0)
     """T, of every generation; 1, as in the paper, leaves the outputs as they are."""
     generations: int = Field(2, ge=1)
-    """How many students are trained; the last one is the result."""
+    """Number of students trained, one after the other; the last one is the result."""
 
     def between(self, ctx: Context) -> Iterator[nn.Module]:
         for number in range(1, self.generations):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class DeepMutualLearning(Distillation):
-    """Train several students at once, each on the labels and on what the others say at that moment.
+    """Train several students at once, each on the labels and on the others' outputs at that moment.
 
     loss of student k = ce_weight * CE(z_k, labels)
                         + kd_weight * T^2 / (K - 1) * sum over l != k of KL(softmax(z_l / T) || softmax(z_k / T))
@@ -39,7 +39,7 @@ class DeepMutualLearning(Distillation):
     effects: ClassVar[frozenset[Effect]] = frozenset({"teaching", "restart"})
 
     ce_weight: float = Field(1.0, gt=0)
-    """Of each student's cross-entropy to the labels."""
+    """Weight of each student's cross-entropy to the labels."""
     temperature: float = Field(1.0, gt=0)
     """T; 1, as in the paper, leaves the outputs as they are."""
     peers: int = Field(2, ge=2)
@@ -68,7 +68,7 @@ class DeepMutualLearning(Distillation):
         yield others, loss
 
     def _mutual(self, everyone: Sequence[Tensor], own: int) -> Tensor:
-        """The mean over the others of how far student number `own` is from them."""
+        """Mean divergence of student number `own` from each of the others."""
         import torch
 
         from kdbench import functional as F

@@ -1,4 +1,4 @@
-"""Several teachers: the student learns what they say together."""
+"""Several teachers: the student learns the mean of their outputs."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class MultiTeacher(Distillation):
     paper: ClassVar[str] = "You et al. 2017, Learning from Multiple Teacher Networks"
 
     of: Literal["probabilities", "logits"] = "probabilities"
-    """What the mean is taken of."""
+    """Whether the teachers' logits or their softened outputs are averaged."""
     weights: tuple[Annotated[float, Field(gt=0)], ...] | None = None
-    """One for each teacher, in their order; divided by their sum. By default all are equal."""
+    """A weight for each teacher, in their order, divided by their sum. By default all are equal."""
     temperature: float = Field(4.0, gt=0)
     """T; 1 leaves the outputs as they are."""
 

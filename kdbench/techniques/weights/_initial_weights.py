@@ -12,11 +12,11 @@ from kdbench.errors import TechniqueError
 from kdbench.techniques.taps import unknown_layer
 
 SHOWN = 3
-"""How many of a kind a sentence names before it counts the rest."""
+"""Entries that a sentence names before it counts the rest."""
 
 
 def renamed(state: Mapping[str, Tensor], prefixes: Mapping[str, str]) -> dict[str, Tensor]:
-    """The same tensors; in each name the first of the prefixes that it starts with is replaced."""
+    """The tensors under new names: the first prefix that a name starts with is replaced."""
 
     def new(name: str) -> str:
         old = next((prefix for prefix in prefixes if name.startswith(prefix)), "")
@@ -27,7 +27,7 @@ def renamed(state: Mapping[str, Tensor], prefixes: Mapping[str, str]) -> dict[st
 
 @dataclass(frozen=True)
 class Carried:
-    """What `carry_over` did: the names of tensors that were copied, and a sentence about all of them."""
+    """The result of `carry_over`: the names of the tensors that were copied, and a sentence about all of them."""
 
     names: frozenset[str]
     sentence: str

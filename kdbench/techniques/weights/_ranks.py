@@ -1,4 +1,4 @@
-"""Which ranks the layers of a network are split at: by a share, by energy, or by multiply-accumulates left."""
+"""Choosing the ranks at which layers are split: by a share, by energy, or by a budget of multiply-accumulates."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from kdbench.techniques.weighted_layers import weighted
 from kdbench.techniques.weights._split import Scheme, is_factor, macs_per_rank, matrices, splittable
 
 HALVINGS = 40
-"""Of the interval of energies, in search of the one that meets a budget; as fine as the smallest singular values."""
+"""Bisection steps in search of the energy that meets a budget; as fine as the smallest singular values."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Candidates:
 
     layers: tuple[Candidate, ...]
     macs: int
-    """Of all convolutions and linear layers."""
+    """Multiply-accumulates of all convolutions and linear layers."""
 
     def by_fraction(self, fraction: float) -> list[int]:
         """Ranks: the same share of every layer's full rank, at least 1."""
@@ -99,7 +99,7 @@ def candidates(model: nn.Module, example: tuple[Tensor, ...], scheme: Scheme, ke
 
 
 Sizes = tuple[int, ...]
-"""Of a convolution's maps, or of what lies between batch and features of a linear layer's inputs."""
+"""Sizes of a convolution's maps, or of the axes between batch and features of a linear layer's inputs."""
 
 
 def _calls(model: nn.Module, example: tuple[Tensor, ...]) -> dict[str, list[tuple[Sizes, Sizes]]]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 MOST_ROUNDS = 300
-"""Of k-means; it usually stands still after some tens."""
+"""Most rounds of k-means, which usually stands still after some tens."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Shared:
     codes: Tensor
     """int64, of the weight's shape."""
     sizes: Tensor
-    """How many elements share each value, (values + 1,), float64; at least 1."""
+    """Number of elements that share each value, (values + 1,), float64; at least 1."""
 
     def mean(self, values: Tensor) -> Tensor:
         """`values`, of the weight's shape, each replaced by the mean of all that share with it; 0 where code is 0."""

@@ -65,7 +65,7 @@ def split(layer: Any, scheme: Scheme, rank: int, decomposition: Decomposition) -
 
 
 def _shapes(layer: Any, scheme: Scheme, rank: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Of the two weights."""
+    """Shapes of the weights of the inner and the outer layer."""
     outputs, inputs, *kernel = layer.weight.shape
     within = rank * getattr(layer, "groups", 1)
     if scheme == "spatial" and isinstance(layer, nn.Conv2d):

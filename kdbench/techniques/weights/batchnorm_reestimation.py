@@ -38,7 +38,7 @@ class BatchnormReestimation(Technique):
     sample_count: int = Field(1024, ge=2)
     """Training images to measure on; all of them where the training split has fewer."""
     batch_size: int = Field(64, ge=2)
-    """How many pass together; where there are fewer images, all of them do."""
+    """Images of one batch; where there are fewer in all, one batch holds all of them."""
 
     def refuses_after(self, earlier: Technique) -> str | None:
         if "sharing" in earlier.effects:

@@ -54,7 +54,7 @@ class LowRank(Recovery):
     mac_fraction: float | None = Field(None, gt=0, lt=1)
     """At most this share of the multiply-accumulates is left."""
     scheme: Literal["spatial", "channel"] = "spatial"
-    """Which two layers a 2-d convolution becomes."""
+    """The pair of layers that a 2-d convolution becomes."""
     keep: tuple[str, ...] = ()
     """Names of layers that stay as they are; a block's name keeps every layer in it."""
 

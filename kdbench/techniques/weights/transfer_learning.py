@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 WEIGHTS = "model.safetensors"
-"""What a folder in which kdbench keeps a model has its tensors in."""
+"""The file with the tensors in a folder where kdbench keeps a model."""
 
 
 class TransferLearning(Technique):

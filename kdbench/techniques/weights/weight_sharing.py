@@ -42,7 +42,7 @@ class WeightSharing(Recovery):
     effects: ClassVar[frozenset[Effect]] = frozenset({"surgery", "sharing"})
 
     bits: int | None = Field(None, ge=1, le=8)
-    """Of an index: each layer holds at most 2^bits values; give this or clusters."""
+    """Bits of an index into the values: each layer holds at most 2^bits of them; give this or clusters."""
     clusters: int | None = Field(None, ge=2)
     """Each layer holds at most so many values."""
     keep: tuple[str, ...] = ()
