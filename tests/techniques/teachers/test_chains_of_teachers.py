@@ -129,8 +129,8 @@ def test_every_training_of_a_chain_is_recorded_and_every_live_pass_counted(tmp_p
     ("assistants", "sentence"),
     [
         (["restnet20"], "there is no model 'restnet20'. Did you mean 'resnet20'?"),
-        ([{"cnn": {"chanels": [8]}}], "cnn.chanels: Extra inputs are not permitted."),
-        ([{"cnn": {"channels": [0]}}], "cnn.channels.0: Input should be greater than 0."),
+        ([{"cnn": {"chanels": [8]}}], "cnn has no field 'chanels'. Did you mean 'channels'?"),
+        ([{"cnn": {"channels": [0]}}], "cnn.channels.0: must be > 0, got 0."),
         ([{"cnn": {}, "mlp": {}}], "a model is a name, or one {name: {fields}}."),
         (["svm"], "svm is no network, which it must be to learn and teach by its softened outputs."),
         (["mine.py:Own"], "'mine.py:Own' is a model of a file, and only registered ones can stand here; register it."),
