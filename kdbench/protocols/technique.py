@@ -103,7 +103,7 @@ class Technique(Part):
 
     @classmethod
     def default_layers(cls, layers: Layers) -> tuple[str, ...]:
-        """Of an architecture's layers those that it taps unless the suite names others."""
+        """The layers of an architecture that it taps, unless the suite names others."""
         return ()
 
     def targets(self, batch: Batch, ctx: Context) -> Tensor:
@@ -124,5 +124,5 @@ class Technique(Part):
         return None
 
     def settle(self, destination: Destination) -> Technique:
-        """Itself with every `auto` field decided for where the file will run."""
+        """A copy with every `auto` field decided for where the file will run."""
         return self

@@ -1,4 +1,7 @@
-"""devices/ of a results folder: what records of other devices brought, put back whenever the folder is rewritten."""
+"""devices/ of a results folder: records that were measured on other devices and merged.
+
+A run rewrites records.jsonl and plan.json, and puts back what lies here.
+"""
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -32,25 +35,25 @@ class DeviceRun(BaseModel):
     session: dict[str, Any]
     batch_sizes: tuple[int, ...]
     example_count: int
-    """Of the sample that accuracy was taken on."""
+    """How many examples the device answered."""
     split_example_count: int
-    """Of the whole split."""
+    """How many examples the whole split has."""
     record_sha256: str
-    """Of the file that was merged."""
+    """The digest of the file that was merged."""
 
     @property
     def stem(self) -> str:
-        """How its files in devices/ are called."""
+        """The name of its files in devices/, without their endings."""
         return slug(f"{self.target}-{self.bundle[:8]}")
 
     @property
     def key(self) -> str:
-        """Of its records."""
+        """The key that its records have."""
         return self.bundle[:32]
 
 
 def device_runs(folder: Path) -> list[DeviceRun]:
-    """What was merged into a results folder. Raises StoreError where it was damaged since."""
+    """Every run that was merged into a results folder. Raises StoreError where one was damaged since."""
     found = []
     for path in sorted((folder / FOLDER).glob("*.json")):
         try:
@@ -61,7 +64,7 @@ def device_runs(folder: Path) -> list[DeviceRun]:
 
 
 def device_records(folder: Path, run: DeviceRun) -> list[Record]:
-    """The records of a run. Raises StoreError where they are not there, RecordError where they are damaged."""
+    """A run's records. Raises StoreError where they are missing, RecordError where they are damaged."""
     path = folder / FOLDER / f"{run.stem}.jsonl"
     if not path.is_file():
         raise StoreError(f"'{path}' is not there; remove '{path.with_suffix('.json')}' or merge that record again.")
@@ -69,7 +72,7 @@ def device_records(folder: Path, run: DeviceRun) -> list[Record]:
 
 
 class KeptDevices:
-    """What was merged into a folder, for whoever writes its records anew."""
+    """The merged runs of a folder whose records are being rewritten."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -77,7 +80,7 @@ class KeptDevices:
         self._given: set[Hashable] = set()
 
     def again(self, written: Sequence[Record]) -> list[Record]:
-        """The devices' records of files that the folder has by now, each row once however often this is asked."""
+        """The devices' records whose files are among those written, each row once however often this is asked."""
         digests: dict[Row, set[str]] = {}
         for record in written:
             if isinstance(record, Size):
@@ -90,7 +93,7 @@ class KeptDevices:
         return new
 
     def notes(self) -> list[str]:
-        """A sentence for each device of which rows are missing, as of the last `again`."""
+        """A sentence for each device whose files the last `again` did not find."""
         return [
             f"{target}: what was measured there of {', '.join(dict.fromkeys(case for case, _ in rows))} is of files "
             "that this folder no longer has; bundle them and run them there again."
@@ -105,10 +108,10 @@ def _row_of(record: Record) -> Hashable:
 
 
 def still_true(found: Sequence[Record], digests: Mapping[Row, set[str]]) -> tuple[list[Record], list[Row]]:
-    """Of a run's records those whose files are the folder's, and the rows of which they are not.
+    """Split a device's records into those whose files this folder still has, and the rows that are outdated.
 
-    `digests`: row -> SHA-256 of its files. A row counts with all it was compared with: times beside another baseline
-    say nothing of this one.
+    `digests`: row -> SHA-256 of its files. A row is outdated, too, where a file that it was timed beside is gone: times
+    beside another baseline say nothing about this one.
     """
     known = {digest for files in digests.values() for digest in files}
     gone = dict.fromkeys(row for row, needed, own in _files(found) if own not in digests.get(row, ()) or needed - known)
@@ -120,7 +123,7 @@ def still_true(found: Sequence[Record], digests: Mapping[Row, set[str]]) -> tupl
 
 
 def _files(found: Sequence[Record]) -> Iterator[tuple[Row, set[str], str]]:
-    """(row, digests it was timed beside, its own digest)."""
+    """For each row: the row, the digests it was timed beside, its own digest."""
     beside: dict[Row, set[str]] = {}
     for record in found:
         if isinstance(record, Latency):
@@ -139,7 +142,7 @@ def with_devices(plan: RecordedPlan, runs: Sequence[DeviceRun]) -> RecordedPlan:
 
 
 def is_own(target: str) -> bool:
-    """Whether a folder's own run measured a target, and no other device."""
+    """Whether the run itself measured a target, rather than another device."""
     return target.startswith(f"{RESERVED}-")
 
 

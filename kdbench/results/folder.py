@@ -19,7 +19,7 @@ from kdbench.results.target_id import is_reference, target_name
 from kdbench.results.task_json import read_task
 
 SHOWN = 3
-"""How many lines that are no records are named one by one."""
+"""So many lines that are no records are named one by one; the others are counted."""
 RecordType = TypeVar("RecordType", bound=Record)
 
 
@@ -170,6 +170,6 @@ def read_results(folder: Path) -> Results:
 
 
 def _left_out(bad: list[str]) -> list[str]:
-    """What to say of lines that are no records: the first few by name."""
+    """Sentences about lines that are no records: the first few by name, the others by their count."""
     more = [f"{len(bad) - SHOWN} more lines of records.jsonl are no records either."] if len(bad) > SHOWN else []
     return [*(f"{sentence} The line is left out." for sentence in bad[:SHOWN]), *more]

@@ -1,4 +1,4 @@
-"""Which of a folder's records hold, and whose they are: the last of each label, two machines never under one name."""
+"""Which of a folder's records count: the last of each label, and never those of two machines under one name."""
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
@@ -36,7 +36,7 @@ def _last(everything: Iterable[Record]) -> list[Record]:
 
 
 def _label(record: Record) -> Hashable:
-    """What of a later record makes an earlier one obsolete."""
+    """A later record with the same label replaces an earlier one."""
     if not isinstance(record, Labelled):
         return (record.KIND, record.key)
     detail: Hashable = record.key

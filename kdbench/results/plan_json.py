@@ -45,7 +45,7 @@ class RecordedCase(BaseModel):
 
 
 class RecordedTarget(BaseModel):
-    """How a target was measured, for whoever measures its files again."""
+    """How a target was measured, so that its files can be measured again."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -93,11 +93,11 @@ class RecordedPlan(BaseModel):
     devices: dict[str, RecordedDevice] = {}
     """The targets of other devices."""
     limits: dict[str, Any] = {}
-    """As the suite writes them, for `choose`."""
+    """The suite's limits, as it writes them. `choose` reads them."""
     check: dict[str, Any] = {}
-    """How much worse than a reference each case may be, for `check`."""
+    """How much worse than a reference a case may be. `check` reads it."""
     command: str = ""
-    """What was typed."""
+    """The command that was typed."""
     versions: dict[str, str] = {}
     warnings: tuple[str, ...] = ()
 

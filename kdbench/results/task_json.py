@@ -11,13 +11,13 @@ TASK_FILE = "task.json"
 
 
 class KeptTask(BaseModel):
-    """What a results folder says of its data, enough to use a model of it elsewhere."""
+    """A results folder's data: enough to use a model of the folder elsewhere."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     data_key: str
-    """Of the stage that decoded it."""
+    """The key of the stage that decoded it."""
     description: TaskDescription
     image_form: ImageForm | None = None
     origin: str = ""

@@ -64,7 +64,7 @@ class Results:
         self._found: dict[Label, list[Record]] = {}
         """The records of finished stages."""
         self._former: list[Record] = []
-        """What the folder said before."""
+        """The records that the folder had before."""
         self._there: set[tuple[str, int, str | None, str]] = set()
         """Case, seed, target and key of those."""
         self._unread: list[str] = []

@@ -1,7 +1,7 @@
-"""Ctrl-C and SIGTERM, heeded only while a run waits.
+"""Ctrl-C and SIGTERM, which end a run only while it waits for its workers.
 
-Anywhere else they would cut short a file half written or a process half started, and what is hit so (zipfile, say)
-answers with an error of its own in place of the interrupt.
+Anywhere else an interrupt could leave a file half written or a process half started, and libraries that it hits (such
+as zipfile) raise errors of their own in its place.
 """
 
 import contextlib
@@ -14,7 +14,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupts:
-    """Within it, an interrupt becomes a KeyboardInterrupt at the next `heeded()`; a second one, at once."""
+    """A context that holds an interrupt back until the next `heeded()`, where it is a KeyboardInterrupt.
+
+    A second interrupt is one at once.
+    """
 
     def __init__(self) -> None:
         self._heeded = self._held = False
@@ -29,7 +32,7 @@ class Interrupts:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Raises KeyboardInterrupt for one that came too late to be heeded."""
+        """Raises KeyboardInterrupt for an interrupt that was held back to the end."""
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]  # what signal.signal gave
         if self._held and kind is None:
@@ -37,7 +40,7 @@ class Interrupts:
 
     @contextlib.contextmanager
     def heeded(self) -> Iterator[None]:
-        """Raises KeyboardInterrupt within, and on entry for one that was held back."""
+        """A context in which an interrupt raises KeyboardInterrupt; on entry, one that was held back does."""
         self._heeded = True
         try:
             if self._held:

@@ -12,9 +12,10 @@ from kdbench.stages.spec import StageSpec
 from kdbench.tasks.arrays import ArrayData, preprocess_array
 
 SAMPLE_BYTES = 16 * 2**20
-"""Of the preprocessed inputs of a sample: files can be timed and checked again with it wherever the folder goes."""
+"""The size of a sample's preprocessed inputs, at most. A sample goes with its folder, so that files can be timed and
+checked again anywhere."""
 SAMPLE_EXAMPLES = (8, 1000)
-"""At least, and at most."""
+"""The fewest and the most examples of a sample."""
 
 
 def kept_task(spec: StageSpec, decoded: Path) -> KeptTask:

@@ -1,4 +1,4 @@
-"""Whether a run may write into a folder: one that is new or empty, or that holds results of the same suite."""
+"""The folders that a run may write into: new or empty ones, and those that hold results of the same suite."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a run shows while it works: a live display in a terminal, a line for each finished stage elsewhere."""
+"""The display of a run at work: live in a terminal, elsewhere a line for each finished stage."""
 
 import time
 from collections import Counter
@@ -54,12 +54,12 @@ class Progress:
             self._live.stop()
 
     def start(self, specs: list[StageSpec], name: str) -> None:
-        """A stage begins, or a group of one kind, which is shown by its first."""
+        """Note that a stage begins, or a group of one kind, which is shown by its first."""
         self.running[specs[0].key] = _Running(name, time.monotonic())
         self.tick()
 
     def finish(self, outcome: Outcome, name: str) -> None:
-        """A stage ended."""
+        """Note that a stage ended, and print how."""
         self.running.pop(outcome.key, None)
         spec = self.pending.pop(outcome.key)
         self.counts[outcome.status] += 1
@@ -72,7 +72,7 @@ class Progress:
         self.tick()
 
     def skip(self, key: str) -> None:
-        """A stage will not run."""
+        """Note that a stage will not run."""
         self.pending.pop(key, None)
         self.counts["skipped"] += 1
 
@@ -81,11 +81,11 @@ class Progress:
         return sum(self.counts.values())
 
     def say(self, text: str, style: str = "") -> None:
-        """A line that stays."""
+        """Print a line that stays."""
         self.console.print(text, style=style, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     def tick(self) -> None:
-        """Redraw the live display, where there is one."""
+        """Redraw the live display, if the output is a terminal."""
         if self._live:
             self._live.update(self._view(), refresh=True)
 

@@ -1,6 +1,6 @@
-"""Which rows of a results folder a run leaves as they are: those that it was not asked for and has nothing newer for.
+"""The rows of a results folder that a run keeps: those that it was not asked for and has nothing newer for.
 
-The store may have been cleaned since those rows were made, so the folder may be the only place that still has them.
+The store may have been cleaned since they were made, so the folder may be the only place that still has them.
 """
 
 import json
@@ -18,7 +18,7 @@ Place = tuple[str, int, str | None, bool]
 
 @dataclass(frozen=True)
 class Standing:
-    """What stays of a folder's former records."""
+    """The part of a folder's former records that stays."""
 
     records: list[Record]
     """Rows that stay, and the environments they were made in."""
@@ -31,7 +31,10 @@ class Standing:
 def standing(
     former: Sequence[Record], plan: Plan, steps: dict[str, Any], renewed: Iterable[Label], asked: Iterable[Label]
 ) -> Standing:
-    """`steps`: case -> its chain as records say it; `renewed`: the labels that have rows by now.
+    """The rows of `former` that stay, and those that do not.
+
+    `steps`: case -> its chain, as records have it; `renewed`: the labels whose stages are finished; `asked`: the labels
+    that this run was to make.
 
     A row stays where the plan still has its label. A row whose key the plan no longer has (after an edit of a recipe,
     or with other versions of the libraries) stays too, as long as its case is the same chain and nothing of the same

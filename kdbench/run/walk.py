@@ -1,4 +1,7 @@
-"""Walk a plan: reuse what the store has, run the rest, keep one failure from stopping another, collect as it goes."""
+"""Walk a plan: reuse the stages that the store has, run the others, and collect the results as they come.
+
+A stage that fails stops only what rests on it.
+"""
 
 import os
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -22,13 +25,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 ORDER = {kind: place for place, kind in enumerate(stages.TABLE)}
-"""Long work first, so that no core is idle at the end."""
+"""Kind of stage -> its turn among those that are ready: long work first, so that no core is idle at the end."""
 TICK_SECONDS = 0.5
 
 
 @dataclass
 class Summary:
-    """How a run ended."""
+    """The end of a run: how many stages it had, and what became of them."""
 
     stage_count: int
     reused: int
@@ -47,12 +50,12 @@ def cores() -> int:
 
 
 def default_jobs(plan: Plan) -> int:
-    """Workers so that jobs x threads is no more than the cores."""
+    """The most workers with which jobs x threads is no more than the cores."""
     return max(1, cores() // max(recipe.threads for recipe in plan.suite.recipes.values()))
 
 
 class Run:
-    """One walk over the stages that some labels of a plan need."""
+    """A run of the stages that some labels of a plan need."""
 
     def __init__(
         self, plan: Plan, labels: list[Label], store: Store, folder: Path, command: str, executor: str = DEFAULT
@@ -71,7 +74,7 @@ class Run:
         self.summary = Summary(len(touched), len(touched - self.todo.keys()))
 
     def _have(self, key: str) -> bool:
-        """Whether the store has a stage, whole; a damaged one is discarded, to be built again."""
+        """Whether the store has a stage undamaged. A damaged one is discarded, to be built again."""
         if key not in self._known:
             self._known[key] = self.store.has(key)
             if self._known[key]:
@@ -85,7 +88,7 @@ class Run:
         return self._known[key]
 
     def walk(self, jobs: int, console: "Console") -> Summary:
-        """Run everything that is to do. KeyboardInterrupt ends the workers at once and is raised on."""
+        """Run everything that is to do. A KeyboardInterrupt ends the workers at once and is raised again."""
         with self._interrupts:
             self.results.begin(self.command)
             self._compute(jobs, console)
@@ -106,7 +109,7 @@ class Run:
             executor.close()
 
     def _work(self, executor: Executor, progress: Progress) -> None:
-        """Everything but measuring, as many at once as there are jobs."""
+        """Run every stage that measures nothing, as many at once as there are jobs."""
         waiting = {key: spec for key, spec in self.todo.items() if spec.kind != "measure"}
         flying: dict[Future[list[Outcome]], StageSpec] = {}
         while waiting or flying:
@@ -123,7 +126,7 @@ class Run:
             progress.tick()
 
     def _measure(self, executor: Executor, progress: Progress) -> None:
-        """One target after another, with the machine to itself; this process only blocks meanwhile."""
+        """Measure one target after another. Nothing else runs meanwhile: this process only waits."""
         for target in self.plan.targets:
             mine = {label.key for label in self.plan.labels if label.target == target.id}
             pending = {key: spec for key, spec in self.todo.items() if spec.kind == "measure" and key in mine}
@@ -150,7 +153,7 @@ class Run:
         return True
 
     def _skip_hopeless(self, waiting: dict[str, StageSpec], progress: Progress) -> None:
-        """Take out, in order, the stages whose inputs failed or were skipped."""
+        """Take the stages out of `waiting` whose inputs failed or were skipped."""
         for key, spec in list(waiting.items()):
             cause = next((self.summary.failures[k] for k in spec.inputs.values() if k in self.summary.failures), None)
             if cause is not None:
@@ -169,18 +172,18 @@ class Run:
                 self.results.add(self.plan.labels_of(outcome.key))
 
     def _failed(self, outcome: Outcome, name: str) -> Outcome:
-        """Note a failure; its log goes to the results folder under the stage's name."""
+        """Note a failure, and keep its log in the results folder under the stage's name."""
         log = self.results.keep_log(name, outcome.log or f"{name}\n{outcome.reason}\n")
         self.summary.failures[outcome.key] = Failure("failed", f"{name}: {outcome.reason}", log)
         return replace(outcome, reason=f"{outcome.reason} (log: {self.results.folder / log})")
 
     def _finish(self) -> None:
-        """Failures become records; warnings that only the whole can show go into the plan."""
+        """Write the results folder as it will stay."""
         self.summary.warnings = self.results.finish(self.labels, self.summary.failures, self.command)
 
 
 def _names(plan: Plan) -> dict[str, str]:
-    """What to call each stage: its kind and the first row that needs it."""
+    """Key -> the name of a stage for people: its kind and the first row that needs it."""
     rows: dict[str, Label] = {}
     for label in plan.labels:
         for key in plan.lineage(label.key):

@@ -1,4 +1,4 @@
-"""What the reader of a whole run should know, as sentences: they go into plan.json and stand at the head of reports."""
+"""Sentences that every reader of a run should see: they go into plan.json and stand at the head of reports."""
 
 from collections.abc import Iterator, Sequence
 
@@ -23,7 +23,7 @@ def warnings(written: Sequence[Record], plan: Plan, store: Store, stays: Standin
 
 
 def _of_decoding(plan: Plan, store: Store) -> Iterator[str]:
-    """What tasks said while they decoded their data: pictures that were left out, say."""
+    """Sentences of the tasks about their data: pictures that were left out, say."""
     for key, spec in plan.stages.items():
         if spec.kind == "decode" and store.has(key):
             yield from store.read_json(key, DESCRIPTION)["notes"]
@@ -40,7 +40,7 @@ def _no_smaller_than_teacher(written: Sequence[Record], plan: Plan) -> Iterator[
 
 
 def _of_techniques(written: Sequence[Record], seed_count: int) -> Iterator[str]:
-    """What techniques said of their work: each sentence once, with the seeds it holds for unless it holds for all."""
+    """Sentences of the techniques about their work: each once, with its seeds unless it holds for all."""
     seeds: dict[tuple[str, str], list[int]] = {}
     for record in written:
         if isinstance(record, Compression):
@@ -51,7 +51,7 @@ def _of_techniques(written: Sequence[Record], seed_count: int) -> Iterator[str]:
 
 
 def _without_energy(plan: Plan) -> Iterator[str]:
-    """Why energy that was asked for is not there."""
+    """Why energy that was asked for could not be read."""
     for target in plan.targets:
         if target.entry.energy:
             name, reason = energy.counter(target.entry.provider)

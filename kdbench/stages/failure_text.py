@@ -1,4 +1,4 @@
-"""What to tell a user of an error that ended a stage: one sentence, with the line of their own code it is from."""
+"""The sentence that tells a user why a stage failed, with the line of their own code where it came through that."""
 
 import errno
 import os
@@ -13,7 +13,7 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 def sentence(error: BaseException) -> str:
-    """What happened, and where in the user's own code if it came through there."""
+    """One line: FILE:LINE of the user's own code if the error came through that, its type and its text."""
     if isinstance(error, KdbenchError):
         return str(error)
     if _is_full_disk(error):
@@ -29,7 +29,7 @@ def sentence(error: BaseException) -> str:
 
 
 def _is_full_disk(error: BaseException) -> bool:
-    """Not every library raises an OSError with an errno."""
+    """Whether a full disk is behind it; not every library raises an OSError with an errno."""
     text = str(error)
     return (
         getattr(error, "errno", None) in FULL

@@ -48,7 +48,7 @@ class StageSpec:
         )
 
     def repeated(self, number: int) -> "StageSpec":
-        """The same measurement another time: 0 is the first."""
+        """The spec of the same measurement for another time; number 0 is the first."""
         return replace(self, settings={**self.settings, "repeat": number})
 
     def to_json(self) -> str:

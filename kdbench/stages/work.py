@@ -1,4 +1,4 @@
-"""What a stage is given: its spec, its inputs' folders, a folder to write in, a log."""
+"""A stage at work: its spec, its inputs' folders, a folder to write in, a log."""
 
 import json
 import logging
@@ -55,5 +55,5 @@ class Work:
 
 
 def read_description(folder: Path) -> TaskDescription:
-    """What a decode stage found, from its folder."""
+    """The description of the data that a decode stage wrote into its folder."""
     return TaskDescription.model_validate_json((folder / DESCRIPTION).read_text())

@@ -1,4 +1,7 @@
-"""One call of a worker: claim stages by key, work in their scratch, publish; failures come back as sentences."""
+"""The work of one call of a worker: claim stages by key, run them in their scratch folders, publish what they made.
+
+Every stage has an outcome. One that failed has a sentence for the user.
+"""
 
 import contextlib
 import json
@@ -23,13 +26,15 @@ from kdbench.stages.work import Fact, Work
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one stage ended: "done", "reused" (another run finished it first) or "failed" with its reason."""
+    """How one stage ended."""
 
     key: str
     status: str
+    """"done", "reused" (the store had it, or another run finished it first) or "failed"."""
     reason: str = ""
+    """Why it failed, as a sentence."""
     log: str = ""
-    """Of a failed stage: its log and traceback, as text."""
+    """The log and traceback of a failed stage, as text."""
     wall_seconds: float = 0.0
 
 

@@ -46,7 +46,7 @@ class Accuracy(Labelled):
     predictions_path: str | None = None
     """Within the results folder: an .npz with `{split}` (predicted class) and `{split}_targets`."""
     origin_predictions_path: str | None = None
-    """Within the results folder: the same of the uncompressed student's file."""
+    """Within the results folder: the predictions of the uncompressed student's file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,18 +56,18 @@ class Size(Labelled):
     KIND = "size"
 
     parameter_count: int
-    """Of the network that was exported; where steps on the file followed, or it was exported with integers, of the
-    file itself, in which batch normalisation is folded into the weights before it."""
+    """Parameters of the exported network. Where steps changed the file, or it was exported with integers, they are
+    counted in the file, in which batch normalisation is folded into the weights before it."""
     nonzero_parameter_count: int
-    """Of those, how many are not zero; an integer that stands for zero is zero."""
+    """How many of them are not zero. An integer that stands for zero is zero."""
     weight_bytes_by_dtype: dict[str, int] = field(default_factory=dict)
-    """Of all constants of the file."""
+    """Bytes of all constants of the file, by their type."""
     quantized_weight_fraction: float
     """Share of the weights (two axes or more) that are stored in 8 bits or fewer."""
     layer_count: int | None = None
     """Convolutions and matrix products whose weights the file stores."""
     float_layer_count: int | None = None
-    """Of those, how many have floating-point weights."""
+    """How many of these layers have floating-point weights."""
     onnx_bytes: int
     onnx_gzip_bytes: int
     """gzip at level 6."""
@@ -81,7 +81,7 @@ class Size(Labelled):
     """Within the results folder."""
     onnx_sha256: str
     origin: dict[str, Any] = field(default_factory=dict)
-    """Of a compressed student: what this record says of the same seed's uncompressed file, under the same names."""
+    """Fields of this record for the same seed's uncompressed file; empty unless the student was compressed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,13 +98,13 @@ class Latency(Labelled):
     """Nodes of the file's graph that each provider was given, before fusion; absent where the runtime does not tell. A
     subgraph is many of these, and one kernel."""
     kernel_ns_by_provider: dict[str, int] = field(default_factory=dict)
-    """Of an asynchronous provider (on a GPU), the time of starting its kernels."""
+    """Time of the kernels that ran. An asynchronous provider (on a GPU) tells only how long starting them took."""
     int8_kernel_fraction: float | None = None
     """Share of convolution and matrix-multiply kernels that ran in int8."""
     effective_precision: str | None = None
     """What the convolutions and matrix products were computed in, as far as the runtime tells: "fp32", "int8+fp32"."""
     provider_options: dict[str, str] = field(default_factory=dict)
-    """What the provider was told."""
+    """The provider's options, as they were set."""
     answers_agreement_fraction: float | None = None
     """Share of the timed examples that the timed sessions gave the same class as the evaluated one."""
     runtime: str
@@ -134,7 +134,7 @@ class Latency(Labelled):
     thread_cpu_ns: tuple[tuple[int, ...], ...] = ()
     """[process][round]: CPU time of the calling thread over a round's calls; one-thread CPU targets only."""
     reference_thread_cpu_ns: dict[str, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
-    """sha256 of a reference file -> the same of its calls in the same rounds."""
+    """sha256 of a reference file -> CPU time of the calling thread over its calls in the same rounds."""
     repeat: int = 0
     load_average: tuple[float, ...] = ()
     """One-minute load when each process began."""
@@ -154,7 +154,7 @@ class Memory(Labelled):
 
     peak_rss_bytes: int
     import_rss_bytes: int
-    """The same process's peak before the file was loaded."""
+    """The process's peak before the file was loaded."""
     batch_size: int
 
 
@@ -176,7 +176,7 @@ class Start(Labelled):
 
 @dataclass(frozen=True, kw_only=True)
 class Energy(Labelled):
-    """What a counter of the machine read over calls of one file alone, in processes of their own."""
+    """Energy that a counter of the machine read over calls of one file alone, in processes of their own."""
 
     KIND = "energy"
 
@@ -189,13 +189,13 @@ class Energy(Labelled):
     """Microjoules over all calls, the machine's idle power included."""
     wall_ns: tuple[int, ...]
     idle_energy_uj: tuple[int, ...] = ()
-    """The same counter over `idle_wall_ns` without calls, just before."""
+    """What the counter read just before, over `idle_wall_ns` without calls."""
     idle_wall_ns: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Training(Labelled):
-    """What one stage of training cost and how it went."""
+    """The cost and the course of one stage of training."""
 
     KIND = "training"
 
@@ -217,25 +217,25 @@ class Training(Labelled):
 
 @dataclass(frozen=True, kw_only=True)
 class Compression(Labelled):
-    """What one technique did to a model it was given, and what that cost; its training, if any, has its own record."""
+    """How one technique changed a model, and what that cost. If it trained, the training has a record of its own."""
 
     KIND = "compression"
 
     technique: str
     fields: dict[str, Any] = field(default_factory=dict)
-    """Of the technique, those that were `auto` decided for where the file runs."""
+    """The technique's fields. Those that were `auto` are as they were decided for where the file runs."""
     wall_ns: int
     cpu_ns: int
     removed_channel_fraction: float | None = None
     """Share of the convolutions' and linear layers' output channels that is gone, as it came out."""
     zero_weight_fraction: float | None = None
     notes: tuple[str, ...] = ()
-    """What the technique says to the reader: which tensors a transfer matched, say."""
+    """Sentences of the technique to the reader, such as which tensors a transfer matched."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Teaching(Labelled):
-    """What storing a teacher's outputs cost, once for all that learn from them."""
+    """The cost of storing a teacher's outputs, once for all that learn from them."""
 
     KIND = "teaching"
 

@@ -1,4 +1,4 @@
-"""What records have in common: whose fact it is and what it rests on. Also rows that have no fact, and machines."""
+"""The fields that all records share: whose they are and what they rest on. Also failures and machines."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ class Record:
 
     suite: str
     key: str
-    """Of the stage that the record is from; of an environment, its fingerprint."""
+    """The key of the stage that the record is from; an environment has its fingerprint here."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +26,9 @@ class Environment(Record):
 
     fingerprint: str
     facts: dict[str, Any]
-    """What must agree before numbers are pooled: processor, runtime, versions, flags."""
+    """Facts that must agree before numbers are pooled: processor, runtime, versions, flags."""
     also: dict[str, Any] = field(default_factory=dict)
-    """What is only said: governor, RAM, Python and package versions, commit, OMP_*."""
+    """Facts for the reader alone: governor, RAM, Python and package versions, commit, OMP_*."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class Labelled(Record):
     """Absent for what belongs to no target, such as a training."""
     created_utc: str | None = None
     fingerprint: str | None = None
-    """Of the environment that a measurement was taken in."""
+    """The fingerprint of the environment that a measurement was taken in."""
     lineage: tuple[str, ...] = ()
     """Keys of the stages that this rests on, from the data down."""
     steps: tuple[dict[str, Any], ...] = ()
@@ -53,7 +53,7 @@ class Failed(Labelled):
     """Why a fact of some kind is not there."""
 
     kind: str
-    """Of the fact that is missing, such as "latency"."""
+    """The kind of the fact that is missing, such as "latency"."""
     status: str = "failed"
     """"failed", or "skipped": it rests on something that failed, or its target cannot have it."""
     reason: str

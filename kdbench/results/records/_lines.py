@@ -75,7 +75,7 @@ def _typed(cls: type[Record], words: str, given: dict[str, Any]) -> Record:
 
 @cache
 def _adapter(kind: str) -> TypeAdapter[Record]:
-    """What checks the types of a kind's fields; of failures, which are of no kind, under ""."""
+    """Checks the types of a kind's fields. Failures are checked under the kind ""."""
     return TypeAdapter(TYPES.get(kind, Failed))
 
 
