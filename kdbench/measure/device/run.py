@@ -10,7 +10,8 @@ from pathlib import Path
 from statistics import mean
 from typing import Any, Callable
 
-from kdbench.errors import MeasureError
+from kdbench.errors import MeasureError, Unreadable
+from kdbench.files import read_array
 from kdbench.measure.client import Client
 from kdbench.measure.device.bundle_file import Bundle, Model
 from kdbench.measure.device.record_file import Line, RecordFile
@@ -108,7 +109,7 @@ class Passage:
         size = self.manifest.prediction_batch_size
         answer = self._ask("predict", self.scratch / "answers", files=self._files([model.digest]), batch_size=size)
         got = numpy.load(self.scratch / "answers" / f"{model.digest}.npy", allow_pickle=False)
-        expected = numpy.load(self.scratch / f"{model.expected}.npy", allow_pickle=False)
+        expected = self._expected(model)
         if got.shape != expected.shape or got.ndim != 2:
             raise MeasureError(f"{model.name} gives outputs of shape {got.shape} here, expected {expected.shape}.")
         classes = got.argmax(1)
@@ -118,6 +119,16 @@ class Passage:
             "max_abs_difference": float(numpy.abs(got - expected).max()),
             "agreement_fraction": float((classes == expected.argmax(1)).mean()),
         }
+
+    def _expected(self, model: Model) -> Any:
+        """The outputs (N, C) that a model gave when the bundle was made. Raises MeasureError where these are none."""
+        try:
+            expected = read_array(self.scratch / f"{model.expected}.npy")
+        except Unreadable as error:
+            raise MeasureError(f"the expected outputs of {model.name} cannot be read ({error}).") from None
+        if expected.dtype.kind != "f":
+            raise MeasureError(f"the expected outputs of {model.name} are {expected.dtype}, not numbers.")
+        return expected
 
     def _prove(self, group: tuple[str, ...]) -> Line:
         return self._ask("prove", files=self._files(self._alive(group)), batch_sizes=self._sizes())

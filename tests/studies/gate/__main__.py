@@ -29,7 +29,7 @@ from kdbench.measure import host
 from kdbench.timing.duel import USUAL
 
 SLOWER = (3, 5, 10)
-"""Per cent of extra work that is meant; what it came to is measured."""
+"""Amounts of extra work to aim at, in per cent; how much slower it made the file is measured."""
 MACHINES = {"quiet": False, "busy": True}
 ROWS, WORK, MACHINE = "rows.jsonl", "work.json", "machine.json"
 GUESS_S = (8.0, 24.0)
@@ -70,7 +70,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _run(waiting: list[Place], bench: Bench, out: Path, most_s: float) -> None:
-    """Do every trial; the time that is left is said as it is learnt."""
+    """Do every trial, and say how much time is left."""
     begin, left = time.monotonic(), _Left(waiting)
     print(f"{len(waiting)} rows, about {left.said()}.", flush=True)
     for turn, (busy, together) in enumerate(groupby(waiting, key=lambda place: place[1])):
@@ -86,7 +86,7 @@ def _run(waiting: list[Place], bench: Bench, out: Path, most_s: float) -> None:
 
 
 class _Left:
-    """The time that the trials still take, by what like ones took so far."""
+    """How long the remaining trials take, judged by similar ones that are done."""
 
     def __init__(self, waiting: list[Place]) -> None:
         self._waiting = [place[:3] for place in waiting]
@@ -126,7 +126,7 @@ def _units(bench: Bench, out: Path, network: str, percent: int) -> int:
 
 
 def _same_machine(path: Path) -> None:
-    """Note the machine and the versions; rows of others are not added to."""
+    """Note the machine and the versions. Refuses to add to the rows of another machine or version."""
     here = json.loads(json.dumps(_machine()))
     if path.exists() and json.loads(path.read_text()) != here:
         raise SystemExit(f"{path.parent} holds rows of another machine or other versions; name another folder.")

@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterator
 BURST_S = (0.005, 0.2)
 """Shortest and longest burst, and pause: log-uniform, from a scheduler's slice to what a compiler's step takes."""
 TABLE_BYTES = 16 * 2**20
-"""Read and written in every burst, so that caches are shared too; more than a core's own."""
+"""Bytes read and written in every burst: more than a core's own cache, so that shared caches are disturbed too."""
 
 Share = Callable[[], float]
 
 
 @contextlib.contextmanager
 def neighbour(seed: int) -> Iterator[Share]:
-    """A busy process while inside; the function that is given tells the share of a core that it has taken so far."""
+    """Run a busy process while inside. Yields a function that tells the share of a core it has taken so far."""
     with subprocess.Popen([sys.executable, __file__, str(seed)], stdin=subprocess.PIPE) as process:
         begin = time.monotonic()
         try:
@@ -39,7 +39,7 @@ def _cpu_seconds(pid: int) -> float:
 
 
 def bursts(seed: int) -> Iterator[float]:
-    """Seconds of work, then of rest, then of work ..."""
+    """Lengths in seconds of work and rest, by turns, without end."""
     chance = random.Random(seed)
     short, long = BURST_S
     while True:
@@ -47,7 +47,7 @@ def bursts(seed: int) -> Iterator[float]:
 
 
 def _work(seconds: float, table: bytearray) -> None:
-    """So much processor time, however long others keep the core from it."""
+    """Compute for so much processor time, however long others keep the core busy."""
     end = time.process_time() + seconds
     while time.process_time() < end:
         table[:] = table.translate(None)

@@ -16,12 +16,12 @@ NAIVE: dict[str, str] = {
     "medians": f"median of one process > {naive.MEDIAN_RATIO:g} x the stored one",
     "ranks": f"Mann-Whitney on one process's calls, p < {naive.P_VALUE:g}",
 }
-"""Gate -> what it does. A stored baseline is the reference's process of the trial before."""
+"""Gate -> how it decides. A stored baseline is the reference's process of the trial before."""
 
 
 @dataclass(frozen=True)
 class Rate:
-    """So many of so many, and the exact 95 % interval of the rate (one-sided where it is 0 or 1)."""
+    """A count out of a total, with the exact 95 % interval of the rate (one-sided where it is 0 or 1)."""
 
     count: int
     of: int
@@ -45,18 +45,18 @@ class Cell:
     measured: Estimate
     """New / reference over the trials' first stages, with the interval over trials."""
     alarms: dict[str, Rate]
-    """Gate -> rows that it calls slower."""
+    """Gate -> how many rows it calls slower."""
     undecided: int
     confirmed: int
-    """Rows with a second stage."""
+    """How many rows needed the second stage."""
     wall_s: float
-    """Mean of a row."""
+    """Seconds that a row takes, on average."""
     process_sd: float
-    """Of the natural logarithm of one process's ratio: the median absolute deviation times 1.4826."""
+    """Spread of one process's log ratio: its median absolute deviation times 1.4826."""
 
 
 def cells(rows: Sequence[Row]) -> list[Cell]:
-    """Every kind of trial that there is a row of, in the order of network, machine and work."""
+    """A cell for every kind of trial that has rows, ordered by network, machine and work."""
     stored = before(rows)
     kinds = sorted({row.place[:3] for row in rows})
     return [_cell([row for row in rows if row.place[:3] == kind], stored) for kind in kinds]
@@ -93,7 +93,7 @@ def _rate(rows: Sequence[Row], slower: Callable[[Row], bool]) -> Rate:
 
 
 def together(found: Sequence[Cell], gate: str, meant_percent: int) -> Rate | None:
-    """A gate's alarms over every network and machine; None without a row."""
+    """A gate's alarms over all networks and machines; None without a row."""
     rates = [cell.alarms[gate] for cell in found if cell.meant_percent == meant_percent and gate in cell.alarms]
     return Rate(sum(rate.count for rate in rates), sum(rate.of for rate in rates)) if rates else None
 

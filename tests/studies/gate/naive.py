@@ -23,15 +23,15 @@ def summary(samples: Samples) -> Summary:
 
 
 def by_means(new: Summary, reference: Summary) -> bool:
-    """pytest-benchmark's `--benchmark-compare-fail=mean:5%`, of one process each."""
+    """pytest-benchmark's `--benchmark-compare-fail=mean:5%`, on one process of each file."""
     return new.mean > MEAN_RATIO * reference.mean
 
 
 def by_medians(new: Summary, reference: Summary) -> bool:
-    """The same with medians, and the tolerance that kdbench has by default."""
+    """A comparison of medians, with the tolerance that kdbench has by default."""
     return new.median > MEDIAN_RATIO * reference.median
 
 
 def by_ranks(new: Samples, reference: Samples) -> bool:
-    """Mann and Whitney's test on the raw calls of one process each, one-sided: it takes calls for independent."""
+    """Mann and Whitney's test on the raw calls of one process of each file, one-sided. It assumes independent calls."""
     return bool(mannwhitneyu(new, reference, alternative="greater").pvalue < P_VALUE)

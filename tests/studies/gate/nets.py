@@ -9,9 +9,9 @@ from onnx import TensorProto, helper, numpy_helper
 CLASSES = 10
 INNER = 16
 EXTRA_AFTER = 6
-"""The place of MobileNet's layer with 512 channels of 6 x 6."""
+"""Index of MobileNet's layer with 512 channels of 6 x 6."""
 Network = Callable[[int], onnx.ModelProto]
-"""How many units of extra work -> the network with them."""
+"""Makes a network, given how many units of extra work it has."""
 
 
 class _Graph:

@@ -1,4 +1,4 @@
-"""In which order the trials are done: it is always the same, and can be broken off anywhere."""
+"""The order of the trials: always the same, and balanced wherever it is broken off."""
 
 import random
 from collections.abc import Iterable, Sequence
@@ -8,7 +8,7 @@ from rows import SAME
 
 SEED = 20
 BLOCK = 20
-"""Rows on one machine before the other's turn."""
+"""How many rows are done on one machine before the other's turn."""
 
 Place = tuple[str, bool, int, int]
 """Network, whether a neighbour computes, per cent of extra work that is meant, number of the trial."""

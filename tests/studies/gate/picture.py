@@ -16,7 +16,7 @@ COLORS = {GATE: INK, "means": "#e69f00", "medians": "#0072b2", "ranks": "#cc79a7
 """Okabe and Ito 2008."""
 MARKERS = "os^D"
 ALSO = 0.12
-"""Per cent by which gates stand beside each other, so that their intervals can be told apart."""
+"""How far the gates' markers are moved apart, in per cent, so that their intervals do not overlap."""
 
 
 def draw(found: Sequence[Cell], out: Path) -> None:

@@ -1,4 +1,4 @@
-"""What was found in each trial, a JSON line each: what is finished stays finished when the benchmark is stopped."""
+"""The result of each trial as a line of JSON, so that a stopped benchmark keeps what is finished."""
 
 import dataclasses
 import json
@@ -21,20 +21,20 @@ class Row:
     meant_percent: int
     trial: int
     units: int
-    """Of extra work."""
+    """Units of extra work in the new file."""
     verdict: str
     process_log_ratios: tuple[float, ...]
     """Natural logarithms of new / reference, one a process, in order."""
     first_stage_count: int
-    """So many of them are the first stage's."""
+    """How many of these belong to the first stage."""
     wall_s: float
     new: Summary
     reference: Summary
     ranked_slower: bool
-    """By Mann-Whitney on the calls of the first process."""
+    """Whether Mann and Whitney's test on the calls of the first process calls the new file slower."""
     load_average: float
     neighbour_fraction: float
-    """Of one core, taken by the neighbour since it began; 0 without one."""
+    """Share of one core that the neighbour has taken since it began; 0 without one."""
     ended_utc: str
 
     @property

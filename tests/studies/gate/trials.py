@@ -21,15 +21,15 @@ SESSION = {"provider": "cpu", "threads_intra": 1, "threads_inter": 1}
 MAX_RATIO = 1.03
 """The gate's default tolerance."""
 GUESS = 8
-"""Units of extra work that the calibration begins with."""
+"""How many units of extra work the calibration begins with."""
 STEPS = 2
-"""Times that it is tried and mended."""
+"""How often the calibration is repeated."""
 EXAMPLES = 8
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Where files lie, and how long a process times each."""
+    """Makes files in a folder, and times them."""
 
     folder: Path
     effort: Effort
@@ -61,12 +61,12 @@ class Bench:
         return found, time.perf_counter() - begin
 
     def cost(self, network: str, units: int) -> float:
-        """The share of a network's time that so many units of extra work add, over every process of a duel."""
+        """How much slower units of extra work make a network, as a share of its time, over all processes of a duel."""
         found, _ = self.duel(network, units, 0)
         return math.expm1(float(np.median([*found.first, *found.second])))
 
     def units(self, network: str, percent: int) -> int:
-        """So many units of extra work as cost about so many per cent, here and now."""
+        """How many units of extra work slow a network down by about `percent` per cent, here and now."""
         each, found = self.cost(network, GUESS) / GUESS, GUESS
         for _ in range(STEPS):
             if each <= 0:
