@@ -149,7 +149,7 @@ def resolve(kind: str, name: str, folder: Path | None = None) -> type[Any]:
 
 
 def user_code(name: str, cls: type[Any], folder: Path | None = None) -> UserCode | None:
-    """What the class behind a name is made of that no version speaks for; None for what is kdbench's or installed."""
+    """The user's own code behind a name, which no version stands for; None for what is kdbench's or installed."""
     if is_file(name):
         return _collected(name, folder)
     digests = user_files.editable_digests(cls)

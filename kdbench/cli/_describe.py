@@ -1,4 +1,4 @@
-"""What `kdbench describe` prints: a part, an entry of a suite, a provider or a family. Never imports torch."""
+"""The text of `kdbench describe`: a part, an entry of a suite, a provider or a family. Never imports torch."""
 
 import inspect
 import textwrap
@@ -136,7 +136,7 @@ def _family(name: str) -> list[tuple[str, str]]:
 
 
 def _provider_text(name: str) -> str:
-    """What a measure entry may ask of a provider."""
+    """The precisions, fields and options of a provider, and how a suite asks for it."""
     provider = TABLE[name]
     reference = " Timed for reference: nobody deploys there." if is_reference(name, provider.runtime) else ""
     has = [field for field in FIELDS if getattr(provider, field)]

@@ -12,7 +12,7 @@ from kdbench.protocols.part import Part
 from kdbench.suite.form import LINK
 
 WIDTH = 96
-"""Of text in a terminal."""
+"""Columns of text in a terminal."""
 WORDS = {
     "integer": "whole number",
     "number": "number",
@@ -46,7 +46,7 @@ class FieldText:
 
     name: str
     kind: str
-    """What its value may be, with bounds."""
+    """The values that it takes, with bounds."""
     default: str
     about: str
 
@@ -70,7 +70,7 @@ def fields_text(cls: type[Part], *names: str) -> str:
 
 
 def fields_table(cls: type[Part]) -> str:
-    """The same as a Markdown table."""
+    """Every field of a class as a Markdown table."""
     rows = [(f"`{field.name}`", field.kind, field.default, field.about) for field in field_texts(cls)]
     cells = [" | ".join(cell.replace("|", "\\|") for cell in row) for row in rows]
     head = ["| Field | Value | Default | Meaning |", "|:---|:---|:---|:---|"]

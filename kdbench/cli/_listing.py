@@ -1,4 +1,4 @@
-"""What `kdbench list` prints: what a suite can name, a line each. Never imports torch."""
+"""The text of `kdbench list`: what a suite can name, a line each. Never imports torch."""
 
 import importlib
 import inspect

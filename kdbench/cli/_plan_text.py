@@ -1,4 +1,4 @@
-"""What `kdbench plan` and `kdbench store` print: what there is to do, and what there is. Runs nothing."""
+"""The texts of `kdbench plan` and `kdbench store`: what there is to do, and what there is. Runs nothing."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ def _left(todo: list[StageSpec], plan: Plan, store: Store) -> str:
 
 
 def store_text(store: Store) -> str:
-    """What the store's stages take on disk, by kind and in all."""
+    """How much the store's stages take on disk, by kind and in all."""
     entries = store.entries()
     rows = [("stage", "folders", "size")]
     for kind in sorted({entry.kind for entry in entries}):

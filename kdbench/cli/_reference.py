@@ -55,7 +55,7 @@ def field_text(name: str) -> str:
 
 
 def suite_page() -> str:
-    """The same as a Markdown page."""
+    """Every field of a suite and of its entries as a Markdown page."""
     parts = [PAGE, f"## suite\n\n{inspect.getdoc(SuiteFields)}\n\n{fields_table(SuiteFields)}"]
     for name, (cls, where) in ENTRIES.items():
         parts.append(f"## {name}\n\nIn a suite: `{where}`\n\n{inspect.getdoc(cls)}\n\n{fields_table(cls)}")

@@ -100,7 +100,7 @@ def _check_interpreters(suite: "Suite") -> None:
 
 
 def confirmed(suite: Path | None, pythons: Sequence[str] = ()) -> "Confirmed":
-    """What the user says of targets: by a suite, and by TARGET=PATH of interpreters."""
+    """The targets' settings that the user gives on the command line: by a suite file, and by TARGET=PATH of Pythons."""
     from kdbench.results.trust import Confirmed
     from kdbench.suite.reader import load
     from kdbench.suite.targets import targets_of

@@ -1,4 +1,4 @@
-"""What each case is compared with: the suite's baseline, or the case's own student trained on labels."""
+"""Finds the case that each case is compared with: the suite's baseline, or its own student trained on labels."""
 
 from dataclasses import replace
 

@@ -13,12 +13,12 @@ OPSET = 20
 
 @dataclass(frozen=True)
 class File:
-    """What a network becomes on one target, as keys of the stages that make it."""
+    """The files that a network becomes on one target, as keys of the stages that make them."""
 
     exported: str
     """The network's ONNX file as it was exported, or as a teacher's file was given."""
     deployed: str
-    """What is evaluated and timed: the file after the last step on files; on a reference target the traced network."""
+    """The one that is evaluated and timed: the last step's file, or the traced network where the target runs that."""
     steps: tuple[str, ...] = ()
     """The steps on files between the two, in order."""
 

@@ -1,4 +1,4 @@
-"""What a plan holds: the stages to compute, and labels that say whose rows each of them feeds."""
+"""A plan: the stages to compute, and labels that say whose rows each of them feeds."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass

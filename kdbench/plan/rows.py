@@ -41,7 +41,7 @@ class _Row:
     target: Target
     file: File
     baseline: File | None
-    """What its ratios refer to; None where the target cannot run that."""
+    """The file that its ratios refer to; None where the target cannot run that."""
     teacher: File | None
     origin: File | None = None
     """The same student before its first step that compresses; None where no step does."""
@@ -231,7 +231,7 @@ def _runtime_code(target: Target) -> dict[str, str]:
 
 
 def _teacher_row(choice: TeacherChoice, rows: Mapping[str, TeacherChoice], case: str, number: int) -> str:
-    """What the row of a case's teacher is called: as it is already, by its name, else by the case."""
+    """The name of the row of a case's teacher: the one it has already, its own name, else one from the case's name."""
     known = [row for row, other in rows.items() if other == choice]
     if known:
         return known[0]

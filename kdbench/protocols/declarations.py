@@ -15,7 +15,7 @@ from kdbench.protocols.task import Task
 from kdbench.protocols.technique import NEEDS, Technique
 
 METHODS = {Technique: ("apply", "model, ctx"), Model: ("build", "task"), Task: ("decode", "out")}
-"""What every class of a kind writes itself, with the arguments that it is called with."""
+"""The method that every class of a kind must have, with the arguments that it is called with."""
 
 
 def declaration_faults(cls: type[Part]) -> Iterator[str]:
@@ -70,7 +70,7 @@ def _returns(method: Any) -> bool:
 
 
 def _expected(hint: Any, value: Any) -> str | None:
-    """What a class variable must be, where its value is something else."""
+    """The kind of value that a class variable must have; None where it has it."""
     if get_origin(hint) is frozenset and not isinstance(value, set | frozenset):
         return "a set"
     try:

@@ -21,7 +21,7 @@ from kdbench.suite.part_reader import Named
 
 @dataclass(frozen=True)
 class Common:
-    """What the suite gives every case; None for what could not be read."""
+    """The suite's student and teachers, for every case that names no other; None where they could not be read."""
 
     student: StudentChoice | None
     teachers: Teachers | None

@@ -44,7 +44,7 @@ class TeacherChoice:
 
     @property
     def title(self) -> str:
-        """What tables call the teacher: its model, its case, or its file."""
+        """The teacher's name in tables: its model, its case, or its file."""
         if self.model is not None:
             return self.model.name
         return self.case or Path(self.onnx or "").name

@@ -1,4 +1,4 @@
-"""What is wrong with one suite file, gathered while it is read, so that a user is told all of it at once."""
+"""Gathers what is wrong with a suite file while it is read, so that a user is told all of it at once."""
 
 from collections.abc import Callable, Iterable
 from typing import ParamSpec, TypeVar
@@ -13,7 +13,7 @@ Given = ParamSpec("Given")
 
 
 class Faulty(Exception):
-    """What is being read is wrong, and that is noted; raised to leave it out and to go on with the rest."""
+    """Raised where an entry is wrong, once that is noted, so that it is left out and the rest is read."""
 
 
 class Faults:
@@ -40,7 +40,7 @@ class Faults:
         return Faulty()
 
     def kept(self, read: Callable[Given, Read], *args: Given.args, **kwargs: Given.kwargs) -> Read | None:
-        """What `read` gives; None where it raised Faulty, its faults noted."""
+        """The result of `read`; None where it raised Faulty, its faults noted."""
         try:
             return read(*args, **kwargs)
         except Faulty:

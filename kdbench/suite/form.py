@@ -19,14 +19,14 @@ from kdbench.measure.carried import find_runtime
 from kdbench.protocols.part import Part
 
 VERSION = 1
-"""Of the suite format; a file of another version is refused."""
+"""The version of the suite format; a file of another is refused."""
 NAME = r"^\w[\w.+-]*$"
-"""What suites, cases and recipes may be called: names become parts of file names, and `/` sets off a grid's values."""
+"""Form of the names of suites, cases and recipes: they become parts of file names, and `/` sets off a grid's values."""
 NAME_BYTES = 60
 """Longest name in UTF-8. Files are named after a case with its grid's values, a stage, a seed and a target, and most
 file systems take 255 bytes."""
 TARGET_NAME = r"^[a-z][a-z0-9_]{0,29}$"
-"""What an entry of `measure` may be called: it stands in its targets' ids between dashes."""
+"""Form of the name of an entry of `measure`: it stands in its targets' ids between dashes."""
 NAMED: dict[str, JsonValue] = {"propertyNames": {"pattern": NAME, "maxLength": NAME_BYTES}}
 LINK = "x-ref"
 """Stands for $ref until the schema is whole: pydantic refuses a $ref to a definition that is not its own."""
@@ -91,19 +91,19 @@ class MeasureEntry(Part):
     runtime: str | None = None
     """A runtime that is not kdbench's own: its registered name, or `file.py:Class`; it says which providers it has."""
     provider: str
-    """What runs the files, by its short name (`kdbench list providers`). A provider that only a plug-in brings may have
-    any name, and computes in precision `default`. `torch` and `torch_compiled` run the networks in PyTorch on the CPU,
-    as torch.export writes them, eager or through torch.compile. They are marked as reference, as nobody deploys there,
-    and what changes the ONNX file has no rows on them. torch.compile needs a C++ compiler, and takes some seconds for
-    each file, batch size and process unless `engine_cache` keeps what it built."""
+    """The provider that runs the files, by its short name (`kdbench list providers`). A provider that only a plug-in
+    brings may have any name, and computes in precision `default`. `torch` and `torch_compiled` run the networks in
+    PyTorch on the CPU, as torch.export writes them, eager or through torch.compile. They are marked as reference, as
+    nobody deploys there, and what changes the ONNX file has no rows on them. torch.compile needs a C++ compiler, and
+    takes some seconds for each file, batch size and process unless `engine_cache` keeps what it built."""
     name: TargetName | None = None
-    """What tables and targets call this entry, in place of the provider; needed where two entries share a provider."""
+    """The name of this entry in tables and targets, in place of the provider's; needed where two entries share one."""
     threads: Annotated[tuple[Threads, ...], Distinct] = Field((1,), min_length=1)
     """CPU threads that one call may use; each number is a target of its own."""
     batch_sizes: Annotated[tuple[BatchSize, ...], Distinct] = Field((1,), min_length=1)
     """Examples in one call; each file is timed at every one."""
     precisions: Annotated[tuple[Precision, ...], Distinct] = Field(("fp32",), min_length=1, validate_default=True)
-    """What float32 tensors are computed in; each is a target of its own, and the provider decides which there are.
+    """Precisions to compute float32 tensors in; each is a target of its own, and the provider decides which there are.
     fp32 is never TF32, bf16 or half. Tensors of other types (a file's own int8 or half) stay what they are."""
     search: Literal["exhaustive", "heuristic", "default"] | None = None
     """How the provider searches the fastest algorithm of a convolution; on cuda `exhaustive` where it is left out."""
@@ -166,7 +166,7 @@ class StudentFields(Part):
 
 
 class TeacherFields(Part):
-    """What students learn from: a model that is trained or has weights, an ONNX file, or another case's student."""
+    """A teacher: a model that is trained or has weights, an ONNX file, or another case's student."""
 
     model: Annotated[Any, _checked_as("model")] = None
     """A model's name (`kdbench list models`), `{name: {fields}}`, or a class of your own: `file.py:Class`."""
@@ -224,9 +224,9 @@ class SuiteFields(Part):
     kdbench: Annotated[int, WithJsonSchema({"const": VERSION})]
     """The version of the suite format: 1."""
     name: Name
-    """What the suite is called; results go to the folder results/NAME."""
+    """The suite's name; results go to the folder results/NAME."""
     about: str = ""
-    """What is compared here, and why, in a sentence for the report."""
+    """A sentence for the report that says what is compared here, and why."""
     task: Annotated[Any, _checked_as("task")]
     """The data: a name (`kdbench list tasks`), `{name: {fields}}`, or a class of your own: `file.py:Class`."""
     seeds: Annotated[tuple[Seed, ...], Distinct] = Field(min_length=1)
@@ -243,11 +243,11 @@ class SuiteFields(Part):
     baseline: str = "from-scratch"
     """The case that the others are compared with."""
     cases: dict[Name, Annotated[Any, _checked_as("case")]] = Field(min_length=1, json_schema_extra=NAMED)
-    """What is compared, by name: chains of techniques."""
+    """The chains of techniques that are compared, by name."""
     measure: tuple[Annotated[Any, _checked_as("measure")], ...] = Field(min_length=1)
     """Where files are evaluated and timed."""
     limits: Annotated[Any, _checked_as("limits")] = None
-    """What a file may cost on a device; `kdbench choose` and the report's answer keep to it."""
+    """Upper limits on what a file may cost on a device; `kdbench choose` and the report's answer keep to them."""
     check: Annotated[Any, _checked_as("check")] = None
     """How much worse than the reference a file may be before `kdbench check` objects."""
 

@@ -13,7 +13,7 @@ from kdbench.suite.faults import Faults, Faulty
 from kdbench.suite.part_reader import Named, is_grid
 
 MOST_CASES = 10_000
-"""Of a suite, grids expanded."""
+"""Most cases that a suite may have, grids expanded."""
 LABEL_LENGTH = 60
 """Longest text of a grid's values in a case's name, before a digest stands for the rest."""
 

@@ -65,7 +65,7 @@ class Limits(Part):
 
 
 class SuiteLimits(Limits):
-    """What `kdbench choose` keeps to: limits for every target, and others for single targets."""
+    """The limits that `kdbench choose` keeps to: for every target, and others for single targets."""
 
     targets: dict[str, Limits] = Field(default_factory=dict)
     """Target, by its id (local-cpu-1t-fp32) -> limits that hold there in place of those for every target."""

@@ -32,7 +32,7 @@ class Target:
 
     @cached_property
     def runtime(self) -> type[Runtime]:
-        """What runs the files: it says which form of file it reads, and whether anybody deploys to it."""
+        """The runtime of its files: it says which form of file it reads, and whether anybody deploys to it."""
         return declared(self.entry.runtime, self.entry.provider)
 
     @property
@@ -42,7 +42,7 @@ class Target:
 
     @property
     def session(self) -> dict[str, Any]:
-        """What the measuring program is told of how to run a file here; it has nothing that the entry leaves out."""
+        """How the measuring program shall run a file here, without what the entry leaves out."""
         asked = {
             "runtime": self.entry.runtime,
             "plugin": self.entry.plugin,

@@ -36,7 +36,7 @@ class SizeTolerance(Part):
 
 
 class Tolerances(Part):
-    """What a case is held to."""
+    """How much worse than its reference a case may be."""
 
     latency: LatencyTolerance = LatencyTolerance()
     """How much slower it may be."""
@@ -60,7 +60,7 @@ class CaseTolerances(Part):
 
 
 class SuiteTolerances(Tolerances):
-    """What `kdbench check` holds results to: tolerances for every case, and others for single cases."""
+    """How much worse results may be before `kdbench check` objects: for every case, and otherwise for single cases."""
 
     cases: dict[str, CaseTolerances] = Field(default_factory=dict)
     """Case (or a grid's name, for all its cases) -> tolerances that hold there in place of those for every case."""

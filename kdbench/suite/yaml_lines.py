@@ -23,7 +23,7 @@ from kdbench.errors import Place, SuiteError
 
 DEPTH_LIMIT = 50
 MOST_BYTES = 2**20
-"""Of a file: about 10,000 cases, which take half a minute to read."""
+"""Largest file: about 10,000 cases."""
 DIGIT_LIMIT = 18  # more digits may not fit a signed 64-bit number
 WORDS: dict[str, bool | None] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
