@@ -1,6 +1,6 @@
 """The pytest fixture `onnx_latency`: it times ONNX files in a user's own tests, and shows them in pytest-benchmark.
 
-What takes time to import is imported when a test times its first file.
+Modules that take time to import are imported when a test times its first file.
 """
 
 import copy
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 FIXTURE = "onnx_latency"
 TOLD = ("p50_ns", "p90_ns", "p99_ns", "providers_got", "effective_precision", "runtime", "warnings")
-"""Of a latency, in `extra_info`."""
+"""Fields of a latency that stand in `extra_info`."""
 IS_ITS_OWN = pytest.StashKey[bool]()
 """Whether a test asks for pytest-benchmark's `benchmark` itself."""
 
@@ -110,7 +110,7 @@ class _Shown:
 
 
 def _extra(latency: "Latency") -> dict[str, Any]:
-    """What pytest-benchmark's own columns do not say."""
+    """Facts that pytest-benchmark's own columns do not have."""
     found = {
         "model": Path(latency.model).name,
         "process_count": len(latency.samples_ns),

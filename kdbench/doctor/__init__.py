@@ -1,4 +1,4 @@
-"""What this machine can measure, what is missing and the command that installs it: everything is tried, not listed."""
+"""The doctor: tries what this machine can measure, and names what is missing with the command that installs it."""
 
 import os
 import shutil

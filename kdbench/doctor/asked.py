@@ -13,7 +13,7 @@ from kdbench.suite.targets import Target, targets_of
 
 @dataclass(frozen=True)
 class Here:
-    """What the targets are judged by. Interpreters are keyed as a suite names them; None is this one."""
+    """The findings that targets are judged by. Interpreters are keyed as a suite names them; None is this one."""
 
     machine: Machine
     founds: Mapping[str | None, Found]

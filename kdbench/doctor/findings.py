@@ -1,4 +1,4 @@
-"""What the doctor found, as data: the machine, each interpreter, each target of a suite. Knows no text form."""
+"""The doctor's findings as data: the machine, each interpreter, each target of a suite. Knows no text form."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ class Trouble:
 
 @dataclass(frozen=True)
 class Counter:
-    """Of energy: `state` is "present" or "absent", with the reason."""
+    """An energy counter: `state` is "present" or "absent", with the reason."""
 
     name: str
     state: str
@@ -31,13 +31,13 @@ class Machine:
     physical_core_count: int | None
     logical_core_count: int
     usable_core_count: int
-    """Those that this process may run on (affinity)."""
+    """Cores that this process may run on (affinity)."""
     quota_cores: float | None
-    """What a container may use of them (cgroup), where it is limited."""
+    """Cores that a container may use (cgroup), where it is limited."""
     ram_bytes: int | None
     cpu_flags: tuple[str, ...]
     int8_flags: tuple[str, ...]
-    """Those of `cpu_flags` that multiply 8-bit integers in one instruction."""
+    """The `cpu_flags` that multiply 8-bit integers in one instruction."""
     governor: str | None
     gpus: tuple[str, ...]
     load_average: float | None
@@ -72,7 +72,7 @@ class Trial:
     kernels: dict[str, int] = field(default_factory=dict)
     """onnxruntime's name of a provider -> how many kernels it ran: the proof."""
     precision: str | None = None
-    """What it computed in, where it can be told."""
+    """Precision that it computed in, where that can be told."""
     reason: str | None = None
     remedy: Trouble | None = None
 
@@ -122,7 +122,7 @@ class Asked:
     reason: str | None = None
     remedy: Trouble | None = None
     lacks: tuple[str, ...] = ()
-    """What the suite asks of it beside times, and will not get, as sentences."""
+    """Sentences on what the suite asks of it beside times and will not get."""
     notes: tuple[str, ...] = ()
 
 
@@ -134,7 +134,7 @@ class Diagnosis:
     torch: Torch
     interpreters: tuple[Interpreter, ...]
     missing: tuple[Trouble, ...]
-    """What could be measured or used here, and is not installed."""
+    """Things that could be measured or used here and are not installed."""
     suite: str | None = None
     asked: tuple[Asked, ...] = ()
 
@@ -145,7 +145,7 @@ class Diagnosis:
         return whole and not any(found.reason for found in self.interpreters)
 
     def troubles(self) -> Iterator[Trouble]:
-        """What to mend first: two runtimes in one place, a machine that is busy."""
+        """Troubles to mend first: two runtimes in one place, a machine that is busy."""
         yield from self.machine.troubles
         for interpreter in self.interpreters:
             yield from interpreter.troubles

@@ -1,4 +1,4 @@
-"""What each interpreter can measure on: its packages, and every provider it has, tried. Knows no suite."""
+"""Each interpreter's packages, and every provider it has, tried. Knows no suite."""
 
 import json
 import shutil
@@ -17,7 +17,7 @@ from kdbench.measure.providers import ONNXRUNTIME, PROVIDERS, precisions_of, run
 from kdbench.timing import probe
 
 NEEDED = ("numpy", PLAIN)
-"""What measuring takes."""
+"""Packages that measuring needs."""
 Say = Callable[[str], None]
 """Told what is being looked at."""
 Session = Mapping[str, Any]
@@ -26,7 +26,7 @@ Session = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Found:
-    """What `probe.diagnosis` said of an interpreter, or why it said nothing."""
+    """The answer of `probe.diagnosis` about an interpreter, or why there is none."""
 
     python: str | None
     answer: Mapping[str, Any]
@@ -46,7 +46,7 @@ class Found:
 
     @property
     def troubles(self) -> tuple[Trouble, ...]:
-        """What is wrong with its onnxruntime as it was installed."""
+        """Faults of its onnxruntime as it was installed."""
         return tuple(remedies.overwritten(self.answer, self.path, self.is_own))
 
     @property
@@ -84,7 +84,7 @@ class Trials:
             self._answers[key] = self._pool.submit(self._try, python, dict(session))
 
     def answer(self, python: str | None, session: Session) -> Mapping[str, Any]:
-        """What came of it; waits."""
+        """The answer of a trial; waits for it."""
         found: Mapping[str, Any] = self._answers[python, json.dumps(session, sort_keys=True)].result()
         return found
 
@@ -167,7 +167,7 @@ def _remedy(found: Found) -> Trouble | None:
 
 
 def trial_of(found: Found, session: Session, trials: Trials, gpus: tuple[str, ...]) -> Trial:
-    """What came of asking a provider of an interpreter, with the remedy where it did not work."""
+    """The trial of a provider in an interpreter, with the remedy where it did not work."""
     provider = session["provider"]
     answer = trials.answer(found.python, session)
     if answer["works"]:

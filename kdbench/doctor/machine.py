@@ -19,7 +19,7 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def this_machine() -> Machine:
-    """What this machine is and what it is busy with; takes WATCH_S seconds, in which nothing else should be started."""
+    """This machine and what it is busy with; takes WATCH_S seconds, in which nothing else should be started."""
     gauge = host.Gauge()
     time.sleep(WATCH_S)
     seen = gauge.read()
@@ -55,7 +55,7 @@ def this_machine() -> Machine:
 def _troubles(
     other: float | None, cores: int, usable: int, quota: float | None, steal: float | None, governor: str | None
 ) -> list[Trouble]:
-    """What would mark or spoil times that are measured now."""
+    """Sentences on what would mark or spoil times that are measured now."""
     found = []
     if other is not None and other > stats.MAX_OTHER_FRACTION:
         found.append(

@@ -1,4 +1,4 @@
-"""What could be had on this machine and no interpreter that was looked at has: providers, kdbench's optional parts."""
+"""Providers and optional parts of kdbench that would run on this machine and that no interpreter looked at has."""
 
 import importlib.util
 import platform

@@ -101,7 +101,7 @@ def provider_remedy(
 
 
 def package_of(provider: str) -> str | None:
-    """What to install for a provider on this system, or None where nothing brings it."""
+    """The package to install for a provider on this system; None where nothing brings it."""
     return PACKAGES.get(provider, {}).get(platform.system())
 
 

@@ -19,7 +19,7 @@ from kdbench.measure.runtimes import describe_runtime
 from kdbench.measure.timing import time_files
 
 FOREIGN_MODULES = ("matplotlib", "onnx", "pandas", "pydantic", "scipy", "torch")
-"""What a process that times never loads; its result names those it did."""
+"""Modules that a process which times must not load; its result names those that it did load."""
 
 PARENT_IS_GONE = 3
 BAD_INPUT = 2

@@ -1,4 +1,4 @@
-"""What the measuring program does beside timing, each action from a job to a result that is JSON."""
+"""The measuring program's actions other than `time`: each makes a result that is JSON of a job."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def time_start(job: Job) -> dict[str, Any]:
 
 
 def measure_energy(job: Job) -> dict[str, Any]:
-    """What the machine's counter read over calls of the only file, and over a while without calls just before.
+    """The machine's energy counter over calls of the only file, and over a while without calls just before.
 
     Raises MeasureError where there is no counter of what the provider runs on.
     """

@@ -1,4 +1,4 @@
-"""What the measuring program answers, as types: each action's JSON is read into one of them, in one place."""
+"""The measuring program's answers as types: each action's JSON is read into one of them, here alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Description(TypedDict):
     build_info: str
     providers_available: list[str]
     facts: Json
-    """What must agree before numbers are pooled."""
+    """Facts that must agree before numbers are pooled."""
     also: Json
     fingerprint: str
     """A digest of `facts`."""
@@ -47,9 +47,9 @@ class Timing:
     thread_cpu_ns: Sequence[int] | None = None
     """The calling thread's processor time, one a round; None where calls use other threads too."""
     warmup_total_ns: int | None = None
-    """Of all calls of the warm-up; None in records of older bundles, which list every call."""
+    """Sum over all calls of the warm-up; None in records of older bundles, which list every call."""
     warnings: Sequence[str] = ()
-    """What the process itself noticed: only it knows what it was asked for."""
+    """Words for faults that only the process can notice: it knows how many calls were asked for."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class TimedProcess:
     files: Mapping[str, OrError[TimedFile]]
     """By digest."""
     load_average: float | None = None
-    """Of one minute, when the process began; None, like those below, where the system does not tell."""
+    """One-minute load when the process began; None, like the fields below, where the system does not tell."""
     other_cpu_fraction: float | None = None
     """Share of the machine's processor time that other processes took."""
     steal_fraction: float | None = None

@@ -24,9 +24,9 @@ Files = Mapping[str, Path]
 class Client:
     """One session (provider, threads, precision ...) in one interpreter, asked in fresh processes.
 
-    Every question blocks until its process has ended, and the process ends when this one does. Each raises MeasureError
-    with the program's own sentence; with the signal, the runtime and the files where a process died; and where it had
-    loaded modules that make its times worthless.
+    Every question blocks until its process has ended, and the process ends when this one does. A question raises
+    MeasureError with the program's own sentence. Where the process died, the sentence has the signal, the runtime and
+    the files. A process that had loaded modules which make its times worthless is an error, too.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Client:
         return answers.read(answers.Started, answer)
 
     def energy(self, file: Files, inputs: Path, batch_size: int, min_ns: int, idle_ns: int) -> answers.Spent:
-        """What calls of this one file take for at least `min_ns`, and the machine without any for `idle_ns`."""
+        """Energy of calls of this one file over at least `min_ns`, and of the machine without calls over `idle_ns`."""
         window: dict[str, Any] = {"batch_size": batch_size, "min_ns": min_ns, "idle_ns": idle_ns}
         return answers.read(answers.Spent, self.ask("energy", **_common(file, inputs), **window))
 

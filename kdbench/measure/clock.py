@@ -18,7 +18,7 @@ Clock = Callable[[], int]
 
 
 class Runnable(Protocol):
-    """What can be timed: calls on one of `batch_count` batches that lie ready."""
+    """Something to time: calls on one of `batch_count` batches that lie ready."""
 
     batch_count: int
 
@@ -51,7 +51,7 @@ class Timing:
     """The first calls of the warm-up, `warmup_min_calls` of them: a fast file makes tens of thousands."""
     warmup_call_count: int = 0
     warmup_total_ns: int = 0
-    """Of all calls of the warm-up."""
+    """Sum over all calls of the warm-up."""
     samples_ns: list[int] = field(default_factory=list)
     thread_cpu_ns: list[int] = field(default_factory=list)
     """One a round; empty without a processor-time clock."""

@@ -31,7 +31,7 @@ WRITES = "onnxruntime/__init__.py"
 PLUGIN_PREFIX = "onnxruntime_ep_"
 """How the module of a provider that is a package of its own is named (onnxruntime's packaging guide)."""
 IMPORT_ERRORS = (ImportError, OSError, AttributeError, RuntimeError, SyntaxError, SystemError, TypeError, ValueError)
-"""What importing a half-overwritten or wrongly built package has been seen to raise, and its likes."""
+"""Raised, as has been seen, by importing packages that are half overwritten or wrongly built."""
 
 
 def diagnose() -> dict[str, Any]:
@@ -108,7 +108,7 @@ def _imported(name: str) -> dict[str, Any]:
 
 
 def _onnxruntime() -> dict[str, Any]:
-    """What `import onnxruntime` gives; `providers_available` was listed when it was compiled, and proves nothing."""
+    """The onnxruntime imported here. Its `providers_available` was listed at compile time and proves nothing."""
     with overheard():
         found = _imported("onnxruntime")
     if "version" not in found:
@@ -135,7 +135,7 @@ def _plugin(module_name: str) -> dict[str, Any]:
 
 
 def _devices(provider: str) -> list[str]:
-    """What a plug-in's provider found to run on, once its library is registered: "GPU, VENDOR" and the like."""
+    """The devices that a plug-in's provider found, once its library is registered: "GPU, VENDOR" and the like."""
     ask = getattr(importlib.import_module("onnxruntime"), "get_ep_devices", None)
     found = [device for device in ask() if device.ep_name == provider] if ask else []
     return [f"{device.device.type.name}, {device.device.vendor or device.ep_vendor}" for device in found]

@@ -1,4 +1,4 @@
-"""Energy counters of the machine (NVML, RAPL) and what they count over calls; it knows no runtime and invents nothing.
+"""Energy counters of the machine (NVML, RAPL), read over calls. Knows no runtime, and estimates nothing.
 
 NVML's counter is the whole GPU's, RAPL's the whole processor packages', idle power and neighbours included.
 """

@@ -1,4 +1,4 @@
-"""What ran where and in which precision: kernels of one inference, read from a profile; it opens no session."""
+"""The proof of what ran where and in which precision: kernels of one call, read from a profile. Opens no session."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ INT8 = "int8"
 NARROWEST_FIRST = (INT8, "bf16", "fp16", "tf32", "fp32", "fp64")
 
 LEAST_SHARE = 0.5
-"""What the asked provider must have done of a file, or the row is not its own: less would be called after another."""
+"""Least share of a file's work that the asked provider must have done; a row with less would bear the wrong name."""
 
 Assigned = dict[str, list[str]]
 """Provider -> operators of the nodes it was given, before fusion."""
@@ -48,7 +48,7 @@ class Kernel:
     operator: str
     duration_ns: int
     types: tuple[str, ...] = ()
-    """Of its input tensors, in order, as a profile spells them."""
+    """Types of its input tensors, in order, as a profile spells them."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Asked:
 
     provider: str
     computes: str | None = "fp32"
-    """What it computes float32 tensors in; None where nobody can tell."""
+    """Precision in which it computes float32 tensors; None where nobody can tell."""
     takes_subgraphs: bool = False
     is_asynchronous: bool = False
     """Its kernel times are those of starting kernels, and say nothing of its share."""
@@ -76,7 +76,7 @@ def kernels_of_calls(events: Iterable[dict[str, Any]]) -> list[list[Kernel]]:
 
 
 def least_disturbed(calls: list[list[Kernel]]) -> list[Kernel]:
-    """Of several calls of one shape, the one whose kernels took the least time together."""
+    """The call whose kernels took the least time together, among several calls of one shape."""
     return min(calls, key=lambda kernels: sum(kernel.duration_ns for kernel in kernels))
 
 
@@ -96,18 +96,18 @@ def summary(kernels: list[Kernel]) -> dict[str, Any]:
 
 
 def int8_kernel_fraction(operators: list[str]) -> float | None:
-    """Of the convolutions and matrix products, how many ran in int8; None where a provider shows none (subgraphs)."""
+    """Share of the convolutions and matrix products that ran in int8; None where a provider hides them in subgraphs."""
     int8 = sum(operator in INT8_KERNELS for operator in operators)
     both = int8 + sum(operator in FLOAT_KERNELS for operator in operators)
     return int8 / both if both else None
 
 
 def effective_precision(asked: Asked, kernels: list[Kernel], assigned: Assigned | None) -> str | None:
-    """What convolutions and matrix products were computed in: "fp32", "int8+fp32"; None where nobody can tell.
+    """Precision of the convolutions and matrix products: "fp32", "int8+fp32"; None where nobody can tell.
 
-    Of a file that has neither, what all its kernels on floating-point numbers were. By operators and types where a
-    provider shows them. One that takes subgraphs computes in what it was told to, unless the file holds quantized
-    nodes there, or the runtime does not say which nodes it took.
+    For a file that has neither, the precision of all its kernels on floating-point numbers. Read from operators and
+    types where a provider shows them. A provider that takes subgraphs computes in the precision that it was told,
+    unless the subgraph holds quantized nodes, or the runtime does not say which nodes it took.
     """
     hidden = [kernel for kernel in kernels if asked.takes_subgraphs and kernel.provider == asked.provider]
     shown = [kernel for kernel in kernels if kernel not in hidden]
@@ -125,11 +125,12 @@ def effective_precision(asked: Asked, kernels: list[Kernel], assigned: Assigned 
 
 
 def refusal(asked: Asked, kernels: list[Kernel], assigned: Assigned | None) -> str | None:
-    """Why this is no row of the asked provider, without a full stop; None where it is.
+    """Why the asked provider did not run the file, as a sentence without its full stop; None where it did.
 
-    It must have run something, and `LEAST_SHARE` each of the kernel time (unless it is asynchronous: a profile shows
-    such kernels being started) and of the convolutions and matrix products, or of all nodes in a file without any: by
-    the graph's partition where the runtime tells it, else by the kernels of a provider that shows its own.
+    The provider must have run something. It must have taken `LEAST_SHARE` of the kernel time, unless it is asynchronous
+    (then a profile shows only how long starting a kernel took). And it must have run `LEAST_SHARE` of the convolutions
+    and matrix products, or of all nodes in a file without any. These are counted in the partition of the graph where
+    the runtime tells it, else among the kernels that the provider shows.
     """
     name = asked.provider
     times: Counter[str] = Counter()

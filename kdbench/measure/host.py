@@ -36,7 +36,7 @@ def fingerprint(facts: dict[str, Any]) -> str:
 
 
 def facts(runtime: dict[str, Any]) -> dict[str, Any]:
-    """What must agree before numbers are pooled or gated; `runtime` is `sessions.describe_runtime()`."""
+    """Facts that must agree before numbers are pooled or gated; `runtime` is what `Runtime.describe` gives."""
     found = {
         "cpu": cpu_name(),
         "cpu_flags": cpu_flags(),
@@ -54,7 +54,7 @@ def facts(runtime: dict[str, Any]) -> dict[str, Any]:
 
 
 def also() -> dict[str, Any]:
-    """What is said beside the facts, and may differ; what this system does not tell is left out."""
+    """Further facts, which may differ between runs that are pooled; those this system does not tell are left out."""
     import numpy
 
     found = {
@@ -111,10 +111,11 @@ class Gauge:
         self._begin = _Instant()
 
     def read(self) -> dict[str, Any]:
-        """`load_average` (one minute, at the beginning), `affinity`, and of the machine's processor time the fractions
+        """The readings since this gauge was made; those that the system does not tell are left out.
 
-        that other processes took and that its host withheld (`steal`); what the system does not tell is left out.
-        `own_cpu_fraction` is this process's processor time over wall time: 1 is one thread never interrupted.
+        `load_average` is the one-minute load at the beginning. `other_cpu_fraction` and `steal_fraction` are shares of
+        the machine's processor time: taken by other processes, withheld by the machine's host. `own_cpu_fraction` is
+        this process's processor time over wall time: 1 is one thread never interrupted. `affinity` lists its cores.
         """
         end, cores = _Instant(), os.cpu_count() or 1
         wall_s = max(end.wall_s - self._begin.wall_s, 1e-9)

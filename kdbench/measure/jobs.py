@@ -1,4 +1,4 @@
-"""What the measuring program is asked to do, read from JSON and checked before any runtime is loaded."""
+"""A job, one question to the measuring program: read from JSON and checked before any runtime is loaded."""
 
 from __future__ import annotations
 

@@ -102,6 +102,6 @@ class _Tail:
             del self._data[:-MOST_BYTES]
 
     def text(self) -> str:
-        """What there is, once the pipe is closed or nobody has closed it in time."""
+        """The text so far, once the pipe is closed or `LAST_WORDS_S` are over."""
         self._thread.join(LAST_WORDS_S)
         return bytes(self._data).decode("utf-8", "replace")

@@ -27,7 +27,7 @@ class Carried:
 
     @property
     def digest(self) -> str:
-        """Of the class's place and all texts: what numbers of this runtime rest on."""
+        """Digest of the class's place and all texts: numbers of this runtime rest on them."""
         parts = [
             self.place.encode(),
             *(part for item in sorted(self.files.items()) for part in (item[0].encode(), item[1])),

@@ -1,4 +1,4 @@
-"""The one table of execution providers: names, precisions and what pins them, options by suite field; no runtime here.
+"""The table of kdbench's own execution providers: names, precisions and the options behind suite fields. No runtime.
 
 Option names are those of onnxruntime's pages (onnxruntime.ai/docs/execution-providers); CPU and OpenVINO ran here.
 """
@@ -18,7 +18,7 @@ FOLDER = "{folder}"
 THREADS = "{threads}"
 """Stands for a session's thread count."""
 PROVIDER_NAME = re.compile(r"[a-zA-Z]\w{0,39}", re.ASCII)
-"""What a provider may be called, a plug-in's too: the name becomes part of targets and of paths."""
+"""The form of a provider's name, a plug-in's too: it becomes part of targets and of paths."""
 UNPINNED = "default"
 """The precision of a plug-in that this table does not know: whatever it computes in when nothing is said."""
 TF32_OFF: Options = {"NVIDIA_TF32_OVERRIDE": "0"}
@@ -30,11 +30,11 @@ ONNXRUNTIME, TORCH = "onnxruntime", "torch"
 
 @dataclass(frozen=True)
 class Precision:
-    """What makes a provider compute in one precision."""
+    """How a provider is made to compute in one precision."""
 
     options: Options = field(default_factory=dict)
     computes: str | None = "fp32"
-    """What float32 tensors are computed in then; None where it lets the provider choose layer by layer."""
+    """Precision of float32 tensors then; None where the provider chooses layer by layer."""
     environment: Options = field(default_factory=dict)
     """Variables that must stand before the runtime loads; an empty value stands for none."""
 
@@ -59,7 +59,7 @@ class Provider:
     is_asynchronous: bool = False
     """The profile's kernel times are those of starting a kernel, not of its work."""
     runtime: str = ONNXRUNTIME
-    """What has the provider; any other than onnxruntime is timed for reference, on files of its own."""
+    """The name of the runtime that has this provider."""
     takes_options: bool = True
     """Whether it has options of its own at all."""
     runs_in_caller: bool = False
@@ -178,18 +178,18 @@ MEANT = {
     **dict.fromkeys(("pytorch", "eager"), "torch"),
     **dict.fromkeys(("onnxruntime", "ort", "onnx"), "cpu"),
 }
-"""What users write who know the hardware or the library and not the provider's name."""
+"""Words of users who know the hardware or the library -> the provider that they mean."""
 
 PROVIDERS = {short: provider.name for short, provider in TABLE.items() if provider.runtime == ONNXRUNTIME}
 """Short name -> onnxruntime's."""
 
 
 FIELDS = ("search", "engine_cache", "graphs")
-"""What some providers have, by the name that a session, a measure entry and `Provider` call it."""
+"""Fields that only some providers have; a session, a measure entry and `Provider` call them the same."""
 
 
 def precisions_of(provider: str, table: Mapping[str, Provider] = TABLE) -> tuple[str, ...]:
-    """What may be asked of a provider by short name; of one that only a plug-in knows, nothing but `UNPINNED`."""
+    """The precisions a provider (by short name) offers; one that only a plug-in knows offers `UNPINNED` alone."""
     return tuple(table[provider].precisions) if provider in table else (UNPINNED,)
 
 

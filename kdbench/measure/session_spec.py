@@ -1,4 +1,4 @@
-"""What is asked of a session: provider, threads, precision, whatever changes speed or arithmetic. Opens none."""
+"""The wishes that a session is opened with: provider, threads, precision and the like. Opens none."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HARMLESS = frozenset(
 to load, or can: whoever did not write them must confirm them."""
 
 UNKNOWN = Provider("", precisions={}, takes_subgraphs=True, is_asynchronous=True)
-"""What must be assumed of a provider that only a plug-in knows."""
+"""The assumptions about a provider that only a plug-in knows: the most cautious ones."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class SessionSpec:
         return self._known.name or self.provider
 
     def provider_options(self) -> dict[str, str]:
-        """What the provider is told: what every field implies, then the caller's own options."""
+        """The options that the provider gets: those that other fields imply, overridden by the caller's own."""
         known = self._known
         implied = {
             **known.always,
@@ -80,7 +80,7 @@ class SessionSpec:
         return {**{name: values.get(value, value) for name, value in implied.items()}, **self.options}
 
     def asked(self, name: str) -> Asked:
-        """What a proof must know of the provider, whose own name is given: a plug-in tells it when it is loaded."""
+        """The provider as a proof sees it; `name` is its own, which a plug-in tells only once it is loaded."""
         known = self._known
         is_overridden = bool({*self._precision.options, *known.overriding}.intersection(self.options))
         computes = None if is_overridden else self._precision.computes

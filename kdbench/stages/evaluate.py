@@ -22,12 +22,12 @@ from kdbench.stages.work import Fact, Work, read_description
 SPLITS = ("validation", "test")
 PREDICTION_BATCH = 64
 GZIP_LEVEL, ZSTD_LEVEL = 6, 3
-"""What the two programs do unless told otherwise."""
+"""The default levels of gzip and zstd."""
 OF_ORIGIN = (
     *("parameter_count", "nonzero_parameter_count", "mac_count", "onnx_sha256"),
     *("onnx_bytes", "onnx_gzip_bytes", "onnx_zstd_bytes"),
 )
-"""What a size says of the uncompressed student's file."""
+"""Facts of the uncompressed student's file that stand in a size record."""
 
 
 def evaluate(work: Work) -> list[Fact]:
@@ -60,7 +60,7 @@ def predict(work: Work, task: TaskDescription, model: Path, split: str) -> np.nd
 
 
 def runtime_name(work: Work) -> str:
-    """What computed the predictions: runtime, its version, the provider."""
+    """The runtime that computed the predictions, its version and the provider."""
     numerics, session = work.spec.numerics, work.spec.settings["target"]["session"]
     return f"{numerics['runtime']} {numerics['runtime_version']} {session['provider']}"
 
@@ -115,7 +115,7 @@ def _size(work: Work, path: Path, task: TaskDescription) -> Fact:
 
 
 def _origin_size(work: Work) -> Fact:
-    """What the uncompressed student's own evaluation said of its file."""
+    """Size facts of the uncompressed student's file, from its own evaluation."""
     facts: list[Fact] = json.loads((work.input("origin") / RECORDS).read_text())
     size = next(fact for fact in facts if fact["kind"] == "size")
     return {name: size[name] for name in OF_ORIGIN if name in size}

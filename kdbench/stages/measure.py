@@ -48,7 +48,7 @@ class _File:
         return {**dict(self.references.values()), self.digest: self.path}
 
     def asked(self) -> Asked:
-        """What its facts are made for."""
+        """The facts that are asked for of this file."""
         with np.load(self.work.input("answers") / PREDICTIONS) as predictions:
             evaluated = predictions["test"]
         settings = self.work.spec.settings
@@ -105,7 +105,7 @@ class _Group:
             yield file.work.spec.key, facts_of(file.asked(), heard)
 
     def _heard(self) -> Heard:
-        """What all the processes answer: first those that may stand beside others, then those that are timed.
+        """The answers of all processes: first of those that may run beside others, then of those that are timed.
 
         Raises MeasureError where one that times several files dies.
         """
@@ -138,7 +138,7 @@ class _Group:
         return {digest: path for file in self.files for digest, path in file.paths().items()}
 
     def _asking(self, what: str, sound: dict[str, Path]) -> dict[str, Path]:
-        """Those of the files, not the references, for which a setting is true."""
+        """The files, without the references, whose setting of that name is true."""
         asking = {file.digest for file in self.files if file.work.spec.settings[what]}
         return {digest: path for digest, path in sound.items() if digest in asking}
 

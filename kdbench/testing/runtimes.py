@@ -1,4 +1,4 @@
-"""What every runtime must hold to, tried in processes of the measuring program as a run starts them."""
+"""The contract of runtimes as tests, run in processes of the measuring program as a run starts them."""
 
 import ast
 import inspect
@@ -22,7 +22,7 @@ ARTEFACTS = ("onnx", "pt2")
 """Forms of file that kdbench makes of a network."""
 OLDEST_PYTHON = (3, 9)
 TRAVELS = {"__future__", "numpy", "kdbench.errors", "kdbench.measure"}
-"""What the interpreters that measure have, beside the standard library and kdbench.measure."""
+"""Modules that every interpreter which measures has, beside the standard library and kdbench.measure."""
 
 
 def check_runtime(name: str, python: str | None = None, providers: Sequence[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What a file is timed on: arrays that were given, or drawn by the shapes in the file."""
+"""The arrays that a file is timed on: given, or drawn by the shapes in the file."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How files are run here: the measuring program's answers, made a latency."""
+"""One session in fresh processes: it makes a latency of the measuring program's answers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -89,7 +89,7 @@ class Work:
 
 
 def _only(files: Mapping[str, OrError[Answer]]) -> Answer:
-    """What the only file answered. Raises MeasureError where it failed."""
+    """The answer about the only file. Raises MeasureError where it failed."""
     (found,) = files.values()
     if isinstance(found, MeasureError):
         raise found

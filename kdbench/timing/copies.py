@@ -1,4 +1,4 @@
-"""The same model in other bytes: what a program that knows files by their digest takes for another file."""
+"""Copies of a model in other bytes: a program that knows files by their digest takes each for a file of its own."""
 
 from collections.abc import Sequence
 from pathlib import Path

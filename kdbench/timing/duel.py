@@ -51,7 +51,7 @@ class Effort:
 
 USUAL = Effort(loads=4)
 MOST_LOADED_BYTES = 2**27
-"""Of one pair's files together; larger ones are loaded fewer times."""
+"""Most bytes of one pair's files that stay loaded; larger files are loaded fewer times."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,11 @@ class Duel:
     second: tuple[float, ...] = ()
     """Stage two; empty where stage one was enough."""
     samples_ns: Samples = ()
-    """Of the new file, every process of both stages."""
+    """Samples of the new file in every process of both stages."""
     reference_samples_ns: Samples = ()
-    """Of the reference, in the same processes and rounds."""
+    """Samples of the reference in the same processes and rounds."""
     warnings: tuple[str, ...] = ()
-    """What was wrong with the machine meanwhile."""
+    """Faults of the machine meanwhile, in the words of kdbench.stats."""
 
     @property
     def ratio(self) -> float | None:

@@ -24,10 +24,11 @@ from kdbench.timing.one_file_alone import STARTS, At
 
 MIN_AGREEMENT = 0.98
 MAX_FLIPPED = 2
-"""Test examples whose class may differ between the timed and the evaluated session, where fewer agree than the share
-above. Sums of another order round differently, so a near tie flips; and dynamic quantization takes its scales from
-the whole batch, which in an evaluation is another one: of 357 digits 0 to 2 flipped between batches of 64 and of 1, 8
-or 32 (ten small networks, 65 to 98 % right), 0.6 % at most. A session that computes something else is far off."""
+"""Most test examples whose class may differ between the timed and the evaluated session, where a smaller share agrees
+than MIN_AGREEMENT. Two things flip a near tie. Sums in another order round differently. Dynamic quantization takes its
+scales from the whole batch, and an evaluation has other batches: of 357 digits 0 to 2 flipped between batches of 64 and
+of 1, 8 or 32 (ten small networks, 65 to 98 % right), 0.6 % at most. A session that computes something else is far
+off."""
 
 ASKED = ("precision", "threads_intra", "threads_inter", "graph_optimization")
 STARTED = ("runtime_import_ns", "load_ns", "first_inference_ns")
@@ -41,7 +42,7 @@ Fact = dict[str, Any]
 
 @dataclass(frozen=True)
 class Asked:
-    """What is to be told of one file."""
+    """One file, and which facts of it are asked for."""
 
     digest: str
     references: Mapping[str, str]
@@ -59,7 +60,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Heard:
-    """What the processes of a group answered."""
+    """All answers of a group's processes."""
 
     processes: Sequence[TimedProcess]
     proof: Mapping[str, OrError[ProvedFile]]

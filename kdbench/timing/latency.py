@@ -49,17 +49,17 @@ class Latency:
     """onnxruntime's name of it; it ran kernels of the file, or there would be no result."""
     providers_got: tuple[str, ...]
     kernel_ns_by_provider: dict[str, int]
-    """Of one call that was profiled and not timed."""
+    """Kernel times of one call that was profiled and not timed."""
     runtime: str
     """Name and version."""
     target: str
-    """What was asked for: cpu-1t-fp32."""
+    """Provider, threads and precision as they were asked for: cpu-1t-fp32."""
     effective_precision: str | None
-    """What its products were computed in, where the runtime tells."""
+    """Precision of its convolutions and matrix products, where the runtime tells."""
     batch_size: int
     samples_ns: Samples = field(repr=False)
     warnings: tuple[str, ...]
-    """What was wrong with the machine or the samples meanwhile, in the words of kdbench.stats."""
+    """Faults of the machine or the samples, in the words of kdbench.stats."""
     ratio: Ratio | None = None
     """Against another file, where one was given."""
 
@@ -70,12 +70,12 @@ class Latency:
 
     @property
     def p90_ns(self) -> float | None:
-        """Of all calls; None below 64 of them."""
+        """The 90th percentile of all calls; None below 64 of them."""
         return stats.percentile(self._pooled(), 0.9)
 
     @property
     def p99_ns(self) -> float | None:
-        """Of all calls; None below 662 of them."""
+        """The 99th percentile of all calls; None below 662 of them."""
         return stats.percentile(self._pooled(), 0.99)
 
     @property

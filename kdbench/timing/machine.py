@@ -1,4 +1,4 @@
-"""What is known of the machine and interpreters that a plan will run on."""
+"""The machine and the interpreters that a plan will run on, as far as the plan must know them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,10 +9,10 @@ from kdbench.measure.providers import ONNXRUNTIME
 
 @dataclass(frozen=True)
 class Machine:
-    """What the plan must know of where it will run; `kdbench.timing.probe` finds out."""
+    """The place where a plan will run; `kdbench.timing.probe` finds it out."""
 
     device: str
-    """What trainings run on: "cpu" or "cuda"."""
+    """Device of trainings: "cpu" or "cuda"."""
     architecture: str
     """platform.machine()."""
     runtimes: Mapping[str | None, Mapping[str, Any]]
@@ -21,5 +21,5 @@ class Machine:
     """(Interpreter, runtime) -> what it says of another runtime."""
 
     def runtime(self, python: str | None, name: str = ONNXRUNTIME) -> Mapping[str, Any]:
-        """What an interpreter says of a runtime that a target asks for."""
+        """An interpreter's description of a runtime that a target asks for."""
         return self.runtimes[python] if name == ONNXRUNTIME else self.others[python, name]

@@ -1,4 +1,4 @@
-"""What is measured of one file in processes of its own: peak memory, start, energy. It makes no records of it."""
+"""Peak memory, start and energy of one file, each in processes of its own. Makes no records."""
 
 import os
 import tempfile
@@ -59,7 +59,7 @@ def start(client: Client, files: Files, inputs: Path, batch_size: int) -> dict[s
 def energy(
     client: Client, files: Files, inputs: Path, batch_sizes: Sequence[int], say: Callable[[str], None]
 ) -> dict[At, OrError[list[Spent]]]:
-    """What ENERGY_PROCESSES processes read at each batch size, one at a time; empty without a counter.
+    """Energy of each file at each batch size in ENERGY_PROCESSES processes, one at a time; empty without a counter.
 
     `say` is told why there is no counter.
     """

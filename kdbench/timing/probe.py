@@ -1,4 +1,4 @@
-"""What an interpreter and this machine can do, asked once in a process of its own and cached."""
+"""Questions to interpreters and to this machine, asked once in a process of their own and cached."""
 
 import contextlib
 import hashlib
@@ -48,7 +48,7 @@ RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxrunti
 
 
 def machine(interpreters: Iterable[str | None], others: Iterable[tuple[str | None, str, str | None]] = ()) -> Machine:
-    """What the plan must know of the interpreters that measure; None is this one.
+    """The machine as a plan must know it. `interpreters`: those that measure with onnxruntime; None is this one.
 
     `others`: (interpreter, provider, runtime) of targets that run in another runtime than onnxruntime, which is None
     where it is kdbench's own. Raises MeasureError where an interpreter cannot run the measuring program.
@@ -69,7 +69,7 @@ def training_device() -> str:
 
 
 def runtime(python: str | None, provider: str = "cpu", name: str | None = None) -> dict[str, Any]:
-    """What the measuring program says of the machine and of the runtime in an interpreter that has a provider.
+    """The measuring program's description of the machine, and of the runtime in an interpreter that has a provider.
 
     `name`: a third party's runtime, registered or `file.py:Class`.
     """
@@ -81,7 +81,7 @@ def runtime(python: str | None, provider: str = "cpu", name: str | None = None) 
 
 
 def diagnosis(python: str | None) -> dict[str, Any]:
-    """What an interpreter has, numpy and a runtime or none; asked afresh each time, as it is asked after an install.
+    """An interpreter's packages, with numpy and a runtime or without. Asked afresh each time: an install may be new.
 
     Raises MeasureError where it is no Python that runs the measuring program.
     """

@@ -1,4 +1,4 @@
-"""What a timing needs where there is no data or no model: random inputs of a file's own shapes, and a small network."""
+"""Stand-ins where there is no data or no model: random inputs of a file's own shapes, and a small network."""
 
 import itertools
 from pathlib import Path

@@ -10,28 +10,30 @@ Decision = Literal["slower", "ok", "cannot tell"]
 
 @dataclass(frozen=True)
 class Rule:
-    """Two stages, after which the second alone decides; a slow-down of `max_ratio` is what must not go unseen.
+    """Two stages; where the first is not enough, the second alone decides. `max_ratio` must not go unseen.
 
-    With L = log(max_ratio), and log ratios of which 0 is equal:
+    Each process gives one log ratio; 0 means equal. L = log(max_ratio).
 
-    Stage one, 3 processes: ok where their median is at most L/2, all are below L, and they agree. Else stage two, 7
-    fresh processes: slower where their median is above 2L/3, all but the lowest are above 0, and they agree; ok where
-    their median is at most 2L/3, all but the highest are below L, and they agree. Else nobody can tell. Values agree
-    where they lie no further apart than L, or than their median lies from the other side (0 for slower, L for ok); of
-    seven, the lowest and the highest are left out of that. Slower needs stage one's median above 0 too.
+    Stage one has 3 processes. It says ok where their median is at most L/2, all are below L, and they agree. Otherwise
+    stage two follows, with 7 fresh processes. It says slower where their median is above 2L/3, all but the lowest are
+    above 0, they agree, and stage one's median is above 0 too. It says ok where their median is at most 2L/3, all but
+    the highest are below L, and they agree. Otherwise nobody can tell.
 
-    The stages and the thresholds for a ratio of 1.03 (1.5 % and 2 %) are those with 0.01 % false alarms among draws
-    from 127 timings of ResNet-20 on a busy machine, and of it made 3 to 9 % slower. That values must agree is for
-    worse machines: without it, processes whose log ratios scatter by 5 % give 4 % false alarms and call 23 % of 3 %
-    slow-downs ok; with it 0.5 and 6 %, and the rest is told as cannot tell (tests/check/test_rule.py draws such).
+    Values agree where they lie no further apart than L, or than their median lies from the other side (0 for slower, L
+    for ok). Of seven values, the lowest and the highest are left out of that.
+
+    The stages and the thresholds for a ratio of 1.03 (1.5 % and 2 %) gave 0.01 % false alarms among draws from 127
+    timings of ResNet-20 on a busy machine, and of the same network made 3 to 9 % slower. Agreement is for worse
+    machines. Without it, processes whose log ratios scatter by 5 % give 4 % false alarms and call 23 % of slow-downs by
+    3 % ok. With it these are 0.5 % and 6 %, and the rest is told as cannot tell (tests/timing/test_verdict_rule.py).
     """
 
     first: int = 3
     fresh: int = 7
     quiet: float = 1 / 2
-    """Of L: stage one's median above it asks for stage two."""
+    """Share of log(max_ratio) above which stage one's median triggers stage two."""
     alarm: float = 2 / 3
-    """Of L: stage two's median above it is a slow-down."""
+    """Share of log(max_ratio) above which stage two's median is a slow-down."""
 
 
 DEFAULT = Rule()
@@ -46,7 +48,7 @@ def after_first(logs: Sequence[float], max_ratio: float, rule: Rule = DEFAULT) -
 
 
 def after_second(first: Sequence[float], second: Sequence[float], max_ratio: float, rule: Rule = DEFAULT) -> Decision:
-    """What both stages say; `second` holds at least three."""
+    """The decision after both stages; `second` holds at least three values."""
     limit, values = math.log(max_ratio), sorted(second)
     middle, inner = _median(values), values[1:-1]
     width = inner[-1] - inner[0]

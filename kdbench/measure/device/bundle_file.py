@@ -39,7 +39,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a bundle holds and asks for."""
+    """The contents of a bundle, and the measurements that it asks for."""
 
     digest: str
     """SHA-256 of manifest.json; every other file's digest is in it, so it names the whole bundle."""
@@ -64,7 +64,7 @@ class Manifest:
     rule: dict[str, int]
     """The timing fields of a job."""
     seconds: float
-    """What timing took on the machine that the results are from."""
+    """Time that the same timing took on the machine that the results are from."""
     program: dict[str, str]
     """File of the measuring program -> SHA-256."""
     file_bytes: dict[str, int]
@@ -153,7 +153,7 @@ def _fields(digest: str, said: dict[str, Any]) -> Manifest:
 
 
 def _fault(manifest: Manifest) -> str | None:
-    """What is wrong with a manifest of the right form. Digests become file names, so they are digests and no more."""
+    """The fault of a manifest that has the right form; None where it has none. Its digests become names of files."""
     named = {manifest.inputs, *(name for model in manifest.models for name in (model.digest, model.expected))}
     if not all(isinstance(name, str) and DIGEST.fullmatch(name) for name in (*named, *manifest.file_bytes)):
         return "a name in it is no SHA-256"

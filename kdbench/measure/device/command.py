@@ -31,17 +31,17 @@ from kdbench.measure.session_spec import HARMLESS
 BAD_INPUT, INTERRUPTED = 2, 130
 DEVICE = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 RESERVED = "local"
-"""What the machine of a results folder calls itself."""
+"""The name of a results folder's own machine."""
 QUICK_CALLS, QUICK_PROCESSES = 200, 3
 NEEDED = ("numpy", "onnxruntime")
 TEMPORARY = ("TMPDIR", "TEMP", "TMP")
 """Environment variables that say where temporary files go."""
 PRIVATE = ("hostname_digest",)
-"""Of what a process says of its machine, what does not leave it: a short host name can be guessed from a digest."""
+"""Facts of a machine that never leave it: a short host name can be guessed from its digest."""
 
 
 def main(archive: str, arguments: list[str], digest: str | None = None) -> int:
-    """Run a bundle; returns the exit code. `digest`: its manifest's, where `archive` itself is the running program.
+    """Run a bundle; returns the exit code. `digest`: of its manifest, where `archive` itself is the running program.
 
     Two plain arguments are JOB.json and OUT_FOLDER: so does the bundle start processes of itself.
     """

@@ -28,7 +28,7 @@ class Recorded:
 
 
 def read_record(path: Path) -> Recorded:
-    """A record, of which a last line that an interruption tore is left out.
+    """A record; a last line that an interruption tore is left out.
 
     Raises RecordError with the line where it is none, was changed after it was written, or is of another version.
     """

@@ -42,5 +42,5 @@ def open_session(path: str, spec: SessionSpec) -> Session:
 
 
 def describe_runtime(spec: SessionSpec) -> dict[str, Any]:
-    """What the runtime of a session says of itself here. Raises MeasureError where it is not installed."""
+    """The description of a session's runtime here. Raises MeasureError where it is not installed."""
     return runtime_for(spec).describe()

@@ -36,7 +36,7 @@ class BoundSession:
             raise MeasureError(f"a timed call failed: {first_line(error)}") from None
 
     def outputs(self, batch_number: int) -> list[Any]:
-        """What the last call on the batch of that number gave, in host memory; to be asked when nothing is timed."""
+        """All outputs of the last call on the batch of that number, in host memory; asked when nothing is timed."""
         outputs: list[Any] = self._bindings[batch_number].copy_outputs_to_cpu()
         return outputs
 
@@ -49,7 +49,7 @@ class ReplayedSession:
     """
 
     _numbers = itertools.count(1)
-    """Of captured graphs: every batch size of a session has one of its own."""
+    """Numbers of captured graphs: every batch size of a session has a graph of its own."""
 
     def __init__(self, session: Any, feeds: list[Feed], expected: list[Any]) -> None:
         self.batch_count = len(feeds)
@@ -80,7 +80,7 @@ class ReplayedSession:
             raise MeasureError(f"a timed call failed: {first_line(error)}") from None
 
     def outputs(self, batch_number: int) -> list[Any]:
-        """What the last call on the batch of that number gave."""
+        """All outputs of the last call on the batch of that number."""
         return self._answers[batch_number]
 
     def _check(self, expected: list[Any]) -> None:
@@ -95,7 +95,7 @@ class ReplayedSession:
 
 
 def run_options(graph: str) -> Any:
-    """Of a call that captures or replays the graph of that number, or `UNCAPTURED`."""
+    """The options of a call that captures or replays the graph of that number, or neither (`UNCAPTURED`)."""
     options = onnxruntime().RunOptions()
     options.add_run_config_entry("gpu_graph_id", graph)
     return options

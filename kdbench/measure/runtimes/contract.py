@@ -1,4 +1,4 @@
-"""What a runtime is: it says which files it reads and which providers it has, and opens a file as a session.
+"""The contract of runtimes: one says which files it reads and which providers it has, and opens files as sessions.
 
 A third party's runtime is a class of this contract, registered by an entry point (group `kdbench.runtimes`) or named in
 a suite as `file.py:Class`. Its code travels with the measuring program into interpreters that may have neither kdbench
@@ -35,7 +35,7 @@ class Bound(Protocol):
         ...
 
     def outputs(self, batch_number: int) -> list[Any]:
-        """What the last call on the batch of that number gave, in host memory; asked when nothing is timed."""
+        """All outputs of the last call on the batch of that number, in host memory; asked when nothing is timed."""
         ...
 
 
@@ -54,7 +54,7 @@ class Session(ABC):
 
     @abstractmethod
     def proof(self, feed: Feed) -> dict[str, Any]:
-        """What ran in one call: `node_count_by_provider`, and where the runtime tells them `kernel_ns_by_provider`,
+        """Proof of one call: `node_count_by_provider`, and where the runtime tells them `kernel_ns_by_provider`,
         `int8_kernel_fraction`, `effective_precision`."""
 
     def bind(self, feeds: list[Feed]) -> Bound:
@@ -102,7 +102,7 @@ class Runtime(ABC):
         """A file as a session of `spec`. Raises MeasureError where it does not load, or not as it was asked."""
 
     def prove(self, path: str, spec: SessionSpec, feeds: Mapping[int, Feed]) -> dict[str, Any]:
-        """Batch size -> what ran, in a session of its own that is never timed. Raises MeasureError."""
+        """The proofs of one call at each batch size, in a session that is never timed. Raises MeasureError."""
         session = self.load(path, spec)
         return {
             "provider_asked": session.provider_asked,

@@ -1,4 +1,4 @@
-"""What native code writes on standard error: a runtime says there, and nowhere else, why a provider did not load."""
+"""The standard error of native code: only there does a runtime say why a provider did not load."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from collections.abc import Iterator
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 LOG_HEAD = re.compile(r"^[\d-]+ [\d:.]+ \[[EF]:onnxruntime[^\]]*\] ")
-"""What onnxruntime puts before a message of its log that is an error: time, level, place."""
+"""The head of an error in onnxruntime's log: time, level, place."""
 MARKS = (" with error: ", " FAIL : ", "[ERROR] ")
-"""Before the message that tells most: why a library did not load, else what failed, else what a provider objects to."""
+"""Texts that precede the most telling message: why a library did not load, else what failed, else the objection of a
+provider."""
 
 
 @contextlib.contextmanager
@@ -42,7 +43,7 @@ def overheard() -> Iterator[list[str]]:
 
 
 def cause(said: list[str]) -> str | None:
-    """Of a runtime's log the message that tells most; None where there is no error in it."""
+    """The most telling message of a runtime's log; None where there is no error in it."""
     for mark in MARKS:
         for line in said:
             if mark in line:

@@ -91,7 +91,7 @@ class OnnxruntimeSession(Session):
         return outputs
 
     def proof(self, feed: Feed) -> dict[str, Any]:
-        """What one call runs, as far as it is told without a profile; `Onnxruntime.prove` reads one."""
+        """Proof of one call as far as it goes without a profile, which `Onnxruntime.prove` reads."""
         self.run_checked(feed)
         return {"node_count_by_provider": self.assigned_node_count_by_provider() or {}}
 
@@ -120,7 +120,7 @@ class OnnxruntimeSession(Session):
 
     @property
     def asked(self) -> Asked:
-        """What a proof must know of the provider."""
+        """The provider as a proof sees it."""
         return self.spec.asked(self.provider_asked)
 
     def end_profiling(self) -> str:

@@ -51,12 +51,12 @@ def preload_libraries() -> None:
 
 
 def runtime_errors() -> tuple[type[Exception], ...]:
-    """What onnxruntime raises: its own classes share no base but Exception."""
+    """All classes that onnxruntime raises: its own share no base but Exception."""
     state = importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")
     own = (kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception))
     return (ValueError, RuntimeError, *own)
 
 
 def first_line(error: Exception) -> str:
-    """What a user is told of another's exception."""
+    """The first line of an exception from another library, for a sentence of ours."""
     return (str(error).splitlines() or [type(error).__name__])[0].strip()

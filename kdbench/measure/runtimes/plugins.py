@@ -17,7 +17,7 @@ from kdbench.measure.runtimes.onnxruntime_import import first_line
 
 NEEDED = ("register_execution_provider_library", "get_ep_devices")
 LOADING_ERRORS = (ImportError, OSError, AttributeError, SyntaxError)
-"""What importing a package, or asking it for its library, raises when it is not one or is broken."""
+"""Raised by importing a package that is no plug-in or is broken, or by asking it for its library."""
 
 _registered: set[str] = set()
 """Modules whose library this process has registered: a second time is an error."""

@@ -25,7 +25,7 @@ from kdbench.measure.runtimes.onnxruntime_import import first_line
 from kdbench.measure.session_spec import SessionSpec
 
 INPUT_NAMES = "input_names.json"
-"""What a file carries beside its program: the names of its inputs, in order."""
+"""The entry in a .pt2 file that lists the names of the program's inputs, in order."""
 COMPILED = "torch_compiled"
 READER = "torch.export.pt2_archive"
 PRECISIONS = {"float64": "fp64", "float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
@@ -82,7 +82,7 @@ class TorchSession(Session):
         return BoundProgram(self, [self._tensors(feed) for feed in feeds])
 
     def proof(self, feed: Feed) -> dict[str, Any]:
-        """What one call runs: every operator of the program, as torch.compile refuses one that it cannot take whole."""
+        """All operators of the program: torch.compile refuses a program that it cannot take whole."""
         self.run_checked(feed)
         count = sum(node.op == "call_function" for node in self._module.graph.nodes)
         tensors = [*self._module.state_dict().values(), *self._tensors(feed)]
@@ -93,7 +93,7 @@ class TorchSession(Session):
         }
 
     def call(self, tensors: tuple[Any, ...]) -> Any:
-        """What is timed. Raises RuntimeError."""
+        """The call that is timed. Raises RuntimeError."""
         with self._torch.inference_mode():
             return self._call(*tensors)
 
@@ -158,7 +158,7 @@ class BoundProgram:
             raise MeasureError(f"a timed call failed: {first_line(error)}") from None
 
     def outputs(self, batch_number: int) -> list[Any]:
-        """What the last call on the batch of that number gave."""
+        """All outputs of the last call on the batch of that number."""
         return _arrays(self._answers[batch_number])
 
 
