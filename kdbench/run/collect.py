@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +62,8 @@ class Results:
         self.folder, self.plan, self.store = folder, plan, store
         self._found: dict[Label, list[Record]] = {}
         """The records of finished stages."""
+        self._lines: dict[Label, str] = {}
+        """Their text in records.jsonl. Raw samples are long, so that each is encoded once."""
         self._former: list[Record] = []
         """The records that the folder had before."""
         self._there: set[tuple[str, int, str | None, str]] = set()
@@ -97,14 +98,16 @@ class Results:
         """Take in the records of finished stages; those that the folder does not have are appended at once."""
         self._keep_task()
         found = {label: self._records(label) for label in labels}
+        lines = {label: records.to_lines(made) for label, made in found.items()}
         self._found |= found
+        self._lines |= lines
         new = (
-            made
-            for label, made in found.items()
+            text
+            for label, text in lines.items()
             if (label.case, label.seed, label.target, label.key) not in self._there
         )
         with _writing(self.folder):
-            records.append(self.folder / RECORDS_FILE, chain.from_iterable(new))
+            records.append_lines(self.folder / RECORDS_FILE, "".join(new))
 
     def finish(self, asked: Sequence[Label], failures: Mapping[str, Failure], command: str) -> list[str]:
         """Replace records.jsonl and plan.json, and remove files that only former records name. Gives the warnings.
@@ -113,22 +116,27 @@ class Results:
         """
         chains = {label.case: self._labels(label)["steps"] for label in self.plan.labels}
         stays = standing(self._former, self.plan, chains, self._found, asked)
-        written = [*self._made(stays.records), *self._missing(asked, failures)]
-        written += self._devices.again(written)
+        before = self._standing(stays.records)
+        made = [record for label in self.plan.labels for record in self._found.get(label, ())]
+        after: list[Record] = list(self._missing(asked, failures))
+        after += self._devices.again([*before, *made])
+        lines = (self._lines.get(label, "") for label in self.plan.labels)
+        written = [*before, *made, *after]
         with _writing(self.folder):
-            write_whole(self.folder / RECORDS_FILE, "".join(records.to_line(row) + "\n" for row in written))
+            text = "".join([records.to_lines(before), *lines, records.to_lines(after)])
+            write_whole(self.folder / RECORDS_FILE, text)
             self._sweep(written)
         left_out = (f"{sentence} It was left out." for sentence in self._unread)
         said = [*warnings(written, self.plan, self.store, stays), *self._devices.notes(), *left_out]
         self.write_plan(command, said)
         return said
 
-    def _made(self, standing: Sequence[Record]) -> list[Record]:
-        """This machine, the records that stay as they were, and those of finished stages in the plan's order."""
+    def _standing(self, standing: Sequence[Record]) -> list[Record]:
+        """This machine, and the records that stay as they were."""
         here = list(self._environments())
         known = {each.fingerprint for each in here}
         stay = [each for each in standing if not isinstance(each, Environment) or each.fingerprint not in known]
-        return [*here, *stay, *(row for label in self.plan.labels for row in self._found.get(label, ()))]
+        return [*here, *stay]
 
     def _missing(self, asked: Sequence[Label], failures: Mapping[str, Failure]) -> Iterator[Failed]:
         """Why facts are missing: a stage failed, or the target cannot have them."""

@@ -1,6 +1,6 @@
 """Records: one JSON line a fact, one type a kind, units in the field names. The file is the result, all else a view."""
 
-from kdbench.results.records._files import append, read, scan
+from kdbench.results.records._files import append, append_lines, read, scan, to_lines
 from kdbench.results.records._kinds import (
     TYPES,
     Accuracy,
@@ -39,10 +39,12 @@ __all__ = [
     "Teaching",
     "Training",
     "append",
+    "append_lines",
     "from_data",
     "from_line",
     "labelled",
     "read",
     "scan",
     "to_line",
+    "to_lines",
 ]

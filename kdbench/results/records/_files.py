@@ -45,9 +45,18 @@ def scan(path: Path) -> tuple[list[Record], list[str]]:
     return records, bad
 
 
+def to_lines(records: Iterable[Record]) -> str:
+    """Records as the text of a file."""
+    return "".join(to_line(record) + "\n" for record in records)
+
+
 def append(path: Path, records: Iterable[Record]) -> None:
     """Add records to a file, cutting off a last line that a kill tore."""
-    text = "".join(to_line(record) + "\n" for record in records)
+    append_lines(path, to_lines(records))
+
+
+def append_lines(path: Path, text: str) -> None:
+    """As `append`, with the text of the records."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a+b") as file:
         _mend(file)
