@@ -8,6 +8,7 @@ from torch import Tensor
 
 __all__ = [
     "activation_boundary",
+    "alike",
     "attention_transfer",
     "flow_of_solution",
     "hint",
@@ -20,7 +21,10 @@ AUTHORS_SCALE = 3 / 1000
 
 
 def alike(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """Two maps (B, C, H, W) at one size: on each axis the larger is average-pooled; vectors (B, D) stay as they are."""
+    """Two maps (B, C, H, W) at one size: on each axis the larger is average-pooled; vectors (B, D) stay as they are.
+
+    Source: RepDistiller's attention transfer (distiller_zoo/AT.py) pools so.
+    """
     if first.shape[2:] == second.shape[2:]:
         return first, second
     height, width = (min(sides) for sides in zip(first.shape[2:], second.shape[2:], strict=True))

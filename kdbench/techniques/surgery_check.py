@@ -25,7 +25,7 @@ def check_inputs(batches: Iterable[Batch]) -> tuple[Tensor, ...]:
 def answers(network: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
     """A network's outputs in eval mode, (B, ...). Its modules go back to the modes that they were in."""
     modes = [(module, module.training) for module in network.modules()]
-    device = next(network.parameters()).device  # a fresh student is not yet where the data is
+    device = next(network.parameters(), torch.empty(0)).device  # a fresh student is not yet where the data is
     given: Tensor = network.eval()(*(tensor.to(device) for tensor in inputs))
     for module, mode in modes:
         module.training = mode

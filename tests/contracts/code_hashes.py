@@ -54,13 +54,17 @@ class Module:
     """Name -> the statements that bind it."""
     imported: dict[str, str] = field(default_factory=dict)
     """Name -> "module" or "module:name"."""
+    stars: list[str] = field(default_factory=list)
+    """Modules whose names are all taken."""
     digests: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     @cache
     def read(cls, text: str) -> "Module":
         tree = _Plain().visit(ast.parse(text))
-        module = cls(imported=imports(tree.body, deep=False))
+        imported = imports(tree.body, deep=False)
+        stars = [target.partition(":")[0] for name, target in imported.items() if name.startswith("*")]
+        module = cls(imported=imported, stars=stars)
         for statement in tree.body:
             if not isinstance(statement, ast.Import | ast.ImportFrom) and not for_type_checkers(statement):
                 for name in _bound(statement) or [""]:  # "" is what runs when the module is imported
@@ -107,7 +111,8 @@ def imports(statements: Iterable[ast.stmt], deep: bool) -> dict[str, str]:
                 found |= {alias.asname or alias.name.partition(".")[0]: alias.name for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
                 assert node.level == 0, "kdbench imports by full names"
-                found |= {alias.asname or alias.name: f"{node.module}:{alias.name}" for alias in node.names}
+                names = {alias.asname or alias.name: f"{node.module}:{alias.name}" for alias in node.names}
+                found |= {f"* {node.module}" if name == "*" else name: target for name, target in names.items()}
     return found
 
 
@@ -156,6 +161,9 @@ class Code:
             return {f"{module}:{name}"}
         if name in known.imported:
             return self.resolved(known.imported[name])
+        for star in known.stars:
+            if star in self.modules and name in self.modules[star].defined:
+                return {f"{star}:{name}"}
         # a lazy name whose home is not told by an import for type checkers: it may be anywhere in the package
         inside = [other for other in self.modules if other.startswith(f"{module}.")]
         return set().union(*(self._whole(other) for other in inside)) if "__getattr__" in known.defined else set()

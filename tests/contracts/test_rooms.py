@@ -1,6 +1,7 @@
 """The house: who may import whom, and what stays light."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -54,7 +55,7 @@ def files() -> list[Path]:
 
 
 def imports(path: Path) -> Iterator[tuple[str, int]]:
-    """Every module a file imports at run time, with its line."""
+    """Everything a file imports at run time by its full name, `kdbench.errors.KdbenchError`, with its line."""
     tree = ast.parse(path.read_text())
     checking = {
         id(inner)
@@ -68,9 +69,7 @@ def imports(path: Path) -> Iterator[tuple[str, int]]:
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module, node.lineno
-            if node.module == "kdbench":
-                yield from ((f"kdbench.{alias.name}", node.lineno) for alias in node.names)
+            yield from ((f"{node.module}.{alias.name}", node.lineno) for alias in node.names)
 
 
 def height(name: str) -> tuple[int, int]:
@@ -97,6 +96,35 @@ def test_a_room_imports_only_what_lies_below_it_or_to_its_left() -> None:
         if name.startswith("kdbench.") and not may_import(room(path), name.split(".")[1])
     ]
     assert wrong == []
+
+
+def test_a_private_module_is_imported_within_its_own_folder_only() -> None:
+    wrong = [
+        f"{importer} imports {imported}"
+        for importer, found in module_imports().items()
+        for imported in sorted(found)
+        if imported.rpartition(".")[2].startswith("_") and not imported.endswith(".__main__")
+        if not f"{importer}.".startswith(f"{imported.rpartition('.')[0]}.")
+    ]
+    assert wrong == []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    try:
+        list(graphlib.TopologicalSorter(module_imports()).static_order())
+    except graphlib.CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def module_imports() -> dict[str, set[str]]:
+    """Module -> the modules of kdbench that it imports at run time, anywhere in its code."""
+    paths = {".".join(path.relative_to(HOUSE.parent).with_suffix("").parts): path for path in files()}
+    modules = {name.removesuffix(".__init__"): path for name, path in paths.items()}
+    found: dict[str, set[str]] = {}
+    for module, path in modules.items():
+        names = (name if name in modules else name.rpartition(".")[0] for name, _ in imports(path))
+        found[module] = {name for name in names if name in modules and name != module}
+    return found
 
 
 @pytest.mark.parametrize("package", OUTSIDE)

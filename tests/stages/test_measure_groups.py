@@ -72,6 +72,6 @@ def test_a_group_that_is_done_is_published_whatever_becomes_of_the_next(
     specs = [StageSpec("measure", 1, settings={"number": number}) for number in range(2)]
     first, second = run_stages([spec.to_json() for spec in specs], str(tmp_path))
     assert (first.status, second.status) == ("done", "failed")
-    assert second.reason == "OSError: the machine went to sleep"
+    assert second.reason.endswith("OSError: the machine went to sleep")
     assert Store(tmp_path).has(first.key)
     assert not Store(tmp_path).has(second.key)

@@ -48,10 +48,9 @@ class VariationalInformation(FeatureDistillation):
         import torch
 
         from kdbench import functional as F
-        from kdbench.functional._features import alike
 
         assert adapters is not None
-        pooled = [alike(s, t) for s, t in zip(student, teacher, strict=True)]
+        pooled = [F.alike(s, t) for s, t in zip(student, teacher, strict=True)]
         guesses = adapters([s for s, _ in pooled])
         both = zip(guesses, pooled, strict=True)
         losses = [F.variational_information(mean, variance, t) for (mean, variance), (_, t) in both]

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional as nnf
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from kdbench.errors import TechniqueError
+from kdbench.techniques.tracing import kind, traced
 
 RANGES = "activation_ranges"
 """Name of the module that holds the ranges; its tensors are none of the architecture's."""
@@ -138,13 +138,6 @@ PASSIVE = {
 """Operations that move or choose values (in eval mode) and make no new ones, so that levels stay levels."""
 
 
-def kind(node: fx.Node, graph: fx.GraphModule) -> Any:
-    """The target of a node's call: a module's class, a function, or a method's name; None where it calls nothing."""
-    if node.op == "call_module":
-        return type(graph.get_submodule(str(node.target)))
-    return node.target if node.op in ("call_function", "call_method") else None
-
-
 def source(node: fx.Node, graph: fx.GraphModule) -> fx.Node:
     """The tensor in which the values of a node were made."""
     made = node
@@ -208,22 +201,6 @@ def _layers(graph: fx.GraphModule) -> list[nn.Module]:
         for module in modules
         if type(module) in ROUNDED and getattr(module, "padding_mode", "zeros") == "zeros"  # others pad with no level
     ]
-
-
-def traced(network: nn.Module, example: tuple[Tensor, ...]) -> fx.GraphModule:
-    """The network as a graph of its layers, with what each node gives for `example`. Raises TechniqueError."""
-    try:
-        graph = fx.symbolic_trace(network)
-    except (fx.proxy.TraceError, AttributeError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
-        line = (str(error).splitlines() or [type(error).__name__])[0]
-        raise TechniqueError(f"the network's forward cannot be traced to a graph, which 8-bit needs: {line}") from error
-    used = {tensor.data_ptr() for tensor in graph.state_dict().values()}
-    unused = [name for name, tensor in network.state_dict().items() if tensor.data_ptr() not in used]
-    if unused:
-        raise TechniqueError(f"the network's forward does not use {', '.join(sorted(unused)[:3])}; remove such layers.")
-    with torch.no_grad():
-        ShapeProp(graph).propagate(*example)
-    return graph
 
 
 def obstacle(network: nn.Module, example: tuple[Tensor, ...]) -> str | None:

@@ -11,6 +11,7 @@ from torch.onnx import ops
 
 from kdbench.errors import ExportError
 from kdbench.techniques.quantization import _fake_quantized as fake
+from kdbench.techniques.tracing import kind
 
 OPSET = 20
 LARGEST_INT32 = 2**31 - 1
@@ -98,7 +99,7 @@ def integer_form(network: fx.GraphModule) -> fx.GraphModule:
         for one in fake.integer_inputs(node, result):
             _round_again(one, node, result)
     for node in nodes:
-        if fake.kind(node, result) in fake.LAYERS:
+        if kind(node, result) in fake.LAYERS:
             _to_integers(node, result)
     for name, activation in result.get_submodule(fake.RANGES).named_children():
         assert isinstance(activation, fake.ActivationRange)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from kdbench.techniques.quantization._fake_quantized import kind, traced
 from kdbench.techniques.surgery import CONVOLUTIONS
+from kdbench.techniques.tracing import kind, traced
 
 
 def fold(model: nn.Module, example: tuple[Tensor, ...], layers: Sequence[nn.Module]) -> list[_BatchNorm]:

@@ -1,0 +1,32 @@
+"""A network as a graph of its layers, with the shapes between them. Knows no technique."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.fx.passes.shape_prop import ShapeProp
+
+from kdbench.errors import TechniqueError
+
+
+def traced(network: nn.Module, example: tuple[Tensor, ...]) -> fx.GraphModule:
+    """The network as a graph of its layers, with what each node gives for `example`. Raises TechniqueError."""
+    try:
+        graph = fx.symbolic_trace(network)
+    except (fx.proxy.TraceError, AttributeError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+        line = (str(error).splitlines() or [type(error).__name__])[0]
+        raise TechniqueError(f"the network's forward cannot be traced to a graph: {line}") from error
+    used = {tensor.data_ptr() for tensor in graph.state_dict().values()}
+    unused = [name for name, tensor in network.state_dict().items() if tensor.data_ptr() not in used]
+    if unused:
+        raise TechniqueError(f"the network's forward does not use {', '.join(sorted(unused)[:3])}; remove such layers.")
+    with torch.no_grad():
+        ShapeProp(graph).propagate(*example)
+    return graph
+
+
+def kind(node: fx.Node, graph: fx.GraphModule) -> Any:
+    """The target of a node's call: a module's class, a function, or a method's name; None where it calls nothing."""
+    if node.op == "call_module":
+        return type(graph.get_submodule(str(node.target)))
+    return node.target if node.op in ("call_function", "call_method") else None
