@@ -6,8 +6,8 @@
 from kdbench.evidence.accuracy import AccuracyView
 from kdbench.evidence.compression import CompressionView
 from kdbench.evidence.execution import ExecutionView
+from kdbench.evidence.finding import Finding
 from kdbench.evidence.latency import LatencyView
-from kdbench.evidence.sanity import Finding
 from kdbench.evidence.use import EnergyView, StartView
 from kdbench.evidence.views import CaseView, Evidence, Setting, SizeView, evidence
 from kdbench.results.folder import Results, read_results

@@ -11,9 +11,10 @@ import numpy as np
 from kdbench.evidence.accuracy import AccuracyView, accuracy_views
 from kdbench.evidence.compression import CompressionView, compression_views, is_compressed
 from kdbench.evidence.execution import ExecutionView, execution_view
+from kdbench.evidence.finding import Finding
 from kdbench.evidence.latency import LatencyView, latency_view, pooled_reference_ns
 from kdbench.evidence.latency_groups import latency_letters
-from kdbench.evidence.sanity import Finding, findings
+from kdbench.evidence.sanity import findings
 from kdbench.evidence.training import Cost, Curve, Stages
 from kdbench.evidence.use import EnergyView, StartView, energy_view, start_view
 from kdbench.results.folder import Results, read_results

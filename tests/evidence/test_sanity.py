@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kdbench.choose import choose
 from kdbench.evidence import Evidence, Finding, evidence
-from kdbench.evidence.sanity import (
+from kdbench.evidence.finding import (
     AT_CHANCE,
     CLASS_MISSING,
     LOSS_DOES_NOT_FALL,
