@@ -79,10 +79,11 @@ def on_board(record: Record) -> list[Record]:
 
 
 def sampled(record: Record) -> list[Record]:
-    """A device answered a quarter of the test examples, so its accuracies are its own."""
+    """A device answered a quarter of the test examples, so its accuracies are its own; its answers are not stored."""
     if isinstance(record, Accuracy) and (record.target or "").startswith("board-"):
+        unstored = {"predictions_path": None, "origin_predictions_path": None}
         value = round(90 * record.value) / 90
-        return [replace(record, value=value, example_count=90, split_example_count=360, predictions_path=None)]
+        return [replace(record, value=value, example_count=90, split_example_count=360, **unstored)]
     return [record]
 
 
