@@ -199,6 +199,10 @@ class _Bench:
     second_teacher: str
     students: dict[int, str]
 
+    def exported(self, seed: int) -> str:
+        """The stage with the file of this seed's student; exported when first asked for."""
+        return _export(self.store, self.data, self.students[seed])
+
     def examples(self) -> Feed:
         """Test examples as files take them."""
         task = read_description(self.store.folder(self.data))
@@ -210,8 +214,7 @@ class _Bench:
 def _apply(technique: Technique, seed: int) -> bytes:
     """Let a technique work on this seed's student, check what it leaves behind; the resulting model as bytes."""
     bench = _bench()
-    trained = bench.students[seed]
-    model = _export(bench.store, bench.data, trained) if technique.form == "onnx" else trained
+    model = bench.exported(seed) if technique.form == "onnx" else bench.students[seed]
     inputs = {"data": bench.data, "model": model, "teacher": bench.teacher, "teacher:1": bench.second_teacher}
     spec = StageSpec("compress", 1, {"task": TASK, **_recipes(technique)}, inputs, seed)
     with tempfile.TemporaryDirectory() as folder:

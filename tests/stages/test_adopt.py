@@ -37,7 +37,7 @@ def exported(tmp_path: Path) -> Path:
     """The bench's exported student, a copy."""
     bench = testing._bench()
     path = tmp_path / "mine.onnx"
-    path.write_bytes((bench.store.folder(bench.students[0][1]) / ONNX_FILE).read_bytes())
+    path.write_bytes((bench.store.folder(bench.exported(0)) / ONNX_FILE).read_bytes())
     return path
 
 
@@ -53,7 +53,7 @@ def test_an_onnx_file_is_kept_byte_for_byte_with_its_answers(exported: Path, tmp
     bench = testing._bench()
     assert (folder / ONNX_FILE).read_bytes() == exported.read_bytes()
     mine = np.load(folder / "test_logits.npy")
-    torchs = np.load(bench.store.folder(bench.students[0][1]) / "test_logits.npy")
+    torchs = np.load(bench.store.folder(bench.exported(0)) / "test_logits.npy")
     assert np.allclose(mine, torchs, atol=1e-4)
 
 
