@@ -44,6 +44,8 @@ CONTENDED = "contended"
 STOLEN = "processor time stolen"
 TOO_FEW = "too few samples"
 MOSTLY_OVERHEAD = "mostly call overhead"
+FROM_SAMPLES = frozenset({PROCESSES_DISAGREE, CONTENDED, STOLEN, MOSTLY_OVERHEAD})
+"""Words that `instability` alone decides, whenever samples are read; older records hold them by older thresholds."""
 
 
 def percentile(samples: Sequence[int], fraction: float) -> float | None:

@@ -100,6 +100,11 @@ def bundle(folder: Path, out: Path, asked: Asked | None = None, confirmed: Confi
     results, task = read_results(folder), read_task(folder)
     target = choose_target(results, asked.target)
     session = confirmed.session(target, results.plan.measured(target), str(folder)) or PLAIN
+    if session.get("runtime"):
+        raise StoreError(
+            f"{target} runs files in {session['runtime']}, and a bundle carries onnxruntime's sessions only; name "
+            "another target with --target."
+        )
     files = chosen_files(results, target, asked.cases, asked.seeds)
     sample = read_sample(results, task).part(asked.examples)
     inputs = _npz(sample.inputs)

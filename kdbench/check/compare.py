@@ -146,8 +146,10 @@ class _Work:
     def _probe(self, targets: list[str]) -> None:
         """Ask each target's interpreter what it has; one that cannot measure is noted as dead, with the reason."""
         for target in targets:
+            entry = self.measured[target]
+            session = entry["session"]
             try:
-                found = probe.runtime(self.measured[target].get("python"))
+                found = probe.runtime(entry.get("python"), session.get("provider", "cpu"), session.get("runtime"))
             except MeasureError as error:
                 self.dead[target] = str(error)
                 continue

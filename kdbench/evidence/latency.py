@@ -130,8 +130,14 @@ def _joined(runs: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
 
 
 def _warnings(records: Sequence[Latency]) -> tuple[str, ...]:
-    """Warnings of the measuring program, then of the samples; one word or sentence each, each once."""
-    said = [warning for record in records for warning in (*record.warnings, *_instability(record))]
+    """Warnings of the measuring program, then of the samples; one word or sentence each, each once.
+
+    Older records hold words for their samples, too: these are decided anew, by the thresholds of now.
+    """
+    said: list[str] = []
+    for record in records:
+        said += [warning for warning in record.warnings if warning not in stats.FROM_SAMPLES]
+        said += _instability(record)
     return tuple(dict.fromkeys(said))
 
 

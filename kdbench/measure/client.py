@@ -43,7 +43,8 @@ class Client:
         self.folder, self.session = folder, dict(session)
         self.python = python or sys.executable
         folder.mkdir(parents=True, exist_ok=True)
-        carried = find_runtime(self.session["runtime"]).carried if self.session.get("runtime") else None
+        brought = self.session.get("runtime") if program is None else None
+        carried = find_runtime(brought).carried if brought else None
         self.program = program or pack(folder / "measure.pyz", carried)
         self._asked = {**self.session, "runtime": carried.place} if carried else self.session
 

@@ -14,6 +14,7 @@ from carried import FILES, KEPT, SAMPLE, model_path
 
 from kdbench.bundle import Asked, bundle
 from kdbench.errors import KdbenchError, StoreError, UnknownName
+from kdbench.results.trust import Confirmed
 
 
 def manifest(path: Path) -> dict[str, object]:
@@ -176,3 +177,10 @@ def test_a_place_that_cannot_be_written_is_named(kept_results: Path, tmp_path: P
     (tmp_path / "file").write_text("")
     with pytest.raises(KdbenchError, match=r"cannot write .*; name another file with -o"):
         bundle(kept_results, tmp_path / "file" / "x.pyz")
+
+
+def test_a_target_of_a_third_partys_runtime_is_not_bundled(kept_results: Path, tmp_path: Path) -> None:
+    target = "local-cpu-1t-fp32"
+    confirmed = Confirmed({target: {"session": {"provider": "echo", "runtime": "echo.py:Echo"}}})
+    with pytest.raises(StoreError, match=r"runs files in echo\.py:Echo, and a bundle carries onnxruntime's"):
+        bundle(kept_results, tmp_path / "b.pyz", Asked(target=target), confirmed)
