@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from kdbench.errors import ModelError
+from kdbench.files import regular
 
 UNREADABLE = (
     *(OSError, RuntimeError, ValueError, EOFError, LookupError, AssertionError, TypeError),
@@ -33,6 +34,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     Raises ModelError where the file cannot be read or holds no state dict. Nothing in it is executed.
     """
     try:
+        regular(path)
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except UNREADABLE as error:
         raise ModelError(f"cannot read the weights file '{path}': {_unreadable(error)}.") from None

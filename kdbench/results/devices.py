@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kdbench.errors import StoreError
-from kdbench.files import slug
+from kdbench.files import regular, slug
 from kdbench.measure.device.command import RESERVED
 from kdbench.results import records
 from kdbench.results.plan_json import RecordedDevice, RecordedPlan
@@ -57,7 +57,7 @@ def device_runs(folder: Path) -> list[DeviceRun]:
     found = []
     for path in sorted((folder / FOLDER).glob("*.json")):
         try:
-            found.append(DeviceRun.model_validate_json(path.read_bytes()))
+            found.append(DeviceRun.model_validate_json(regular(path).read_bytes()))
         except (OSError, ValidationError):
             raise StoreError(f"'{path}' is damaged; remove it and merge that device's record again.") from None
     return found

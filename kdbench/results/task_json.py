@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kdbench.errors import StoreError
+from kdbench.files import regular
 from kdbench.protocols import ImageForm, TaskDescription
 
 TASK_FILE = "task.json"
@@ -33,7 +34,7 @@ def read_task(folder: Path) -> KeptTask:
     """A results folder's task. Raises StoreError where it has none, or one that cannot be understood."""
     path = folder / TASK_FILE
     try:
-        return KeptTask.model_validate_json(path.read_bytes())
+        return KeptTask.model_validate_json(regular(path).read_bytes())
     except OSError as error:
         reason = error.strerror or "it cannot be read"
     except ValidationError:

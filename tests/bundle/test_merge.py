@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from carried import FILES, KEPT, TARGET, TESTED, content, lines_of, model_path, rewritten, write_results
 
 from kdbench.bundle import merge
-from kdbench.errors import KdbenchError, RecordError
+from kdbench.errors import KdbenchError, RecordError, StoreError
 from kdbench.evidence import evidence, read_results
 from kdbench.measure.host import fingerprint
 from kdbench.render import render
@@ -389,3 +390,13 @@ def test_the_plan_keeps_what_else_it_says(results: Path, record: Path) -> None:
     assert before is not None
     assert after is not None
     assert after == before.model_copy(update={"targets": (TARGET, DEVICE), "devices": after.devices})
+
+
+def test_a_pipe_in_place_of_a_file_is_refused_not_read_for_ever(results: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "record.jsonl")
+    with pytest.raises(RecordError, match="it is no regular file"):
+        merge(results, tmp_path / "record.jsonl")
+    (results / "task.json").unlink()
+    os.mkfifo(results / "task.json")
+    with pytest.raises(StoreError, match="it is no regular file"):
+        merge(results, tmp_path / "record.jsonl")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kdbench.errors import RecordError
+from kdbench.files import regular
 
 SCHEMA = 1
 SAME = ("schema", "kind", "bundle", "device", "target", "session", "measure", "fingerprint")
@@ -33,7 +34,7 @@ def read_record(path: Path) -> Recorded:
     Raises RecordError with the line where it is none, was changed after it was written, or is of another version.
     """
     try:
-        data = path.read_bytes()
+        data = regular(path).read_bytes()
     except OSError as error:
         raise RecordError(f"cannot read {path} ({error.strerror}).") from None
     whole = data[: data.rfind(b"\n") + 1]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import IO
 
 from kdbench.errors import NewerRecords, RecordError
+from kdbench.files import regular
 from kdbench.results.records._labels import Record
 from kdbench.results.records._lines import from_line, to_line
 
@@ -28,7 +29,7 @@ def scan(path: Path) -> tuple[list[Record], list[str]]:
     newer kdbench.
     """
     try:
-        lines = path.read_bytes().split(b"\n")
+        lines = regular(path).read_bytes().split(b"\n")
     except OSError as error:
         raise RecordError(f"cannot read '{path}' ({error.strerror}).") from None
     records, bad = [], []
