@@ -24,19 +24,21 @@ measure: [{provider: cpu}]
 """
 FILES = {
     "sounds.py": (
-        "from kdbench.protocols import Task\nclass Sounds(Task):\n    recordings: str\n    def decode(self, out): ...\n"
+        "from kdbench.protocols import Task\nclass Sounds(Task):\n    recordings: str\n"
+        "    def decode(self, out): return out\n"
     ),
     "nets.py": (
         "from kdbench.protocols import Model\nfrom blocks import width\n"
-        "class Net(Model):\n    start: str\n    def build(self, task):\n        from late import depth\n"
+        "class Net(Model):\n    start: str\n"
+        "    def build(self, task):\n        from late import depth\n        return depth\n"
     ),
     "blocks.py": "width = 8\n",
     "late.py": "depth = 2\n",
     "steps.py": (
         "from pathlib import Path\nfrom kdbench.protocols import Technique\n"
         "TABLE = Path(__file__).parent / 'table.csv'\n"
-        "class Mine(Technique):\n    lists: dict[str, list[str]]\n    def apply(self, model, ctx): ...\n"
-        "class OnFile(Technique):\n    form = 'onnx'\n    def apply(self, model, ctx): ...\n"
+        "class Mine(Technique):\n    lists: dict[str, list[str]]\n    def apply(self, model, ctx): return model\n"
+        "class OnFile(Technique):\n    form = 'onnx'\n    def apply(self, model, ctx): return model\n"
     ),
     "start.pt": "1",
     "words.txt": "a",
