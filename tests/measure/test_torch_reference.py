@@ -146,6 +146,7 @@ def test_a_process_times_it_as_any_file_and_says_that_torch_did(
         assert said == classes[: len(said)], batch_size
 
 
+@pytest.mark.slow
 def test_the_doctors_trial_runs_a_tiny_network_in_torch(tmp_path: Path) -> None:
     program = pack(tmp_path / "measure.pyz")
     found = run_job({"schema": 1, "action": "try", "provider": "torch"}, tmp_path / "out", program)
