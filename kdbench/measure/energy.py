@@ -14,14 +14,7 @@ from typing import Any, Callable, Protocol
 
 from kdbench.errors import MeasureError
 from kdbench.measure.clock import Clock, Rule, Runnable
-
-NVML, RAPL = "nvml", "rapl"
-
-COUNTERS = {
-    **dict.fromkeys(("cuda", "tensorrt"), NVML),
-    **dict.fromkeys(("cpu", "openvino", "xnnpack", "torch", "torch_compiled"), RAPL),
-}
-"""Provider -> the counter of what it runs on; of the other providers' devices there is none that is read here."""
+from kdbench.measure.providers import NVML, RAPL, TABLE
 
 POWERCAP = Path("/sys/class/powercap")
 NVML_LIBRARY = "nvml.dll" if os.name == "nt" else "libnvidia-ml.so.1"
@@ -116,8 +109,8 @@ def counter(provider: str = "cpu") -> tuple[str | None, str]:
 
 def open_counter(provider: str, options: Mapping[str, str] | None = None) -> Counter:
     """The counter of what a provider runs on. Raises MeasureError with the reason where there is none to read."""
-    name = COUNTERS.get(provider)
-    if name is None:
+    name = TABLE[provider].counter if provider in TABLE else ""
+    if not name:
         raise MeasureError(f"there is no energy counter that kdbench reads for provider {provider}.")
     if name == RAPL:
         return Rapl(POWERCAP)

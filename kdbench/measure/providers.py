@@ -24,6 +24,7 @@ UNPINNED = "default"
 TF32_OFF: Options = {"NVIDIA_TF32_OVERRIDE": "0"}
 """NVIDIA's libraries then never compute float32 in TF32, whatever a program asks of them."""
 TF32_AS_ASKED: Options = {"NVIDIA_TF32_OVERRIDE": ""}
+NVML, RAPL = "nvml", "rapl"
 ONNXRUNTIME, TORCH = "onnxruntime", "torch"
 """Runtimes: what provides the providers."""
 
@@ -58,6 +59,8 @@ class Provider:
     """Runs whole parts of a graph as one kernel, inside of which nobody sees operators or types."""
     is_asynchronous: bool = False
     """The profile's kernel times are those of starting a kernel, not of its work."""
+    counter: str = ""
+    """The energy counter of what it runs on, `NVML` or `RAPL`; empty where none is read."""
     runtime: str = ONNXRUNTIME
     """The name of the runtime that has this provider."""
     takes_options: bool = True
@@ -72,9 +75,10 @@ def _enabled(option: str) -> Precision:
 
 
 TABLE: dict[str, Provider] = {
-    "cpu": Provider("CPUExecutionProvider", takes_options=False, runs_in_caller=True),
+    "cpu": Provider("CPUExecutionProvider", takes_options=False, counter=RAPL, runs_in_caller=True),
     "cuda": Provider(
         "CUDAExecutionProvider",
+        counter=NVML,
         precisions={
             "fp32": Precision({"use_tf32": "0"}, environment=TF32_OFF),
             "tf32": Precision({"use_tf32": "1"}, "tf32", TF32_AS_ASKED),
@@ -86,6 +90,7 @@ TABLE: dict[str, Provider] = {
     ),
     "tensorrt": Provider(
         "TensorrtExecutionProvider",
+        counter=NVML,
         precisions={
             "fp32": Precision(environment=TF32_OFF),  # it has no option for TF32, which is on unless the variable is 0
             "tf32": Precision({}, "tf32", TF32_AS_ASKED),
@@ -102,6 +107,7 @@ TABLE: dict[str, Provider] = {
     ),
     "openvino": Provider(
         "OpenVINOExecutionProvider",
+        counter=RAPL,
         precisions={
             "fp32": Precision({"precision": "FP32"}),
             # the hint outweighs `precision` (seen in onnxruntime 1.24.1); a CPU without bf16 is free to ignore it
@@ -155,11 +161,12 @@ TABLE: dict[str, Provider] = {
         },
         takes_subgraphs=True,
     ),
-    "xnnpack": Provider("XnnpackExecutionProvider", always={"intra_op_num_threads": THREADS}),
+    "xnnpack": Provider("XnnpackExecutionProvider", counter=RAPL, always={"intra_op_num_threads": THREADS}),
     "webgpu": Provider("WebGpuExecutionProvider", is_asynchronous=True),
-    "torch": Provider("torch", takes_options=False, runtime=TORCH, runs_in_caller=True),
+    "torch": Provider("torch", takes_options=False, counter=RAPL, runtime=TORCH, runs_in_caller=True),
     "torch_compiled": Provider(
         "torch_compiled",
+        counter=RAPL,
         engine_cache={"cache_dir": FOLDER},
         takes_options=False,
         runtime=TORCH,
