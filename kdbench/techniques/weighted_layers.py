@@ -35,6 +35,6 @@ def computed_weights(layers: Mapping[str, nn.Module]) -> str | None:
         return None
     return (
         f"the weight of '{computed[0]}' is no parameter but computed from others (weight_norm, spectral_norm or "
-        "another parametrization), so it cannot be changed; build the model without, or keep the layer where 'keep' "
-        "is a field."
+        "another parametrization), so it cannot be changed; build the model without, or end its build() with "
+        "torch.nn.utils.parametrize.remove_parametrizations."
     )
