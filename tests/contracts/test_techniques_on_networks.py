@@ -30,14 +30,20 @@ STRUCTURAL = {"structured_pruning", "low_rank", "quantization_aware_training", "
 """Each rewrites networks or files in a way of its own; what the others do depends less on the network."""
 
 
-def _pairs():
-    for technique in COMPRESSING:
-        for network in NETWORKS:
-            often = network == "cnn" or technique in STRUCTURAL or (technique, network) in REFUSED
-            yield pytest.param(technique, network, marks=[] if often else [pytest.mark.slow])
+OFTEN = [
+    (technique, network)
+    for technique in COMPRESSING
+    for network in NETWORKS
+    if network == "cnn" or technique in STRUCTURAL or (technique, network) in REFUSED
+]
+SELDOM = [
+    (technique, network) for technique in COMPRESSING for network in NETWORKS if (technique, network) not in OFTEN
+]
 
 
-@pytest.mark.parametrize(("technique", "network"), _pairs())
+@pytest.mark.parametrize(
+    ("technique", "network"), [*OFTEN, *(pytest.param(*pair, marks=pytest.mark.slow) for pair in SELDOM)]
+)
 def test_a_network_is_compressed_or_refused_with_a_true_sentence(technique: str, network: str) -> None:
     compressing = PartSpec("technique", technique, 1, FIELDS.get(technique, {}))
     said = testing.check_network(compressing, PartSpec("model", network, 1, {}))
