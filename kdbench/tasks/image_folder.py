@@ -33,7 +33,7 @@ class ImageFolder(Images):
     version: ClassVar[int] = 2
 
     root: str
-    """The folder with `train` and `test` in it."""
+    """The folder with `train` and `test` in it, and `validation` where there is one."""
     image_size: int = Field(gt=0)
     """Height and width of the decoded images, in pixels."""
     grayscale: bool = False
