@@ -22,9 +22,9 @@ import os
 import sysconfig
 import traceback
 from collections.abc import Iterable
-from typing import Optional
+from typing import Optional, Union
 
-Place = tuple[str | int, ...]
+Place = tuple[Union[str, int], ...]
 """A path of keys and list positions in a document: ("cases", "soft", 0)."""
 
 

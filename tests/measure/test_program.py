@@ -1,8 +1,10 @@
 """The packed program as a process of its own: what it gives, what it refuses, what it never loads, when it ends."""
 
 import ast
+import builtins
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +23,9 @@ from kdbench.measure.client import run_job
 from kdbench.measure.program import pack
 
 Job = dict[str, Any]
+OLDEST = shutil.which("python3.9")
+if OLDEST is not None and subprocess.run([OLDEST, "-c", ""], capture_output=True).returncode:
+    OLDEST = None  # a version manager's stand-in for one that is not chosen
 
 
 def test_the_packed_program_is_the_same_bytes_each_time(tmp_path: Path, program: Path) -> None:
@@ -34,6 +39,39 @@ def test_the_packed_program_is_python_3_9(program: Path) -> None:
         assert {"__main__.py", "kdbench/__init__.py", "kdbench/errors.py", "kdbench/measure/clock.py"} <= set(names)
         for name in names:
             ast.parse(archive.read(name), name, feature_version=(3, 9))
+
+
+def test_no_type_of_the_packed_program_is_written_as_only_newer_pythons_evaluate_it(program: Path) -> None:
+    """`str | int` is Python 3.9's syntax, and a TypeError where 3.9 evaluates it: outside annotations."""
+    with zipfile.ZipFile(program) as archive:
+        sources = {name: archive.read(name).decode() for name in archive.namelist() if name.endswith(".py")}
+    found = []
+    for name, text in sources.items():
+        statements = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Assign)]
+        unions = [node for statement in statements for node in ast.walk(statement.value) if _is_union(node)]
+        found += [f"{name}:{node.lineno}" for node in unions]
+    assert found == []
+
+
+def _is_union(node: ast.AST) -> bool:
+    if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.BitOr):
+        return False
+    sides = (ast.unparse(side).partition("[")[0] for side in (node.left, node.right))
+    return any(side == "None" or isinstance(getattr(builtins, side, None), type) for side in sides)
+
+
+@pytest.mark.skipif(OLDEST is None, reason="there is no python3.9 here")
+def test_the_oldest_python_imports_every_module_of_the_packed_program(program: Path) -> None:
+    code = (
+        "import importlib, sys, zipfile\n"
+        "sys.path.insert(0, sys.argv[1])\n"
+        "names = [name[:-3].replace('/', '.') for name in zipfile.ZipFile(sys.argv[1]).namelist()]\n"
+        "for name in names:\n"
+        "    if name.startswith('kdbench') and not name.endswith('__main__'):\n"
+        "        importlib.import_module(name.removesuffix('.__init__'))\n"
+    )
+    done = subprocess.run([str(OLDEST), "-c", code, str(program)], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_timing_gives_raw_samples_of_both_files_and_loads_nothing_foreign(
