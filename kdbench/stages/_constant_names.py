@@ -2,6 +2,7 @@
 
 import ast
 from collections import Counter
+from collections.abc import Collection
 
 import onnx
 
@@ -10,10 +11,11 @@ SCOPES = "pkg.torch.onnx.name_scopes"
 PRODUCTS = {"MatMul", "Gemm", "Conv", "ConvTranspose"}
 
 
-def name_weights(model: onnx.ModelProto) -> None:
+def name_weights(model: onnx.ModelProto, named: Collection[str]) -> None:
     """Call a weight that the exporter made anew (a transposed one, say) `LAYER.weight`, as it calls the others.
 
-    Only then can a layer be found by its path in the network once the metadata is gone.
+    Only then can a layer be found by its path in the network once the metadata is gone. `named` are the network's own
+    tensors: one of them keeps its name, also where the node that reads it is the BatchNorm's that was folded into it.
     """
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     uses = Counter(name for node in model.graph.node for name in node.input)
@@ -22,7 +24,9 @@ def name_weights(model: onnx.ModelProto) -> None:
             continue
         layer = _layer(node)
         own = [name for name in node.input if name in constants]
-        if not layer or not own or uses[own[0]] > 1 or any(name.startswith(f"{layer}.") for name in own):
+        if not layer or not own or own[0] in named or uses[own[0]] > 1:
+            continue
+        if any(name.startswith(f"{layer}.") for name in own):
             continue
         name = f"{layer}.weight"
         if name not in constants:

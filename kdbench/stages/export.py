@@ -122,7 +122,7 @@ def to_onnx(model: nn.Module, example: tuple[torch.Tensor, ...], task: TaskDescr
         line = str(error).strip().splitlines()[0]
         raise ExportError(f"{type(model).__name__} cannot be exported to ONNX: {line}") from error
     written = onnx.load(path)
-    name_weights(written)
+    name_weights(written, model.state_dict().keys())
     onnx.save(stripped(written), path)
     onnx.checker.check_model(path, full_check=True)
 
