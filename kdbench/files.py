@@ -174,7 +174,7 @@ class Archive:
         return place
 
     def _chunks(self, name: str, most_bytes: int, sha256: str | None) -> Iterator[bytes]:
-        """What a few bytes unpack to could fill the disk, so no more is unpacked than may be there."""
+        """The member in pieces. A few bytes may unpack to a full disk, so no more is unpacked than may be there."""
         if name not in self.names:
             raise Unreadable(f"it lacks '{name}'")
         digest, left = hashlib.sha256(), most_bytes

@@ -24,7 +24,7 @@ def stream(purpose: str, *numbers: int) -> np.random.Generator:
 
 
 def torch_seed(purpose: str, *numbers: int) -> int:
-    """The same for `torch.manual_seed` and `torch.Generator`: a whole number below 2^64."""
+    """A seed for `torch.manual_seed` and `torch.Generator`, by the rule of `stream`: a whole number below 2^64."""
     entropy = _entropy(purpose, numbers)
     if isinstance(entropy, int):
         return entropy

@@ -35,14 +35,14 @@ class UserFile:
     """One of a user's own files."""
 
     module: str
-    """What the others import it as: `blocks`, `parts.stem`."""
+    """The name that other files import it by: `blocks`, `parts.stem`."""
     path: str
     text: str = field(repr=False)
 
 
 @dataclass(frozen=True)
 class UserCode:
-    """What a `file.py:Class` is made of."""
+    """The source of a `file.py:Class`: its own text, and all that it imports."""
 
     files: tuple[UserFile, ...]
     """The named file, then those that it imports from beside it. None for a class that is installed as editable."""
@@ -83,7 +83,7 @@ class UserCode:
 
 
 def collect(path: Path, suite_folder: Path) -> UserCode:
-    """What the user's file at `path` is made of.
+    """The sources of the user's file at `path`.
 
     Raises UnknownName where it cannot be read, UserCodeError where a file is no Python.
     """

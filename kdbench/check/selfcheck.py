@@ -74,7 +74,7 @@ class SelfCheck:
 
     @property
     def wall_ns(self) -> float:
-        """What a row takes, on average."""
+        """Nanoseconds that a row takes, on average."""
         return float(np.mean([trial.wall_ns for trial in self.trials]))
 
     @property

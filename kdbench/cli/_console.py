@@ -114,7 +114,7 @@ def _say(sentence: str, debug: bool) -> None:
 
 
 def written(code: int) -> int:
-    """The same code, once all output is written; a reader that went away changes none but a success."""
+    """The exit code to end with, once all output is written: a reader that went away turns a success into 141."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:

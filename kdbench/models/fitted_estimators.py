@@ -72,7 +72,7 @@ class Fitted(ABC):
 
     @abstractmethod
     def graph(self, feature_count: int, opset: int) -> Graph:
-        """The same function in ONNX."""
+        """The fitted function in ONNX."""
 
     @property
     def mac_count(self) -> int | None:

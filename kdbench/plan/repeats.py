@@ -30,7 +30,7 @@ def afresh(store: Store, specs: Iterable[StageSpec]) -> Repeats:
 
 
 def again(plan: Plan, store: Store, labels: Iterable[Label]) -> Plan:
-    """The same plan, with a new repeat of those of these labels' measurements that the store has."""
+    """The plan with a new repeat of each of these labels' measurements that the store has."""
     taken = [plan.stages[label.key] for label in labels if store.has(label.key)]
     return make_plan(plan.suite, plan.machine, afresh(store, taken))
 

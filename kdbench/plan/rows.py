@@ -44,7 +44,7 @@ class _Row:
     """The file that its ratios refer to; None where the target cannot run that."""
     teacher: File | None
     origin: File | None = None
-    """The same student before its first step that compresses; None where no step does."""
+    """The student's file before its first step that compresses; None where no step does."""
     leads: bool = False
     """It is of the first seed, whose files stand for the others' where a measurement takes long."""
 

@@ -123,7 +123,7 @@ class Results:
 
     @cached_property
     def _known(self) -> dict[tuple[str | None, str, str], Predictions | None]:
-        """What was read already: many ask for the same files."""
+        """Predictions that were read already: many ask for the same files."""
         return {}
 
     @cached_property

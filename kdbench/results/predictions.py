@@ -26,7 +26,7 @@ class Predictions:
     targets: NDArray[np.int32]
     """(n,), the true class."""
     metric: Metric
-    """What the task calls good."""
+    """The metric of the task that they are judged by."""
 
     @cached_property
     def pseudo_values(self) -> NDArray[np.float64]:
@@ -35,7 +35,7 @@ class Predictions:
 
     @cached_property
     def examples(self) -> str:
-        """The same for predictions of the same examples in the same order, as far as their true classes tell."""
+        """A digest of the true classes: equal for predictions of equal examples in equal order, as far as those tell."""
         return hashlib.sha256(np.ascontiguousarray(self.targets, np.int32).tobytes()).hexdigest()
 
     @cached_property

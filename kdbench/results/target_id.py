@@ -1,4 +1,4 @@
-"""What the id of a target says. Knows no records."""
+"""The id of a target in parts, and whether anybody deploys there. Knows no records."""
 
 import re
 from dataclasses import dataclass

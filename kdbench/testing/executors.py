@@ -1,4 +1,4 @@
-"""What every executor must hold to."""
+"""The contract test of executors."""
 
 import tempfile
 from collections.abc import Callable

@@ -169,7 +169,7 @@ def _is_float(node: fx.Node) -> bool:
 def fake_quantized(
     network: nn.Module, example: tuple[Tensor, ...], signed: bool = False, symmetric: bool = False
 ) -> fx.GraphModule:
-    """The same network as a graph whose convolutions, linear layers, sums and joins work on rounded tensors.
+    """The network as a graph whose convolutions, linear layers, sums and joins work on rounded tensors.
 
     It shares the parameters and their names; its ranges, without values yet, are under RANGES. The outputs stay float.
 
