@@ -14,9 +14,10 @@ from kdbench.errors import KdbenchError, RecordError, StoreError
 from kdbench.evidence import read_results
 from kdbench.files import sha256_of, slug, write_whole
 from kdbench.measure import jobs
-from kdbench.measure.device.command import DEVICE, RESERVED, target_name
+from kdbench.measure.device.command import DEVICE, device_target
 from kdbench.measure.device.record_file import Recorded, read_record
 from kdbench.measure.host import fingerprint
+from kdbench.measure.target_id import HERE
 from kdbench.results import records
 from kdbench.results.devices import FOLDER, DeviceRun, device_records, device_runs, with_devices
 from kdbench.results.plan_json import read_plan
@@ -71,16 +72,16 @@ def _check_header(header: Header, device: str, path: Path) -> None:
     """Check the header's consistency before any of its values names a file. Raises RecordError."""
     if fingerprint(header.facts) != header.fingerprint:
         raise RecordError(f"{path}:1: this record was changed after it was written: its fingerprint is another.")
-    if not DEVICE.fullmatch(device) or device == RESERVED:
+    if not DEVICE.fullmatch(device) or device == HERE:
         raise RecordError(
             f"'{device}' cannot be a device's name: up to 40 lower-case letters, digits and . _ -, and not "
-            f"'{RESERVED}'; give another with --device."
+            f"'{HERE}'; give another with --device."
         )
     try:
         jobs.make_job({"schema": jobs.SCHEMA, "action": "describe", **header.session})
     except KdbenchError as error:
         raise RecordError(f"{path}:1: {error}") from None
-    if header.target != target_name(header.device, header.session):
+    if header.target != device_target(header.device, header.session):
         raise RecordError(f"{path}:1: this record was changed after it was written: its target is another.")
 
 
@@ -115,7 +116,7 @@ def _others(unknown: Sequence[str]) -> str:
 
 def _run(header: Header, device: str, examples: int, of: int, path: Path) -> DeviceRun:
     return DeviceRun(
-        target=target_name(device, header.session),
+        target=device_target(device, header.session),
         device=device,
         bundle=header.bundle,
         fingerprint=header.fingerprint,

@@ -12,7 +12,7 @@ from kdbench.errors import UnknownName, nearest
 from kdbench.measure.providers import FIELDS, TABLE, precisions_of, runtime_of
 from kdbench.protocols import Model, Technique
 from kdbench.protocols.part import Part, about
-from kdbench.results.target_id import is_reference
+from kdbench.results.reference import is_reference
 from kdbench.suite.form import SuiteFields
 
 STARTS = {

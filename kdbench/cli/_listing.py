@@ -7,7 +7,7 @@ import textwrap
 from kdbench import registry
 from kdbench.measure.providers import FIELDS, TABLE, Provider
 from kdbench.protocols.part import about
-from kdbench.results.target_id import is_reference
+from kdbench.results.reference import is_reference
 
 PROVIDERS = "providers"
 ELSEWHERE = "From other packages"

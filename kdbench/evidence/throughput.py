@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from kdbench.evidence.intervals import Estimate, quotient
 from kdbench.evidence.latency import LatencyView
 from kdbench.evidence.views import CaseView, Evidence, Setting
-from kdbench.results.target_id import target_name
+from kdbench.measure.target_id import target_name
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kdbench.errors import StoreError
 from kdbench.files import regular, slug
-from kdbench.measure.device.command import RESERVED
+from kdbench.measure.target_id import HERE
 from kdbench.results import records
 from kdbench.results.plan_json import RecordedDevice, RecordedPlan
 from kdbench.results.records import Environment, Labelled, Latency, Record, Size
@@ -143,7 +143,7 @@ def with_devices(plan: RecordedPlan, runs: Sequence[DeviceRun]) -> RecordedPlan:
 
 def is_own(target: str) -> bool:
     """Whether the run itself measured a target, rather than another device."""
-    return target.startswith(f"{RESERVED}-")
+    return target.startswith(f"{HERE}-")
 
 
 def _measured(run: DeviceRun) -> RecordedDevice:

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from kdbench.errors import RecordError, StoreError
+from kdbench.measure.target_id import target_name
 from kdbench.protocols.metric import metric_named
 from kdbench.results import records
 from kdbench.results.newest import current_records
 from kdbench.results.plan_json import RecordedPlan, read_plan
 from kdbench.results.predictions import Predictions, read_predictions
 from kdbench.results.records import TEACHER, Accuracy, Failed, Labelled, Latency, Record, labelled
-from kdbench.results.target_id import is_reference, target_name
+from kdbench.results.reference import is_reference
 from kdbench.results.task_json import read_task
 
 SHOWN = 3

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
 
+from kdbench.measure.target_id import ANOTHER_MACHINE
 from kdbench.results.records import Accuracy, Energy, Failed, Labelled, Latency, Memory, Record, Start
-from kdbench.results.target_id import ANOTHER_MACHINE
 
 
 def current_records(everything: Iterable[Record]) -> list[Record]:

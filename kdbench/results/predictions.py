@@ -35,7 +35,7 @@ class Predictions:
 
     @cached_property
     def examples(self) -> str:
-        """A digest of the true classes: equal for predictions of equal examples in equal order, as far as those tell."""
+        """A digest of the true classes: as far as those tell, equal for the same examples in the same order."""
         return hashlib.sha256(np.ascontiguousarray(self.targets, np.int32).tobytes()).hexdigest()
 
     @cached_property

@@ -10,6 +10,7 @@ from kdbench.errors import Place, nearest
 from kdbench.measure.carried import declared
 from kdbench.measure.providers import ONNXRUNTIME
 from kdbench.measure.runtimes.contract import Runtime
+from kdbench.measure.target_id import HERE, target_id
 from kdbench.protocols import Destination
 from kdbench.suite.form import MeasureEntry
 from kdbench.suite.limits import SuiteLimits
@@ -28,7 +29,7 @@ class Target:
     @property
     def id(self) -> str:
         """The name in records: device, provider (or the entry's own name), threads and precision."""
-        return f"local-{self.entry.name or self.entry.provider}-{self.threads}t-{self.precision}"
+        return target_id(HERE, self.entry.name or self.entry.provider, self.threads, self.precision)
 
     @cached_property
     def runtime(self) -> type[Runtime]:

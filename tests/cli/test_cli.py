@@ -124,7 +124,7 @@ def test_every_field_of_a_suite_is_explained() -> None:
 
 def test_validate_and_plan_of_the_quickstart(tmp_path: Path) -> None:
     quickstart = str(SUITES / "quickstart.yaml")
-    assert kdbench("validate", quickstart).endswith("ok: 9 cases, 3 seeds, 1 targets; 111 stages.\n")
+    assert kdbench("validate", quickstart).endswith("ok: 9 cases, 5 seeds, 1 targets; 181 stages.\n")
     said = kdbench("plan", quickstart, "--store", str(tmp_path))
     assert "soft_distillation > structured_pruning > static_quantization" in said
     assert "stages to do" in said

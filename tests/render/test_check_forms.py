@@ -40,7 +40,7 @@ def verdicts_in(text: str, pattern: str) -> list[str]:
 
 
 def test_the_terminal_shows_the_answer_then_the_worst_rows_first() -> None:
-    text = written(every_verdict(), "text")
+    text = written(every_verdict(), "text", Console(width=160, color_system=None))
     assert text.startswith("quickstart: regression confirmed (exit code 3): 2 slower, 1 less accurate, 1 larger,")
     assert verdicts_in(text, f"({'|'.join(WORST_FIRST)})  ") == WORST_FIRST
     assert text.index("+9.4 %") < text.index("+4.3 %"), "of two slower rows the slower stands first"

@@ -301,16 +301,14 @@ def wait_until(true: Callable[[], bool], seconds: float = 300) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
-@pytest.mark.parametrize("stage_count", [2, 9, 22])
-def test_a_killed_run_goes_on_where_it_was_and_leaves_nobody_behind(
-    stage_count: int, fresh: Place, finished: Place
-) -> None:
-    with subprocess.Popen(
-        fresh.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=fresh.folder
-    ) as killed:
-        wait_until(lambda: len(fresh.store.entries()) >= stage_count)
-        killed.send_signal(signal.SIGKILL)
-    wait_until(lambda: not processes_of(fresh.folder))
+def test_a_run_killed_three_times_goes_on_where_it_was_and_leaves_nobody_behind(fresh: Place, finished: Place) -> None:
+    for stage_count in (2, 9, 22):
+        with subprocess.Popen(
+            fresh.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=fresh.folder
+        ) as killed:
+            wait_until(lambda count=stage_count: len(fresh.store.entries()) >= count)
+            killed.send_signal(signal.SIGKILL)
+        wait_until(lambda: not processes_of(fresh.folder))
     kept = {entry.key for entry in fresh.store.entries()}
     done = fresh.run()
     assert done.returncode == 0, done.stderr

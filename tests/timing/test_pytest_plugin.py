@@ -16,6 +16,13 @@ from kdbench.timing import Latency, Ratio
 
 pytest_plugins = ["pytester"]
 
+
+@pytest.fixture(autouse=True)
+def as_if_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user's tests run by themselves here, whoever runs these in parallel: pytest-benchmark measures nothing then."""
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+
+
 INSTALLED = any(entry.value == "kdbench.pytest_plugin" for entry in importlib.metadata.entry_points(group="pytest11"))
 LOAD = () if INSTALLED else ("-p", "kdbench.pytest_plugin")
 NO_REWRITING = ("-W", "ignore::pytest.PytestAssertRewriteWarning")

@@ -27,11 +27,10 @@ from kdbench.measure.device.record_file import SCHEMA, Line, RecordFile
 from kdbench.measure.device.run import Passage, say
 from kdbench.measure.host import cpu_name
 from kdbench.measure.session_spec import HARMLESS
+from kdbench.measure.target_id import HERE, target_id
 
 BAD_INPUT, INTERRUPTED = 2, 130
 DEVICE = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
-RESERVED = "local"
-"""The name of a results folder's own machine."""
 QUICK_CALLS, QUICK_PROCESSES = 200, 3
 NEEDED = ("numpy", "onnxruntime")
 TEMPORARY = ("TMPDIR", "TEMP", "TMP")
@@ -125,10 +124,10 @@ def _device(asked: str | None) -> str:
     if asked is None:
         words = re.sub(r"\(\w+\)|@.*|\bprocessor\b|\bcpu\b|\d+-core\b", " ", cpu_name().lower())
         return re.sub(r"[^a-z0-9]+", "-", words).strip("-")[:40].strip("-") or platform.machine().lower() or "device"
-    if not DEVICE.fullmatch(asked) or asked == RESERVED:
+    if not DEVICE.fullmatch(asked) or asked == HERE:
         raise MeasureError(
             f"--device: '{asked}' cannot be a device's name: up to 40 lower-case letters, digits and . _ -, "
-            f"and not '{RESERVED}'."
+            f"and not '{HERE}'."
         )
     return asked
 
@@ -178,9 +177,10 @@ def _measure(manifest: Manifest, quick: bool) -> Line:
     }
 
 
-def target_name(device: str, session: Mapping[str, Any]) -> str:
+def device_target(device: str, session: Mapping[str, Any]) -> str:
     """What records carry: device, provider, threads and precision."""
-    return f"{device}-{session['provider']}-{session.get('threads_intra', 1)}t-{session.get('precision', 'fp32')}"
+    threads, precision = session.get("threads_intra", 1), session.get("precision", "fp32")
+    return target_id(device, session["provider"], threads, precision)
 
 
 def _header(manifest: Manifest, session: dict[str, Any], measure: Line, said: Description, device: str) -> Line:
@@ -190,7 +190,7 @@ def _header(manifest: Manifest, session: dict[str, Any], measure: Line, said: De
         "bundle": manifest.digest,
         "suite": manifest.suite,
         "device": device,
-        "target": target_name(device, session),
+        "target": device_target(device, session),
         "session": session,
         "measure": measure,
         "sample": {"digest": manifest.sample, "example_count": len(manifest.targets)},

@@ -9,9 +9,9 @@ from urllib.parse import quote
 from kdbench import units
 from kdbench.evidence import Evidence
 from kdbench.evidence.intervals import FEWEST
+from kdbench.measure.target_id import HERE, target_name
 from kdbench.render.words.words import counted, listed, processor, processors_of, target_place
 from kdbench.results.records import Environment, Latency
-from kdbench.results.target_id import HERE, target_name
 
 THIS_MACHINE = "here"
 """The name of the device that the suite ran on."""

@@ -5,8 +5,9 @@ from typing import Any
 
 from kdbench import stats
 from kdbench.evidence import CaseView, Evidence, Setting
+from kdbench.measure.target_id import HERE, TargetName, target_name
 from kdbench.results.records import Environment
-from kdbench.results.target_id import HERE, TargetName, is_reference, target_name
+from kdbench.results.reference import is_reference
 
 EXPLAINED = {
     stats.MOSTLY_OVERHEAD: "the cost of calling the runtime, not the model, decides this latency: a smaller model will "

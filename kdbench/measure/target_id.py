@@ -1,10 +1,9 @@
-"""The id of a target in parts, and whether anybody deploys there. Knows no records."""
+"""The id of a target, `local-cpu-1t-fp32`: made here and taken apart here. Knows no records."""
+
+from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-
-from kdbench import registry
-from kdbench.measure.providers import runtime_of
 
 HERE = "local"
 """The device of targets that the run itself measured; those of a merged record bear its device's name."""
@@ -14,7 +13,7 @@ NAME = re.compile(
     r"(?P<device>[\w.+-]+)-(?P<provider>\w+)-(?P<threads>\d+)t-(?P<precision>[a-z]+\d*)"
     rf"(?:{ANOTHER_MACHINE}(?P<machine>\w+))?"
 )
-"""How `kdbench.suite.targets` names a target."""
+"""The form that `target_id` gives."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +29,9 @@ class TargetName:
     """A fingerprint, where records of several machines bear the same name."""
 
 
-def is_reference(provider: str, runtime: str | None = None) -> bool:
-    """Whether nobody deploys to a target: its runtime is registered, and says so.
-
-    `provider`: by its short name. `runtime`: the registered name of a runtime, where a session or a record says it.
-    """
-    name = runtime or runtime_of(provider)
-    return name in registry.names("runtime") and not registry.resolve("runtime", name).deployable
+def target_id(device: str, provider: str, threads: int, precision: str) -> str:
+    """The id of a target; `provider` by its short name, or as the suite calls the entry."""
+    return f"{device}-{provider}-{threads}t-{precision}"
 
 
 def target_name(target: str) -> TargetName | None:

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from kdbench.measure.target_id import target_name
 from kdbench.results.newest import current_records
 from kdbench.results.records import Energy, Latency, Start
-from kdbench.results.target_id import is_reference, target_name
+from kdbench.results.reference import is_reference
 
 CPU = "local-cpu-1t-fp32"
 ONE = Latency(
