@@ -14,6 +14,7 @@ from kdbench.protocols.part import PartSpec
 from kdbench.stages import _estimators, torch_models
 from kdbench.stages.context import StageContext
 from kdbench.stages.names import ONNX_FILE
+from kdbench.stages.rehearsal import rehearse
 from kdbench.stages.work import Fact, Work
 
 
@@ -77,7 +78,9 @@ def _start(work: Work, ctx: StageContext) -> tuple[nn.Module, PartSpec, list[Par
         model = torch_models.load(folder, ctx.task, ctx.device)
         return model, torch_models.declaration(folder), torch_models.changed_by(folder)
     part = work.spec.parts["model"]
-    return torch_models.fresh(part, ctx.task, ctx.seed).to(ctx.device), part, []
+    network = torch_models.fresh(part, ctx.task, ctx.seed).to(ctx.device)
+    rehearse(network, ctx.example, ctx.task.class_count)
+    return network, part, []
 
 
 def _on_file(technique: Technique, work: Work, ctx: StageContext) -> Fact:

@@ -21,6 +21,7 @@ from kdbench.stages._data import TaskData
 from kdbench.stages._mac_count import MAC_RULE, mac_count
 from kdbench.stages.context import plain_arithmetic
 from kdbench.stages.names import EXPORT_FACTS, ONNX_FILE
+from kdbench.stages.rehearsal import check_repeatable
 from kdbench.stages.work import Fact, Work
 
 Answer = Callable[..., np.ndarray]
@@ -189,19 +190,6 @@ def counts(model: nn.Module, path: Path, task: TaskDescription, example: tuple[t
         "mac_count": mac_count(path, one, path.with_suffix(".counted")),
         "mac_rule": MAC_RULE,
     }
-
-
-@torch.inference_mode()
-def check_repeatable(model: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-    """Raises ExportError where a network in eval mode answers twice the same inputs differently."""
-    first, second = model(*inputs), model(*inputs)
-    difference = float((first - second).abs().max())
-    if difference > TOLERANCE * max(1.0, float(first.abs().max())):
-        raise ExportError(
-            f"{type(model).__name__} answers the same inputs differently each time (by up to {difference:.3g}), though "
-            "it is in eval mode: something in it is always random, such as functional.dropout without "
-            "training=self.training."
-        )
 
 
 @torch.inference_mode()

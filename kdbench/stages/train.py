@@ -2,6 +2,7 @@
 
 from kdbench.stages import _estimators, torch_models
 from kdbench.stages.context import StageContext
+from kdbench.stages.rehearsal import rehearse
 from kdbench.stages.work import Fact, Work
 
 
@@ -11,7 +12,9 @@ def train(work: Work) -> list[Fact]:
     part = work.spec.parts["model"]
     if _estimators.is_estimator(part):
         return [_estimators.learn(work, ctx, part, lambda batch: batch.targets)]
-    model = ctx.fit(torch_models.fresh(part, ctx.task, ctx.seed))
+    network = torch_models.fresh(part, ctx.task, ctx.seed).to(ctx.device)
+    rehearse(network, ctx.example, ctx.task.class_count)
+    model = ctx.fit(network)
     torch_models.save(model, part, work.out)
     ctx.clean()
     return ctx.training_facts()
