@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from kdbench import registry, testing
 from kdbench.protocols import TaskDescription
@@ -55,6 +57,15 @@ def test_the_model_of_the_readme_keeps_the_contract(tmp_path: Path) -> None:
 
 def test_the_task_of_the_readme_keeps_the_contract(tmp_path: Path) -> None:
     testing.check_task(own("task", tmp_path)())
+
+
+def test_the_cases_of_a_trained_model_make_a_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_file({"weight": torch.zeros(1)}, tmp_path / "mine.safetensors")
+    quickstart = (ROOT / "suites" / "quickstart.yaml").read_text()
+    before, measure = quickstart[: quickstart.index("cases:")], quickstart[quickstart.index("measure:") :]
+    (tmp_path / "s.yaml").write_text(f"{before}{block('trained')}{measure}")
+    assert len(load(tmp_path / "s.yaml").cases["shrunk"].steps) == 3
 
 
 def test_ci_runs_the_readmes_own_test_command() -> None:
