@@ -117,3 +117,11 @@ def users_line(error: BaseException) -> Optional[str]:
             near = os.path.relpath(path)
             return f"{path if near.startswith(os.pardir) else near}:{frame.lineno}"
     return None
+
+
+def ending(error: BaseException) -> str:
+    """What came out of a user's code: an error's type and the first line of its text, or that it ended the program."""
+    if isinstance(error, SystemExit):
+        return f"the code ended the program with sys.exit({error.code!r}); a part returns or raises an error."
+    said = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {said[0]}" if said else type(error).__name__

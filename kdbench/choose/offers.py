@@ -48,12 +48,15 @@ def offer(evidence: Evidence, name: str, setting: Setting) -> Offer | None:
         latency_p50_ns=latency.p50_ns if latency else None,
         onnx_bytes=size.onnx_bytes if size else None,
         memory_bytes=case.memory_bytes.get(setting),
-        against=(*_comparisons(case, setting, latency), *_across(evidence, case, setting)),
+        against=(*_comparisons(evidence, case, setting, latency), *_across(evidence, case, setting)),
         warnings=latency.warnings if latency else (),
     )
 
 
-def _comparisons(case: CaseView, setting: Setting, latency: LatencyView | None) -> tuple[Comparison, ...]:
+def _comparisons(
+    evidence: Evidence, case: CaseView, setting: Setting, latency: LatencyView | None
+) -> tuple[Comparison, ...]:
+    """Against its teacher and its baseline, where those have rows: a file may be timed beside one that has none."""
     accuracy, size = case.accuracy.get(setting[0]), case.size.get(setting[0])
     others = {"teacher": case.teacher, "baseline": case.baseline}
     differences = {
@@ -68,7 +71,7 @@ def _comparisons(case: CaseView, setting: Setting, latency: LatencyView | None) 
             compression_ratio=size.compression_ratio.get(role) if size else None,
         )
         for role, other in others.items()
-        if other is not None and other != case.name and not case.teaches
+        if other is not None and other != case.name and not case.teaches and evidence.case(other) is not None
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 import kdbench
-from kdbench.errors import KdbenchError
+from kdbench.errors import KdbenchError, ending
 
 SOME_FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 CLOSED_PIPE = 128 + getattr(signal, "SIGPIPE", 13)
@@ -36,7 +36,7 @@ def prepare() -> None:
     codecs.register_error("kdbench", _look_alike)
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started us
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (for the rest of the program)
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 (for the rest of the program)
         stream = getattr(sys, name)
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="kdbench")
@@ -52,6 +52,10 @@ def exit_code(run: Callable[[], object], debug: Callable[[], bool]) -> int:
     try:
         run()
     except SystemExit as asked:
+        place = own_place(asked)
+        if place is not None:  # a user's part, asked while a suite was read or planned
+            _say(f"{place}: {ending(asked)}", debug())
+            return BAD_INPUT
         return asked.code if isinstance(asked.code, int) else int(asked.code is not None)
     except click.exceptions.Exit as asked:
         return asked.exit_code
@@ -72,11 +76,11 @@ def exit_code(run: Callable[[], object], debug: Callable[[], bool]) -> int:
     except Exception as error:  # the last boundary: a user sees a sentence, whatever happens
         place = own_place(error)
         if place is not None:
-            _say(f"{place}: {_named(error)}", debug())
+            _say(f"{place}: {ending(error)}", debug())
             return BAD_INPUT
         at = traceback.extract_tb(error.__traceback__)[-1]
         _say(
-            f"kdbench itself failed here: {_named(error)} ({_short(at.filename)}:{at.lineno}). Please report it, with "
+            f"kdbench itself failed here: {ending(error)} ({_short(at.filename)}:{at.lineno}). Please report it, with "
             "what the same command prints with --debug.",
             debug(),
         )
@@ -94,12 +98,6 @@ def own_place(error: BaseException) -> str | None:
         if file.suffix == ".py" and not installed:
             return f"{frame.filename}:{frame.lineno}"
     return None
-
-
-def _named(error: BaseException) -> str:
-    """An error's type and the first line of what it says."""
-    said = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {said[0]}" if said else type(error).__name__
 
 
 def _short(path: str) -> str:

@@ -1,13 +1,14 @@
 """Every case of a results folder with its estimates. Tables, figures, sentences and choices are made from these."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
+from kdbench.errors import StoreError
 from kdbench.evidence.accuracy import AccuracyView, accuracy_views
 from kdbench.evidence.compression import CompressionView, compression_views, is_compressed
 from kdbench.evidence.execution import ExecutionView, execution_view
@@ -19,7 +20,7 @@ from kdbench.evidence.training import Cost, Curve, Stages
 from kdbench.evidence.use import EnergyView, StartView, energy_view, start_view
 from kdbench.results.folder import Results, read_results
 from kdbench.results.plan_json import REFERENCE
-from kdbench.results.records import Energy, Failed, Latency, Memory, Size, Start
+from kdbench.results.records import Accuracy, Energy, Failed, Labelled, Latency, Memory, Record, Size, Start
 
 Setting = tuple[str, int]
 """A target and a batch size."""
@@ -72,8 +73,8 @@ class CaseView:
     """By target; empty unless it is compressed."""
     cost: Cost | None
     curves: tuple[Curve, ...]
-    troubles: dict[str | None, tuple[str, ...]]
-    """By target (None: before any target): sentences, what failed or was skipped, and why."""
+    troubles: dict[tuple[str, ...], tuple[str, ...]]
+    """By the targets that they hold for (none: before any target): sentences, what failed or was skipped, and why."""
 
     @property
     def teaches(self) -> bool:
@@ -87,7 +88,8 @@ class CaseView:
 
     def problems_on(self, target: str) -> tuple[str, ...]:
         """The troubles on a target, and those that came before any target."""
-        return (*self.troubles.get(None, ()), *self.troubles.get(target, ()))
+        here = (said for targets, said in self.troubles.items() if not targets or target in targets)
+        return tuple(sentence for said in here for sentence in said)
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ class Evidence:
 
 def evidence(folder: Path) -> Evidence:
     """Read a results folder and estimate everything in it. Raises StoreError and RecordError as `read_results` does."""
-    results = read_results(folder)
+    results = _sound(read_results(folder))
     accuracy = {target: accuracy_views(results, target) for target in results.targets}
     size = {target: size_views(results, target) for target in results.targets}
     settings = _settings(results)
@@ -149,6 +151,19 @@ def evidence(folder: Path) -> Evidence:
         for name in results.case_names
     )
     return Evidence(results, cases, results.targets, settings)
+
+
+def _sound(results: Results) -> Results:
+    """The results, with a failure in place of each accuracy whose stored predictions are damaged or say otherwise."""
+    wrong: dict[int, Record] = {}
+    for record in results.of(Accuracy):
+        try:
+            results.predictions(record)
+            results.origin_predictions(record)
+        except StoreError as error:
+            shared = {each.name: getattr(record, each.name) for each in fields(Labelled)}
+            wrong[id(record)] = Failed(**shared, kind=Accuracy.KIND, reason=str(error))
+    return replace(results, records=tuple(wrong.get(id(each), each) for each in results.records)) if wrong else results
 
 
 def _of(latency: Mapping[Setting, dict[str, LatencyView]], target: str) -> dict[int, dict[str, LatencyView]]:
@@ -258,22 +273,24 @@ def memory_bytes(results: Results, case: str) -> dict[Setting, float]:
     }
 
 
-def _troubles(results: Results, case: str) -> dict[str | None, tuple[str, ...]]:
-    troubled = results.failures(case)
-    return {
-        target: _problems([record for record in troubled if record.target == target])
-        for target in dict.fromkeys(record.target for record in troubled)
-    }
+def _troubles(results: Results, case: str) -> dict[tuple[str, ...], tuple[str, ...]]:
+    """Targets (none: before any target) -> sentences. A reason is told once for all the targets that it holds for."""
+    where: dict[tuple[str, str, int], list[str | None]] = {}
+    for record in results.failures(case):
+        where.setdefault((record.status, record.reason, record.seed), []).append(record.target)
+    before = {(reason, seed) for (_, reason, seed), targets in where.items() if None in targets}
+    seeds: dict[tuple[tuple[str, ...], str, str], list[int]] = {}
+    for (status, reason, seed), targets in where.items():
+        if None in targets or (reason, seed) not in before:
+            named = () if None in targets else tuple(dict.fromkeys(target for target in targets if target))
+            seeds.setdefault((named, status, reason), []).append(seed)
+    found: dict[tuple[str, ...], list[str]] = {}
+    for (named, status, reason), of in seeds.items():
+        found.setdefault(named, []).append(_sentence(named, status, reason, of))
+    return {named: tuple(sentences) for named, sentences in found.items()}
 
 
-def _problems(troubled: Sequence[Failed]) -> tuple[str, ...]:
-    by_reason: dict[tuple[str, str], list[int]] = {}
-    for record in troubled:
-        where = f"{record.status} on {record.target}" if record.target else record.status
-        by_reason.setdefault((where, record.reason), []).append(record.seed)
-    return tuple(_sentence(where, reason, seeds) for (where, reason), seeds in by_reason.items())
-
-
-def _sentence(where: str, reason: str, seeds: Sequence[int]) -> str:
+def _sentence(targets: Sequence[str], status: str, reason: str, seeds: Sequence[int]) -> str:
+    where = f" on {', '.join(targets)}" if targets else ""
     named = ", ".join(str(seed) for seed in sorted(set(seeds)))
-    return f"{where} (seed{'s' if len(set(seeds)) > 1 else ''} {named}): {reason}"
+    return f"{status}{where} (seed{'s' if len(set(seeds)) > 1 else ''} {named}): {reason}"

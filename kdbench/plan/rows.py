@@ -1,6 +1,7 @@
 """Makes the plan of a suite: the rows, and what each of them is measured beside. Computes nothing."""
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from kdbench import registry, stages
@@ -191,11 +192,22 @@ class _Planner:
         inputs = {"data": self.stages.data, "model": file.deployed, "export": file.exported, **beside}
         runtime = self.machine.runtime(target.entry.python, target.runtime.name)
         numerics = {"runtime": runtime["runtime"], "runtime_version": runtime["runtime_version"]}
-        numerics["metrics"] = {name: registry.resolve("metric", name).version for name in registry.names("metric")}
+        numerics["metrics"] = {name: registry.resolve("metric", name).version for name in self._metrics()}
         numerics |= _runtime_code(target)
         if target.entry.plugin:
             numerics["plugins"] = runtime["facts"].get("plugins", [])
         return self.stages.add("evaluate", inputs=inputs, settings=_settings(target), numerics=numerics)
+
+    def _metrics(self) -> Iterator[str]:
+        """The metrics that the task may be judged by.
+
+        They are known once it is decoded. A task of kdbench's own names none of another package but in its fields.
+        """
+        task, fields = self.suite.task, json.dumps(self.suite.task.fields)
+        foreign = task.name not in registry.TABLE["task"]
+        for name in registry.names("metric"):
+            if foreign or name in registry.TABLE["metric"] or f'"{name}"' in fields:
+                yield name
 
     def _measure(self, row: _Row, evaluated: str) -> str:
         """The timing of a row's file that counts, beside its references; `evaluated` is its own evaluation."""

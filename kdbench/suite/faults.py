@@ -21,7 +21,7 @@ class Faults:
 
     def __init__(self, document: Document) -> None:
         self.document = document
-        self._found: dict[tuple[int, str], None] = {}
+        self._found = dict.fromkeys(document.faults)
 
     def note(self, place: Place, sentence: str) -> None:
         """A fault at a key path; the same one at the same place is noted once. The last of many raises SuiteError."""

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from kdbench import registry
-from kdbench.errors import KdbenchError, Place
+from kdbench.errors import KdbenchError, Place, ending, users_line
 from kdbench.protocols import Model, Task, Technique
 from kdbench.protocols.declarations import declaration_faults
 from kdbench.protocols.field_errors import sentences, shown
@@ -48,6 +48,11 @@ class PartReader:
         except ValidationError as error:
             self.faults.note_all(((*place, *where), text) for where, text in sentences(error, cls, owner, fields))
             raise Faulty from None
+        except (Exception, SystemExit) as error:  # whatever a user's own validator does becomes a sentence
+            where = users_line(error)
+            if where is None:
+                raise
+            raise self.faults.fail(place, f"{where}: {ending(error)}") from None
 
     def named(self, kind: str, value: Any, place: Place) -> Named:
         """The name and the fields of a part of this kind."""

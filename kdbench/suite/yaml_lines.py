@@ -45,6 +45,8 @@ class Document:
     text: str
     data: Any
     lines: dict[Place, int]
+    faults: tuple[tuple[int, str], ...] = ()
+    """What the file is wrong in though the rest can be read: the line, and the sentence with its place."""
 
     def line_of(self, place: Place) -> int:
         """The line of a key or list item; of the nearest one above it where the file does not write it out."""
@@ -65,20 +67,25 @@ def _error(path: Path, line: int, place: Place, message: str) -> SuiteError:
 def read(path: Path) -> Document:
     """The one YAML document in a file.
 
-    Raises SuiteError where the file cannot be read, is not YAML, or uses what is not allowed here.
+    Raises SuiteError where the file cannot be read, is not YAML, or uses what keeps the rest from being read; its
+    message has the faults before that, too.
     """
     text = _text(path)
     reading = _Reading(path, text)
     try:
         data = reading.document()
+    except SuiteError as error:
+        last = error
     except MarkedYAMLError as error:
-        raise _syntax_error(path, text, error) from None
+        last = _syntax_error(path, text, error)
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise SuiteError(f"{path}:{line}: the character U+{error.character:04X} is not allowed in YAML.") from None
+        last = SuiteError(f"{path}:{line}: the character U+{error.character:04X} is not allowed in YAML.")
     except (YAMLError, ValueError, OverflowError) as error:  # the last two: an escape such as "\UFFFFFFFF"
-        raise SuiteError(f"{path}:1: this is not YAML ({error}).") from None
-    return Document(path, text, data, reading.lines)
+        last = SuiteError(f"{path}:1: this is not YAML ({error}).")
+    else:
+        return Document(path, text, data, reading.lines, tuple(reading.faults))
+    raise SuiteError("\n".join([*(sentence for _, sentence in reading.faults), str(last)]))
 
 
 def _text(path: Path) -> str:
@@ -111,11 +118,13 @@ def _syntax_error(path: Path, text: str, error: MarkedYAMLError) -> SuiteError:
 
 
 class _Reading:
-    """One pass over the parser's events; raises SuiteError at the first thing that is not allowed."""
+    """One pass over the parser's events; raises SuiteError at the first thing after which nothing more can be told."""
 
     def __init__(self, path: Path, text: str) -> None:
         self.path = path
         self.lines: dict[Place, int] = {}
+        self.faults: list[tuple[int, str]] = []
+        """The line and the sentence of everything else that is not allowed."""
         self.events: Iterator[Any] = YAML(typ="safe", pure=True).parse(text)
 
     def document(self) -> Any:
@@ -127,19 +136,25 @@ class _Reading:
         if len(after) > 1:
             line = after[0].start_mark.line + 1
             raise SuiteError(f"{self.path}:{line}: a second document starts here; a file holds one.")
-        if data is None:
+        if data is None and not self.faults:
             raise SuiteError(f"{self.path}: the file is empty.")
         return data
 
     def fail(self, place: Place, message: str) -> SuiteError:
         return Document(self.path, "", None, self.lines).fail(place, message)
 
+    def note(self, line: int, place: Place, message: str) -> None:
+        self.faults.append((line, str(_error(self.path, line, place, message))))
+
     def node(self, event: Any, place: Place) -> Any:
-        self.lines.setdefault(place, event.start_mark.line + 1)
+        line = event.start_mark.line + 1
+        self.lines.setdefault(place, line)
         if isinstance(event, AliasEvent) or event.anchor:
-            raise self.fail(place, "anchors and aliases (& and *) are not used here; write the value out.")
+            self.note(line, place, "anchors and aliases (& and *) are not used here; write the value out.")
+        if isinstance(event, AliasEvent):
+            return None
         if event.tag:
-            raise self.fail(place, f"tags ({event.tag}) are not used here; write the plain value.")
+            self.note(line, place, f"tags ({event.tag}) are not used here; write the plain value.")
         if len(place) > DEPTH_LIMIT:
             raise self.fail(place[:3], f"this is nested more than {DEPTH_LIMIT} deep.")
         if isinstance(event, MappingStartEvent):
@@ -157,27 +172,33 @@ class _Reading:
         data: dict[str, Any] = {}
         for event in self.until_end():
             key, line = self.key(event, place, data), event.start_mark.line + 1
-            here = (*place, key)
+            here = (*place, key or "")
             if key in data:
                 where = ".".join(map(str, here))
-                raise _error(self.path, line, (), f"{where} is given twice (first at line {self.lines[here]}).")
-            self.lines[here] = line
-            data[key] = self.node(next(self.events), here)
+                self.note(line, (), f"{where} is given twice (first at line {self.lines[here]}).")
+            elif key is not None:
+                self.lines.setdefault(here, line)
+            value = self.node(next(self.events), here)
+            if key is not None:
+                data.setdefault(key, value)
         return data
 
-    def key(self, event: Any, place: Place, before: dict[str, Any]) -> str:
-        """The text of a key; `place` is its mapping's, `before` what stands in that already."""
+    def key(self, event: Any, place: Place, before: dict[str, Any]) -> str | None:
+        """The text of a key, None where it cannot be one; `place` is its mapping's, `before` what stands in that."""
         line, text = event.start_mark.line + 1, getattr(event, "value", None)
         if text is None or event.anchor or event.tag:
             raise _error(self.path, line, place, "a key is plain text here, without anchors and tags.")
         if event.style is None and text == "<<":
-            raise _error(self.path, line, place, "merge keys (<<) are not used here; write the fields out.")
+            self.note(line, place, "merge keys (<<) are not used here; write the fields out.")
+            return None
         if not isinstance(self.scalar(event, place), str):
             last, value = list(before.items())[-1] if before else ("", None)
             if type(value) is int and DIGITS.fullmatch(text):  # {rate: 0,001} is `rate: 0` and a key `001`
                 number = f"a comma ends a value in {{...}}; a number has a decimal point: write {value}.{text}."
-                raise _error(self.path, line, (*place, last), number)
-            raise _error(self.path, line, place, f"a key is text; write '{text}' in quotes.")
+                self.note(line, (*place, last), number)
+            else:
+                self.note(line, place, f"a key is text; write '{text}' in quotes.")
+            return None
         return str(text)
 
     def value(self, event: Any, place: Place) -> Any:
@@ -202,7 +223,8 @@ class _Reading:
     def expanded(self, text: str, place: Place) -> str:
         def variable(match: re.Match[str]) -> str:
             if match[1] not in os.environ:
-                raise self.fail(place, f"the environment variable {match[1]} is not set; export {match[1]}=... first.")
-            return os.environ[match[1]]
+                message = f"the environment variable {match[1]} is not set; export {match[1]}=... first."
+                self.note(self.lines[place], place, message)
+            return os.environ.get(match[1], match[0])
 
         return os.path.expanduser(VARIABLE.sub(variable, text))

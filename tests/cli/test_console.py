@@ -65,6 +65,15 @@ def test_what_a_users_own_code_raises_is_told_with_its_line(folder: Path) -> Non
     assert "Traceback" in kdbench(folder, "describe", "fitnet", "--suite", "s.yaml", "--debug").stderr.decode()
 
 
+def test_a_part_that_ends_the_program_while_a_suite_is_planned_is_told_with_its_line(folder: Path) -> None:
+    ends = NET + "    def identity(self):\n        raise SystemExit(0)\n"
+    (folder / "net.py").write_text(ends, encoding="utf-8")
+    done = kdbench(folder, "validate", "s.yaml")
+    assert done.returncode == 2
+    said = "the code ended the program with sys.exit(0); a part returns or raises an error."
+    assert done.stderr.decode().strip().endswith(f"net.py:12: {said}")
+
+
 def test_debug_may_stand_before_or_behind_the_verb(folder: Path) -> None:
     for arguments in (("--debug", "validate", "none.yaml"), ("validate", "none.yaml", "--debug")):
         done = kdbench(folder, *arguments)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kdbench import registry
 from kdbench.errors import SuiteError
 from kdbench.plan.plan import Label, Plan
 from kdbench.plan.rows import make_plan
@@ -440,3 +441,16 @@ def test_planning_grows_with_the_rows(planned: Planner) -> None:
     calls(1)  # imports
     fewer, more = calls(20), calls(80)
     assert more < 4 * fewer
+
+
+def test_a_metric_of_another_package_is_no_part_of_what_a_task_of_kdbenchs_own_is_judged_by(
+    planned: Planner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = planned()
+    every = {kind: dict(table) for kind, table in registry.TABLE.items()}
+    every["metric"]["theirs"] = every["metric"]["accuracy"]
+    monkeypatch.setattr(registry, "names", every.__getitem__)
+    assert planned().stages.keys() == before.stages.keys()
+    monkeypatch.delitem(registry.TABLE["task"], "digits")  # as though another package brought it
+    other = planned()
+    assert {spec.kind for key, spec in other.stages.items() if key not in before.stages} == {"evaluate", "measure"}

@@ -131,6 +131,46 @@ def test_a_failure_that_was_mended_later_is_forgotten_and_a_new_one_is_told(fold
     assert case.problems_on("elsewhere") == ()
 
 
+def test_a_reason_is_told_once_for_all_the_places_that_it_holds_for(folder: Build) -> None:
+    path = folder(steps=PAIR, seeds=(0, 1)).write()
+    shared = {"suite": "quickstart", "case": "lost", "reason": "no layer."}
+    rows = [Failed(**shared, seed=seed, key="a", kind="compression") for seed in (0, 1)]  # type: ignore[arg-type]
+    for target in ("one", "two"):
+        rows += [
+            Failed(**shared, seed=seed, key="b", kind="latency", status="skipped", target=target)  # type: ignore[arg-type]
+            for seed in (0, 1)
+        ]
+    records.append(path / "records.jsonl", rows)
+    case = evidence(path).case("lost")
+    assert case is not None
+    assert case.problems == case.problems_on("one") == ("failed (seeds 0, 1): no layer.",)
+    elsewhere = [replace(row, case="gone") for row in rows[2:]]
+    records.append(path / "records.jsonl", elsewhere)
+    case = evidence(path).case("gone")
+    assert case is not None
+    assert case.problems == case.problems_on("two") == ("skipped on one, two (seeds 0, 1): no layer.",)
+
+
+def test_predictions_that_contradict_their_record_cost_that_row_alone(folder: Build) -> None:
+    path = folder(steps=PAIR, seeds=(0, 1)).write()
+    wrong = next(
+        row
+        for row in records.read(path / "records.jsonl")
+        if isinstance(row, Accuracy) and (row.case, row.seed) == ("pruned-structured", 1)
+    )
+    stored = path / str(wrong.predictions_path)
+    with np.load(stored) as arrays:
+        np.savez(stored, **{name: np.roll(array, name == "test") for name, array in arrays.items()})
+    found = evidence(path)
+    case, other = found.case("pruned-structured"), found.case("from-scratch")
+    assert case is not None
+    assert other is not None
+    assert (case.accuracy[TARGET].seeds, other.accuracy[TARGET].seeds) == ((0,), (0, 1))
+    (said,) = case.problems
+    assert "(seed 1)" in said
+    assert "is not what pruned-structured, seed 1 was recorded with" in said
+
+
 def test_a_folder_without_a_plan_is_still_read(folder: Build) -> None:
     found = evidence(folder(steps=PAIR, plan=False).write())
     assert found.results.plan.suite == "quickstart"
@@ -162,8 +202,7 @@ def test_damaged_files_are_named_with_a_remedy(folder: Build) -> None:
     path = folder(steps=PAIR, seeds=(0,)).write()
     predictions = next((path / "predictions").iterdir())
     predictions.write_bytes(b"torn")
-    with pytest.raises(StoreError, match="remove it and run the suite again"):
-        evidence(path)
+    assert "remove it and run the suite again" in " ".join(p for case in evidence(path).cases for p in case.problems)
     (path / "plan.json").write_text("{torn")
     with pytest.raises(StoreError, match="then the records alone are read"):
         evidence(path)

@@ -11,12 +11,14 @@ from folders import STEPS, Folder
 from rich.console import Console
 
 from kdbench.evidence import Evidence, evidence
+from kdbench.evidence.intervals import Difference
 from kdbench.render import terminal_table
 from kdbench.render.report.markdown import MOST_COLUMNS, markdown
 from kdbench.render.report.terminal import as_text
 from kdbench.render.report.tidy import estimates, measurements
 from kdbench.render.tables.cells import HIDDEN
 from kdbench.render.tables.table import build_table
+from kdbench.render.words.choice_words import change
 from kdbench.render.words.sentences import sentences
 from kdbench.results import records
 from kdbench.results.records import Failed, labelled
@@ -182,3 +184,20 @@ def test_a_case_that_is_faster_but_less_accurate_is_told_with_its_price(folder: 
     assert said[0].text.startswith("On cpu, 1 thread, batch 1: `soft` is 3.")
     assert "`pruned-structured` is faster still (7." in said[0].text
     assert "but loses" in said[0].text
+
+
+def test_without_a_row_of_the_teacher_nothing_is_compared_with_it(folder: Build) -> None:
+    path = folder(steps=FEW, batch_sizes=(1,)).write()
+    kept = [row for row in records.read(path / "records.jsonl") if getattr(row, "case", None) != "teacher"]
+    (path / "records.jsonl").unlink()
+    records.append(path / "records.jsonl", kept)
+    assert not any("the teacher" in said.text for said in sentences(evidence(path))[:1])
+
+
+def test_a_difference_that_rounds_to_nothing_is_neither_a_gain_nor_a_loss() -> None:
+    def told(value: float, low: float | None, high: float | None) -> str:
+        return change(Difference(value, low, high, None, (), 0))
+
+    assert told(-0.0001, None, None) == "differs by 0.0 points"
+    assert told(-0.0001, -0.012, 0.0118) == "differs by 0.0 points (−1.2 to 1.2)"
+    assert told(-0.012, -0.02, -0.004) == "loses 1.2 points (0.4 to 2.0)"

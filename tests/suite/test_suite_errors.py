@@ -476,3 +476,28 @@ def test_what_is_no_regular_file_is_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(SuiteError, match="give a regular file"):
         load(tmp_path / "pipe")
+
+
+def test_faults_of_yaml_and_of_the_suite_are_told_together() -> None:
+    text = changed("seeds: [0, 1]\n", "seeds: 3\nseeds: [0]\n").replace("temperature", "temprature")
+    assert [line.split(":")[1:3] for line in message(text).splitlines()] == [
+        ["4", " seeds"],
+        ["5", " seeds is given twice (first at line 4)."],
+        ["15", " cases.soft.0.soft_distillation.temprature"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("sys.exit(0)", "the code ended the program with sys.exit(0); a part returns or raises an error."),
+        ("{}['x']", "KeyError: 'x'"),
+    ],
+)
+def test_what_a_validator_of_the_users_does_is_one_sentence_with_its_line(body: str, expected: str) -> None:
+    lines = ["import sys", "from pydantic import model_validator", "from kdbench.protocols import Technique"]
+    lines += ["class Mine(Technique):", "    @model_validator(mode='after')", "    def ends(self):", f"        {body}"]
+    Path("mine.py").write_text("\n".join([*lines, "    def apply(self, model, ctx):", "        return model"]))
+    said = message(changed("- soft_distillation\n", "- mine.py:Mine\n").replace("temperature", "temprature"))
+    assert said.splitlines()[1] == f"s.yaml:16: cases.chain.0.mine.py:Mine: mine.py:7: {expected}"
+    assert said.splitlines()[0].startswith("s.yaml:14: cases.soft.0.soft_distillation.temprature: ")

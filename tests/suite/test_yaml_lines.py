@@ -14,8 +14,12 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def document(text: str | bytes) -> Document:
+    """The document of a text. Raises SuiteError where there is any fault in it."""
     Path("d.yaml").write_bytes(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
-    return read(Path("d.yaml"))
+    found = read(Path("d.yaml"))
+    if found.faults:
+        raise SuiteError("\n".join(sentence for _, sentence in found.faults))
+    return found
 
 
 def value(text: str) -> object:
@@ -112,6 +116,19 @@ def test_what_a_suite_cannot_be_written_in_is_said_with_its_line(text: str | byt
     assert expected is None or str(error.value) == expected
 
 
+def test_every_fault_is_told_and_a_last_one_that_hides_the_rest() -> None:
+    with pytest.raises(SuiteError) as error:
+        document("a: 1\na: &x 2\n8: ${NOBODY_SETS_THIS}\nb: [1\nc: 2\n")
+    assert [line.partition(": ")[0] for line in str(error.value).splitlines()] == [
+        "d.yaml:2",
+        "d.yaml:2",
+        "d.yaml:3",
+        "d.yaml:3",
+        "d.yaml:5",
+    ]
+    assert str(error.value).splitlines()[-1] == "d.yaml:5: this is not YAML: expected ',' or ']', but got ':'."
+
+
 def test_a_file_that_is_not_there_is_one_sentence() -> None:
     with pytest.raises(SuiteError, match=r"^nowhere\.yaml: cannot be read \(No such file or directory\)\.$"):
         read(Path("nowhere.yaml"))
@@ -126,9 +143,9 @@ YAML_LIKE = st.text(st.sampled_from("ab01 :-,[]{}&*!|>'\"%@`#?\\~\n\t.$Ux\u2028\
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.one_of(YAML_LIKE, st.binary(max_size=20)))
-def test_any_bytes_are_a_document_or_one_sentence(text: str | bytes) -> None:
+def test_any_bytes_are_a_document_or_a_sentence_for_each_fault(text: str | bytes) -> None:
     try:
         complaint = "" if document(text).data is not None else "no data"
     except SuiteError as error:
         complaint = str(error)
-    assert complaint == "" or (complaint.startswith("d.yaml:") and len(complaint.splitlines()) == 1)
+    assert all(line.startswith("d.yaml:") for line in complaint.split("\n") if complaint)

@@ -83,11 +83,12 @@ def _faster_still(evidence: Evidence, device: DeviceChoice, pick: str) -> str:
     first = min(views.values(), key=lambda case: case.latency[setting].placed_ns.value)
     if first.name == pick or first.latency[setting].placed_ns.overlaps(views[pick].latency[setting].placed_ns):
         return ""
-    return f"{quoted(first.name)} is faster still{_speed(first, setting)}{_price(first, device.target)}."
+    return f"{quoted(first.name)} is faster still{_speed(evidence, first, setting)}{_price(first, device.target)}."
 
 
-def _speed(case: CaseView, setting: Setting) -> str:
-    role = TEACHER if TEACHER in case.latency[setting].speedup else "baseline"
+def _speed(evidence: Evidence, case: CaseView, setting: Setting) -> str:
+    taught = TEACHER in case.latency[setting].speedup and evidence.case(case.teacher or TEACHER) is not None
+    role = TEACHER if taught else "baseline"
     speedup = case.latency[setting].speedup.get(role)
     name = "the teacher" if role == TEACHER else quoted(case.baseline or "")
     return f" ({units.ratio(speedup.value, speedup.low, speedup.high)} {name})" if speedup else ""

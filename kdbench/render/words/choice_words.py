@@ -71,13 +71,19 @@ def smaller(ratio: float) -> str:
 
 
 def change(difference: Difference) -> str:
-    """Loses 0.4 points (−0.1 to 0.9)."""
+    """Loses 0.4 points (−0.1 to 0.9); one that is shown as 0 is neither a gain nor a loss."""
     verb, sign = ("gains", 1) if difference.value > 0 else ("loses", -1)
     if difference.low is None or difference.high is None:
-        return f"{verb} {units.percent(abs(difference.value))} points"
+        return _changed(verb, units.percent(abs(difference.value)))
     if difference.low == difference.high == 0:
         return "is right on exactly the same examples"
     low, high = sorted((sign * difference.low, sign * difference.high))
     decimals = units.decimals_for([50 * (high - low)])
     value = units.percent(abs(difference.value), decimals)
-    return f"{verb} {value} points ({units.percent(low, decimals)} to {units.percent(high, decimals)})"
+    if float(value) == 0:
+        low, high = sorted((difference.low, difference.high))
+    return f"{_changed(verb, value)} ({units.percent(low, decimals)} to {units.percent(high, decimals)})"
+
+
+def _changed(verb: str, points: str) -> str:
+    return f"{verb} {points} points" if float(points) else f"differs by {points} points"

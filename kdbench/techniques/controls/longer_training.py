@@ -15,8 +15,8 @@ class LongerTraining(Technique):
 
     factor = (3 * student + teacher) / (3 * student)
 
-    student, teacher: multiply-accumulates of one forward pass (convolutions and matrix products, as
-    torch.utils.flop_counter counts them). A step of a student is a forward pass and a backward pass, which counts as
+    student, teacher: multiply-accumulates of one forward pass (convolutions, matrix products and recurrent layers, as
+    sizes are reported). A step of a student is a forward pass and a backward pass, which counts as
     two of them; a live teacher adds one forward pass of its own. The recipe's epochs are multiplied by the factor and
     rounded up, its milestones and warm-up with them. The compute that trained the teacher is not counted, and a
     distillation that reads stored teacher outputs costs less than this control spends: it is generous.
@@ -26,6 +26,7 @@ class LongerTraining(Technique):
     """
 
     paper: ClassVar[str] = "Beyer et al. 2022, Knowledge distillation: A good teacher is patient and consistent"
+    version: ClassVar[int] = 2
     start: ClassVar[Literal["fresh", "trained", "pretrained"]] = "fresh"
     needs: ClassVar[frozenset[str]] = frozenset({"teacher_features"})
     effects: ClassVar[frozenset[Effect]] = frozenset({"retraining"})
@@ -33,8 +34,8 @@ class LongerTraining(Technique):
     def apply(self, model: nn.Module, ctx: Context) -> nn.Module:
         from kdbench.units import three_digits
 
-        student = forward_flops(model, ctx.example)
-        teacher = forward_flops(ctx.teacher_module, ctx.example)
+        student = forward_macs(model, ctx.example)
+        teacher = forward_macs(ctx.teacher_module, ctx.example)
         factor = (3 * student + teacher) / (3 * student)
         ctx.note(
             f"Trained on labels for {three_digits(factor)} times the recipe's epochs (rounded up to whole ones), "
@@ -43,14 +44,11 @@ class LongerTraining(Technique):
         return ctx.fit(model, part=(0.0, factor))
 
 
-def forward_flops(network: nn.Module, inputs: tuple[Tensor, ...]) -> int:
-    """Operations of a forward pass in eval mode; the network is left as it came."""
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
+def forward_macs(network: nn.Module, inputs: tuple[Tensor, ...]) -> int:
+    """Multiply-accumulates of a forward pass in eval mode; the network is left as it came."""
+    import copy
 
-    device, training = next(network.parameters()).device, network.training
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        network.eval()(*(tensor.to(device) for tensor in inputs))
-    network.train(training)
-    total: int = counter.get_total_flops()
-    return total
+    from kdbench.techniques.controls._mac_counter import counted
+
+    asked = copy.deepcopy(network).cpu().eval()
+    return counted(lambda: asked(*(tensor.cpu() for tensor in inputs)))

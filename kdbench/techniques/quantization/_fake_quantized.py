@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from kdbench.errors import TechniqueError
 from kdbench.techniques.tracing import kind, traced
+from kdbench.techniques.weighted_layers import computed_weights, weighted
 
 RANGES = "activation_ranges"
 """Name of the module that holds the ranges; its tensors are none of the architecture's."""
@@ -207,6 +208,9 @@ def obstacle(network: nn.Module, example: tuple[Tensor, ...]) -> str | None:
     """Why `fake_quantized` cannot work on a network, as a sentence; None where it can."""
     if hasattr(network, RANGES):
         return "the network is quantized already; quantize it once."
+    computed = computed_weights(weighted(network))
+    if computed is not None:  # such a layer would stay as it is, without a word
+        return computed
     if not any(type(module) in ROUNDED for module in network.modules()):
         return "the network has no convolution and no linear layer to quantize."
     try:

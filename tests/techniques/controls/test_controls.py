@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from kdbench.techniques.controls.label_smoothing import LabelSmoothing
-from kdbench.techniques.controls.longer_training import LongerTraining, forward_flops
+from kdbench.techniques.controls.longer_training import LongerTraining, forward_macs
 from kdbench.techniques.controls.teacher_free import TeacherFree
 
 
@@ -111,11 +111,30 @@ def test_counting_changes_neither_network_nor_mode(context, build):
     network = build("residual").train()
     before = copy.deepcopy(network.state_dict())
 
-    flops = forward_flops(network, (torch.rand(2, 1, 8, 8),))
+    macs = forward_macs(network, (torch.rand(2, 1, 8, 8),))
 
-    assert flops % 2 == 0
+    assert macs > 0
     assert network.training
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("network", "shape", "macs"),
+    [
+        # queries, keys, values; scores and their sums; the output; two layers of 16
+        (
+            nn.TransformerEncoderLayer(8, 2, 16, batch_first=True),
+            (5, 8),
+            5 * 8 * 24 + 2 * 5 * 5 * 8 + 5 * 64 + 2 * 5 * 8 * 16,
+        ),
+        (nn.LSTM(8, 6, batch_first=True), (5, 8), 5 * 4 * 6 * (8 + 6)),
+        (nn.GRU(8, 6, batch_first=True), (5, 8), 5 * 3 * 6 * (8 + 6)),
+        (nn.Conv2d(4, 6, 3, groups=2, padding=1), (4, 7, 7), 7 * 7 * 6 * 2 * 9),
+    ],
+    ids=["encoder", "lstm", "gru", "grouped"],
+)
+def test_products_within_fused_operators_count(network, shape, macs):
+    assert forward_macs(network, (torch.rand(2, *shape),)) == 2 * macs
 
 
 @pytest.mark.parametrize(

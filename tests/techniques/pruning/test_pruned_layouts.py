@@ -13,6 +13,7 @@ from kdbench.errors import TechniqueError
 from kdbench.techniques.pruning._channels import check_cut, cut
 from kdbench.techniques.pruning._coupling import trace
 from kdbench.techniques.pruning.structured_pruning import StructuredPruning
+from kdbench.techniques.quantization.quantization_aware_training import QuantizationAwareTraining
 
 FLATTENED = {
     "flatten": lambda x: x.flatten(1),
@@ -178,3 +179,4 @@ def test_a_weight_that_is_computed_from_others_is_refused_by_name(normed, contex
     model = nn.Sequential(normed(nn.Conv2d(1, 16, 3)), nn.ReLU(), nn.Flatten(), nn.Linear(16 * 36, 10))
 
     assert StructuredPruning(channel_fraction=0.5).problem(model, context()).startswith("the weight of '0' is no")
+    assert QuantizationAwareTraining().problem(model, context()).startswith("the weight of '0' is no")
