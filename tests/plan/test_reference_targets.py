@@ -23,8 +23,8 @@ name: reference
 task: digits
 seeds: [0]
 recipes:
-  train: {epochs: 1, learning_rate: 0.05}
-student: {model: {cnn: {channels: [8, 16]}}, recipe: train}
+  train: {epochs: 4, learning_rate: 0.05}
+student: {model: {cnn: {channels: [16, 32]}}, recipe: train}
 cases:
   from-scratch: []
   int8: [dynamic_quantization]
@@ -93,10 +93,10 @@ def test_a_baseline_that_torch_cannot_run_is_left_out_of_its_rows(tmp_path: Path
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
+def finished(tmp_path_factory: pytest.TempPathFactory, shared_store: Path) -> list[Record]:
     folder = tmp_path_factory.mktemp("reference")
     (folder / "s.yaml").write_text(SUITE + ENTRY)
-    where = ["--store", str(folder / "store"), "-o", str(folder / "out")]
+    where = ["--store", str(shared_store), "-o", str(folder / "out")]
     done = subprocess.run(
         [sys.executable, "-m", "kdbench", "run", str(folder / "s.yaml"), *where],
         capture_output=True,

@@ -24,9 +24,9 @@ kdbench: 1
 name: timed
 task: digits
 seeds: [0]
-recipes: {train: {epochs: 1, learning_rate: 0.05}}
-teacher: {model: {cnn: {channels: [8, 8]}}, recipe: train}
-student: {model: {cnn: {channels: [4, 4]}}, recipe: train}
+recipes: {train: {epochs: 4, learning_rate: 0.05}}
+teacher: {model: {cnn: {channels: [32, 64]}}, recipe: train}
+student: {model: {cnn: {channels: [16, 32]}}, recipe: train}
 cases:
   from-scratch: []
   int8: [static_quantization: {samples: 8}]
@@ -148,12 +148,12 @@ def test_energy_that_cannot_be_read_is_a_warning_with_its_reason(
 class Place:
     """The suite as a user runs it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.results = folder, folder / "results"
+    def __init__(self, folder: Path, store: Path) -> None:
+        self.folder, self.store, self.results = folder, store, folder / "results"
         (folder / "timed.yaml").write_text(SUITE)
 
     def said(self, verb: str, *arguments: str, code: int = 0) -> str:
-        where = ["--store", str(self.folder / "store"), *(["-o", str(self.results)])]
+        where = ["--store", str(self.store), "-o", str(self.results)]
         command = [sys.executable, "-m", "kdbench", verb, str(self.folder / "timed.yaml"), *where, *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=self.folder)
         assert done.returncode == code, done.stderr
@@ -164,12 +164,14 @@ class Place:
         return {record.case: record for record in found if isinstance(record, Latency)}
 
 
-def test_measure_again_replaces_the_times_of_a_row_for_good(tmp_path: Path) -> None:
-    place = Place(tmp_path)
-    assert "run it first: kdbench run" in place.said("measure", "--again", code=2)
+def test_measure_again_before_any_run_says_to_run_first(tmp_path: Path) -> None:
+    assert "run it first: kdbench run" in Place(tmp_path, tmp_path / "store").said("measure", "--again", code=2)
+
+
+def test_measure_again_replaces_the_times_of_a_row_for_good(tmp_path: Path, shared_store: Path) -> None:
+    place = Place(tmp_path, shared_store)
     place.said("run")
     before = place.latencies()
-    assert "Nothing to do" in place.said("measure")
     assert "1 stages computed" in place.said("measure", "--again", "--case", "int8")
     after = place.latencies()
     assert {case: record.repeat for case, record in after.items()} == {"teacher": 0, "from-scratch": 0, "int8": 1}

@@ -20,8 +20,8 @@ kdbench: 1
 name: trees
 task: digits
 seeds: [0]
-recipes: {train: {epochs: 2}, finetune: {epochs: 1}}
-teacher: {model: cnn}
+recipes: {train: {epochs: 4, learning_rate: 0.05}, finetune: {epochs: 1}}
+teacher: {model: {cnn: {channels: [32, 64]}}}
 student: {model: {decision_tree: {copies: 1, max_depth: 8}}}
 cases:
   from-scratch: []
@@ -29,7 +29,7 @@ cases:
   soft: [soft_distillation]
   forest: {student: {model: {random_forest: {tree_count: 3, copies: 0}}}, steps: [hard_distillation]}
   linear: {student: {model: {linear: {copies: 0}}}, steps: [logit_matching]}
-measure: [{provider: cpu, batch_sizes: [1], processes: 3, calls: 20, seconds: 0, memory: false}]
+measure: [{provider: cpu, batch_sizes: [1], processes: 3, calls: 20, seconds: 0, memory: false, start: false}]
 """
 
 
@@ -73,7 +73,7 @@ def test_a_suite_of_trees_is_right(tmp_path: Path) -> None:
             "'unlabelled' are for networks; leave them out.",
         ),
         (
-            "teacher: {model: cnn}",
+            "teacher: {model: {cnn: {channels: [32, 64]}}}",
             "teacher: {model: random_forest}",
             "s.yaml:6: teacher: random_forest is no network, and cannot teach.",
         ),
@@ -107,10 +107,11 @@ def run(folder: Path, *arguments: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(tmp_path_factory: pytest.TempPathFactory, shared_store: Path) -> Path:
     folder = tmp_path_factory.mktemp("trees")
     (folder / "s.yaml").write_text(SUITE)
-    (folder / "said").write_text(run(folder, "run", "s.yaml", "--store", "store", "-o", "results", "--jobs", "1"))
+    where = ["--store", str(shared_store), "-o", "results"]
+    (folder / "said").write_text(run(folder, "run", "s.yaml", *where, "--jobs", "1"))
     return folder
 
 
@@ -162,5 +163,5 @@ def test_a_tree_is_handed_over_and_runs_alone(finished: Path) -> None:
     assert accuracy.split()[1:] == recorded.split()[1:5]
 
 
-def test_what_is_computed_once_is_not_computed_again(finished: Path) -> None:
-    assert "Nothing to do" in run(finished, "plan", "s.yaml", "--store", "store")
+def test_what_is_computed_once_is_not_computed_again(finished: Path, shared_store: Path) -> None:
+    assert "Nothing to do" in run(finished, "plan", "s.yaml", "--store", str(shared_store))

@@ -18,7 +18,7 @@ task: digits
 seeds: [0]
 recipes: {train: {epochs: 6, learning_rate: 0.05}}
 student: {model: {cnn: {channels: [16, 32]}}}
-measure: [{provider: cpu, processes: 3, calls: 20, seconds: 0, memory: false}]
+measure: [{provider: cpu, processes: 3, calls: 20, seconds: 0, memory: false, start: false}]
 """
 MADE = (
     HEAD
@@ -48,9 +48,9 @@ cases:
 )
 
 
-def run(folder: Path, name: str, text: str) -> Path:
+def run(folder: Path, name: str, text: str, store: Path) -> Path:
     (folder / f"{name}.yaml").write_text(text)
-    where = ["--store", str(folder / "store"), "-o", str(folder / name)]
+    where = ["--store", str(store), "-o", str(folder / name)]
     command = [sys.executable, "-m", "kdbench", "run", f"{name}.yaml", *where]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
     assert done.returncode == 0, done.stderr
@@ -58,16 +58,16 @@ def run(folder: Path, name: str, text: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def taught(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
+def taught(tmp_path_factory: pytest.TempPathFactory, shared_store: Path) -> list[Record]:
     """The records of a run whose files were made by a run before it."""
     folder = tmp_path_factory.mktemp("teachers")
-    made, store = run(folder, "made", MADE), Store(folder / "store")
+    made, store = run(folder, "made", MADE, shared_store), Store(shared_store)
     (size,) = [r for r in records.read(made / "records.jsonl") if isinstance(r, Size) and r.case == "teacher"]
     assert size.onnx_path is not None
     shutil.copy(made / size.onnx_path, folder / "teacher.onnx")
     trained = next(key for key in size.lineage if (store.folder(key) / "model.safetensors").exists())
     shutil.copy(store.folder(trained) / "model.safetensors", folder / "teacher.safetensors")
-    return records.read(run(folder, "taught", TAUGHT) / "records.jsonl")
+    return records.read(run(folder, "taught", TAUGHT, shared_store) / "records.jsonl")
 
 
 def accuracy(taught: list[Record], case: str) -> Accuracy:

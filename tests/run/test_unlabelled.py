@@ -26,7 +26,7 @@ student: {{model: {{cnn: {{channels: [4]}}}}}}
 cases:
   from-scratch: []
   more: [soft_distillation: {{unlabelled: {folder}}}]
-measure: [{{provider: cpu, processes: 3, calls: 20, seconds: 0, memory: false}}]
+measure: [{{provider: cpu, processes: 3, calls: 20, seconds: 0, memory: false, start: false}}]
 """
 FOLDER = "image_folder: {root: data, image_size: 8, validation_fraction: 0}"
 
