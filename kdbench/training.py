@@ -10,12 +10,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as nnf
 
 from kdbench import functional as F
-from kdbench.errors import ModelError, TechniqueError, TrainingError
+from kdbench.errors import TechniqueError, TrainingError
 from kdbench.files import write_whole
-from kdbench.protocols import Batch, Loss
+from kdbench.protocols import Batch, Loss, Outputs, TaskDescription
 from kdbench.protocols.recipe import Recipe
 
 
@@ -45,11 +44,6 @@ class History:
         return len(self.terms_by_epoch)
 
 
-def labels_loss(batch: Batch, logits: Tensor) -> dict[str, Tensor]:
-    """Cross-entropy on the labels: what from-scratch is trained with."""
-    return {"ce": nnf.cross_entropy(logits, batch.targets)}
-
-
 class Training:
     """One model trained under one recipe. It holds all state, so that a checkpoint can hold all of it."""
 
@@ -57,6 +51,7 @@ class Training:
         self,
         model: nn.Module,
         recipe: Recipe,
+        task: TaskDescription,
         examples: Examples,
         loss: Loss | None = None,
         extra: nn.Module | None = None,
@@ -68,7 +63,8 @@ class Training:
         self.extra = extra if extra is not None else nn.Module()
         self.recipe = recipe
         self.examples = examples
-        self.loss = loss or labels_loss
+        self.task = task
+        self.loss = loss or partial(F.labels_loss, task)
         self.steps_per_epoch = math.ceil(examples.train_count / recipe.batch_size)
         parameters = [p for module in (self.model, self.extra) for p in module.parameters() if p.requires_grad]
         self.weights = [
@@ -117,36 +113,27 @@ class Training:
             if not math.isfinite(sum(values.values())):
                 terms = ", ".join(f"{name} = {value:g}" for name, value in values.items())
                 raise TrainingError(f"the loss is not finite in epoch {epoch + 1}, step {step + 1}: {terms}.")
-            count = len(batch.targets)
+            count = len(batch)
             seen += count
             sums = {name: sums.get(name, 0.0) + value * count for name, value in values.items()}
         self.history.terms_by_epoch.append({name: total / seen for name, total in sums.items()})
 
     def _step(self, batch: Batch) -> dict[str, float]:
-        with torch.autocast(batch.targets.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"):
-            logits = self._logits(batch)
-        terms = self._terms(batch, logits.float()) | self._penalty()
+        with torch.autocast(batch.index.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"):
+            answer = self.model(*batch.inputs)
+        terms = self._terms(batch, F.outputs_of(answer, self.model, len(self.task.outputs))) | self._penalty()
         total = torch.stack(list(terms.values())).sum() if len(terms) > 1 else next(iter(terms.values()))
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(total)
         self.optimizer.step()
         return {name: float(value.detach()) for name, value in terms.items()}
 
-    def _logits(self, batch: Batch) -> Tensor:
-        logits = self.model(*batch.inputs)
-        if not isinstance(logits, Tensor):
-            raise ModelError(
-                f"{type(self.model).__name__} gives a {type(logits).__name__} while it trains, and one tensor of "
-                "logits (B, classes) was expected; return the logits alone, in training as in eval mode."
-            )
-        return logits
-
-    def _terms(self, batch: Batch, logits: Tensor) -> dict[str, Tensor]:
-        terms = self.loss(batch, logits)
+    def _terms(self, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
+        terms = self.loss(batch, outputs)
         if not isinstance(terms, dict) or not terms or not all(_is_number(term) for term in terms.values()):
             raise TechniqueError(
                 f"the loss gives {_shown(terms)}, and {{name: term}} with a scalar tensor for each term was expected, "
-                'for instance {"ce": cross_entropy(logits, batch.targets)}.'
+                'for instance {"ce": cross_entropy(outputs[0], batch.targets[0])}.'
             )
         return terms
 
@@ -215,8 +202,8 @@ def accuracy(model: nn.Module, batches: Iterator[Batch]) -> float:
     model.eval()
     correct = seen = 0
     for batch in batches:
-        correct += int((model(*batch.inputs).argmax(1) == batch.targets).sum())
-        seen += len(batch.targets)
+        correct += int((model(*batch.inputs).argmax(1) == batch.targets[0]).sum())
+        seen += len(batch)
     return correct / seen
 
 

@@ -49,7 +49,7 @@ def own(name: str, folder: Path) -> Any:
 
 
 def test_the_model_of_the_readme_keeps_the_contract(tmp_path: Path) -> None:
-    images = TaskDescription(
+    images = TaskDescription.classification(
         input_names=("image",), input_shapes=((3, 16, 16),), class_names=tuple("abcde"), example_counts={"train": 10}
     )
     testing.check_model(own("model", tmp_path)(), images)

@@ -10,16 +10,19 @@ import torch
 from torch import Tensor, nn
 
 from kdbench.errors import ModelError, TechniqueError, TrainingError
-from kdbench.protocols import Batch
+from kdbench.protocols import Batch, Outputs, TaskDescription
 from kdbench.protocols.recipe import Recipe
 from kdbench.training import Examples, Training, accuracy, rate_factor
 
 
 def batch(inputs: Tensor, targets: Tensor) -> Batch:
     count = torch.arange(len(targets))
-    return Batch((inputs,), targets, count, torch.zeros_like(count))
+    return Batch((inputs,), (targets,), count, torch.zeros_like(count))
 
 
+TASK = TaskDescription.classification(
+    input_names=("point",), input_shapes=((2,),), class_names=("left", "right"), example_counts={}
+)
 POINTS = torch.tensor([[-2.0, 0.0], [-1.0, 0.0], [1.0, 0.0], [2.0, 0.0]])
 LABELS = torch.tensor([0, 0, 1, 1])
 
@@ -49,7 +52,7 @@ def recipe(**fields: object) -> Recipe:
 
 def train(chosen: Recipe, model: nn.Module) -> Training:
     torch.manual_seed(1)
-    training = Training(model, chosen, EXAMPLES)
+    training = Training(model, chosen, TASK, EXAMPLES)
     training.run()
     return training
 
@@ -92,10 +95,10 @@ def test_a_training_resumed_from_its_checkpoint_ends_in_the_same_bits(optimizer:
     stopped = network()
     torch.manual_seed(1)
     with pytest.raises(KeyboardInterrupt):
-        Training(stopped, chosen, EXAMPLES).run(stop_after_three)
+        Training(stopped, chosen, TASK, EXAMPLES).run(stop_after_three)
     resumed = network(seed=99)
     torch.manual_seed(7)
-    training = Training(resumed, chosen, EXAMPLES)
+    training = Training(resumed, chosen, TASK, EXAMPLES)
     training.load(tmp_path / "checkpoint.pt")
     assert training.run().epoch_count == 6
     assert same(weights(resumed), weights(straight))
@@ -110,7 +113,7 @@ def test_the_optimizer_is_torchs_own_sgd_with_momentum_and_decay() -> None:
     theirs.train()
     for part in separable(0):
         optimizer.zero_grad()
-        nn.functional.cross_entropy(theirs(*part.inputs), part.targets).backward()
+        nn.functional.cross_entropy(theirs(*part.inputs), part.targets[0]).backward()
         optimizer.step()
     assert same([p.data for p in ours.parameters()], [p.data for p in theirs.parameters()])
 
@@ -139,7 +142,7 @@ class Scripted(Training):
 
 
 def scripted(chosen: Recipe, *scores: float) -> int:
-    training = Scripted(network(), chosen, EXAMPLES)
+    training = Scripted(network(), chosen, TASK, EXAMPLES)
     training.scores = scores
     return training.run().epoch_count
 
@@ -156,7 +159,7 @@ def test_selection_takes_the_first_epoch_that_is_best_on_validation() -> None:
     seen: dict[int, list[Tensor]] = {}
     model = network()
     torch.manual_seed(1)
-    training = Training(model, recipe(select="validation"), EXAMPLES)
+    training = Training(model, recipe(select="validation"), TASK, EXAMPLES)
     history = training.run(lambda t: seen.update({t.history.epoch_count: weights(t.model)}))
     best = history.validation_by_epoch.index(max(history.validation_by_epoch)) + 1
     assert history.selected_epoch == best
@@ -166,24 +169,24 @@ def test_selection_takes_the_first_epoch_that_is_best_on_validation() -> None:
 def test_without_a_validation_split_nothing_can_be_selected() -> None:
     without = Examples(separable, None, 4)
     with pytest.raises(TrainingError, match="selects or stops on validation, but the task has no validation split"):
-        Training(network(), recipe(select="validation"), without)
-    assert Training(network(), recipe(), without).run().validation_by_epoch == []
+        Training(network(), recipe(select="validation"), TASK, without)
+    assert Training(network(), recipe(), TASK, without).run().validation_by_epoch == []
 
 
 def test_a_loss_that_is_not_finite_stops_with_its_terms() -> None:
-    def loss(batch: Batch, logits: Tensor) -> dict[str, Tensor]:
-        return {"ce": logits.sum() * 0 + 2.5, "hint": logits.sum() * math.inf}
+    def loss(batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
+        return {"ce": outputs[0].sum() * 0 + 2.5, "hint": outputs[0].sum() * math.inf}
 
     with pytest.raises(TrainingError, match=r"not finite in epoch 1, step 1: ce = 2\.5, hint = (nan|-?inf)\."):
-        Training(network(), recipe(), EXAMPLES, loss).run()
+        Training(network(), recipe(), TASK, EXAMPLES, loss).run()
 
 
 def test_terms_are_logged_by_name_as_means_over_examples() -> None:
-    def loss(batch: Batch, logits: Tensor) -> dict[str, Tensor]:
-        zero = logits.sum() * 0
+    def loss(batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
+        zero = outputs[0].sum() * 0
         return {"first": zero + batch.inputs[0][:, 0].mean(), "second": zero + 3.0}
 
-    history = Training(network(), recipe(epochs=1), EXAMPLES, loss).run()
+    history = Training(network(), recipe(epochs=1), TASK, EXAMPLES, loss).run()
     assert history.terms_by_epoch == [{"first": pytest.approx(0.0), "second": 3.0}]
 
 
@@ -191,10 +194,10 @@ def test_extra_modules_are_trained_beside_the_student() -> None:
     extra = nn.Linear(2, 1)
     before = extra.weight.detach().clone()
 
-    def loss(batch: Batch, logits: Tensor) -> dict[str, Tensor]:
-        return {"hint": (extra(batch.inputs[0]) - 1).square().mean() + 0 * logits.sum()}
+    def loss(batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
+        return {"hint": (extra(batch.inputs[0]) - 1).square().mean() + 0 * outputs[0].sum()}
 
-    Training(network(), recipe(epochs=2), EXAMPLES, loss, extra).run()
+    Training(network(), recipe(epochs=2), TASK, EXAMPLES, loss, extra).run()
     assert not torch.equal(extra.weight, before)
 
 
@@ -208,15 +211,15 @@ def test_bf16_keeps_fp32_weights_and_learns() -> None:
 @pytest.mark.parametrize(
     ("loss", "said"),
     [
-        (lambda batch, logits: logits.mean(), "the loss gives a Tensor, and {name: term}"),
+        (lambda batch, logits: logits[0].mean(), "the loss gives a Tensor, and {name: term}"),
         (lambda batch, logits: {"ce": 0.5}, "the loss gives {'ce': float}"),
-        (lambda batch, logits: {"ce": logits.mean(1)}, r"the loss gives {'ce': Tensor of shape (2,)}"),
+        (lambda batch, logits: {"ce": logits[0].mean(1)}, r"the loss gives {'ce': Tensor of shape (2,)}"),
         (lambda batch, logits: {}, "the loss gives no term"),
     ],
 )
 def test_a_loss_that_gives_no_terms_is_refused_at_the_first_step(loss, said):
     with pytest.raises(TechniqueError, match=re.escape(said)):
-        Training(network(), recipe(), EXAMPLES, loss).run()
+        Training(network(), recipe(), TASK, EXAMPLES, loss).run()
 
 
 def test_a_model_that_gives_a_tuple_while_it_trains_is_refused_at_the_first_step():
@@ -224,5 +227,5 @@ def test_a_model_that_gives_a_tuple_while_it_trains_is_refused_at_the_first_step
         def forward(self, x):
             return (super().forward(x), x) if self.training else super().forward(x)
 
-    with pytest.raises(ModelError, match="Two gives a tuple while it trains"):
-        Training(Two(2, 2), recipe(), EXAMPLES).run()
+    with pytest.raises(ModelError, match="Two gives a tuple of 2, and one tensor was expected"):
+        Training(Two(2, 2), recipe(), TASK, EXAMPLES).run()

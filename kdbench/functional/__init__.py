@@ -7,13 +7,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kdbench.functional._answers import *  # noqa: F403
     from kdbench.functional._features import *  # noqa: F403
+    from kdbench.functional._labels import *  # noqa: F403
     from kdbench.functional._outputs import *  # noqa: F403
     from kdbench.functional._penalties import *  # noqa: F403
     from kdbench.functional._relations import *  # noqa: F403
     from kdbench.functional._transformed import *  # noqa: F403
 
-_MODULES = ("_features", "_outputs", "_penalties", "_relations", "_transformed")
+_MODULES = ("_answers", "_features", "_labels", "_outputs", "_penalties", "_relations", "_transformed")
 
 
 def _functions() -> dict[str, Any]:

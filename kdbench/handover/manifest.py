@@ -46,7 +46,7 @@ def manifest(results: Results, task: KeptTask, chosen: Chosen, confirmed: Confir
         "model": _model(chosen),
         "inputs": inputs,
         "outputs": outputs,
-        "preprocessing": {"formula": FORMULA, **task.description.preprocessing.model_dump(mode="json")},
+        "preprocessing": {"formula": FORMULA, **task.description.inputs[0].preprocessing.model_dump(mode="json")},
         "image": {"rule": IMAGE_RULE, **task.image_form.model_dump(mode="json")} if task.image_form else None,
         "class_names": task.description.class_names,
         "run": _run(results, chosen.targets[0], confirmed),

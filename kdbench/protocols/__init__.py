@@ -1,9 +1,11 @@
 """The contracts: what a part, task, metric, model, technique and recipe are, and what a technique is given."""
 
-from kdbench.protocols.context import Context, Loss
+from kdbench.protocols.batch import Batch
+from kdbench.protocols.context import Context, Loss, Outputs
+from kdbench.protocols.data import ImageForm, Input, Output, Preprocessing, SymbolicAxis, TaskDescription
 from kdbench.protocols.metric import Metric
 from kdbench.protocols.model import Layers, Model
-from kdbench.protocols.task import SPLITS, Batch, ImageForm, Preprocessing, Task, TaskDescription
+from kdbench.protocols.task import SPLITS, Task
 from kdbench.protocols.technique import Destination, Effect, Technique
 
 __all__ = [
@@ -13,11 +15,15 @@ __all__ = [
     "Destination",
     "Effect",
     "ImageForm",
+    "Input",
     "Layers",
     "Loss",
     "Metric",
     "Model",
+    "Output",
+    "Outputs",
     "Preprocessing",
+    "SymbolicAxis",
     "Task",
     "TaskDescription",
     "Technique",

@@ -7,15 +7,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from kdbench.protocols.batch import Batch
+from kdbench.protocols.data import TaskDescription
 from kdbench.protocols.model import Layers
-from kdbench.protocols.task import Batch, TaskDescription
 
 if TYPE_CHECKING:
     import numpy
     from torch import Tensor, nn
 
-Loss = Callable[[Batch, "Tensor"], "dict[str, Tensor]"]
-"""(batch, logits) -> {name: weighted term}; the loop sums the terms and logs each."""
+Outputs = tuple["Tensor", ...]
+"""What a model gives for a batch, one tensor an output of the task, in float32."""
+Loss = Callable[[Batch, Outputs], "dict[str, Tensor]"]
+"""(batch, the student's outputs) -> {name: weighted term}; the loop sums the terms and logs each."""
 
 
 class Context(Protocol):
@@ -45,15 +48,15 @@ class Context(Protocol):
     ) -> nn.Module:
         """Train `model` (and the modules in `extra`, which are dropped afterwards) under the recipe in that role.
 
-        loss: None means cross-entropy on the labels, {"ce": ...}.
+        loss: None means the task's own on the labels (`kdbench.functional.labels_loss`), {"ce": ...} for classes.
         part: from where to where in the recipe's epochs, as shares of them, for a technique that trains in several
         goes: (0, 0.25) and then (0.25, 1) together have the recipe's length. Each go runs the whole schedule,
         shrunk to its length. A part that rounds to no epoch trains nothing.
         """
         ...
 
-    def teacher(self, batch: Batch, number: int = 0) -> Tensor:
-        """The logits of a teacher for a batch, (B, classes): stored where they were computed before, else live."""
+    def teacher(self, batch: Batch, number: int = 0) -> Outputs:
+        """The outputs of a teacher for a batch: stored where they were computed before, else live."""
         ...
 
     @property
@@ -69,8 +72,8 @@ class Context(Protocol):
         """
         ...
 
-    def answers(self, network: nn.Module, batch: Batch) -> Tensor:
-        """The logits of any network that teaches, live: in eval mode, without gradients, counted as a teacher's pass.
+    def answers(self, network: nn.Module, batch: Batch) -> Outputs:
+        """The outputs of any network that teaches, live: in eval mode, without gradients, counted as a teacher's pass.
 
         Its hooks fire, so `answers(ctx.teacher_module, batch)` fills what taps on the teacher collect.
         """
@@ -94,7 +97,7 @@ class Context(Protocol):
         ...
 
     def unlabelled(self, batch_size: int) -> Iterator[Batch]:
-        """The images of the technique's `unlabelled_folder`, over and over in an order of this seed; targets are -1."""
+        """The images of the technique's `unlabelled_folder`, over and over in an order of this seed; no targets."""
         ...
 
     def note(self, sentence: str) -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from kdbench.protocols.data import TaskDescription
 from kdbench.protocols.part import Part
-from kdbench.protocols.task import TaskDescription
 
 if TYPE_CHECKING:
     from torch import nn

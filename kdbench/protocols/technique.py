@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from kdbench.protocols.batch import Batch
 from kdbench.protocols.context import Context
+from kdbench.protocols.data import KINDS, TaskDescription
 from kdbench.protocols.model import Layers
 from kdbench.protocols.part import Part
-from kdbench.protocols.task import Batch, TaskDescription
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -55,6 +56,9 @@ class Technique(Part):
     """How many teachers it learns from at least, where it needs any."""
     roles: ClassVar[frozenset[str]] = frozenset({"train"})
     """The recipes that `apply` asks `ctx.fit` for: "train" is the student's, others stand by name in the suite."""
+
+    kinds: ClassVar[frozenset[str]] = frozenset(KINDS)
+    """The kinds of output (`kdbench.protocols.data.Kind`) that it makes sense for; checked before any work."""
 
     family: ClassVar[str] = "other"
     """How reports colour it: distillation, pruning, quantization or other."""
@@ -109,7 +113,8 @@ class Technique(Part):
     def targets(self, batch: Batch, ctx: Context) -> Tensor:
         """What a student that is no network is fitted to, in place of `apply`, for each example of a batch.
 
-        int64 (B,): classes; or float (B, classes): probabilities, or other scores whose highest decides.
+        int64 (B,): classes; or float (B, classes): probabilities, or other scores whose highest decides; of an output
+        of values float (B, D).
         """
         raise TypeError(f"{type(self).__name__} has no targets()")
 

@@ -1,8 +1,9 @@
 """task.json of a results folder: the task as declared and decoded."""
 
 from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from kdbench.errors import StoreError
 from kdbench.files import regular
@@ -28,6 +29,20 @@ class KeptTask(BaseModel):
     """Name of each of the task's companions -> its path within the results folder."""
     sample_path: str | None = None
     """Within the results folder, see `write_sample`; None in folders of an older kdbench."""
+
+    @field_validator("description", mode="before")
+    @classmethod
+    def _of_an_older_kdbench(cls, data: Any) -> Any:
+        """Before tasks had typed inputs and outputs, a description was one of classes behind float inputs."""
+        if not isinstance(data, dict) or "input_shapes" not in data:
+            return data
+        given = dict(data)
+        preprocessing = given.pop("preprocessing", {})
+        named = zip(given.pop("input_names"), given.pop("input_shapes"), strict=True)
+        names = given.pop("class_names")
+        output = {"axes": [len(names)], "class_names": names, "metrics": given.pop("metrics", ["accuracy"])}
+        inputs = [{"name": name, "axes": shape, "preprocessing": preprocessing} for name, shape in named]
+        return {"inputs": inputs, "outputs": [output], **given}
 
 
 def read_task(folder: Path) -> KeptTask:

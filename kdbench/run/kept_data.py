@@ -1,5 +1,6 @@
 """task.json of a results folder: the task as declared and decoded, and the test inputs that lie beside it."""
 
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from kdbench.protocols import Task, TaskDescription
 from kdbench.results.task_json import KeptTask
 from kdbench.stages.names import DESCRIPTION
 from kdbench.stages.spec import StageSpec
-from kdbench.tasks.arrays import ArrayData, preprocess_array
+from kdbench.tasks.arrays import ArrayData, gathered, model_inputs
 
 SAMPLE_BYTES = 16 * 2**20
 """The size of a sample's preprocessed inputs, at most. A sample goes with its folder, so that files can be timed and
@@ -38,7 +39,9 @@ def kept_task(spec: StageSpec, decoded: Path) -> KeptTask:
 def write_test_inputs(decoded: Path, description: TaskDescription, path: Path) -> None:
     """Write an .npz of the test split as stored, before preprocessing: each input (N, ...) by name, and `targets`."""
     data = ArrayData.open(decoded, description)
-    arrays = dict(zip(description.input_names, data.inputs("test"), strict=True))
+    stored, _ = gathered(data, "test", np.arange(data.count("test")))
+    names = [one.name for one in description.inputs if one.stored]
+    arrays = dict(zip(names, stored, strict=True))
     with open(path, "wb") as file:
         np.savez_compressed(file, **arrays, targets=data.targets("test"))  # type: ignore[arg-type]  # its flag only
 
@@ -49,12 +52,10 @@ def write_sample(decoded: Path, description: TaskDescription, path: Path) -> Non
     by name, with `targets` and `index` (N,), int64, the examples' places in the split.
     """
     data = ArrayData.open(decoded, description)
-    stored = data.inputs("test")
-    example_bytes = sum(4 * int(np.prod(array.shape[1:])) for array in stored)
+    example_bytes = sum(4 * prod(shape) for shape in description.input_shapes)
     least, most = SAMPLE_EXAMPLES
     count = min(max(least, min(most, SAMPLE_BYTES // example_bytes)), data.count("test"))
     index = np.linspace(0, data.count("test"), count, endpoint=False).astype(np.int64)
-    prepared = (preprocess_array(array[index], description.preprocessing) for array in stored)
-    arrays = dict(zip(description.input_names, prepared, strict=True))
+    arrays = model_inputs(description, *gathered(data, "test", index))
     with open(path, "wb") as file:
-        np.savez_compressed(file, **arrays, targets=data.targets("test")[index], index=index)  # type: ignore[arg-type]
+        np.savez_compressed(file, **arrays, targets=np.asarray(data.targets("test"))[index], index=index)  # type: ignore[arg-type]

@@ -23,11 +23,11 @@ LOOP_VERSION = 1
 """Version of the training loop and of how batches are made; part of the version of every stage that trains."""
 
 VERSIONS = {
-    "decode": 1,
+    "decode": 2,
     "gather": 1,
     "adopt": 1,
     "train": 1,
-    "teach": 2,
+    "teach": 3,
     "compress": 2,
     "export": 2,
     "trace": 1,

@@ -30,15 +30,15 @@ class TaskData:
 
     def epoch(self, batch_size: int, seed: int, epoch: int, device: torch.device) -> Iterator[Batch]:
         """The training split shuffled and augmented: order and views are those of this seed and epoch."""
-        return train_batches(self.arrays, self.declared, self.task, batch_size, seed, epoch, device)
+        return train_batches(self.arrays, self.declared, batch_size, seed, epoch, device)
 
     def in_order(self, split: str, device: torch.device) -> Iterator[Batch]:
         """A split once, in order, not augmented."""
-        return plain_batches(self.arrays, split, self.task, EVALUATION_BATCH, device)
+        return plain_batches(self.arrays, split, EVALUATION_BATCH, device)
 
     def chosen(self, index: np.ndarray, view: np.ndarray, device: torch.device) -> Batch:
         """Given views of given training examples."""
-        return chosen_batch(self.arrays, self.declared, self.task, index, view, device)
+        return chosen_batch(self.arrays, self.declared, index, view, device)
 
     def has(self, split: str) -> bool:
         """Whether the task has such a split."""

@@ -1,23 +1,26 @@
 """A teacher's outputs, stored by (example, view); what nobody stored is computed live and counted."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from kdbench import functional as F
 from kdbench.errors import TechniqueError
 from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession
 from kdbench.measure.session_spec import SessionSpec
-from kdbench.protocols import Batch
+from kdbench.protocols import Batch, Outputs, TaskDescription
 from kdbench.stages import torch_models
 from kdbench.stages._data import TaskData
 from kdbench.stages.names import ONNX_FILE, numbered
 from kdbench.stages.work import Work
+from kdbench.tasks.arrays import Stored, stored_array
+from kdbench.tasks.ragged import Ragged
 
 CODES = "codes.npy"
-LOGITS = "logits.npy"
 PROBABILITIES = "probabilities"
 """A file that is there where the stored logits are logarithms of what the teacher gave."""
 PROBABILITIES_NOTE = (
@@ -28,29 +31,40 @@ ROUNDING = 1e-3
 """How far a row of probabilities may be from summing to 1: half precision and 8-bit files round."""
 
 
-def save_outputs(folder: Path, codes: np.ndarray, logits: np.ndarray, probabilities: bool = False) -> None:
-    """codes: int64 (n,), rising, index * view_count + view; logits: float32 (n, classes).
+def save_outputs(folder: Path, codes: np.ndarray, outputs: Sequence[Stored], probabilities: bool = False) -> None:
+    """Write a teacher's outputs.
 
-    probabilities: whether the logits are logarithms of what the teacher gave.
+    codes: int64 (n,), rising, index * view_count + view; outputs: for each of the task's outputs float32 (n, ...), or
+    n rows of unequal length. probabilities: whether the logits are logarithms of what the teacher gave.
     """
     np.save(folder / CODES, codes)
-    np.save(folder / LOGITS, logits)
+    for number, array in enumerate(outputs):
+        path = _outputs_file(folder, number)
+        if isinstance(array, Ragged):
+            array.save(path)
+        else:
+            np.save(path, array)
     if probabilities:
         (folder / PROBABILITIES).touch()
+
+
+def _outputs_file(folder: Path, number: int) -> Path:
+    return folder / f"outputs{number}.npy"
 
 
 class Network(Protocol):
     """A network or a file's session: what a teacher computes with."""
 
-    def __call__(self, *inputs: Tensor) -> Tensor: ...
+    def __call__(self, *inputs: Tensor) -> Any: ...
 
 
 class Teacher:
     """Answers for a batch, from a stored table where one was given."""
 
-    def __init__(self, answer: Network, outputs: Path | None, view_count: int) -> None:
+    def __init__(self, answer: Network, task: TaskDescription, outputs: Path | None, view_count: int) -> None:
         """answer: a module in eval mode, whose parameters stop asking for gradients here, or an ONNX file's session."""
         self.answer = answer
+        self.task = task
         if isinstance(answer, nn.Module):
             answer.requires_grad_(False)
         self.view_count = view_count
@@ -59,7 +73,9 @@ class Teacher:
         self.gives_probabilities = (outputs / PROBABILITIES).exists() if outputs else None
         """Whether its answers are probabilities, whose logarithms are given out; None until it is asked."""
         self._codes = np.load(outputs / CODES, mmap_mode="r") if outputs else np.zeros(0, np.int64)
-        self._logits = np.load(outputs / LOGITS, mmap_mode="r") if outputs else np.zeros((0, 0), np.float32)
+        self._stored = (
+            [stored_array(_outputs_file(outputs, number)) for number in range(len(task.outputs))] if outputs else []
+        )
 
     @property
     def module(self) -> nn.Module:
@@ -68,32 +84,45 @@ class Teacher:
             raise TechniqueError("the teacher is an ONNX file, which gives outputs only; name a model.")
         return self.answer
 
-    def __call__(self, batch: Batch) -> Tensor:
-        """Logits, (B, classes), without gradients."""
+    def __call__(self, batch: Batch) -> Outputs:
+        """The teacher's outputs, without gradients. Stored ones of unequal length are padded to the longest."""
         codes = (batch.index * self.view_count + batch.view).cpu().numpy()
         places = np.minimum(np.searchsorted(self._codes, codes), max(len(self._codes) - 1, 0))
         stored = self._codes[places] == codes if len(self._codes) else np.zeros(len(codes), bool)
-        device = batch.targets.device
+        device = batch.index.device
         if stored.all():
-            return torch.from_numpy(self._logits[places]).to(device)
-        missing = torch.from_numpy(np.flatnonzero(~stored)).to(device)
-        live = self.live(tuple(tensor[missing] for tensor in batch.inputs))
+            return self._looked_up(places, device)
         if not stored.any():
-            return live
-        answer = torch.from_numpy(self._logits[places]).to(device)
-        answer[missing] = live
+            return self.live(batch.inputs)
+        if any(isinstance(array, Ragged) for array in self._stored):
+            return self.live(batch.inputs)  # rows of two lengths would not fit together
+        missing = torch.from_numpy(np.flatnonzero(~stored)).to(device)
+        answer = self._looked_up(places, device)
+        for whole, live in zip(answer, self.live(batch.part(missing).inputs), strict=True):
+            whole[missing] = live
         return answer
 
+    def _looked_up(self, places: np.ndarray, device: torch.device) -> Outputs:
+        arrays = (array.padded(places, 0.0) if isinstance(array, Ragged) else array[places] for array in self._stored)
+        return tuple(torch.from_numpy(array).to(device) for array in arrays)
+
     @torch.no_grad()
-    def live(self, inputs: tuple[Tensor, ...]) -> Tensor:
-        """The network's answer as logits, counted."""
+    def live(self, inputs: tuple[Tensor, ...]) -> Outputs:
+        """The network's outputs, counted; where it gives probabilities of classes, their logarithms."""
         if isinstance(self.answer, nn.Module):
             self.answer.eval()
         self.forward_count += len(inputs[0])
-        answer = self.answer(*inputs).float()
+        outputs = F.outputs_of(self.answer(*inputs), self.answer, len(self.task.outputs))
+        classes = [output.kind == "classes" for output in self.task.outputs]
         if self.gives_probabilities is None:
-            self.gives_probabilities = are_probabilities(answer)
-        return answer.clamp_min(torch.finfo(torch.float32).tiny).log() if self.gives_probabilities else answer
+            told = [are_probabilities(given) for given, is_classes in zip(outputs, classes, strict=True) if is_classes]
+            self.gives_probabilities = bool(told) and all(told)
+        if not self.gives_probabilities:
+            return outputs
+        return tuple(
+            given.clamp_min(torch.finfo(torch.float32).tiny).log() if is_classes else given
+            for given, is_classes in zip(outputs, classes, strict=True)
+        )
 
 
 def are_probabilities(rows: Tensor) -> bool:
@@ -105,7 +134,8 @@ def load_teacher(work: Work, data: TaskData, device: torch.device, number: int =
     """A teacher of a stage, with its stored outputs where the stage has them as an input."""
     role = numbered("outputs", number)
     outputs = work.input(role) if role in work.spec.inputs else None
-    return Teacher(_network(work.input(numbered("teacher", number)), data, device), outputs, data.declared.views())
+    network = _network(work.input(numbered("teacher", number)), data, device)
+    return Teacher(network, data.task, outputs, data.declared.views())
 
 
 def _network(folder: Path, data: TaskData, device: torch.device) -> Network:
@@ -122,6 +152,6 @@ class _OnnxNetwork:
         self.session = OnnxruntimeSession(str(path), SessionSpec())
         self.input_names = input_names
 
-    def __call__(self, *inputs: Tensor) -> Tensor:
+    def __call__(self, *inputs: Tensor) -> Outputs:
         feed = {name: tensor.cpu().numpy() for name, tensor in zip(self.input_names, inputs, strict=True)}
-        return torch.from_numpy(self.session.run_checked(feed)[0]).to(inputs[0].device)
+        return tuple(torch.from_numpy(array).to(inputs[0].device) for array in self.session.run_checked(feed))

@@ -8,7 +8,7 @@ import torch
 from kdbench.protocols import Batch
 from kdbench.stages._data import TaskData
 from kdbench.streams import stream
-from kdbench.tasks.batches import preprocess
+from kdbench.tasks.batches import prepared
 
 
 def endless(
@@ -16,8 +16,8 @@ def endless(
 ) -> Iterator[Batch]:
     """Batches of stored images (N, C, H, W) from number `start` on, in random views of the task.
 
-    Each time round they come in another order. Targets are -1; an index is negative, so that no stored teacher output
-    is taken for it.
+    Each time round they come in another order. They have no targets; an index is negative, so that no stored teacher
+    output is taken for it.
     """
     random = stream("unlabelled", seed)
     size = min(batch_size, len(images))
@@ -36,6 +36,6 @@ def _indices(count: int, size: int, random: np.random.Generator) -> Iterator[np.
 def _batch(images: np.ndarray, data: TaskData, index: np.ndarray, views: np.ndarray, device: torch.device) -> Batch:
     placed = torch.from_numpy(views).to(device)
     stored = (torch.from_numpy(images[index]).to(device),)
-    inputs = preprocess(data.declared.augmented(stored, placed), data.task.preprocessing)
+    inputs = prepared(data.task, data.declared.augmented(stored, placed), {})
     place = torch.from_numpy(-1 - index).to(device)
-    return Batch(inputs, torch.full_like(place, -1), place, placed)
+    return Batch(inputs, (), place, placed)

@@ -76,8 +76,8 @@ def _logits(session: OnnxruntimeSession, data: TaskData, split: str, path: Path)
             logits = session.run_checked(feed)[0]
         except MeasureError as error:
             raise ModelError(f"'{path}' cannot take {EVALUATION_BATCH} inputs at once: {error}") from None
-        if logits.shape != (len(batch.targets), data.task.class_count):
-            wanted = (len(batch.targets), data.task.class_count)
+        if logits.shape != (len(batch), data.task.class_count):
+            wanted = (len(batch), data.task.class_count)
             raise ModelError(f"'{path}' gives {logits.shape} for a batch, and {wanted} was expected: logits by class.")
         found.append(logits.astype(np.float32))
     return np.concatenate(found)

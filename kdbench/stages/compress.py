@@ -79,7 +79,7 @@ def _start(work: Work, ctx: StageContext) -> tuple[nn.Module, PartSpec, list[Par
         return model, torch_models.declaration(folder), torch_models.changed_by(folder)
     part = work.spec.parts["model"]
     network = torch_models.fresh(part, ctx.task, ctx.seed).to(ctx.device)
-    rehearse(network, ctx.example, ctx.task.class_count)
+    rehearse(network, ctx.first, ctx.task)
     return network, part, []
 
 

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from kdbench import functional as F
 from kdbench import registry
 from kdbench.errors import DataError, TechniqueError
-from kdbench.protocols import Batch, Layers, Loss
+from kdbench.protocols import Batch, Layers, Loss, Outputs
 from kdbench.protocols.part import PartSpec, spec_of
 from kdbench.protocols.recipe import Recipe
 from kdbench.stages import torch_models
@@ -23,7 +24,7 @@ from kdbench.stages._unlabelled import endless
 from kdbench.stages.names import CHECKPOINT, UNLABELLED
 from kdbench.stages.work import Fact, Work
 from kdbench.streams import stream, torch_seed
-from kdbench.tasks.arrays import preprocess_array
+from kdbench.tasks.arrays import gathered, model_inputs
 from kdbench.training import Examples, History, Training
 
 CHECKPOINT_SECONDS = 20.0
@@ -77,7 +78,7 @@ class StageContext:
         before = self.forward_count
         placed = torch_models.placed(model, self.device, self.example)
         self.forward_count = before  # a model may ask a teacher
-        training = Training(placed, chosen, self._examples(chosen), loss, moved)
+        training = Training(placed, chosen, self.task, self._examples(chosen), loss, moved)
         history = self._run(training, self._work.out / f"{CHECKPOINT}{number}.pt")
         self.histories.append((chosen, history))
         return model
@@ -109,14 +110,14 @@ class StageContext:
             train_count=data.arrays.count("train"),
         )
 
-    def teacher(self, batch: Batch, number: int = 0) -> Tensor:
-        """A teacher's logits for a batch, (B, classes), without gradients."""
+    def teacher(self, batch: Batch, number: int = 0) -> Outputs:
+        """A teacher's outputs for a batch, without gradients."""
         before = self._asked(number).forward_count
-        logits = self._asked(number)(batch)
+        outputs = self._asked(number)(batch)
         self.forward_count += self._asked(number).forward_count - before
         if self._asked(number).gives_probabilities and PROBABILITIES_NOTE not in self.notes:
             self.note(PROBABILITIES_NOTE)
-        return logits
+        return outputs
 
     @property
     def teacher_count(self) -> int:
@@ -136,11 +137,10 @@ class StageContext:
         return self._teachers[number]
 
     @torch.no_grad()
-    def answers(self, network: nn.Module, batch: Batch) -> Tensor:
-        """A network's logits, live and counted."""
-        self.forward_count += len(batch.targets)
-        logits: Tensor = network.eval()(*batch.inputs)
-        return logits.float()
+    def answers(self, network: nn.Module, batch: Batch) -> Outputs:
+        """A network's outputs, live and counted."""
+        self.forward_count += len(batch)
+        return F.outputs_of(network.eval()(*batch.inputs), network, len(self.task.outputs))
 
     def fresh(self, number: int, model: str | dict[str, Any] | None = None) -> nn.Module:
         """A network with new weights, those of seed and number only."""
@@ -190,7 +190,12 @@ class StageContext:
     @property
     def example(self) -> tuple[Tensor, ...]:
         """Two preprocessed training inputs."""
-        return tuple(tensor[:2] for tensor in next(self.train).inputs)
+        return self.first.inputs
+
+    @property
+    def first(self) -> Batch:
+        """The first two training examples."""
+        return next(self.train).part(slice(2))
 
     def calibration(self, sample_count: int) -> Sequence[dict[str, np.ndarray]]:
         """Preprocessed training inputs by input name, batch 1 each, drawn with this seed."""
@@ -200,13 +205,8 @@ class StageContext:
                 f"calibration asks for {sample_count} samples, but the training split has {count}; ask for fewer."
             )
         chosen = stream("calibration", self.seed).choice(count, sample_count, replace=False)
-        arrays = [
-            preprocess_array(array[np.sort(chosen)], self.task.preprocessing)
-            for array in self._data.arrays.inputs("train")
-        ]
         return [
-            {name: array[i : i + 1] for name, array in zip(self.task.input_names, arrays, strict=True)}
-            for i in range(sample_count)
+            model_inputs(self.task, *gathered(self._data.arrays, "train", place)) for place in np.sort(chosen)[:, None]
         ]
 
     def training_facts(self) -> list[Fact]:

@@ -5,17 +5,23 @@ from kdbench.files import slug
 from kdbench.protocols.metric import metric_named
 from kdbench.stages.names import DESCRIPTION
 from kdbench.stages.work import Fact, Work
+from kdbench.tasks.arrays import ArrayData
+from kdbench.tasks.checks import check_targets
 
 
 def decode(work: Work) -> list[Fact]:
     """Write each split's arrays and the task's description.
 
-    Raises DataError as the task does and for companions that it did not write, UnknownName for a metric that nothing
-    has registered: both before anything is trained.
+    Raises DataError as the task does, for arrays that are not what it describes, and for companions that it did not
+    write; UnknownName for a metric that nothing has registered: all before anything is trained.
     """
     description = work.part("task").decode(work.out)
-    for name in description.metrics:
-        metric_named(name)
+    for output in description.outputs:
+        for name in output.metrics:
+            metric_named(name)
+    arrays = ArrayData.open(work.out, description)
+    for split in description.example_counts:
+        check_targets(arrays.split(split), split, description)
     for name in description.companions:
         if slug(name) != name or not (work.out / name).is_file():
             raise DataError(f"the task names the companion {name!r}, and its decode() wrote no file of that name.")

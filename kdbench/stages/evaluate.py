@@ -43,7 +43,7 @@ def evaluate(work: Work) -> list[Fact]:
     for split in splits:
         logits = predict(work, task, model, split)
         predictions[split] = logits.argmax(1).astype(np.int32)
-        predictions[f"{split}_targets"] = np.load(work.input("data") / f"{split}_targets.npy").astype(np.int32)
+        predictions[f"{split}_targets"] = np.load(work.input("data") / f"{split}_targets0.npy").astype(np.int32)
         facts.append(_accuracy(work, task, split, logits, predictions))
     np.savez_compressed(work.out / PREDICTIONS, **predictions)  # type: ignore[arg-type]  # numpy types only its flag
     return [*facts, _size(work, model, task)] if model.name == ONNX_FILE else facts

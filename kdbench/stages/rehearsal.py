@@ -5,35 +5,51 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
+from kdbench import functional as F
 from kdbench.errors import ModelError
+from kdbench.protocols import Batch, Output, TaskDescription
 
 REPEATED = 1e-3
 """Largest difference between two answers to the same inputs, relative to the largest logit (at least 1)."""
 
 
-def rehearse(network: nn.Module, example: tuple[Tensor, ...], class_count: int) -> None:
+def rehearse(network: nn.Module, batch: Batch, task: TaskDescription) -> None:
     """Ask a copy of a network in eval mode; the network and torch's random state are left as they were.
 
-    example: inputs as the network takes them, on its device. Raises ModelError where the answer is no tensor of logits,
-    (B, classes), or is another one the second time.
+    batch: examples as the network takes them, on its device. Raises ModelError where the answer is not one tensor an
+    output of the shape that the task says, or is another one the second time.
     """
     asked = deepcopy(network).eval()
-    with torch.random.fork_rng(devices=sorted({tensor.device for tensor in example if tensor.is_cuda}, key=str)):
+    with torch.random.fork_rng(devices=sorted({tensor.device for tensor in batch.inputs if tensor.is_cuda}, key=str)):
         with torch.no_grad():
-            answer = asked(*example)
-        expected = (len(example[0]), class_count)
-        if not isinstance(answer, Tensor) or tuple(answer.shape) != expected:
-            got = f"shape {tuple(answer.shape)}" if isinstance(answer, Tensor) else f"a {type(answer).__name__}"
-            raise ModelError(f"{type(network).__name__} gives {got}; a tensor of logits, {expected}, was expected.")
-        check_repeatable(asked, example)
+            outputs = F.outputs_of(asked(*batch.inputs), network, len(task.outputs))
+        for output, given in zip(task.outputs, outputs, strict=True):
+            check_shape(network, output, given, batch)
+        check_repeatable(asked, batch.inputs)
+
+
+def check_shape(network: object, output: Output, given: Tensor, batch: Batch) -> None:
+    """Raises ModelError where an output has another shape than the task says."""
+    expected = (len(batch), *output.axes)
+    fits = given.dim() == len(expected) and all(
+        isinstance(wanted, str) or size == wanted for size, wanted in zip(given.shape, expected, strict=True)
+    )
+    if fits:
+        return
+    wanted = ", ".join(map(str, expected))
+    what = {"classes": "logits", "multilabel": "logits"}.get(output.kind, output.kind.replace("_", " "))
+    raise ModelError(
+        f"{type(network).__name__} gives shape {tuple(given.shape)}; a tensor of {what}, ({wanted}), was expected."
+    )
 
 
 @torch.no_grad()
 def check_repeatable(network: nn.Module, inputs: tuple[Tensor, ...]) -> None:
     """Raises ModelError where a network in eval mode answers twice the same inputs differently."""
-    first, second = network(*inputs), network(*inputs)
-    difference = float((first - second).abs().max())
-    if difference > REPEATED * max(1.0, float(first.abs().max())):
+    for first, second in zip(*(F.outputs_of(network(*inputs), network) for _ in range(2)), strict=True):
+        difference = float((first - second).abs().max())
+        if difference <= REPEATED * max(1.0, float(first.abs().max())):
+            continue
         raise ModelError(
             f"{type(network).__name__} answers the same inputs differently each time (by up to {difference:.3g}), "
             "though it is in eval mode: something in it is always random, such as functional.dropout without "

@@ -1,15 +1,19 @@
 """The teach stage: a teacher's outputs for the (example, view) pairs that a seed's epochs ask for, computed once."""
 
 import time
+from math import prod
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from kdbench.protocols import Batch, Output, TaskDescription
 from kdbench.stages._data import TaskData
 from kdbench.stages._teacher import PROBABILITIES_NOTE, load_teacher, save_outputs
 from kdbench.stages.context import plain_arithmetic
 from kdbench.stages.work import Fact, Work
-from kdbench.tasks.arrays import epoch_views
+from kdbench.tasks.arrays import Stored, epoch_views
+from kdbench.tasks.ragged import Ragged
 
 TABLE_BYTES = 4 << 30
 """Largest table. What does not fit is left out, and computed live by the stages that need it."""
@@ -17,22 +21,23 @@ CHUNK = 256
 
 
 def teach(work: Work) -> list[Fact]:
-    """Store codes and logits, rising by code."""
+    """Store codes and outputs, rising by code."""
     wall, cpu = time.perf_counter_ns(), time.process_time_ns()
     data, device = TaskData.open(work), torch.device(work.spec.numerics["device"])
     plain_arithmetic()
     codes = wanted_codes(
         data.arrays.count("train"), data.declared.views(), work.spec.seed or 0, work.spec.settings.get("epochs", 0)
     )
-    codes = codes[: TABLE_BYTES // (4 * data.task.class_count)]
+    codes = codes[: TABLE_BYTES // row_bytes(data.task)]
     teacher = load_teacher(work, data, device)
-    logits = np.empty((len(codes), data.task.class_count), np.float32)
+    rows: list[list[np.ndarray]] = [[] for _ in data.task.outputs]
     for start in range(0, len(codes), CHUNK):
-        chunk = codes[start : start + CHUNK]
-        index, view = np.divmod(chunk, data.declared.views())
-        logits[start : start + CHUNK] = teacher.live(data.chosen(index, view, device).inputs).cpu().numpy()
+        index, view = np.divmod(codes[start : start + CHUNK], data.declared.views())
+        batch = data.chosen(index, view, device)
+        for output, given, kept in zip(data.task.outputs, teacher.live(batch.inputs), rows, strict=True):
+            kept += _own_places(output, given, batch)
         work.progress(start / len(codes))
-    save_outputs(work.out, codes, logits, bool(teacher.gives_probabilities))
+    save_outputs(work.out, codes, [_together(each) for each in rows], bool(teacher.gives_probabilities))
     if teacher.gives_probabilities:
         work.log.warning(PROBABILITIES_NOTE)
     return [
@@ -43,6 +48,30 @@ def teach(work: Work) -> list[Fact]:
             "teacher_forward_count": teacher.forward_count,
         }
     ]
+
+
+def row_bytes(task: TaskDescription) -> int:
+    """Bytes of one example's outputs in float32; an axis that varies counts with its median."""
+    sizes = (
+        prod(axis if isinstance(axis, int) else _median(task, axis) for axis in output.axes) for output in task.outputs
+    )
+    return 4 * sum(sizes)
+
+
+def _median(task: TaskDescription, axis: str) -> int:
+    return next((known.median for known in task.axes if known.name == axis), 1)
+
+
+def _own_places(output: Output, given: Tensor, batch: Batch) -> list[np.ndarray]:
+    """Each example's output without what is padding."""
+    lengths, array = output.places(batch.lengths), given.cpu().numpy()
+    ends = [None] * len(array) if lengths is None else lengths.tolist()
+    return [row[:end] for row, end in zip(array, ends, strict=True)]
+
+
+def _together(rows: list[np.ndarray]) -> Stored:
+    same = len({row.shape for row in rows}) == 1
+    return np.stack(rows) if same else Ragged.of(rows)
 
 
 def wanted_codes(example_count: int, view_count: int, seed: int, epochs: int) -> np.ndarray:

@@ -11,9 +11,9 @@ def train(work: Work) -> list[Fact]:
     ctx = StageContext(work)
     part = work.spec.parts["model"]
     if _estimators.is_estimator(part):
-        return [_estimators.learn(work, ctx, part, lambda batch: batch.targets)]
+        return [_estimators.learn(work, ctx, part, lambda batch: batch.targets[0])]
     network = torch_models.fresh(part, ctx.task, ctx.seed).to(ctx.device)
-    rehearse(network, ctx.example, ctx.task.class_count)
+    rehearse(network, ctx.first, ctx.task)
     model = ctx.fit(network)
     torch_models.save(model, part, work.out)
     ctx.clean()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from kdbench.protocols import Task
-from kdbench.protocols.task import ValidationOrigin
+from kdbench.protocols.data import ValidationOrigin
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from kdbench.errors import DataError
 from kdbench.protocols import Preprocessing, TaskDescription
-from kdbench.protocols.task import ValidationOrigin
-from kdbench.tasks.arrays import Array, Index, stratified_split, write_split
+from kdbench.protocols.data import ValidationOrigin
+from kdbench.tasks.arrays import stratified_split, write_split
+from kdbench.tasks.ragged import Array, Index
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def write_images(
     """Write every split, and describe them as a task of one input, `image`."""
     for split, examples in splits.items():
         write_split(out, split, (examples.images,), examples.targets)
-    return TaskDescription(
+    return TaskDescription.classification(
         input_names=("image",),
         input_shapes=(splits["train"].images.shape[1:],),
         class_names=class_names,

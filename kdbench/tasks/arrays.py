@@ -1,90 +1,116 @@
 """A task's decoded arrays: writing and mapping them, splits, the order and views of an epoch, preprocessing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kdbench.errors import DataError
-from kdbench.protocols import Preprocessing, TaskDescription
+from kdbench.protocols import Input, TaskDescription
 from kdbench.streams import stream
+from kdbench.tasks.checks import check_shapes
+from kdbench.tasks.ragged import Array, Index, Ragged, is_ragged
 
-Array = NDArray[Any]
-Index = NDArray[np.int64]
+Examples = Array | Sequence[Array]
+"""An array (N, ...), or N arrays (length, ...) that differ in their first axis."""
 
 
-def write_split(out: Path, split: str, inputs: tuple[Array, ...], targets: Array) -> None:
-    """Write one split as `{split}_inputs{i}.npy` (N, ...) and `{split}_targets.npy` (N,), int64.
+def write_split(out: Path, split: str, inputs: Sequence[Examples], targets: Examples | tuple[Examples, ...]) -> None:
+    """Write one split as `{split}_inputs{i}.npy` and `{split}_targets{j}.npy`, one an input and one an output.
 
-    Inputs keep their dtype: uint8 for images (N, C, H, W), float32 otherwise.
-    Raises DataError when an input has another number of examples than there are targets, or these are no classes: one
-    whole number an example.
+    inputs: for each stored input an array (N, ...), or N arrays whose first axis varies; an axis that varies and is
+    not the first of an input is moved there (and back, as a batch is made). They keep their dtype: uint8 for images
+    (N, C, H, W), int32 for ids, float32 otherwise. targets: likewise, an array alone where there is one output.
+
+    Raises DataError when an array has another number of examples than the first targets.
     """
-    targets = np.asarray(targets)
-    if targets.ndim != 1:
-        raise DataError(f"the {split} targets have shape {targets.shape}, and one class an example was expected: (N,).")
-    if targets.dtype.kind not in "biuf" or not (np.isfinite(targets) & (targets == np.floor(targets))).all():
-        odd = (value for value in targets.tolist() if not isinstance(value, float) or not value.is_integer())
-        raise DataError(
-            f"the {split} targets must be classes, whole numbers from 0, and one is {next(odd)!r}; "
-            "number the classes, or cut values to be predicted into classes."
-        )
-    for number, array in enumerate(inputs):
-        if len(array) != len(targets):
-            raise DataError(f"{split} has {len(targets)} targets, but its input {number} has {len(array)} examples.")
-        np.save(out / f"{split}_inputs{number}.npy", array)
-    np.save(out / f"{split}_targets.npy", targets.astype(np.int64))
+    every = targets if isinstance(targets, tuple) else (targets,)
+    count = len(every[0])
+    for role, arrays in (("inputs", inputs), ("targets", every)):
+        for number, examples in enumerate(arrays):
+            if len(examples) != count:
+                raise DataError(
+                    f"{split} has {count} targets, but its {role.rstrip('s')} {number} has {len(examples)} examples."
+                )
+            path = out / f"{split}_{role}{number}.npy"
+            if isinstance(examples, np.ndarray):
+                np.save(path, examples)
+            else:
+                Ragged.of(examples).save(path)
+
+
+Stored = Array | Ragged
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split as stored: arrays, mapped from disk and read-only."""
+
+    inputs: tuple[Stored, ...]
+    """One for each input that is stored (`Input.stored`), in the description's order."""
+    targets: tuple[Stored, ...]
+    """One an output."""
+
+    @property
+    def count(self) -> int:
+        """How many examples there are."""
+        return len(self.targets[0])
 
 
 @dataclass(frozen=True)
 class ArrayData:
-    """The arrays of a decoded task, mapped from disk and read-only."""
+    """The arrays of a decoded task."""
 
-    splits: dict[str, tuple[tuple[Array, ...], Index]]
+    description: TaskDescription
+    splits: dict[str, Split]
 
     @classmethod
     def open(cls, folder: Path, description: TaskDescription) -> "ArrayData":
         """Map what `decode` wrote. Raises DataError when the arrays are not as the description says."""
-        data = cls({split: _load(folder, split, description) for split in description.example_counts})
+        data = cls(description, {split: _load(folder, split, description) for split in description.example_counts})
         for split in data.splits:
-            _check(data, split, description)
+            check_shapes(data.split(split), split, description)
         return data
 
-    def inputs(self, split: str) -> tuple[Array, ...]:
-        """As stored, each (N, ...). Raises DataError when there is no such split."""
-        return self._split(split)[0]
-
-    def targets(self, split: str) -> Index:
-        """(N,). Raises DataError when there is no such split."""
-        return self._split(split)[1]
-
-    def count(self, split: str) -> int:
-        """How many examples a split has; 0 where there is no such split."""
-        return len(self.targets(split)) if split in self.splits else 0
-
-    def _split(self, split: str) -> tuple[tuple[Array, ...], Index]:
+    def split(self, split: str) -> Split:
+        """Raises DataError when there is no such split."""
         if split not in self.splits:
             raise DataError(f"the task has no {split} split (it has {', '.join(self.splits)}); give it a fraction.")
         return self.splits[split]
 
+    def inputs(self, split: str) -> tuple[Stored, ...]:
+        """As stored. Raises DataError when there is no such split."""
+        return self.split(split).inputs
 
-def _load(folder: Path, split: str, description: TaskDescription) -> tuple[tuple[Array, ...], Index]:
-    names = [f"{split}_inputs{number}.npy" for number in range(len(description.input_names))]
-    arrays = [np.load(folder / name, mmap_mode="r") for name in (*names, f"{split}_targets.npy")]
-    return tuple(arrays[:-1]), arrays[-1]
+    def targets(self, split: str) -> Stored:
+        """Those of the first output. Raises DataError when there is no such split."""
+        return self.split(split).targets[0]
+
+    def count(self, split: str) -> int:
+        """How many examples a split has; 0 where there is no such split."""
+        return self.splits[split].count if split in self.splits else 0
+
+    def lengths(self, split: str) -> dict[str, Index]:
+        """For each axis that varies, how long each example is, (N,)."""
+        stored = [one for one in self.description.inputs if one.stored]
+        return {
+            one.symbolic: array.lengths
+            for one, array in zip(stored, self.inputs(split), strict=True)
+            if one.symbolic is not None and isinstance(array, Ragged)
+        }
 
 
-def _check(data: ArrayData, split: str, description: TaskDescription) -> None:
-    wanted = [(description.example_counts[split], *shape) for shape in description.input_shapes]
-    found = [array.shape for array in data.inputs(split)]
-    if found != wanted:
-        raise DataError(f"the {split} arrays have shapes {found}, the task described {wanted}; mend its decode().")
-    targets = data.targets(split)
-    if targets.min(initial=0) < 0 or targets.max(initial=0) >= description.class_count:
-        raise DataError(f"the {split} targets must be 0 to {description.class_count - 1}; mend the task's decode().")
+def _load(folder: Path, split: str, description: TaskDescription) -> Split:
+    stored = [one for one in description.inputs if one.stored]
+    inputs = [stored_array(folder / f"{split}_inputs{number}.npy") for number in range(len(stored))]
+    targets = [stored_array(folder / f"{split}_targets{number}.npy") for number in range(len(description.outputs))]
+    return Split(tuple(inputs), tuple(targets))
+
+
+def stored_array(path: Path) -> Stored:
+    """Map an array, or the examples of unequal length that it holds."""
+    return Ragged.open(path) if is_ragged(path) else np.load(path, mmap_mode="r")
 
 
 def stratified_split(targets: Array, fractions: Sequence[float], seed: int) -> list[Index]:
@@ -127,9 +153,61 @@ def epoch_views(count: int, view_count: int, seed: int, epoch: int) -> Index:
     return stream("views", seed, epoch).integers(view_count, size=count)
 
 
-def preprocess_array(array: Array, preprocessing: Preprocessing) -> NDArray[np.float32]:
-    """(x * scale - mean) / std as float32, mean and std per channel (axis 1); for tensors `batches.preprocess`."""
+def preprocess_array(array: Array, one: Input) -> Array:
+    """Stored examples (B, ...) as a model takes them: integers as int64, else (x * scale - mean) / std as float32.
+
+    Mean and std are per channel (axis 1); for tensors `batches.preprocess`.
+    """
+    if one.dtype == "int64":
+        return array.astype(np.int64)
     shape = (1, -1, *(1 for _ in array.shape[2:]))
-    mean = np.asarray(preprocessing.mean, np.float32).reshape(shape)
-    std = np.asarray(preprocessing.std, np.float32).reshape(shape)
-    return (array.astype(np.float32) * np.float32(preprocessing.scale) - mean) / std
+    mean = np.asarray(one.preprocessing.mean, np.float32).reshape(shape)
+    std = np.asarray(one.preprocessing.std, np.float32).reshape(shape)
+    return (array.astype(np.float32) * np.float32(one.preprocessing.scale) - mean) / std
+
+
+def gathered(data: ArrayData, split: str, index: Index) -> tuple[tuple[Array, ...], dict[str, Index]]:
+    """Stored inputs of some examples, padded to the longest among them, and how long each is by axis.
+
+    An input's axis that varies stands at its place, behind the batch axis.
+    """
+    stored = [one for one in data.description.inputs if one.stored]
+    arrays = []
+    for one, array in zip(stored, data.inputs(split), strict=True):
+        if isinstance(array, Ragged):
+            place = one.axes.index(one.symbolic or "")
+            multiple = data.description.axis(one.symbolic or "").multiple
+            arrays.append(np.moveaxis(array.padded(index, one.padding, multiple), 1, place + 1))
+        else:
+            arrays.append(array[index])  # a copy, so that torch never sees the read-only map
+    return tuple(arrays), {axis: lengths[index] for axis, lengths in data.lengths(split).items()}
+
+
+def model_inputs(
+    description: TaskDescription, stored: Sequence[Array], lengths: Mapping[str, Index]
+) -> dict[str, Array]:
+    """What a model is fed, by input name: stored inputs preprocessed, masks and lengths made."""
+    given = iter(stored)
+    return {
+        one.name: preprocess_array(next(given), one) if one.stored else made_array(one, stored, description, lengths)
+        for one in description.inputs
+    }
+
+
+def made_array(
+    one: Input, stored: Sequence[Array], description: TaskDescription, lengths: Mapping[str, Index]
+) -> Array:
+    """A mask (B, L), 1 at real places, or the lengths (B,) of the axis that an input covers."""
+    axis = one.covers or one.symbolic or ""
+    if one.role == "lengths":
+        return lengths[axis].astype(one.dtype)
+    return (np.arange(padded_size(axis, stored, description)) < lengths[axis][:, None]).astype(one.dtype)
+
+
+def padded_size(axis: str, stored: Sequence[Array], description: TaskDescription) -> int:
+    """The size of an axis in padded inputs."""
+    inputs = [one for one in description.inputs if one.stored]
+    sizes = (
+        array.shape[1 + one.axes.index(axis)] for one, array in zip(inputs, stored, strict=True) if axis in one.axes
+    )
+    return int(next(sizes))

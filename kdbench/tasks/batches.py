@@ -6,63 +6,73 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kdbench.protocols import Batch, Preprocessing, Task, TaskDescription
-from kdbench.tasks.arrays import ArrayData, Index, epoch_order, epoch_views
+from kdbench.protocols import Batch, Input, Output, Task, TaskDescription
+from kdbench.streams import stream
+from kdbench.tasks.arrays import ArrayData, Stored, epoch_order, epoch_views, gathered, made_array
+from kdbench.tasks.ragged import Index, Ragged
+
+POOL = 50
+"""How many batches of examples are sorted by length together, so that few places of a batch are padding; a random
+batch of 32 sentences nearly always has a long one, and half of its places are padding."""
 
 
 def train_batches(
-    data: ArrayData,
-    task: Task,
-    description: TaskDescription,
-    batch_size: int,
-    seed: int,
-    epoch: int,
-    device: torch.device,
+    data: ArrayData, task: Task, batch_size: int, seed: int, epoch: int, device: torch.device
 ) -> Iterator[Batch]:
-    """The training split once, shuffled and augmented as seed and epoch say.
+    """The training split once, shuffled and augmented as seed and epoch say; examples of like lengths together.
 
     The last batch is smaller where the count does not divide, and never a single example unless batch_size is 1.
     """
     count = data.count("train")
     order = epoch_order(count, seed, epoch)
     views = epoch_views(count, task.views(), seed, epoch)
-    for index in _chunks(order, batch_size):
-        yield chosen_batch(data, task, description, index, views[index], device)
+    lengths = data.lengths("train")
+    chunks = _by_length(order, next(iter(lengths.values())), batch_size, seed, epoch) if lengths else None
+    for index in chunks or _chunks(order, batch_size):
+        yield chosen_batch(data, task, index, views[index], device)
 
 
-def chosen_batch(
-    data: ArrayData, task: Task, description: TaskDescription, index: Index, views: Index, device: torch.device
-) -> Batch:
+def chosen_batch(data: ArrayData, task: Task, index: Index, views: Index, device: torch.device) -> Batch:
     """Training examples `index` (B,), each in its view `views[i]`."""
-    batch_views = torch.from_numpy(views).to(device)
-    inputs = task.augmented(_gather(data, "train", index, device), batch_views)
-    return _batch(inputs, data, "train", description, index, batch_views)
+    return _batch(data, "train", index, torch.from_numpy(views).to(device), task)
 
 
-def plain_batches(
-    data: ArrayData, split: str, description: TaskDescription, batch_size: int, device: torch.device
-) -> Iterator[Batch]:
+def plain_batches(data: ArrayData, split: str, batch_size: int, device: torch.device) -> Iterator[Batch]:
     """A split once, in order, not augmented (view 0). Raises DataError when there is no such split.
 
     `index` is negative outside the training split: no stored teacher output may be taken for such an example.
     """
-    everything = np.arange(len(data.targets(split)))
+    everything = np.arange(data.split(split).count)
     for start in range(0, len(everything), batch_size):
         index = everything[start : start + batch_size]
-        views = torch.zeros(len(index), dtype=torch.int64, device=device)
-        yield _batch(_gather(data, split, index, device), data, split, description, index, views)
+        yield _batch(data, split, index, torch.zeros(len(index), dtype=torch.int64, device=device), None)
 
 
-def preprocess(inputs: tuple[Tensor, ...], preprocessing: Preprocessing) -> tuple[Tensor, ...]:
-    """(x * scale - mean) / std as float32, mean and std per channel (axis 1); in numpy `arrays.preprocess_array`."""
-    return tuple(_preprocess(tensor, preprocessing) for tensor in inputs)
+def prepared(
+    description: TaskDescription, stored: tuple[Tensor, ...], lengths: dict[str, Tensor]
+) -> tuple[Tensor, ...]:
+    """Stored inputs (B, ...) as a model takes them, masks and lengths among them; in numpy `arrays.model_inputs`."""
+    given = iter(stored)
+    return tuple(
+        preprocess(next(given), one) if one.stored else _made(one, stored, description, lengths)
+        for one in description.inputs
+    )
 
 
-def _preprocess(tensor: Tensor, preprocessing: Preprocessing) -> Tensor:
+def preprocess(tensor: Tensor, one: Input) -> Tensor:
+    """(x * scale - mean) / std as float32, mean and std per channel (axis 1); integers as int64, never scaled."""
+    if one.dtype == "int64":
+        return tensor.long()
     shape = (1, -1, *(1 for _ in tensor.shape[2:]))
-    mean = torch.tensor(preprocessing.mean, dtype=torch.float32, device=tensor.device).reshape(shape)
-    std = torch.tensor(preprocessing.std, dtype=torch.float32, device=tensor.device).reshape(shape)
-    return (tensor.float() * preprocessing.scale - mean) / std
+    mean = torch.tensor(one.preprocessing.mean, dtype=torch.float32, device=tensor.device).reshape(shape)
+    std = torch.tensor(one.preprocessing.std, dtype=torch.float32, device=tensor.device).reshape(shape)
+    return (tensor.float() * one.preprocessing.scale - mean) / std
+
+
+def _made(one: Input, stored: tuple[Tensor, ...], description: TaskDescription, lengths: dict[str, Tensor]) -> Tensor:
+    arrays = [np.empty(tensor.shape, np.bool_) for tensor in stored]  # their shapes are all that is asked
+    made = made_array(one, arrays, description, {axis: found.cpu().numpy() for axis, found in lengths.items()})
+    return torch.from_numpy(made).to(stored[0].device)
 
 
 def _chunks(order: Index, batch_size: int) -> list[Index]:
@@ -73,19 +83,36 @@ def _chunks(order: Index, batch_size: int) -> list[Index]:
     return np.split(order, borders)
 
 
-def _gather(data: ArrayData, split: str, index: Index, device: torch.device) -> tuple[Tensor, ...]:
-    # indexing with an array copies, so torch never sees the read-only map
-    return tuple(torch.from_numpy(array[index]).to(device) for array in data.inputs(split))
+def _by_length(order: Index, lengths: Index, batch_size: int, seed: int, epoch: int) -> list[Index]:
+    """Batches of like lengths: pools of the shuffled order sorted, cut into batches, and these shuffled."""
+    chunks: list[Index] = []
+    for start in range(0, len(order), POOL * batch_size):
+        pool = order[start : start + POOL * batch_size]
+        chunks += _chunks(pool[np.argsort(lengths[pool], kind="stable")], batch_size)
+    if len(chunks) > 1 and len(chunks[-1]) == 1:
+        chunks[-2:] = [np.concatenate(chunks[-2:])]
+    return [chunks[place] for place in stream("batches", seed, epoch).permutation(len(chunks))]
 
 
-def _batch(
-    inputs: tuple[Tensor, ...],
-    data: ArrayData,
-    split: str,
-    description: TaskDescription,
-    index: Index,
-    views: Tensor,
-) -> Batch:
-    targets = torch.from_numpy(data.targets(split)[index]).to(views.device)
+def _batch(data: ArrayData, split: str, index: Index, views: Tensor, augmenting: Task | None) -> Batch:
+    arrays, found = gathered(data, split, index)
+    stored = tuple(torch.from_numpy(array).to(views.device) for array in arrays)
+    lengths = {axis: torch.from_numpy(each).to(views.device) for axis, each in found.items()}
+    if augmenting is not None:
+        stored = augmenting.augmented(stored, views)
+    inputs = prepared(data.description, stored, lengths)
+    targets = []
+    for output, array in zip(data.description.outputs, data.split(split).targets, strict=True):
+        if isinstance(array, Ragged):
+            lengths[output.name] = torch.from_numpy(array.lengths[index]).to(views.device)
+        targets.append(_targets(output, array, index, views.device))
     place = torch.from_numpy(index if split == "train" else -1 - index).to(views.device)
-    return Batch(preprocess(inputs, description.preprocessing), targets, place, views)
+    return Batch(inputs, tuple(targets), place, views, lengths)
+
+
+def _targets(output: Output, array: Stored, index: Index, device: torch.device) -> Tensor:
+    """Targets of some examples; those of unequal length padded with what counts nowhere."""
+    padding = 0 if output.ignore is None else output.ignore
+    chosen = array.padded(index, padding) if isinstance(array, Ragged) else array[index]
+    tensor = torch.from_numpy(chosen).to(device)
+    return tensor.float() if output.kind in ("multilabel", "values", "embedding") else tensor.long()

@@ -10,7 +10,7 @@ from pydantic import Field, PositiveFloat, model_validator
 
 from kdbench.errors import DataError
 from kdbench.protocols import ImageForm, Preprocessing, TaskDescription
-from kdbench.protocols.task import ValidationOrigin
+from kdbench.protocols.data import ValidationOrigin
 from kdbench.tasks._images import Images
 from kdbench.tasks.image_listing import File, Listing, list_images
 

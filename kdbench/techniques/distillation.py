@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from kdbench.protocols import Batch, Context, Effect, Loss, Technique
+from kdbench.protocols import Batch, Context, Effect, Loss, Outputs, TaskDescription, Technique
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -41,7 +41,7 @@ class Distillation(Technique):
 
     @contextmanager
     def terms(self, student: nn.Module, ctx: Context) -> Iterator[tuple[nn.Module | None, Loss]]:
-        """The method: (modules to train beside the student and drop, (batch, logits) -> {name: unweighted term}).
+        """The method: (modules to train beside the student and drop, (batch, outputs) -> {name: unweighted term}).
 
         Hooks that it puts on the student or the teacher are removed when the block ends.
         """
@@ -68,13 +68,13 @@ class Distillation(Technique):
         import torch.nn.functional as F
 
         if self.kd_weight == 0:
-            return batch.targets
-        taught = answers(self.dealt(ctx.teacher(batch)))
+            return batch.targets[0]
+        taught = answers(self.dealt(ctx.teacher(batch)[0]))
         if self.ce_weight == 0:
             return taught
         count = ctx.task.class_count
         scores = F.one_hot(taught, count).float() if taught.dim() == 1 else taught
-        labels = F.one_hot(batch.targets, count).float()
+        labels = F.one_hot(batch.targets[0], count).float()
         return (self.kd_weight * scores + self.ce_weight * labels) / (self.kd_weight + self.ce_weight)
 
     @property
@@ -90,20 +90,21 @@ class Distillation(Technique):
     def objective(self, student: nn.Module, ctx: Context) -> Iterator[tuple[nn.Module | None, Loss]]:
         """(modules to train beside the student and drop, the whole weighted loss) while the block runs."""
         if self.kd_weight == 0:
-            yield None, self._weighted(None)
+            yield None, self._weighted(None, ctx.task)
             return
         with self.terms(student, ctx) as (extra, terms):
-            yield extra, self._weighted(terms)
+            yield extra, self._weighted(terms, ctx.task)
 
-    def _weighted(self, terms: Loss | None) -> Loss:
-        import torch.nn.functional as F
+    def _weighted(self, terms: Loss | None, task: TaskDescription) -> Loss:
+        from kdbench import functional as F
 
-        def loss(batch: Batch, logits: Tensor) -> dict[str, Tensor]:
+        def loss(batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
             parts = {}
             if self.ce_weight > 0:
-                parts["ce"] = self.ce_weight * F.cross_entropy(logits, batch.targets)
+                labels = F.labels_loss(task, batch, outputs)
+                parts = {name: self.ce_weight * term for name, term in labels.items()}
             if terms is not None:
-                parts |= {name: self.weight(name) * term for name, term in terms(batch, logits).items()}
+                parts |= {name: self.weight(name) * term for name, term in terms(batch, outputs).items()}
             return parts
 
         return loss

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from kdbench.errors import TechniqueError
-from kdbench.protocols import Batch, Context, Layers, Loss
+from kdbench.protocols import Batch, Context, Layers, Loss, Outputs
 from kdbench.techniques.distillation import Distillation
 
 if TYPE_CHECKING:
@@ -106,13 +106,13 @@ class TappedDistillation(Distillation):
             self._refuse_vectors("teacher", of_teacher, of_taught)
             adapters = self.adapters(of_own, of_taught, ctx)
 
-            def loss(batch: Batch, logits: Tensor) -> dict[str, Tensor]:
+            def loss(batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
                 mine = [feature.float() for feature in own.features]
-                answers = self.dealt(ctx.answers(teacher, batch))
+                answers = self.dealt(ctx.answers(teacher, batch)[0])
                 theirs = [self.dealt(feature.float()) for feature in taught.features]
                 parts = {self.label(): self.term(mine, theirs, batch, adapters)}
                 if self.soft_weight > 0:
-                    parts["soft"] = F.soft_distillation(logits, answers, self.temperature)
+                    parts["soft"] = F.soft_distillation(outputs[0], answers, self.temperature)
                 return parts
 
             yield adapters, loss
@@ -124,16 +124,16 @@ class TappedDistillation(Distillation):
         """
         alone = self.model_copy(update={"ce_weight": 0.0, "soft_weight": 0.0})
         with alone.terms(model, ctx) as (extra, terms):
-            ctx.fit(model, alone._weighted(terms), extra, part=(0.0, share))
-        return ctx.fit(model, self._weighted(self._softened(ctx)), part=(share, 1.0))
+            ctx.fit(model, alone._weighted(terms, ctx.task), extra, part=(0.0, share))
+        return ctx.fit(model, self._weighted(self._softened(ctx), ctx.task), part=(share, 1.0))
 
     def _softened(self, ctx: Context) -> Loss | None:
         from kdbench import functional as F
 
         if self.soft_weight == 0:
             return None
-        return lambda batch, logits: {
-            "soft": F.soft_distillation(logits, self.dealt(ctx.teacher(batch)), self.temperature)
+        return lambda batch, outputs: {
+            "soft": F.soft_distillation(outputs[0], self.dealt(ctx.teacher(batch)[0]), self.temperature)
         }
 
     def _refuse_vectors(self, whose: str, paths: Paths, found: Sequence[Shape]) -> None:

@@ -22,7 +22,7 @@ from kdbench.errors import ModelError
 from kdbench.measure.runtimes.contract import Feed
 from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession
 from kdbench.measure.session_spec import SessionSpec
-from kdbench.protocols import Batch, Destination, Metric, Model, Task, TaskDescription, Technique
+from kdbench.protocols import Batch, Destination, Metric, Model, Outputs, Task, TaskDescription, Technique
 from kdbench.protocols.part import Part, PartSpec
 from kdbench.protocols.recipe import Recipe
 from kdbench.stages import compress, torch_models
@@ -33,7 +33,7 @@ from kdbench.stages.spec import StageSpec
 from kdbench.stages.store import Store
 from kdbench.stages.work import Work, read_description
 from kdbench.stages.worker import run_stages
-from kdbench.tasks.arrays import ArrayData, preprocess_array
+from kdbench.tasks.arrays import ArrayData, gathered, model_inputs
 from kdbench.techniques.surgery_check import answers, difference
 from kdbench.testing.executors import check_executor as check_executor
 from kdbench.testing.runtimes import check_runtime as check_runtime
@@ -170,7 +170,8 @@ def check_task(task: Task) -> None:
         assert task.decode(Path(two)) == description, f"{name} describes itself differently the second time."
         _check_arrays(name, Path(one), Path(two))
         data = ArrayData.open(Path(one), description)
-        inputs = tuple(torch.from_numpy(np.array(array[:4])) for array in data.inputs("train"))
+        arrays, _ = gathered(data, "train", np.arange(4))
+        inputs = tuple(map(torch.from_numpy, arrays))
         plain = task.augmented(inputs, torch.zeros(4, dtype=torch.int64))
         assert all(map(torch.equal, plain, inputs)), f"view 0 of {name} is not the example as it is stored."
         last = task.augmented(inputs, torch.full((4,), task.views() - 1))
@@ -206,9 +207,8 @@ class _Bench:
     def examples(self) -> Feed:
         """Test examples as files take them."""
         task = read_description(self.store.folder(self.data))
-        arrays = ArrayData.open(self.store.folder(self.data), task).inputs("test")
-        prepared = (preprocess_array(array, task.preprocessing) for array in arrays)
-        return dict(zip(task.input_names, prepared, strict=True))
+        arrays = ArrayData.open(self.store.folder(self.data), task)
+        return model_inputs(task, *gathered(arrays, "test", np.arange(arrays.count("test"))))
 
 
 def _apply(technique: Technique, seed: int) -> bytes:
@@ -229,7 +229,7 @@ class _Declared(StageContext):
         super().__init__(work)
         self._name, self._asks = type(technique).__name__, technique.asks()
 
-    def teacher(self, batch: Batch, number: int = 0) -> torch.Tensor:
+    def teacher(self, batch: Batch, number: int = 0) -> Outputs:
         asked = self._asks & {"teacher", "teacher_features"}
         assert asked, f"{self._name} asks for a teacher's outputs, but its `needs` do not name 'teacher'."
         return super().teacher(batch, number)

@@ -51,7 +51,7 @@ def write_results(folder: Path, name: str = "small") -> Path:
 
 def _write_task(folder: Path) -> None:
     counts = {"train": 10, "validation": 10, "test": TESTED}
-    description = TaskDescription(
+    description = TaskDescription.classification(
         input_names=("image",),
         input_shapes=((2, 4, 4),),
         class_names=tuple("abc"),

@@ -78,7 +78,7 @@ class Folder:
         index = np.linspace(0, EXAMPLES, SAMPLE, endpoint=False).astype(np.int64)
         (self.path / "inputs").mkdir()
         np.savez(self.path / "inputs" / "sample-x.npz", image=images[index], targets=classes[index], index=index)
-        description = TaskDescription(
+        description = TaskDescription.classification(
             input_names=("image",),
             input_shapes=((PIXELS,),),
             class_names=tuple("abcd"),

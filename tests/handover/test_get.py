@@ -59,7 +59,7 @@ class Words(Task):
             write_split(out, split, (targets[:, None].astype(np.float32).repeat(4, 1),), targets)
         (out / "words.txt").write_text("yes\\nno\\n")
         counts = {"train": 60, "validation": 60, "test": 60}
-        return TaskDescription(
+        return TaskDescription.classification(
             input_names=("wave",), input_shapes=((4,),), class_names=("yes", "no"), example_counts=counts,
             companions=(NAME,), settings={"sample_rate": 16000, "window": [400, 160]},
         )

@@ -8,7 +8,7 @@ from kdbench.protocols import TaskDescription
 
 
 def _task(*shape: int) -> TaskDescription:
-    return TaskDescription(
+    return TaskDescription.classification(
         input_names=("image",), input_shapes=(shape,), class_names=tuple("0123456789"), example_counts={}
     )
 

@@ -31,7 +31,7 @@ SMALL: list[Estimator] = [
     estimators.SVM(kernel="linear", cost=0.1),
     estimators.NearestNeighbours(),
 ]
-TASK = TaskDescription(
+TASK = TaskDescription.classification(
     input_names=("image",), input_shapes=((1, 8, 8),), class_names=tuple("0123456789"), example_counts={}
 )
 

@@ -8,7 +8,9 @@ from kdbench.protocols import TaskDescription
 
 def _task(*shapes: tuple[int, ...]) -> TaskDescription:
     names = tuple(f"input{number}" for number in range(len(shapes)))
-    return TaskDescription(input_names=names, input_shapes=shapes, class_names=tuple("0123456789"), example_counts={})
+    return TaskDescription.classification(
+        input_names=names, input_shapes=shapes, class_names=tuple("0123456789"), example_counts={}
+    )
 
 
 def test_three_hidden_layers_of_256_have_the_parameters_counted_by_hand() -> None:

@@ -56,7 +56,9 @@ class Seen:
 
 def _task(*shape: int) -> TaskDescription:
     classes = tuple(str(number) for number in range(10))
-    return TaskDescription(input_names=("image",), input_shapes=(shape,), class_names=classes, example_counts={})
+    return TaskDescription.classification(
+        input_names=("image",), input_shapes=(shape,), class_names=classes, example_counts={}
+    )
 
 
 def _paths(layers: Layers) -> tuple[str, ...]:

@@ -39,7 +39,9 @@ ONE_OF_EACH = ("resnet8x4", "wrn_16_2", "vgg8", "MobileNetV2", "ShuffleNetV1", "
 
 def _task(class_count: int, *shape: int) -> TaskDescription:
     classes = tuple(str(number) for number in range(class_count))
-    return TaskDescription(input_names=("image",), input_shapes=(shape,), class_names=classes, example_counts={})
+    return TaskDescription.classification(
+        input_names=("image",), input_shapes=(shape,), class_names=classes, example_counts={}
+    )
 
 
 def _built(name: str, class_count: int = 100, shape: tuple[int, ...] = (3, 32, 32)) -> nn.Module:

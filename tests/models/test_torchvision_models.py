@@ -17,7 +17,9 @@ SMALL = "shufflenet_v2_x0_5"
 
 def _task(class_count: int = 10, shape: tuple[int, ...] = (3, 32, 32)) -> TaskDescription:
     classes = tuple(str(number) for number in range(class_count))
-    return TaskDescription(input_names=("image",), input_shapes=(shape,), class_names=classes, example_counts={})
+    return TaskDescription.classification(
+        input_names=("image",), input_shapes=(shape,), class_names=classes, example_counts={}
+    )
 
 
 def _built(weights_file: Path | str | None = None, **task: Any) -> torch.nn.Module:

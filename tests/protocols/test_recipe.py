@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from kdbench.protocols import Batch, TaskDescription
 from kdbench.protocols.recipe import Recipe, Regularizer
-from kdbench.protocols.technique import Batch
 from kdbench.training import Examples, Training
 
 RECIPE = Recipe(epochs=240, steps_down=(150, 180, 210), warmup_epochs=4)
@@ -45,7 +45,12 @@ def test_only_the_part_that_ends_selects_on_validation() -> None:
 def batches(epoch: int):  # type: ignore[no-untyped-def]
     inputs = torch.randn(32, 6, generator=torch.Generator().manual_seed(epoch))
     index = torch.arange(32)
-    yield Batch((inputs,), (inputs[:, 0] > 0).long(), index, torch.zeros_like(index))
+    yield Batch((inputs,), ((inputs[:, 0] > 0).long(),), index, torch.zeros_like(index))
+
+
+TASK = TaskDescription.classification(
+    input_names=("point",), input_shapes=((6,),), class_names=("no", "yes"), example_counts={}
+)
 
 
 @pytest.mark.parametrize("penalty", ["l1", "group"])
@@ -54,7 +59,7 @@ def test_a_regularizer_makes_weights_smaller_than_they_would_be(penalty: str) ->
         torch.manual_seed(0)
         model = nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 2))
         recipe = Recipe(epochs=60, learning_rate=0.05, weight_decay=0.0, regularizer=regularizer)
-        history = Training(model, recipe, Examples(batches, None, 32)).run()
+        history = Training(model, recipe, TASK, Examples(batches, None, 32)).run()
         weight = model[0].weight
         assert isinstance(weight, torch.Tensor)
         return float(weight.detach().abs().sum()), history.terms_by_epoch

@@ -65,7 +65,7 @@ def test_data_that_is_no_folder_is_kept_as_stored(tmp_path: Path) -> None:
     with np.load(tmp_path / "results" / task.test_inputs_path) as kept:
         np.testing.assert_array_equal(kept["image"], np.load(decoded / "test_inputs0.npy"))
         assert kept["image"].dtype == np.uint8
-        np.testing.assert_array_equal(kept["targets"], np.load(decoded / "test_targets.npy"))
+        np.testing.assert_array_equal(kept["targets"], np.load(decoded / "test_targets0.npy"))
 
 
 def test_images_of_a_folder_are_not_copied_and_their_form_is_kept(pictures: Path, tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_saying_where_images_come_from_changes_no_key(pictures: Path) -> None:
 def test_a_sample_of_the_test_split_is_kept_as_models_take_it(tmp_path: Path) -> None:
     decoded = begun(tmp_path, planned(tmp_path, "digits"))
     kept = read_task(tmp_path / "results")
-    stored, targets = np.load(decoded / "test_inputs0.npy"), np.load(decoded / "test_targets.npy")
+    stored, targets = np.load(decoded / "test_inputs0.npy"), np.load(decoded / "test_targets0.npy")
     assert kept.sample_path is not None
     sample = np.load(tmp_path / "results" / kept.sample_path)
     assert sample["index"].tolist() == list(range(len(targets)))  # 360 small pictures: all of them fit

@@ -9,7 +9,7 @@ from torch import nn
 from kdbench.protocols import TaskDescription
 from kdbench.stages.export import to_onnx
 
-IMAGES = TaskDescription(
+IMAGES = TaskDescription.classification(
     input_names=("image",), input_shapes=((1, 8, 8),), class_names=("a", "b"), example_counts={"train": 2}
 )
 

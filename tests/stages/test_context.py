@@ -33,7 +33,7 @@ def test_there_is_no_way_to_test_data(ctx: StageContext) -> None:
 
 
 def test_train_and_validation_are_the_tasks_splits_in_order(ctx: StageContext) -> None:
-    counts = [sum(len(batch.targets) for batch in split) for split in (ctx.train, ctx.validation)]
+    counts = [sum(len(batch.targets[0]) for batch in split) for split in (ctx.train, ctx.validation)]
     assert counts == [ctx.task.example_counts["train"], ctx.task.example_counts["validation"]]
     index = torch.cat([batch.index for batch in ctx.train])
     assert torch.equal(index, torch.arange(len(index)))
@@ -58,7 +58,7 @@ def test_a_recipe_that_roles_do_not_name_is_refused(ctx: StageContext) -> None:
 
 def stored(ctx: StageContext, folder: Path, kept: int) -> Teacher:
     """A teacher of whose outputs on the training split the first `kept` are stored, each shifted by 100."""
-    logits = torch.cat([ctx.teacher(batch) for batch in ctx.train]).numpy()[:kept]
+    logits = torch.cat([ctx.teacher(batch)[0] for batch in ctx.train]).numpy()[:kept]
     save_outputs(folder, np.arange(kept), logits + 100)
     return Teacher(ctx.teacher_module, folder, view_count=1)
 
@@ -66,8 +66,8 @@ def stored(ctx: StageContext, folder: Path, kept: int) -> Teacher:
 def test_stored_outputs_are_looked_up_and_the_rest_is_live_and_counted(ctx: StageContext, tmp_path: Path) -> None:
     teacher = stored(ctx, tmp_path, kept=100)
     batch = next(iter(ctx.train))
-    assert len(batch.targets) == 256
-    difference = teacher(batch) - ctx.teacher(batch)
+    assert len(batch.targets[0]) == 256
+    difference = teacher(batch)[0] - ctx.teacher(batch)[0]
     assert torch.allclose(difference[:100], torch.tensor(100.0), atol=1e-3)
     assert torch.allclose(difference[100:], torch.tensor(0.0), atol=1e-3)
     assert teacher.forward_count == 156
@@ -76,8 +76,8 @@ def test_stored_outputs_are_looked_up_and_the_rest_is_live_and_counted(ctx: Stag
 def test_no_stored_output_is_taken_for_a_validation_example(ctx: StageContext, tmp_path: Path) -> None:
     teacher = stored(ctx, tmp_path, kept=1078)
     batch = next(iter(ctx.validation))
-    assert torch.allclose(teacher(batch), ctx.teacher(batch), atol=1e-4)
-    assert teacher.forward_count == len(batch.targets)
+    assert torch.allclose(teacher(batch)[0], ctx.teacher(batch)[0], atol=1e-4)
+    assert teacher.forward_count == len(batch.targets[0])
 
 
 def test_the_stored_pairs_are_those_that_the_epochs_visit() -> None:

@@ -65,14 +65,15 @@ def _shown(data: TaskData, model: estimators.Estimator, seed: int = 0) -> Batch:
     batches = list(_estimators.shown(data, model, seed, CPU))
     return Batch(
         (torch.cat([batch.inputs[0] for batch in batches]),),
-        *(torch.cat([getattr(batch, name) for batch in batches]) for name in ("targets", "index", "view")),
+        (torch.cat([batch.targets[0] for batch in batches]),),
+        *(torch.cat([getattr(batch, name) for batch in batches]) for name in ("index", "view")),
     )
 
 
 def test_the_training_split_comes_first_then_noisy_copies_under_negative_places(ctx: StageContext) -> None:
     seen = _shown(_data(ctx), estimators.DecisionTree(copies=2, noise=0.5))
     count = ctx.task.example_counts["train"]
-    assert len(seen.targets) == 3 * count
+    assert len(seen) == 3 * count
     originals = torch.cat([batch.inputs[0] for batch in ctx.train])
     assert sorted(seen.index[:count].tolist()) == list(range(count))
     assert torch.equal(seen.inputs[0][:count], originals[seen.index[:count]])
@@ -104,8 +105,8 @@ def test_noise_and_order_are_those_of_the_seed(ctx: StageContext) -> None:
 
 def test_targets_are_decisions_softened_outputs_logits_and_means_with_the_labels(ctx: StageContext) -> None:
     batch = next(iter(ctx.train))
-    logits = ctx.teacher(batch)
-    labels = torch.eye(10)[batch.targets]
+    (logits,) = ctx.teacher(batch)
+    labels = torch.eye(10)[batch.targets[0]]
     assert torch.equal(HardDistillation().targets(batch, ctx), logits.argmax(1))
     softened = SoftDistillation(temperature=2.0).targets(batch, ctx)
     assert torch.allclose(softened, torch.exp(logits / 2) / torch.exp(logits / 2).sum(1, keepdim=True), atol=1e-6)
@@ -121,7 +122,7 @@ def test_without_weight_the_teacher_is_not_asked_and_the_control_deals_out_a_nei
 ) -> None:
     batch = next(iter(ctx.train))
     alone = SoftDistillation(kd_weight=0.0, ce_weight=1.0).targets(batch, ctx)
-    assert torch.equal(alone, batch.targets)
+    assert torch.equal(alone, batch.targets[0])
     assert ctx.forward_count == 0
     shuffled = HardDistillation(shuffled=True).targets(batch, ctx)
     assert torch.equal(shuffled, HardDistillation().targets(batch, ctx).roll(1))

@@ -70,7 +70,7 @@ class Attention(nn.Module):
 @pytest.fixture
 def digits() -> TaskDescription:
     names = tuple("0123456789")
-    return TaskDescription(
+    return TaskDescription.classification(
         input_names=("image",), input_shapes=((1, 8, 8),), class_names=names, example_counts={"train": 2}
     )
 

@@ -14,7 +14,7 @@ from kdbench.techniques.pruning._coupling import trace
 from kdbench.techniques.pruning.structured_pruning import StructuredPruning
 
 CPU = torch.device("cpu")
-TASK = TaskDescription(
+TASK = TaskDescription.classification(
     input_names=("image",), input_shapes=((1, 8, 8),), class_names=tuple("0123456789"), example_counts={}
 )
 PART = PartSpec("model", "mlp", 1, {})

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kdbench.errors import DataError
-from kdbench.protocols import Preprocessing, TaskDescription
+from kdbench.protocols import Input, Preprocessing, TaskDescription
 from kdbench.tasks.arrays import (
     ArrayData,
     epoch_order,
@@ -14,22 +14,23 @@ from kdbench.tasks.arrays import (
     stratified_split,
     write_split,
 )
+from kdbench.tasks.checks import check_targets
 
 
 def _description(**counts: int) -> TaskDescription:
-    return TaskDescription(
+    return TaskDescription.classification(
         input_names=("image",), input_shapes=((1, 2, 2),), class_names=("a", "b"), example_counts=counts
     )
 
 
-def test_what_is_written_is_mapped_back_with_its_dtype_and_int64_targets(tmp_path: Path) -> None:
+def test_what_is_written_is_mapped_back_with_its_dtype_and_its_targets(tmp_path: Path) -> None:
     images = np.arange(12, dtype=np.uint8).reshape(3, 1, 2, 2)
     write_split(tmp_path, "train", (images,), np.array([0, 1, 1], np.int8))
     data = ArrayData.open(tmp_path, _description(train=3))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["train_inputs0.npy", "train_targets.npy"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["train_inputs0.npy", "train_targets0.npy"]
     assert isinstance(data.inputs("train")[0], np.memmap)
     assert data.inputs("train")[0].dtype == np.uint8
-    assert data.targets("train").dtype == np.int64
+    assert np.asarray(data.targets("train")).tolist() == [0, 1, 1]
     np.testing.assert_array_equal(data.inputs("train")[0], images)
 
 
@@ -58,13 +59,20 @@ def test_inputs_and_targets_of_different_lengths_are_refused(tmp_path: Path) -> 
 def test_targets_that_are_no_classes_are_refused_instead_of_cut_off(
     tmp_path: Path, targets: np.ndarray, said: str
 ) -> None:
+    write_split(tmp_path, "train", (np.zeros((2, 1, 2, 2), np.float32),), targets)
     with pytest.raises(DataError, match=said):
-        write_split(tmp_path, "train", (np.zeros((2, 3), np.float32),), targets)
+        _checked(tmp_path, _description(train=2))
+
+
+def _checked(folder: Path, description: TaskDescription) -> None:
+    """As the decode stage checks what a task wrote."""
+    data = ArrayData.open(folder, description)
+    check_targets(data.split("train"), "train", description)
 
 
 def test_whole_numbers_are_classes_whatever_their_type(tmp_path: Path) -> None:
-    write_split(tmp_path, "train", (np.zeros((2, 3), np.float32),), np.array([0.0, 1.0]))
-    assert np.load(tmp_path / "train_targets.npy").tolist() == [0, 1]
+    write_split(tmp_path, "train", (np.zeros((2, 1, 2, 2), np.float32),), np.array([0.0, 1.0]))
+    _checked(tmp_path, _description(train=2))
 
 
 def test_arrays_that_are_not_as_described_are_refused(tmp_path: Path) -> None:
@@ -72,7 +80,7 @@ def test_arrays_that_are_not_as_described_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"the train arrays have shapes \[\(2, 1, 2, 2\)\], the task described \[\(3, "):
         ArrayData.open(tmp_path, _description(train=3))
     with pytest.raises(DataError, match=r"the train targets must be 0 to 1; mend the task's decode\(\)\."):
-        ArrayData.open(tmp_path, _description(train=2))
+        _checked(tmp_path, _description(train=2))
 
 
 def test_a_split_shares_every_class_out_by_largest_remainder() -> None:
@@ -131,13 +139,17 @@ def test_orders_and_views_do_not_change_unnoticed() -> None:
     assert epoch_views(6, 162, seed=0, epoch=0).tolist() == [117, 50, 20, 130, 64, 126]
 
 
+def _input(preprocessing: Preprocessing) -> Input:
+    return Input(name="image", axes=(1,), preprocessing=preprocessing)
+
+
 def test_preprocessing_scales_and_normalises_each_channel() -> None:
     array = np.array([[[[0, 255]], [[51, 102]]]], np.uint8)
-    out = preprocess_array(array, Preprocessing(scale=1 / 255, mean=(0.5, 0.2), std=(0.5, 0.1)))
+    out = preprocess_array(array, _input(Preprocessing(scale=1 / 255, mean=(0.5, 0.2), std=(0.5, 0.1))))
     assert out.dtype == np.float32
     np.testing.assert_allclose(out, [[[[-1, 1]], [[0, 2]]]], atol=1e-6)
 
 
 def test_one_mean_serves_every_channel_and_plain_features_too() -> None:
-    out = preprocess_array(np.array([[1.0, 3.0]]), Preprocessing(mean=(1.0,), std=(2.0,)))
+    out = preprocess_array(np.array([[1.0, 3.0]]), _input(Preprocessing(mean=(1.0,), std=(2.0,))))
     np.testing.assert_allclose(out, [[0, 1]])

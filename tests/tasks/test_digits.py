@@ -36,8 +36,8 @@ def test_the_written_mean_and_deviation_are_those_of_the_training_split(
 ) -> None:
     data, description = decoded
     pixels = data.inputs("train")[0] / 16
-    assert description.preprocessing.mean == (pytest.approx(pixels.mean(), abs=1e-6),)
-    assert description.preprocessing.std == (pytest.approx(pixels.std(), abs=1e-6),)
+    assert description.inputs[0].preprocessing.mean == (pytest.approx(pixels.mean(), abs=1e-6),)
+    assert description.inputs[0].preprocessing.std == (pytest.approx(pixels.std(), abs=1e-6),)
 
 
 def test_it_has_no_fields_as_its_split_is_fixed() -> None:

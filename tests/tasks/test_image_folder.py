@@ -60,15 +60,19 @@ def test_a_validation_fraction_of_0_leaves_every_image_to_training(root: Path) -
 def test_mean_and_deviation_are_computed_on_the_training_split(root: Path) -> None:
     data, description = _decoded(root)
     pixels = data.inputs("train")[0] / 255
-    np.testing.assert_allclose(description.preprocessing.mean, pixels.mean((0, 2, 3)), atol=1e-6)
+    np.testing.assert_allclose(description.inputs[0].preprocessing.mean, pixels.mean((0, 2, 3)), atol=1e-6)
     # green is 0 everywhere: it is left as it is, not divided by nothing
-    np.testing.assert_allclose(description.preprocessing.std, [100 / 255, 1, 100 / 255], atol=1e-6)
-    assert description.preprocessing.scale == 1 / 255
+    np.testing.assert_allclose(description.inputs[0].preprocessing.std, [100 / 255, 1, 100 / 255], atol=1e-6)
+    assert description.inputs[0].preprocessing.scale == 1 / 255
 
 
 def test_a_given_mean_and_deviation_are_taken_as_they_are(root: Path) -> None:
     _, description = _decoded(root, mean=[0.1, 0.2, 0.3], std=[1, 2, 3])
-    assert (description.preprocessing.mean, description.preprocessing.std) == ((0.1, 0.2, 0.3), (1.0, 2.0, 3.0))
+    rule = description.inputs[0].preprocessing
+    assert (rule.mean, rule.std) == (
+        (0.1, 0.2, 0.3),
+        (1.0, 2.0, 3.0),
+    )
 
 
 def test_every_kind_of_file_is_read_and_others_are_passed_over(root: Path) -> None:
@@ -245,8 +249,8 @@ def test_real_photographs_are_decoded_in_proportion(tmp_path: Path) -> None:
     assert description.example_counts == {"train": 180, "validation": 20, "test": 200}
     assert len(description.class_names) == 10
     # the published statistics of the whole data set; 180 images of it come close
-    np.testing.assert_allclose(description.preprocessing.mean, (0.4914, 0.4822, 0.4465), atol=0.05)
-    np.testing.assert_allclose(description.preprocessing.std, (0.2470, 0.2435, 0.2616), atol=0.03)
+    np.testing.assert_allclose(description.inputs[0].preprocessing.mean, (0.4914, 0.4822, 0.4465), atol=0.05)
+    np.testing.assert_allclose(description.inputs[0].preprocessing.std, (0.2470, 0.2435, 0.2616), atol=0.03)
 
 
 def test_a_validation_folder_is_taken_when_it_is_there(root: Path) -> None:

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from kdbench.errors import DataError
+from kdbench.functional import outputs_of
 from kdbench.protocols import Batch, Layers, TaskDescription
 from kdbench.protocols.recipe import Recipe
 from kdbench.training import Examples, History, Training
@@ -41,7 +42,7 @@ class FakeContext:
         self.out = out
         self.log = logging.getLogger("kdbench.test")
         self.recipe = Recipe(epochs=epochs, batch_size=32, learning_rate=0.05)
-        self.task = TaskDescription(
+        self.task = TaskDescription.classification(
             input_names=("image",),
             input_shapes=(SHAPE,),
             class_names=tuple(str(i) for i in range(CLASSES)),
@@ -64,7 +65,7 @@ class FakeContext:
         chosen = self.recipe.part(*part)
         if chosen is None:
             return model
-        training = Training(model, chosen, Examples(self._epoch, None, len(self.images)), loss, extra)
+        training = Training(model, chosen, self.task, Examples(self._epoch, None, len(self.images)), loss, extra)
         self.history = training.run()
         self.histories.append(self.history)
         return model
@@ -75,7 +76,7 @@ class FakeContext:
             yield self._batch(index)
 
     def _batch(self, index: torch.Tensor) -> Batch:
-        return Batch((self.images[index],), self.targets[index], index, torch.zeros_like(index))
+        return Batch((self.images[index],), (self.targets[index],), index, torch.zeros_like(index))
 
     def teacher(self, batch, number=0):
         self.teacher_calls += 1
@@ -92,7 +93,7 @@ class FakeContext:
 
     def answers(self, network, batch):
         with torch.no_grad():
-            return network.eval()(*batch.inputs)
+            return outputs_of(network.eval()(*batch.inputs), network)
 
     def fresh(self, number, model=None):
         return make(model or self.architecture, seed=self.seed + 1000 * number)
@@ -100,7 +101,7 @@ class FakeContext:
     def unlabelled(self, batch_size):
         while True:
             images = self.extra_images[:batch_size]
-            yield Batch((images,), *(torch.full((len(images),), -1) for _ in range(3)))
+            yield Batch((images,), (), *(torch.full((len(images),), -1) for _ in range(2)))
 
     @property
     def train(self):

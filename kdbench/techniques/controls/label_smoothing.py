@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from kdbench.protocols import Batch, Context, Effect, Technique
+from kdbench.protocols import Batch, Context, Effect, Outputs, Technique
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -35,7 +35,7 @@ class LabelSmoothing(Technique):
     def apply(self, model: nn.Module, ctx: Context) -> nn.Module:
         import torch.nn.functional as F
 
-        def loss(batch: Batch, logits: Tensor) -> dict[str, Tensor]:
-            return {"smoothed_ce": F.cross_entropy(logits, batch.targets, label_smoothing=self.smoothing)}
+        def loss(batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
+            return {"smoothed_ce": F.cross_entropy(outputs[0], batch.targets[0], label_smoothing=self.smoothing)}
 
         return ctx.fit(model, loss)

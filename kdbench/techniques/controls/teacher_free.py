@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from kdbench.protocols import Batch, Context, Effect, Technique
+from kdbench.protocols import Batch, Context, Effect, Outputs, Technique
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -46,9 +46,10 @@ class TeacherFree(Technique):
 
         from kdbench import functional as F
 
-        def loss(batch: Batch, logits: Tensor) -> dict[str, Tensor]:
-            virtual = F.teacher_free(logits, batch.targets, self.correct_probability, self.temperature)
-            labels = {"ce": self.ce_weight * nnf.cross_entropy(logits, batch.targets)} if self.ce_weight > 0 else {}
+        def loss(batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
+            (logits,), (targets,) = outputs, batch.targets
+            virtual = F.teacher_free(logits, targets, self.correct_probability, self.temperature)
+            labels = {"ce": self.ce_weight * nnf.cross_entropy(logits, targets)} if self.ce_weight > 0 else {}
             return {**labels, "virtual_teacher": self.kd_weight * virtual}
 
         return ctx.fit(model, loss)

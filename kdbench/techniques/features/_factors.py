@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from kdbench.protocols import Batch
+from kdbench.protocols import Batch, Outputs
 from kdbench.techniques.features._adapters import Norm
 
 SLOPE = 0.1
@@ -48,16 +48,16 @@ class Paraphrased(nn.Module):
     the paraphraser keeps. `error` is the mean squared error of the latest reconstruction.
     """
 
-    def __init__(self, paraphraser: Paraphraser, answers: Callable[[Batch], Tensor]) -> None:
-        """answers: the teacher's logits for a batch."""
+    def __init__(self, paraphraser: Paraphraser, answers: Callable[[Batch], Outputs]) -> None:
+        """answers: the teacher's outputs for a batch."""
         super().__init__()
         self.paraphraser = paraphraser
         self.error = torch.zeros(())
         self._answers = answers
 
-    def forward(self, *inputs: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor) -> Outputs:
         nobody = torch.full((len(inputs[0]),), -1, device=inputs[0].device)
-        return self._answers(Batch(inputs, nobody, nobody, nobody))
+        return self._answers(Batch(inputs, (), nobody, nobody))
 
     @contextmanager
     def reading(self, layer: nn.Module) -> Iterator[None]:

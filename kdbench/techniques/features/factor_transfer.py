@@ -62,7 +62,7 @@ class FactorTransfer(PairDistillation):
             factors = cast("Factors", adapters)
             self._paraphrase(factors, ctx)
             rest = (self.paraphraser_fraction, 1.0)
-            return ctx.fit(model, self._weighted(terms), factors.translator, part=rest)
+            return ctx.fit(model, self._weighted(terms, ctx.task), factors.translator, part=rest)
 
     def _paraphrase(self, factors: Factors, ctx: Context) -> None:
         """Train the paraphraser for its share of the epochs."""
@@ -72,7 +72,7 @@ class FactorTransfer(PairDistillation):
         _, (layer,) = self.pairs(ctx)
         reader = Paraphrased(factors.paraphraser, lambda batch: ctx.answers(teacher, batch))
         with reader.reading(teacher.get_submodule(layer)):
-            ctx.fit(reader, lambda batch, logits: {"paraphraser": reader.error}, part=(0.0, self.paraphraser_fraction))
+            ctx.fit(reader, lambda batch, outputs: {"paraphraser": reader.error}, part=(0.0, self.paraphraser_fraction))
         factors.paraphraser.requires_grad_(False).eval()
 
     def term(self, student: list[Tensor], teacher: list[Tensor], batch: Batch, adapters: nn.Module | None) -> Tensor:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from kdbench.protocols import Batch, Context, Loss
+from kdbench.protocols import Batch, Context, Loss, Outputs
 from kdbench.techniques.distillation import Distillation
 
 if TYPE_CHECKING:
@@ -47,8 +46,8 @@ class OutputDistillation(Distillation):
             raise ValueError("samples teacher_right needs labels, which unlabelled images have not; leave one of them")
         return self
 
-    def term(self, student: Tensor, teacher: Tensor, targets: Tensor) -> Tensor:
-        """The method's term without its weight: a scalar, from both logits (B, K) and labels (B,), -1 where unknown."""
+    def term(self, student: Tensor, teacher: Tensor, targets: Tensor | None) -> Tensor:
+        """The method's term without its weight: a scalar, from both logits (B, K) and labels (B,), None: unknown."""
         raise TypeError(f"{type(self).__name__} has no term()")
 
     def no_targets(self) -> str | None:
@@ -63,21 +62,21 @@ class OutputDistillation(Distillation):
     def terms(self, student: nn.Module, ctx: Context) -> Iterator[tuple[nn.Module | None, Loss]]:
         more: Iterator[Batch] | None = None
 
-        def loss(batch: Batch, logits: Tensor) -> dict[str, Tensor]:
+        def loss(batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
             nonlocal more
-            own = self._of_chosen(logits, ctx.teacher(batch), batch.targets)
+            own = self._of_chosen(outputs[0], ctx.teacher(batch)[0], batch.targets[0])
             if self.unlabelled is None:
                 return {self.label: own}
-            count = len(batch.targets)
+            count = len(batch)
             more = more or ctx.unlabelled(count)
-            extra = _first(next(more), count)
-            further = self._of_chosen(student(*extra.inputs).float(), ctx.teacher(extra), extra.targets)
-            share = count / (count + len(extra.targets))
+            extra = next(more).part(slice(count))
+            further = self._of_chosen(student(*extra.inputs).float(), ctx.teacher(extra)[0], None)
+            share = count / (count + len(extra))
             return {self.label: share * own + (1 - share) * further}
 
         yield None, loss
 
-    def _of_chosen(self, student: Tensor, teacher: Tensor, targets: Tensor) -> Tensor:
+    def _of_chosen(self, student: Tensor, teacher: Tensor, targets: Tensor | None) -> Tensor:
         """The term on the chosen examples times their share; where none is chosen, a zero that has a gradient."""
         taught = self.dealt(teacher)
         if self.samples == "all":
@@ -85,22 +84,13 @@ class OutputDistillation(Distillation):
         chosen = self._chosen(teacher, targets)
         if not chosen.any():
             return 0.0 * student.sum()
-        return chosen.float().mean() * self.term(student[chosen], taught[chosen], targets[chosen])
+        labels = None if targets is None else targets[chosen]
+        return chosen.float().mean() * self.term(student[chosen], taught[chosen], labels)
 
-    def _chosen(self, teacher: Tensor, targets: Tensor) -> Tensor:
+    def _chosen(self, teacher: Tensor, targets: Tensor | None) -> Tensor:
         """A mask of the examples that `samples` names, bool (B,), by the teacher's own answers."""
         if self.samples == "teacher_right":
+            assert targets is not None, "refused beside unlabelled images"
             return teacher.argmax(dim=1) == targets
         confident = teacher.softmax(dim=1).amax(dim=1) >= self.confidence
         return confident if self.samples == "confident" else ~confident
-
-
-def _first(batch: Batch, count: int) -> Batch:
-    """The first examples of a batch."""
-    return replace(
-        batch,
-        inputs=tuple(tensor[:count] for tensor in batch.inputs),
-        targets=batch.targets[:count],
-        index=batch.index[:count],
-        view=batch.view[:count],
-    )

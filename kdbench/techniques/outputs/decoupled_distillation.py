@@ -51,9 +51,10 @@ class DecoupledDistillation(OutputDistillation):
             raise ValueError("target_weight and nontarget_weight are both 0; raise one of them")
         return self
 
-    def term(self, student: Tensor, teacher: Tensor, targets: Tensor) -> Tensor:
+    def term(self, student: Tensor, teacher: Tensor, targets: Tensor | None) -> Tensor:
         from kdbench import functional as F
 
+        assert targets is not None, "refused beside unlabelled images"
         return F.decoupled_distillation(
             student, teacher, targets, self.temperature, self.target_weight, self.nontarget_weight
         )

@@ -47,7 +47,7 @@ class Dist(OutputDistillation):
             raise ValueError("inter_weight and intra_weight are both 0; raise one of them")
         return self
 
-    def term(self, student: Tensor, teacher: Tensor, targets: Tensor) -> Tensor:
+    def term(self, student: Tensor, teacher: Tensor, targets: Tensor | None) -> Tensor:
         from kdbench import functional as F
 
         return F.dist(student, teacher, self.temperature, self.inter_weight, self.intra_weight)

@@ -28,7 +28,7 @@ class HardDistillation(OutputDistillation):
     paper: ClassVar[str] = "Touvron et al. 2021, Training data-efficient image transformers (DeiT), section 4"
     label: ClassVar[str] = "hard"
 
-    def term(self, student: Tensor, teacher: Tensor, targets: Tensor) -> Tensor:
+    def term(self, student: Tensor, teacher: Tensor, targets: Tensor | None) -> Tensor:
         from kdbench import functional as F
 
         return F.hard_distillation(student, teacher)

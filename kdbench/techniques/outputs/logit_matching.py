@@ -27,7 +27,7 @@ class LogitMatching(OutputDistillation):
     paper: ClassVar[str] = "Ba and Caruana 2014, Do Deep Nets Really Need to be Deep?, section 2.2"
     label: ClassVar[str] = "logits"
 
-    def term(self, student: Tensor, teacher: Tensor, targets: Tensor) -> Tensor:
+    def term(self, student: Tensor, teacher: Tensor, targets: Tensor | None) -> Tensor:
         from kdbench import functional as F
 
         return F.logit_matching(student, teacher)

@@ -39,7 +39,7 @@ class SoftDistillation(OutputDistillation):
     divergence: Literal["kl", "cross_entropy", "mean_squared_error"] = "kl"
     """The divergence between the softened outputs; each choice carries T^2."""
 
-    def term(self, student: Tensor, teacher: Tensor, targets: Tensor) -> Tensor:
+    def term(self, student: Tensor, teacher: Tensor, targets: Tensor | None) -> Tensor:
         from kdbench import functional as F
 
         measures = {

@@ -34,7 +34,7 @@ class StandardizedDistillation(OutputDistillation):
     temperature: float = Field(2.0, gt=0)
     """T; 2 in the authors' CIFAR-100 runs."""
 
-    def term(self, student: Tensor, teacher: Tensor, targets: Tensor) -> Tensor:
+    def term(self, student: Tensor, teacher: Tensor, targets: Tensor | None) -> Tensor:
         from kdbench import functional as F
 
         return F.standardized_distillation(student, teacher, self.temperature)

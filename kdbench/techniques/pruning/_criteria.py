@@ -5,10 +5,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from kdbench.protocols import Batch
+from kdbench import functional as F
+from kdbench.protocols import Batch, TaskDescription
 from kdbench.streams import torch_seed
 from kdbench.techniques.pruning._coupling import PRUNABLE, Coupled, Member, Traced, depthwise
 
@@ -18,7 +18,7 @@ Part = Callable[[Member], Tensor | None]
 """From a member to one number for each index along its side. None: it does not count."""
 
 
-def score(criterion: str, traced: Traced, batches: Iterable[Batch], seed: int) -> Score:
+def score(criterion: str, traced: Traced, batches: Iterable[Batch], task: TaskDescription, seed: int) -> Score:
     """The criterion of that name for a network; only `taylor` uses the batches, and only `random` the seed."""
     if criterion == "random":
         generator = torch.Generator().manual_seed(torch_seed("channels at random", seed))
@@ -26,7 +26,7 @@ def score(criterion: str, traced: Traced, batches: Iterable[Batch], seed: int) -
     if criterion == "batchnorm_scale":
         return _mean_of(_scale)
     if criterion == "taylor":
-        return _mean_of(_taylor(traced, batches))
+        return _mean_of(_taylor(traced, batches, task))
     return _relative(_mean_of(_magnitude({"l1": 1, "l2": 2}[criterion])))
 
 
@@ -73,7 +73,7 @@ def _scale(member: Member) -> Tensor | None:
     return member.layer.weight.abs() if normed else None
 
 
-def _taylor(traced: Traced, batches: Iterable[Batch]) -> Part:
+def _taylor(traced: Traced, batches: Iterable[Batch], task: TaskDescription) -> Part:
     """The mean over batches of (sum of gradient * weight)^2 over a channel's weights in a layer."""
     members = {(m.layer, m.side): m for channels in traced.sets for m in channels.members if _has_weight(m)}
     sums: dict[Any, Tensor | float] = dict.fromkeys(members, 0.0)
@@ -82,7 +82,8 @@ def _taylor(traced: Traced, batches: Iterable[Batch]) -> Part:
         for batch in batches:
             count += 1
             traced.model.zero_grad()
-            F.cross_entropy(traced.model(*batch.inputs), batch.targets).backward()  # type: ignore[no-untyped-call]
+            outputs = F.outputs_of(traced.model(*batch.inputs), traced.model, len(task.outputs))
+            torch.stack(list(F.labels_loss(task, batch, outputs).values())).sum().backward()  # type: ignore[no-untyped-call]
             for key, member in members.items():
                 moved = (member.layer.weight * member.layer.weight.grad).detach()
                 sums[key] = sums[key] + _along(member, lambda rows: rows.sum(1).square(), moved)

@@ -114,7 +114,7 @@ class StructuredPruning(Recovery):
         from kdbench.techniques.pruning._criteria import score
         from kdbench.techniques.pruning._widths import ranked
 
-        measure = score(self.criterion, traced, ctx.train, ctx.seed + 1_000_003 * (step - 1))
+        measure = score(self.criterion, traced, ctx.train, ctx.task, ctx.seed + 1_000_003 * (step - 1))
         scores = [(one, measure(one)) for one in traced.sets]
         whole = sorted(one.name for one, found in scores if found is None)
         if whole and step == 1:

@@ -55,7 +55,7 @@ class Contrastive(PairDistillation):
 
         from kdbench.techniques.relations._contrast import Contrast, most_negatives
 
-        targets = torch.cat([batch.targets for batch in ctx.train])
+        targets = torch.cat([batch.targets[0] for batch in ctx.train])
         if most_negatives(targets) == 0:
             raise TechniqueError("contrastive needs negatives, but all training examples are of one class.")
         return Contrast(

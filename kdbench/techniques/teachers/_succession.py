@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from kdbench.protocols import Batch, Context, Loss
+from kdbench.protocols import Batch, Context, Loss, Outputs
 from kdbench.techniques.distillation import Distillation
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
 
 class Succession(Distillation):
@@ -33,14 +33,16 @@ class Succession(Distillation):
     def apply(self, model: nn.Module, ctx: Context) -> nn.Module:
         if self.kd_weight == 0:
             return super().apply(model, ctx)
-        answers: Callable[[Batch], Tensor] = ctx.teacher
+        answers: Callable[[Batch], Outputs] = ctx.teacher
         for network in itertools.chain(self.between(ctx), [model]):
-            taught = ctx.fit(network, self._weighted(self._from(answers)))
+            taught = ctx.fit(network, self._weighted(self._from(answers), ctx.task))
             answers = partial(ctx.answers, taught)
         return taught
 
-    def _from(self, answers: Callable[[Batch], Tensor]) -> Loss:
+    def _from(self, answers: Callable[[Batch], Outputs]) -> Loss:
         """Soft distillation from a network that gives these answers."""
         from kdbench import functional as F
 
-        return lambda batch, logits: {"soft": F.soft_distillation(logits, self.dealt(answers(batch)), self.temperature)}
+        return lambda batch, outputs: {
+            "soft": F.soft_distillation(outputs[0], self.dealt(answers(batch)[0]), self.temperature)
+        }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from kdbench.protocols import Batch, Context, Effect, Loss
+from kdbench.protocols import Batch, Context, Effect, Loss, Outputs
 from kdbench.techniques.distillation import Distillation
 from kdbench.techniques.teachers._architectures import Architecture, identity
 
@@ -60,8 +60,8 @@ class DeepMutualLearning(Distillation):
 
         others = nn.ModuleList(ctx.fresh(number, self.peer_model) for number in range(1, self.peers))
 
-        def loss(batch: Batch, logits: Tensor) -> dict[str, Tensor]:
-            everyone = [logits, *(other(*batch.inputs).float() for other in others)]
+        def loss(batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
+            everyone = [outputs[0], *(other(*batch.inputs).float() for other in others)]
             mutual = [self._mutual(everyone, own) for own in range(self.peers)]
             return {"mutual": mutual[0], "peers": self._others(everyone[1:], mutual[1:], batch)}
 
@@ -82,7 +82,7 @@ class DeepMutualLearning(Distillation):
         import torch.nn.functional as nnf
 
         losses = [
-            self.ce_weight * nnf.cross_entropy(logits, batch.targets) + self.kd_weight * term
+            self.ce_weight * nnf.cross_entropy(logits, batch.targets[0]) + self.kd_weight * term
             for logits, term in zip(everyone, mutual, strict=True)
         ]
         return torch.stack(losses).sum()

@@ -51,12 +51,14 @@ class MultiTeacher(Distillation):
         shares = self._shares(ctx.teacher_count)
 
         def together(batch: Batch) -> Tensor:
-            taught = [ctx.teacher(batch, number) for number in range(len(shares))]
+            taught = [ctx.teacher(batch, number)[0] for number in range(len(shares))]
             return combined(taught, shares, self.of, self.temperature)
 
         yield (
             None,
-            lambda batch, logits: {"soft": F.soft_distillation(logits, self.dealt(together(batch)), self.temperature)},
+            lambda batch, outputs: {
+                "soft": F.soft_distillation(outputs[0], self.dealt(together(batch)), self.temperature)
+            },
         )
 
     def _shares(self, teacher_count: int) -> list[float]:

@@ -21,7 +21,7 @@ def first_loss(technique, ctx, student):
     technique.apply(student, ctx)
     batch = next(iter(ctx.train))
     logits = student(*batch.inputs)
-    return captured[0](batch, logits), logits.detach(), batch.targets
+    return captured[0](batch, (logits,)), logits.detach(), batch.targets[0]
 
 
 @pytest.mark.parametrize("smoothing", [0.1, 0.4])

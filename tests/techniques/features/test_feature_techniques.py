@@ -20,7 +20,7 @@ from kdbench.techniques.features.flow_of_solution import FlowOfSolution
 from kdbench.techniques.features.neuron_selectivity import NeuronSelectivity
 from kdbench.techniques.features.variational_information import VariationalInformation
 
-TASK = TaskDescription(
+TASK = TaskDescription.classification(
     input_names=("image",), input_shapes=((1, 8, 8),), class_names=tuple("0123456789"), example_counts={"train": 96}
 )
 STUDENT = CNN(channels=(8, 12, 16))
@@ -79,7 +79,7 @@ def first_loss(technique, ctx, student: nn.Module) -> tuple[Callable, nn.Module 
 
     def fit(model, loss=None, extra=None, recipe="train", part=(0.0, 1.0)):
         batch = next(ctx.train)
-        caught.append((loss(batch, model(*batch.inputs)), extra))
+        caught.append((loss(batch, (model(*batch.inputs),)), extra))
         return model
 
     ctx.fit = fit
@@ -154,7 +154,7 @@ def test_labels_and_softened_outputs_are_added_with_their_own_weights(cls, meet)
     parts, _ = first_loss(cls(ce_weight=0.5, soft_weight=0.3, temperature=2.0), ctx, student)
 
     assert parts.keys() == {"ce", "soft", cls.label()}
-    assert parts["ce"].item() == pytest.approx(0.5 * nnf.cross_entropy(logits, batch.targets).item(), rel=1e-5)
+    assert parts["ce"].item() == pytest.approx(0.5 * nnf.cross_entropy(logits, batch.targets[0]).item(), rel=1e-5)
     soft = F.soft_distillation(logits, ctx.teacher_module(ctx.images), 2.0)
     assert parts["soft"].item() == pytest.approx(0.3 * soft.item(), rel=1e-5)
 

@@ -60,7 +60,7 @@ def test_the_defaults_are_the_published_weights(context, build, teacher, cls):
     batch = next(iter(ctx.train))
     logits = student(*batch.inputs)
 
-    found, expected = loss(batch, logits), PUBLISHED[cls](logits, teacher(*batch.inputs), batch.targets)
+    found, expected = loss(batch, (logits,)), PUBLISHED[cls](logits, teacher(*batch.inputs), batch.targets[0])
 
     assert found.keys() == expected.keys()
     for name, value in expected.items():
@@ -146,7 +146,7 @@ def test_mixed_distillation_has_the_divergences_too(context, build, teacher):
     batch = next(iter(ctx.train))
     logits = student(*batch.inputs)
 
-    soft = loss_of(technique, ctx, student)(batch, logits)["soft"]
+    soft = loss_of(technique, ctx, student)(batch, (logits,))["soft"]
 
     p = (teacher(*batch.inputs) / 2).softmax(1)
     assert soft.item() == pytest.approx(0.5 * 4 * nnf.mse_loss((logits / 2).softmax(1), p).item(), rel=1e-6)

@@ -36,23 +36,23 @@ class Said:
 
     def teacher(self, batch, number=0):
         self.asked.append(batch)
-        return self.taught if int(batch.targets[0]) >= 0 else batch.inputs[0] * 2
+        return (self.taught if batch.targets else batch.inputs[0] * 2,)
 
     def unlabelled(self, batch_size):
         self.size = batch_size
         while True:
-            yield Batch((self.more,), *(torch.full((len(self.more),), -1) for _ in range(3)))
+            yield Batch((self.more,), (), *(torch.full((len(self.more),), -1) for _ in range(2)))
 
 
 def batch_of(labels):
-    return Batch((torch.zeros(len(labels), 3),), labels, torch.arange(len(labels)), torch.zeros_like(labels))
+    return Batch((torch.zeros(len(labels), 3),), (labels,), torch.arange(len(labels)), torch.zeros_like(labels))
 
 
 def term_of(technique, ctx, logits, labels=LABELS, student=None):
     """The bare term of one batch."""
     with technique.terms(student or nn.Identity(), ctx) as (extra, loss):
         assert extra is None
-        (term,) = loss(batch_of(labels), logits).values()
+        (term,) = loss(batch_of(labels), (logits,)).values()
     return term
 
 
@@ -150,12 +150,12 @@ def test_unlabelled_images_are_averaged_in_by_number_of_examples(logits, cls):
 def test_as_many_unlabelled_images_are_taken_as_the_batch_has(logits):
     ctx = Said(more=torch.ones(5, 3))
     with SoftDistillation(unlabelled="extra").terms(nn.Identity(), ctx) as (_, loss):
-        loss(batch_of(LABELS), logits)
+        loss(batch_of(LABELS), (logits,))
         ctx.taught = TAUGHT[:2]
-        loss(batch_of(LABELS[:2]), logits[:2])
+        loss(batch_of(LABELS[:2]), (logits[:2],))
 
     assert ctx.size == 5
-    assert [len(batch.targets) for batch in ctx.asked] == [5, 5, 2, 2]
+    assert [len(batch) for batch in ctx.asked] == [5, 5, 2, 2]
     assert [len(batch.inputs[0]) for batch in ctx.asked] == [5, 5, 2, 2]
 
 
@@ -197,7 +197,7 @@ def test_a_student_learns_what_the_teacher_says_of_unlabelled_images(context, bu
     def unlabelled(batch_size):
         while True:
             for block in blocks:
-                yield Batch((block,), *(torch.full((len(block),), -1) for _ in range(3)))
+                yield Batch((block,), (), *(torch.full((len(block),), -1) for _ in range(2)))
 
     extended.unlabelled = unlabelled
     plain = SoftDistillation().apply(build("plain"), ctx)

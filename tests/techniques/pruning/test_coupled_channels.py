@@ -52,7 +52,7 @@ def awake(model: nn.Module) -> nn.Module:
 
 
 def chosen(traced: Traced, criterion: str, share: float) -> list[tuple[Coupled, torch.Tensor]]:
-    measure = score(criterion, traced, [], seed=0)
+    measure = score(criterion, traced, [], TASK, seed=0)
     sets = [ranked(one, measure(one), one.width) for one in traced.sets]
     counts = Widths("uniform", round_to=8).going(sets, share)
     return [(one.channels, one.gone(count)) for one, count in zip(sets, counts, strict=True) if count]
@@ -101,10 +101,15 @@ def test_channels_that_stay_compute_what_they_computed_beside_zeros(name, build,
     proven(awake(build(name)), build(name, seed=3).eval(), context().images[:4])
 
 
+TASK = TaskDescription.classification(
+    input_names=("image",), input_shapes=((4,),), class_names=tuple(map(str, range(CLASSES))), example_counts={}
+)
+
+
 def of_registry(name: str) -> tuple[nn.Module, nn.Module, torch.Tensor]:
     """A registered model twice, with inputs: of 32x32, or what a torchvision model can take."""
     size = {"inception_v3": 96, "maxvit_t": 224}.get(name, 64) if name in get_args(Architecture) else 32
-    task = TaskDescription(
+    task = TaskDescription.classification(
         input_names=("image",),
         input_shapes=((3, size, size),),
         class_names=tuple(map(str, range(CLASSES))),
@@ -168,7 +173,7 @@ def test_scores_are_those_of_torch_pruning(name, criterion, reference, build, co
     theirs = {}
     for group in graph.get_all_groups():
         theirs[graph._module2name[group[0].dep.target.module]] = reference(group)
-    measure = score(criterion, traced, [], seed=0)
+    measure = score(criterion, traced, [], TASK, seed=0)
 
     for one in traced.sets:
         mine, their = measure(one), theirs[one.name]
@@ -185,10 +190,10 @@ def test_taylor_estimates_what_the_loss_does_without_a_channels_weights():
 
     class Batch:
         def __init__(self, rows: slice) -> None:
-            self.inputs, self.targets = (inputs[rows],), targets[rows]
+            self.inputs, self.targets = (inputs[rows],), (targets[rows],)
 
     batches = [Batch(slice(0, 4)), Batch(slice(4, 8))]
-    found = score("taylor", traced, batches, seed=0)(channels)
+    found = score("taylor", traced, batches, TASK, seed=0)(channels)
 
     def change(layer: int, index: tuple, batch: Batch) -> float:
         """Central difference of the loss along the slice."""
@@ -196,7 +201,7 @@ def test_taylor_estimates_what_the_loss_does_without_a_channels_weights():
         for factor in (1 + 1e-5, 1 - 1e-5):
             moved = copy.deepcopy(model)
             moved[layer].weight.data[index] *= factor
-            values.append(float(nn.functional.cross_entropy(moved(*batch.inputs), batch.targets).detach()))
+            values.append(float(nn.functional.cross_entropy(moved(*batch.inputs), batch.targets[0]).detach()))
         return (values[0] - values[1]) / 2e-5
 
     for channel in range(3):

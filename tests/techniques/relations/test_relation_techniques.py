@@ -24,7 +24,7 @@ from kdbench.techniques.relations.probabilistic_transfer import ProbabilisticTra
 from kdbench.techniques.relations.relational import Relational
 from kdbench.techniques.relations.similarity_preserving import SimilarityPreserving
 
-TASK = TaskDescription(
+TASK = TaskDescription.classification(
     input_names=("image",), input_shapes=((1, 8, 8),), class_names=tuple("0123456789"), example_counts={"train": 96}
 )
 STUDENT = CNN(channels=(8, 12, 16))
@@ -85,7 +85,7 @@ def last_loss(technique, ctx, student: nn.Module) -> tuple[dict[str, torch.Tenso
     def fit(model, loss=None, extra=None, recipe="train", part=(0.0, 1.0)):
         batch = next(ctx.train)
         before = copy.deepcopy(extra)
-        caught.append((loss(batch, model(*batch.inputs)), before))
+        caught.append((loss(batch, (model(*batch.inputs),)), before))
         return model
 
     ctx.fit = fit
@@ -327,9 +327,9 @@ def test_the_paraphraser_s_validation_score_is_the_teacher_s_on_paraphrased_feat
 
     def fit(model, loss=None, extra=None, recipe="train", part=(0.0, 1.0)):
         if model is not student:
-            scores["new"] = model.eval()(*batch.inputs)
+            (scores["new"],) = model.eval()(*batch.inputs)
             model.paraphraser.forward = lambda features: features
-            scores["perfect"] = model(*batch.inputs)
+            (scores["perfect"],) = model(*batch.inputs)
         return model
 
     student, ctx.fit = network(), fit
@@ -389,7 +389,7 @@ def test_a_shuffled_teacher_s_memory_holds_the_neighbours_embeddings(meet):
         def fit(model, loss, extra):
             batch = next(ctx.train)
             extra.of_teacher.momentum = 0.0
-            loss(batch, model(*batch.inputs))
+            loss(batch, (model(*batch.inputs),))
             memories.append(extra.of_teacher.embeddings)
             return model
 

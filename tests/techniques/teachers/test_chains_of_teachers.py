@@ -33,7 +33,7 @@ def test_each_network_learns_from_the_one_before_it_and_the_student_comes_last(c
         before = teacher if not learned else learned[-1]
         logits = torch.randn(96, 10)
         expected = F.soft_distillation(logits, before.eval()(*batch.inputs), technique.temperature)
-        assert loss(batch, logits)["soft"].item() == pytest.approx(expected.item(), rel=1e-5)
+        assert loss(batch, (logits,))["soft"].item() == pytest.approx(expected.item(), rel=1e-5)
         assert part == (0.0, 1.0)
         learned.append(network)
         return fit(network, loss, extra, recipe, part)

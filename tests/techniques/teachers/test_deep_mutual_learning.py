@@ -52,16 +52,16 @@ def test_each_of_three_students_learns_the_labels_and_the_mean_of_what_the_other
     ctx.fresh = lambda number, model=None: Says(next(answers).clone())
     captured, batch = Captured(technique, ctx, build("mlp")), next(iter(ctx.train))
 
-    parts = captured.loss(batch, said[0])
+    parts = captured.loss(batch, (said[0],))
 
     def mutual(own):
         others = [divergence(said[other], said[own], temperature) for other in range(3) if other != own]
         return 2 * temperature**2 * sum(others) / 2
 
     # the peers answer through .float()
-    assert parts["ce"].item() == pytest.approx(0.5 * nnf.cross_entropy(said[0], batch.targets).item(), rel=1e-6)
+    assert parts["ce"].item() == pytest.approx(0.5 * nnf.cross_entropy(said[0], batch.targets[0]).item(), rel=1e-6)
     assert parts["mutual"].item() == pytest.approx(mutual(0), rel=1e-5)
-    labels = sum(0.5 * nnf.cross_entropy(said[own], batch.targets).item() for own in (1, 2))
+    labels = sum(0.5 * nnf.cross_entropy(said[own], batch.targets[0]).item() for own in (1, 2))
     assert parts["peers"].item() == pytest.approx(labels + mutual(1) + mutual(2), rel=1e-5)
 
 
@@ -70,11 +70,11 @@ def test_what_the_others_say_is_constant_so_that_each_loss_moves_its_own_student
     peer, own = Says(torch.randn(96, 10)), torch.randn(96, 10, requires_grad=True)
     ctx.fresh = lambda number, model=None: peer
     captured, batch = Captured(DeepMutualLearning(), ctx, build("mlp")), next(iter(ctx.train))
-    parts = captured.loss(batch, own)
+    parts = captured.loss(batch, (own,))
 
     torch.stack(list(parts.values())).sum().backward()
 
-    labels = nnf.one_hot(batch.targets, 10)
+    labels = nnf.one_hot(batch.targets[0], 10)
     p, q = own.detach().softmax(1), peer.logits.detach().softmax(1)
     assert torch.allclose(own.grad, ((p - labels) + (p - q)) / 96, atol=1e-6)
     assert torch.allclose(peer.logits.grad, ((q - labels) + (q - p)) / 96, atol=1e-6)
@@ -84,8 +84,8 @@ def test_peers_of_one_mind_have_nothing_to_teach_but_the_control_takes_a_neighbo
     ctx, said = context(), torch.randn(96, 10)
     ctx.fresh = lambda number, model=None: Says(said.clone())
     batch = next(iter(ctx.train))
-    agreed = Captured(DeepMutualLearning(), ctx, build("mlp")).loss(batch, said)
-    control = Captured(DeepMutualLearning(shuffled=True), ctx, build("mlp")).loss(batch, said)
+    agreed = Captured(DeepMutualLearning(), ctx, build("mlp")).loss(batch, (said,))
+    control = Captured(DeepMutualLearning(shuffled=True), ctx, build("mlp")).loss(batch, (said,))
     assert agreed["mutual"].item() == pytest.approx(0, abs=1e-6)
     assert control["mutual"].item() == pytest.approx(divergence(said.roll(1, 0), said, 1.0), rel=1e-4)
 

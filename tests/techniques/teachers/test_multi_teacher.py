@@ -82,7 +82,7 @@ def test_the_gradient_pulls_to_the_mean_target(context, build, of):
     loss, batch = loss_of(MultiTeacher(of=of, weights=(3.0, 1.0), temperature=2.0), ctx, build("mlp"))
     student = torch.randn(96, 10, dtype=torch.float64, requires_grad=True)
 
-    (term,) = loss(batch, student).values()
+    (term,) = loss(batch, (student,)).values()
     (gradient,) = torch.autograd.grad(term, student)
 
     answers = [teacher(*batch.inputs).detach() for teacher in teachers]
@@ -102,17 +102,17 @@ def test_teachers_that_agree_are_one_teacher(context, build, of):
     loss, batch = loss_of(MultiTeacher(of=of), ctx, build("mlp"))
     single, _ = loss_of(SoftDistillation(), context(teacher=teacher), build("mlp"))
     logits = build("plain")(*batch.inputs)
-    assert loss(batch, logits)["soft"].item() == pytest.approx(single(batch, logits)["soft"].item(), rel=1e-4)
+    assert loss(batch, (logits,))["soft"].item() == pytest.approx(single(batch, (logits,))["soft"].item(), rel=1e-4)
 
 
 def test_the_control_gives_every_example_the_mean_target_of_its_neighbour(context, build):
     ctx = context(teacher=build("mlp", seed=7), others=(build("mlp", seed=8),))
     loss, batch = loss_of(MultiTeacher(), ctx, build("mlp"))
     shuffled, _ = loss_of(MultiTeacher(shuffled=True), ctx, build("mlp"))
-    target = combined([ctx.teacher(batch, 0), ctx.teacher(batch, 1)], EQUAL, "probabilities", 4.0)
-    assert loss(batch, target)["soft"].item() == pytest.approx(0, abs=1e-5)
-    assert shuffled(batch, target.roll(1, 0))["soft"].item() == pytest.approx(0, abs=1e-5)
-    assert shuffled(batch, target)["soft"].item() > 1e-4
+    target = combined([ctx.teacher(batch, 0)[0], ctx.teacher(batch, 1)[0]], EQUAL, "probabilities", 4.0)
+    assert loss(batch, (target,))["soft"].item() == pytest.approx(0, abs=1e-5)
+    assert shuffled(batch, (target.roll(1, 0),))["soft"].item() == pytest.approx(0, abs=1e-5)
+    assert shuffled(batch, (target,))["soft"].item() > 1e-4
 
 
 def test_labels_alone_are_from_scratch_bit_for_bit_and_ask_no_teacher(context, build):

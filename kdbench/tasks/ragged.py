@@ -1,0 +1,85 @@
+"""Examples of unequal length: stored end to end, padded as a batch needs them. Knows numpy only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kdbench.errors import DataError
+
+Array = NDArray[Any]
+Index = NDArray[np.int64]
+OFFSETS = "_offsets"
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """N examples, each (length, ...): what varies lies first."""
+
+    values: Array
+    """(sum of lengths, ...)."""
+    offsets: Index
+    """(N + 1,): example i is values[offsets[i] : offsets[i + 1]]."""
+
+    @classmethod
+    def of(cls, examples: Sequence[Array]) -> Ragged:
+        """Put examples end to end. Raises DataError where their other axes differ."""
+        arrays = [np.asarray(example) for example in examples]
+        if not arrays or len({array.shape[1:] for array in arrays}) != 1:
+            shapes = sorted({str(array.shape) for array in arrays})[:3]
+            raise DataError(f"examples may differ along their first axis only, and there are {', '.join(shapes)}.")
+        return cls(np.concatenate(arrays), np.cumsum([0, *map(len, arrays)]).astype(np.int64))
+
+    @classmethod
+    def open(cls, path: Path) -> Ragged:
+        """Map what `save` wrote."""
+        return cls(np.load(path, mmap_mode="r"), np.load(_offsets_file(path)))
+
+    def save(self, path: Path) -> None:
+        """Write the values to `path` and the offsets beside it."""
+        np.save(path, self.values)
+        np.save(_offsets_file(path), self.offsets)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, place: int) -> Array:
+        values: Array = self.values[self.offsets[place] : self.offsets[place + 1]]
+        return values
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of an example without its length."""
+        return tuple(self.values.shape[1:])
+
+    @property
+    def lengths(self) -> Index:
+        """(N,)."""
+        return np.diff(self.offsets)
+
+    def taken(self, index: Index) -> Ragged:
+        """Some of the examples, in that order."""
+        return Ragged.of([self[place] for place in index])
+
+    def padded(self, index: Index, padding: float, multiple: int = 1) -> Array:
+        """Some examples as one array (B, longest, ...), `padding` behind the end of each."""
+        lengths = self.lengths[index]
+        longest = -(-int(lengths.max(initial=1)) // multiple) * multiple
+        rows = np.full((len(index), longest, *self.shape), padding, self.values.dtype)
+        for row, place, length in zip(rows, index, lengths, strict=True):
+            row[:length] = self[place]
+        return rows
+
+
+def is_ragged(path: Path) -> bool:
+    """Whether a stored array has offsets beside it."""
+    return _offsets_file(path).exists()
+
+
+def _offsets_file(path: Path) -> Path:
+    return path.with_name(f"{path.stem}{OFFSETS}.npy")
