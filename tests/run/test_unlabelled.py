@@ -1,5 +1,6 @@
 """Further images without labels: gathered once from a folder, scored by the teacher, seen beside the training split."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,12 +9,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kdbench.results import records
-from kdbench.results.records import Training
+from kdbench.plan.rows import make_plan
 from kdbench.stages._data import TaskData
 from kdbench.stages._unlabelled import endless
+from kdbench.stages.names import RECORDS
+from kdbench.stages.store import Store
+from kdbench.stages.worker import run_stages
+from kdbench.suite.reader import load
 from kdbench.tasks.arrays import ArrayData
 from kdbench.tasks.image_folder import ImageFolder
+from kdbench.timing.machine import Machine
+
+RUNTIME = {"runtime": "onnxruntime", "runtime_version": "1.30.0", "fingerprint": "f" * 16, "facts": {}, "also": {}}
 
 SUITE = """
 kdbench: 1
@@ -56,12 +63,21 @@ def run(place: Path, task: str = FOLDER, folder: str = "more") -> subprocess.Com
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=place)
 
 
-def test_each_step_has_as_many_further_images_which_the_teacher_answers_for_live(place: Path) -> None:
-    done = run(place)
-    assert done.returncode == 0, done.stderr
-    found = records.read(place / "out" / "records.jsonl")
-    (taught,) = [r for r in found if isinstance(r, Training) and r.case == "more"]
-    assert taught.teacher_forward_count == 2 * 16  # two epochs of 16 examples, each beside one further image
+def test_each_step_has_as_many_further_images_which_the_teacher_answers_for_live(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place)
+    (place / "s.yaml").write_text(SUITE.format(task=FOLDER, folder="more"))
+    plan = make_plan(load(place / "s.yaml"), Machine("cpu", "x86_64", {None: RUNTIME}))
+    store = Store(place / "store")
+    (student,) = [label for label in plan.labels if label.case == "more" and plan.stages[label.key].kind == "compress"]
+    for key in plan.lineage(student.key):
+        (outcome,) = run_stages([plan.stages[key].to_json()], str(store.root))
+        assert outcome.status == "done", outcome.reason
+    (taught,) = [
+        fact for fact in json.loads((store.folder(student.key) / RECORDS).read_text()) if fact["kind"] == "training"
+    ]
+    assert taught["teacher_forward_count"] == 2 * 16  # two epochs of 16 examples, each beside one further image
 
 
 @pytest.mark.parametrize(

@@ -37,9 +37,13 @@ def answers(network, images) -> np.ndarray:
         return network(images).numpy()
 
 
-@pytest.mark.parametrize("name", ["plain", "residual", "depthwise", "grouped", "mlp"])
+@pytest.mark.parametrize("name", ["plain", "depthwise", pytest.param("grouped", marks=pytest.mark.slow), "mlp"])
 def test_the_file_answers_as_the_network_that_trained_and_runs_in_int8(name, build, context, run, kernels):
-    ctx = context()
+    file_answers_as_its_network(context(), name, build, run, kernels)
+
+
+def file_answers_as_its_network(ctx, name, build, run, kernels):
+    """The file."""
     network = trained(build, ctx, name)
 
     path = exported(network, ctx)
@@ -51,22 +55,16 @@ def test_the_file_answers_as_the_network_that_trained_and_runs_in_int8(name, bui
     if X86:
         assert int8_kernel_fraction(kernels(path)) == 1.0
         assert "Relu" not in kernels(path)
+    return path
 
 
-def test_residual_sums_run_in_int8_too(build, context, kernels):
-    ctx = context()
-
-    types = kernels(exported(trained(build, ctx, "residual"), ctx))
+def test_residual_sums_run_in_int8_too_every_weight_is_an_integer_and_batchnorm_is_gone(build, context, run, kernels):
+    path = file_answers_as_its_network(context(), "residual", build, run, kernels)
 
     if X86:
+        types = kernels(path)
         assert (types.count("QLinearConv"), types.count("QLinearAdd"), types.count("QGemm")) == (6, 2, 1)
-
-
-def test_every_weight_in_the_file_is_an_integer_and_batchnorm_is_gone(build, context):
-    ctx = context()
-
-    graph = onnx.load(exported(trained(build, ctx, "residual"), ctx)).graph
-
+    graph = onnx.load(path).graph
     weights = [tensor for tensor in graph.initializer if len(tensor.dims) > 1]
     assert {tensor.data_type for tensor in weights} == {onnx.TensorProto.INT8}
     assert len(weights) == 7
@@ -132,7 +130,7 @@ def test_a_pruned_network_is_trained_kept_and_rebuilt(build, context, tmp_path, 
 
 def test_it_counts_as_the_network_it_came_from(build, context):
     ctx = context()
-    model = build("residual")
+    model = build("plain")
     float_file = ctx.out / "float.onnx"
     to_onnx(model.eval(), ctx.example, ctx.task, float_file, 20)
     before, names = counts(model, float_file, ctx.task, ctx.example), set(model.state_dict())
