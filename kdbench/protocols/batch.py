@@ -31,10 +31,8 @@ class Batch:
 
     def mask(self, axis: str, size: int) -> Tensor:
         """bool (B, size): which places of an axis are the example's own, and not padding."""
-        import torch
-
         lengths = self.lengths[axis]
-        return torch.arange(size, device=lengths.device) < lengths[:, None]
+        return lengths.new_ones(size).cumsum(0) <= lengths[:, None]
 
     def part(self, index: Tensor | slice) -> Batch:
         """Some of its examples: a slice, a mask (B,) or places."""

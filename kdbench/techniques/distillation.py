@@ -65,7 +65,7 @@ class Distillation(Technique):
         answers: logits (B, K) -> classes (B,) or scores (B, K). Where both weights are above 0, the weighted mean of
         the scores (classes as one-hot rows) and of the one-hot labels; where one is, that part alone.
         """
-        import torch.nn.functional as F
+        from torch.nn.functional import one_hot
 
         if self.kd_weight == 0:
             return batch.targets[0]
@@ -73,8 +73,8 @@ class Distillation(Technique):
         if self.ce_weight == 0:
             return taught
         count = ctx.task.class_count
-        scores = F.one_hot(taught, count).float() if taught.dim() == 1 else taught
-        labels = F.one_hot(batch.targets[0], count).float()
+        scores = one_hot(taught, count).float() if taught.dim() == 1 else taught
+        labels = one_hot(batch.targets[0], count).float()
         return (self.kd_weight * scores + self.ce_weight * labels) / (self.kd_weight + self.ce_weight)
 
     @property

@@ -71,7 +71,7 @@ def test_the_measuring_program_belongs_to_those_who_start_it_though_nobody_impor
 @pytest.mark.parametrize(
     ("module", "before", "after"),
     [
-        ("kdbench.training", '"""Cross-entropy on the labels: ', '"""Other words: '),
+        ("kdbench.training", '"""The epoch (from 1) of the best score', '"""Other words: '),
         ("kdbench.training", "import math\n", "import math  # said beside\n"),
         ("kdbench.training", "the loss is not finite", "the sum is not finite"),
         ("kdbench.training", "recipe: Recipe, epochs: float", "recipe: Recipe, epochs: int"),

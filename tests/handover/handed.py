@@ -129,7 +129,7 @@ class Source:
 def answers(path: Path, decoded: Path, description: TaskDescription, split: str) -> np.ndarray:
     """Which examples a file gets right, in the batches of the evaluate stage."""
     data = ArrayData.open(decoded, description)
-    inputs = preprocess_array(data.inputs(split)[0], description.preprocessing)
+    inputs = preprocess_array(data.inputs(split)[0], description.inputs[0])
     session = OnnxruntimeSession(str(path), SessionSpec())
     starts = range(0, len(inputs), PREDICTION_BATCH)
     scores = [session.run({"image": inputs[start : start + PREDICTION_BATCH]})[0] for start in starts]
@@ -141,7 +141,7 @@ def linear(decoded: Path, description: TaskDescription, seed: int, salt: str = "
     """Least squares from pixels to classes, on a few training examples (others for each seed): far from perfect."""
     data = ArrayData.open(decoded, description)
     chosen = np.random.default_rng(seed).permutation(data.count("train"))[:150]
-    inputs = preprocess_array(data.inputs("train")[0][chosen], description.preprocessing).reshape(len(chosen), -1)
+    inputs = preprocess_array(data.inputs("train")[0][chosen], description.inputs[0]).reshape(len(chosen), -1)
     wanted = np.eye(description.class_count, dtype=np.float32)[data.targets("train")[chosen]]
     penalty = np.eye(inputs.shape[1], dtype=np.float32)
     weight = np.linalg.solve(inputs.T @ inputs + penalty, inputs.T @ wanted).astype(np.float32)

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 from kdbench.handover import predict
 from kdbench.handover.get import get
-from kdbench.protocols import ImageForm, Preprocessing
+from kdbench.protocols import ImageForm, Input, Preprocessing
 from kdbench.tasks.arrays import ArrayData, preprocess_array
 
 ABSENT = ("kdbench", "torch", "torchvision", "onnx", "sklearn", "scipy", "pandas", "pydantic")
@@ -71,7 +71,8 @@ def test_preprocessing_is_the_training_sides_bit_for_bit(shape: tuple[int, ...])
     channels = shape[1]
     rule = Preprocessing(scale=1 / 255, mean=(0.4914, 0.1, 0.3)[:channels], std=(0.247, 0.3, 0.7)[:channels])
     stored = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
-    np.testing.assert_array_equal(predict.preprocess(stored, rule.model_dump()), preprocess_array(stored, rule))
+    theirs = preprocess_array(stored, Input(name="image", axes=shape[1:], preprocessing=rule))
+    np.testing.assert_array_equal(predict.preprocess(stored, rule.model_dump()), theirs)
 
 
 def test_an_image_without_a_class_is_given_one(folder_of_images: Source, pictures: Path, tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_a_sample_of_the_test_split_is_kept_as_models_take_it(tmp_path: Path) ->
     assert sample["index"].tolist() == list(range(len(targets)))  # 360 small pictures: all of them fit
     np.testing.assert_array_equal(sample["targets"], targets)
     (name,) = kept.description.input_names
-    rule = kept.description.preprocessing
+    rule = kept.description.inputs[0].preprocessing
     np.testing.assert_allclose(sample[name][:, 0], (stored[:, 0] * rule.scale - rule.mean[0]) / rule.std[0], rtol=1e-5)
 
 
