@@ -13,12 +13,11 @@ from kdbench.errors import TechniqueError
 from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession
 from kdbench.measure.session_spec import SessionSpec
 from kdbench.protocols import Batch, Outputs, TaskDescription
+from kdbench.ragged import Ragged, Stored, stored_array
 from kdbench.stages import torch_models
 from kdbench.stages._data import TaskData
 from kdbench.stages.names import ONNX_FILE, numbered
 from kdbench.stages.work import Work
-from kdbench.tasks.arrays import Stored, stored_array
-from kdbench.tasks.ragged import Ragged
 
 CODES = "codes.npy"
 PROBABILITIES = "probabilities"

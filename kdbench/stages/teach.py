@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from kdbench.protocols import Batch, Output, TaskDescription
+from kdbench.ragged import Ragged, Stored
 from kdbench.stages._data import TaskData
 from kdbench.stages._teacher import PROBABILITIES_NOTE, load_teacher, save_outputs
 from kdbench.stages.context import plain_arithmetic
 from kdbench.stages.work import Fact, Work
-from kdbench.tasks.arrays import Stored, epoch_views
-from kdbench.tasks.ragged import Ragged
+from kdbench.tasks.arrays import epoch_views
 
 TABLE_BYTES = 4 << 30
 """Largest table. What does not fit is left out, and computed live by the stages that need it."""

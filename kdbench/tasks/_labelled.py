@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from kdbench.errors import DataError
 from kdbench.protocols import Preprocessing, TaskDescription
 from kdbench.protocols.data import ValidationOrigin
+from kdbench.ragged import Array, Index
 from kdbench.tasks.arrays import stratified_split, write_split
-from kdbench.tasks.ragged import Array, Index
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import numpy as np
 
 from kdbench.errors import DataError
 from kdbench.protocols import Input, TaskDescription
+from kdbench.ragged import Array, Index, Ragged, Stored, stored_array
 from kdbench.streams import stream
 from kdbench.tasks.checks import check_shapes
-from kdbench.tasks.ragged import Array, Index, Ragged, is_ragged
 
 Examples = Array | Sequence[Array]
 """An array (N, ...), or N arrays (length, ...) that differ in their first axis."""
@@ -38,9 +38,6 @@ def write_split(out: Path, split: str, inputs: Sequence[Examples], targets: Exam
                 np.save(path, examples)
             else:
                 Ragged.of(examples).save(path)
-
-
-Stored = Array | Ragged
 
 
 @dataclass(frozen=True)
@@ -106,11 +103,6 @@ def _load(folder: Path, split: str, description: TaskDescription) -> Split:
     inputs = [stored_array(folder / f"{split}_inputs{number}.npy") for number in range(len(stored))]
     targets = [stored_array(folder / f"{split}_targets{number}.npy") for number in range(len(description.outputs))]
     return Split(tuple(inputs), tuple(targets))
-
-
-def stored_array(path: Path) -> Stored:
-    """Map an array, or the examples of unequal length that it holds."""
-    return Ragged.open(path) if is_ragged(path) else np.load(path, mmap_mode="r")
 
 
 def stratified_split(targets: Array, fractions: Sequence[float], seed: int) -> list[Index]:

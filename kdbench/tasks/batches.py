@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from kdbench.protocols import Batch, Input, Output, Task, TaskDescription
+from kdbench.ragged import Index, Ragged, Stored
 from kdbench.streams import stream
-from kdbench.tasks.arrays import ArrayData, Stored, epoch_order, epoch_views, gathered, made_array
-from kdbench.tasks.ragged import Index, Ragged
+from kdbench.tasks.arrays import ArrayData, epoch_order, epoch_views, gathered, made_array
 
 POOL = 50
 """How many batches of examples are sorted by length together, so that few places of a batch are padding; a random

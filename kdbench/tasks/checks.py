@@ -8,10 +8,11 @@ import numpy as np
 
 from kdbench.errors import DataError
 from kdbench.protocols import Output, TaskDescription
-from kdbench.tasks.ragged import Array, Ragged
+from kdbench.ragged import Array, Ragged
 
 if TYPE_CHECKING:
-    from kdbench.tasks.arrays import Split, Stored
+    from kdbench.ragged import Stored
+    from kdbench.tasks.arrays import Split
 
 MEND = "mend the task's decode()."
 

@@ -1,11 +1,14 @@
-"""Examples of unequal length: stored end to end, padded as a batch needs them. Knows numpy only."""
+"""Examples of unequal length: stored end to end, padded as a batch needs them. Knows numpy only.
+
+The measuring program carries the file: it keeps to the syntax of Python 3.9.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,19 +69,41 @@ class Ragged:
         """Some of the examples, in that order."""
         return Ragged.of([self[place] for place in index])
 
-    def padded(self, index: Index, padding: float, multiple: int = 1) -> Array:
-        """Some examples as one array (B, longest, ...), `padding` behind the end of each."""
-        lengths = self.lengths[index]
-        longest = -(-int(lengths.max(initial=1)) // multiple) * multiple
-        rows = np.full((len(index), longest, *self.shape), padding, self.values.dtype)
-        for row, place, length in zip(rows, index, lengths, strict=True):
-            row[:length] = self[place]
+    def padded(self, index: Index, padding: Any, multiple: int = 1) -> Array:
+        """Some examples as one array (B, longest, ...), `padding` (one number, or (...)) behind the end of each."""
+        longest = -(-int(self.lengths[index].max(initial=1)) // multiple) * multiple
+        rows = np.empty((len(index), longest, *self.shape), self.values.dtype)
+        rows[:] = padding
+        for row, place in enumerate(index):
+            example = self[place]
+            rows[row, : len(example)] = example
         return rows
+
+    def resized(self, index: Index, size: int) -> Array:
+        """Some examples as one array (B, size, ...), each cut to that length or repeated until it fills it."""
+        return np.stack([np.resize(self[place], (size, *self.shape)) for place in index])
+
+
+Stored = Union[Array, Ragged]
+"""An array (N, ...), or N examples of unequal length."""
 
 
 def is_ragged(path: Path) -> bool:
     """Whether a stored array has offsets beside it."""
     return _offsets_file(path).exists()
+
+
+def stored_array(path: Path) -> Stored:
+    """Map an array, or the examples of unequal length that it holds."""
+    return Ragged.open(path) if is_ragged(path) else np.load(path, mmap_mode="r")
+
+
+def save_array(path: Path, examples: Stored) -> None:
+    """Write what `stored_array` maps."""
+    if isinstance(examples, Ragged):
+        examples.save(path)
+    else:
+        np.save(path, examples)
 
 
 def _offsets_file(path: Path) -> Path:
