@@ -8,9 +8,9 @@ import torch
 
 from kdbench.errors import DataError
 from kdbench.protocols import Input, Output, Preprocessing, SymbolicAxis, Task, TaskDescription
+from kdbench.ragged import Ragged
 from kdbench.tasks.arrays import ArrayData, gathered, model_inputs, write_split
 from kdbench.tasks.batches import POOL, plain_batches, train_batches
-from kdbench.tasks.ragged import Ragged
 
 CPU = torch.device("cpu")
 LENGTHS = [3, 1, 4, 1, 5]
