@@ -108,3 +108,12 @@ def save_array(path: Path, examples: Stored) -> None:
 
 def _offsets_file(path: Path) -> Path:
     return path.with_name(f"{path.stem}{OFFSETS}.npy")
+
+
+def typical_lengths(lengths: Index) -> dict[str, int]:
+    """The median, the 95th percentile and the longest of examples' lengths (N,): `SymbolicAxis.lengths` of train.
+
+    The first two are lengths that examples have: the lower of two where the rank falls between them.
+    """
+    median, p95 = (int(np.quantile(lengths, rank, method="lower")) for rank in (0.5, 0.95))
+    return {"median": median, "p95": p95, "longest": int(lengths.max())}

@@ -100,6 +100,7 @@ TABLE: dict[str, dict[str, str]] = {
     "task": {
         "digits": "kdbench.tasks.digits:Digits",
         "image_folder": "kdbench.tasks.image_folder:ImageFolder",
+        "array_files": "kdbench.tasks.array_files:ArrayFiles",
         "mnist": "kdbench.tasks.torchvision:MNIST",
         "fashion_mnist": "kdbench.tasks.torchvision:FashionMNIST",
         "cifar10": "kdbench.tasks.torchvision:CIFAR10",
