@@ -12,6 +12,7 @@ KdbenchError            one sentence: what was expected, what came, the remedy
 │   └── NewerRecords    records of a newer kdbench
 ├── ModelError          a model that cannot take a task's inputs, or whose weights file does not fit
 ├── TechniqueError      a technique that cannot work here, or that changed nothing
+│   └── WeightsError    one that cannot work on these very weights, though it may on others of the same network
 ├── TrainingError       a training that went to infinity, or cannot start
 ├── ExportError         a model the exporter rejects, or whose file disagrees with it
 └── MeasureError        a runtime or provider that did not do what it was asked
@@ -82,6 +83,13 @@ class ModelError(KdbenchError):
 
 class TechniqueError(KdbenchError):
     """A technique that cannot work here, or that changed nothing."""
+
+
+class WeightsError(TechniqueError):
+    """A technique that cannot work on these very weights, though it may on others of the same network.
+
+    A rehearsal, whose weights are new, does not take it for a fault.
+    """
 
 
 class TrainingError(KdbenchError):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from kdbench import functional as F
-from kdbench.errors import TechniqueError, TrainingError
+from kdbench.errors import ModelError, TechniqueError, TrainingError
 from kdbench.files import write_whole
 from kdbench.protocols import Batch, Loss, Outputs, TaskDescription
 from kdbench.protocols.recipe import Recipe
@@ -67,6 +67,8 @@ class Training:
         self.loss = loss or partial(F.labels_loss, task)
         self.steps_per_epoch = math.ceil(examples.train_count / recipe.batch_size)
         parameters = [p for module in (self.model, self.extra) for p in module.parameters() if p.requires_grad]
+        if not parameters:
+            raise ModelError(f"{type(model).__name__} has no weight that can be trained: none asks for a gradient.")
         self.weights = [
             module.weight for module in model.modules() if isinstance(module, nn.Linear | nn.modules.conv._ConvNd)
         ]
@@ -123,6 +125,11 @@ class Training:
             answer = self.model(*batch.inputs)
         terms = self._terms(batch, F.outputs_of(answer, self.model, len(self.task.outputs))) | self._penalty()
         total = torch.stack(list(terms.values())).sum() if len(terms) > 1 else next(iter(terms.values()))
+        if not total.requires_grad:
+            raise TechniqueError(
+                "the loss depends on no weight that is trained: what it is made from was detached, or computed without "
+                "gradients."
+            )
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(total)
         self.optimizer.step()

@@ -30,7 +30,8 @@ def store_command(store: Path | None, older_than: float | None, unused_by: tuple
     if older_than is None and not unused_by:
         click.echo(store_text(opened))
         return
-    used = {key for path in unused_by for key in plan_of(path, opened).stages} if unused_by else None
+    plans = [plan_of(path, opened) for path in unused_by]
+    used = {key for plan in plans for key in (*plan.stages, *plan.rehearsals)} if unused_by else None
     doomed = sweep(opened, older_than, used)
     total = sum(entry.byte_count for entry in doomed)
     click.echo(f"{len(doomed)} stages in {opened.root} can be removed: {units.size(total)}.")

@@ -103,11 +103,12 @@ def _peak_memory() -> tuple[str | None, bool]:
 def _quota_cores(root: Path) -> float | None:
     """Cores that a container may use, from cgroup 2's cpu.max or cgroup 1's cpu.cfs_quota_us; None without a limit."""
     try:
-        quota, period = (root / "cpu.max").read_text().split()
+        quota, period = (root / "cpu.max").read_text(encoding="utf-8").split()
     except (OSError, ValueError):
         try:
             quota, period = (
-                (root / "cpu" / name).read_text().strip() for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+                (root / "cpu" / name).read_text(encoding="utf-8").strip()
+                for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")
             )
         except OSError:
             return None

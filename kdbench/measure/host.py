@@ -100,7 +100,7 @@ def peak_rss_bytes() -> int:
 def reset_peak_rss() -> None:
     """Let the peak begin anew from what is resident now, where the system allows it (Linux, proc(5): clear_refs)."""
     with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
 class Gauge:

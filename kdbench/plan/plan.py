@@ -1,7 +1,7 @@
 """A plan: the stages to compute, and labels that say whose rows each of them feeds."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from kdbench.results.records import TEACHER
@@ -41,6 +41,10 @@ class Plan:
     """Case -> the case that its ratios and differences refer to."""
     taught: dict[str, str]
     """Case -> the row of its (first) teacher: `teacher`, a further teacher's row, or another case."""
+    rehearsals: dict[str, StageSpec] = field(default_factory=dict)
+    """The rehearsals by key, each after its inputs; no other stage rests on one."""
+    rehearsed: dict[str, str] = field(default_factory=dict)
+    """Row (a case or a teacher) -> the key of its rehearsal, where it has one."""
 
     @property
     def teachers(self) -> tuple[str, ...]:
@@ -49,14 +53,19 @@ class Plan:
 
     def needed(self, labels: Iterable[Label], have: Callable[[str], bool]) -> list[StageSpec]:
         """The stages to run for these labels, each after its inputs; `have(key)` says whether the store has one."""
+        return self.missing((label.key for label in labels), have)
+
+    def missing(self, keys: Iterable[str], have: Callable[[str], bool]) -> list[StageSpec]:
+        """The stages and rehearsals to run so that these are there, each after its inputs."""
+        every = {**self.stages, **self.rehearsals}
         wanted: set[str] = set()
-        queue = [label.key for label in labels]
+        queue = [*keys]
         while queue:
             key = queue.pop()
             if key not in wanted and not have(key):
                 wanted.add(key)
-                queue.extend(self.stages[key].inputs.values())
-        return [spec for key, spec in self.stages.items() if key in wanted]
+                queue.extend(every[key].inputs.values())
+        return [spec for key, spec in every.items() if key in wanted]
 
     def lineage(self, key: str) -> tuple[str, ...]:
         """Every stage that a stage's model rests on, from the data to the stage itself."""

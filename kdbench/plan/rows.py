@@ -10,6 +10,7 @@ from kdbench.plan.baselines import baselines_of
 from kdbench.plan.files import File, Files, no_torch_form
 from kdbench.plan.networks import Networks, teachers_first
 from kdbench.plan.plan import Label, Plan
+from kdbench.plan.rehearsals import Rehearsals
 from kdbench.plan.stages import Stages
 from kdbench.results.records import TEACHER
 from kdbench.stages.names import numbered
@@ -66,6 +67,8 @@ class _Planner:
         self.stages = Stages(suite, machine)
         self.networks = Networks(self.stages)
         self.files = Files(self.stages, self.networks)
+        self.rehearsals = Rehearsals(self.stages, self.networks)
+        self.rehearsed: dict[str, str | None] = {}
         self.labels: dict[Label, None] = {}
         self.skipped: dict[Label, str] = {}
         self.taught: dict[str, str] = {}
@@ -73,10 +76,12 @@ class _Planner:
     def plan(self) -> Plan:
         """Every stage and label, the teachers' rows first."""
         for case in teachers_first(self.suite.cases):
+            self.rehearsals.of_case(case)
             for seed in self.suite.seeds:
                 self.networks.of_case(case, seed)
         self._teachers_rows()
         for case in self.cases.values():
+            self.rehearsed[case.name] = self.rehearsals.of_case(case)
             for seed in self.suite.seeds:
                 self._case_rows(case, seed)
         return Plan(
@@ -89,6 +94,8 @@ class _Planner:
             cases=self.cases,
             references={name: case.name for name, case in self.baselines.items()},
             taught=self.taught,
+            rehearsals=self.rehearsals.by_key,
+            rehearsed={row: key for row, key in self.rehearsed.items() if key in self.rehearsals.by_key},
         )
 
     def _check_targets(self) -> None:
@@ -143,6 +150,7 @@ class _Planner:
                     self.taught[case.name] = row
         for name, choice in rows.items():
             if choice.case is None:
+                self.rehearsed[name] = self.rehearsals.of_teacher(choice)
                 for seed in self.suite.seeds if choice.per_seed else (choice.seed,):
                     self._teacher_rows(name, choice, seed)
 

@@ -23,7 +23,7 @@ def kept_task(spec: StageSpec, decoded: Path) -> KeptTask:
     """The task of a finished decode stage."""
     task: Task = spec.parts["task"].build()
     form = task.image_form()
-    description = TaskDescription.model_validate_json((decoded / DESCRIPTION).read_text())
+    description = TaskDescription.model_validate_json((decoded / DESCRIPTION).read_text(encoding="utf-8"))
     return KeptTask(
         name=spec.parts["task"].name,
         data_key=spec.key,

@@ -59,15 +59,16 @@ class Progress:
         self.tick()
 
     def finish(self, outcome: Outcome, name: str) -> None:
-        """Note that a stage ended, and print how."""
+        """Note that a stage ended, and print how; a rehearsal, which is not counted, is told of where it failed."""
         self.running.pop(outcome.key, None)
-        spec = self.pending.pop(outcome.key)
-        self.counts[outcome.status] += 1
-        if outcome.status == "done":
-            self.estimate.learn(spec, outcome.wall_seconds)
+        spec = self.pending.pop(outcome.key, None)
+        if spec is not None:
+            self.counts[outcome.status] += 1
+            if outcome.status == "done":
+                self.estimate.learn(spec, outcome.wall_seconds)
         if outcome.status == "failed":
             self.say(f"failed: {name}: {outcome.reason}", style="red")
-        elif not self._live:
+        elif spec is not None and not self._live:
             self.say(f"[{self.ended}/{self.total}] {name}: {units.duration(outcome.wall_seconds * 1e9)}")
         self.tick()
 

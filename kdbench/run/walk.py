@@ -9,14 +9,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kdbench import registry, stages
+from kdbench import registry
 from kdbench.errors import DamagedStage
 from kdbench.plan.estimate import from_store
 from kdbench.plan.plan import Label, Plan
+from kdbench.plan.rehearsals import awaited
 from kdbench.run.collect import Failure, Results
 from kdbench.run.executors import DEFAULT, Executor
 from kdbench.run.interrupts import Interrupts
 from kdbench.run.progress import Progress
+from kdbench.run.waiting import Waiting
 from kdbench.stages.spec import StageSpec
 from kdbench.stages.store import Store
 from kdbench.stages.worker import Outcome
@@ -24,8 +26,6 @@ from kdbench.stages.worker import Outcome
 if TYPE_CHECKING:
     from rich.console import Console
 
-ORDER = {kind: place for place, kind in enumerate(stages.TABLE)}
-"""Kind of stage -> its turn among those that are ready: long work first, so that no core is idle at the end."""
 TICK_SECONDS = 0.5
 
 
@@ -67,7 +67,13 @@ class Run:
         self.damaged: list[str] = []
         self._interrupts = Interrupts()
         self._known: dict[str, bool] = {}
-        self.todo = {spec.key: spec for spec in plan.needed(labels, self._have)}
+        wanted = {spec.key for spec in plan.needed(labels, self._have)}
+        self.awaited = awaited(plan, labels, wanted)
+        """Key of a stage to run -> the rehearsals that it waits for; they are counted nowhere, unless they fail."""
+        rehearsed = (key for keys in self.awaited.values() for key in keys)
+        missing = plan.missing([*wanted, *rehearsed], self._have)
+        self.todo = {spec.key: spec for spec in missing if spec.kind != "rehearse"}
+        self.rehearsals = {spec.key: spec for spec in missing if spec.kind == "rehearse"}
         self.names = _names(plan)
         inputs = {key for spec in self.todo.values() for key in spec.inputs.values()}
         touched = {label.key for label in labels} | self.todo.keys() | inputs
@@ -110,20 +116,36 @@ class Run:
 
     def _work(self, executor: Executor, progress: Progress) -> None:
         """Run every stage that measures nothing, as many at once as there are jobs."""
-        waiting = {key: spec for key, spec in self.todo.items() if spec.kind != "measure"}
+        untimed = [spec for spec in self.todo.values() if spec.kind != "measure"]
+        waiting = Waiting([*self.rehearsals.values(), *untimed], self.awaited)
         flying: dict[Future[list[Outcome]], StageSpec] = {}
         while waiting or flying:
-            self._skip_hopeless(waiting, progress)
-            ready = sorted((s for s in waiting.values() if self._ready(s)), key=lambda spec: ORDER[spec.kind])
-            for spec in ready[: executor.jobs - len(flying)]:
-                del waiting[spec.key]
+            while len(flying) < executor.jobs and (spec := waiting.take()):
                 flying[self._submit(executor, [spec], progress)] = spec
             with self._interrupts.heeded():
                 done, _ = wait(flying, timeout=TICK_SECONDS, return_when=FIRST_COMPLETED)
             for future in done:
                 del flying[future]
                 self._settle(future.result(), progress)
+                self._free(future.result(), waiting, progress)
             progress.tick()
+
+    def _free(self, outcomes: list[Outcome], waiting: Waiting, progress: Progress) -> None:
+        """Let go of the stages that waited for these: some are ready now, and some never will be."""
+        for outcome in outcomes:
+            if outcome.status != "failed":
+                waiting.done(outcome.key)
+                continue
+            cause = self.summary.failures[outcome.key]
+            for key in waiting.failed(outcome.key):
+                refused = outcome.key in self.awaited.get(key, ())
+                self._lose(key, cause if refused else replace(cause, status="skipped"), progress)
+
+    def _lose(self, key: str, cause: Failure, progress: Progress) -> None:
+        """Note that a stage will not run. Of a rehearsal that will not, the stages that wait for it tell."""
+        if key in self.todo:
+            progress.skip(key)
+            self.summary.failures[key] = cause
 
     def _measure(self, executor: Executor, progress: Progress) -> None:
         """Measure one target after another. Nothing else runs meanwhile: this process only waits."""
@@ -131,7 +153,11 @@ class Run:
             mine = {label.key for label in self.plan.labels if label.target == target.id}
             pending = {key: spec for key, spec in self.todo.items() if spec.kind == "measure" and key in mine}
             pending = {key: spec for key, spec in pending.items() if key not in self.summary.outcomes}
-            self._skip_hopeless(pending, progress)
+            for key, spec in list(pending.items()):
+                cause = next((why for k in spec.inputs.values() if (why := self.summary.failures.get(k))), None)
+                if cause is not None:
+                    del pending[key]
+                    self._lose(key, replace(cause, status="skipped"), progress)
             if pending:
                 future = self._submit(executor, list(pending.values()), progress, f"measure on {target.id}")
                 with self._interrupts.heeded():
@@ -144,27 +170,11 @@ class Run:
         progress.start(specs, name or self.names[specs[0].key])
         return executor.submit(specs)
 
-    def _ready(self, spec: StageSpec) -> bool:
-        return all(self._has_result(key) for key in spec.inputs.values())
-
-    def _has_result(self, key: str) -> bool:
-        if key in self.todo:
-            return key in self.summary.outcomes and self.summary.outcomes[key].status != "failed"
-        return True
-
-    def _skip_hopeless(self, waiting: dict[str, StageSpec], progress: Progress) -> None:
-        """Take the stages out of `waiting` whose inputs failed or were skipped."""
-        for key, spec in list(waiting.items()):
-            cause = next((self.summary.failures[k] for k in spec.inputs.values() if k in self.summary.failures), None)
-            if cause is not None:
-                del waiting[key]
-                progress.skip(key)
-                self.summary.failures[key] = Failure("skipped", cause.reason, cause.log)
-
     def _settle(self, outcomes: list[Outcome], progress: Progress) -> None:
         for outcome in outcomes:
             name = self.names[outcome.key]
-            self.summary.outcomes[outcome.key] = outcome
+            if outcome.key in self.todo:
+                self.summary.outcomes[outcome.key] = outcome
             if outcome.status == "failed":
                 outcome = self._failed(outcome, name)
             progress.finish(outcome, name)
@@ -188,7 +198,8 @@ def _names(plan: Plan) -> dict[str, str]:
     for label in plan.labels:
         for key in plan.lineage(label.key):
             rows.setdefault(key, label)
-    return {key: _name(spec, rows.get(key)) for key, spec in plan.stages.items()}
+    names = {key: _name(spec, rows.get(key)) for key, spec in plan.stages.items()}
+    return {**names, **{key: f"rehearse: {row}" for row, key in reversed(plan.rehearsed.items())}}
 
 
 def _name(spec: StageSpec, row: Label | None) -> str:

@@ -51,7 +51,7 @@ def _onnx_file(work: Work, path: Path) -> None:
     for split in ("validation", "test"):
         if data.has(split):
             np.save(work.out / f"{split}_logits.npy", _logits(session, data, split, path))
-    (work.out / EXPORT_FACTS).write_text(json.dumps(_counts(work.out / ONNX_FILE)))
+    (work.out / EXPORT_FACTS).write_text(json.dumps(_counts(work.out / ONNX_FILE)), encoding="utf-8")
 
 
 def _session(copy: Path, path: Path, task: TaskDescription) -> OnnxruntimeSession:

@@ -14,7 +14,6 @@ from kdbench.protocols.part import PartSpec
 from kdbench.stages import _estimators, torch_models
 from kdbench.stages.context import StageContext
 from kdbench.stages.names import ONNX_FILE
-from kdbench.stages.rehearsal import rehearse
 from kdbench.stages.work import Fact, Work
 
 
@@ -52,13 +51,9 @@ def _declared(work: Work) -> PartSpec:
 
 def _on_network(technique: Technique, work: Work, ctx: StageContext) -> Fact:
     model, part, changed_by = _start(work, ctx)
-    _refuse(technique, model, ctx)
     declared = torch_models.declared(part, ctx.task)
     before = widths(model, declared)
-    reseed(ctx.seed)
-    model = technique.apply(model, ctx)
-    if not isinstance(model, nn.Module):
-        raise TechniqueError(_not_given(technique, model, "the network"))
+    model = applied(technique, model, ctx)
     if torch_models.restores(technique):
         changed_by.append(work.spec.parts["technique"])
     torch_models.save(model, part, work.out, changed_by)
@@ -71,6 +66,16 @@ def _on_network(technique: Technique, work: Work, ctx: StageContext) -> Fact:
     }
 
 
+def applied(technique: Technique, network: nn.Module, ctx: StageContext) -> nn.Module:
+    """The network after a technique. Raises TechniqueError where it refuses, or gives anything else."""
+    _refuse(technique, network, ctx)
+    reseed(ctx.seed)
+    made = technique.apply(network, ctx)
+    if not isinstance(made, nn.Module):
+        raise TechniqueError(_not_given(technique, made, "the network"))
+    return made
+
+
 def _start(work: Work, ctx: StageContext) -> tuple[nn.Module, PartSpec, list[PartSpec]]:
     """The student, its declaration, and the techniques that have changed its structure so far."""
     if "model" in work.spec.inputs:
@@ -79,7 +84,6 @@ def _start(work: Work, ctx: StageContext) -> tuple[nn.Module, PartSpec, list[Par
         return model, torch_models.declaration(folder), torch_models.changed_by(folder)
     part = work.spec.parts["model"]
     network = torch_models.fresh(part, ctx.task, ctx.seed).to(ctx.device)
-    rehearse(network, ctx.first, ctx.task)
     return network, part, []
 
 

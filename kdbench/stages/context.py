@@ -67,7 +67,7 @@ class StageContext:
     ) -> nn.Module:
         """Train under the recipe in that role, going on from a checkpoint that a killed run left."""
         if f"recipe:{recipe}" not in self._work.spec.parts:
-            raise TechniqueError(f"fit() was asked for recipe '{recipe}', which the technique's `roles` do not name.")
+            raise unnamed_role(recipe)
         chosen = self._work.recipe(recipe).part(*part)
         if chosen is None:
             return model
@@ -220,6 +220,11 @@ class StageContext:
     def clean(self) -> None:
         """Remove what only a resumed run would need."""
         self._work.remove(f"{CHECKPOINT}{number}.pt" for number in range(len(self.histories)))
+
+
+def unnamed_role(recipe: str) -> TechniqueError:
+    """The error, to be raised, of a technique that trains under a recipe which it does not say it trains under."""
+    return TechniqueError(f"fit() was asked for recipe '{recipe}', which the technique's `roles` do not name.")
 
 
 def model_part(named: str | dict[str, Any]) -> PartSpec:

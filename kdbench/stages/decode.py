@@ -25,7 +25,7 @@ def decode(work: Work) -> list[Fact]:
     for name in description.companions:
         if slug(name) != name or not (work.out / name).is_file():
             raise DataError(f"the task names the companion {name!r}, and its decode() wrote no file of that name.")
-    (work.out / DESCRIPTION).write_text(description.model_dump_json(indent=1))
+    (work.out / DESCRIPTION).write_text(description.model_dump_json(indent=1), encoding="utf-8")
     for note in description.notes:
         work.log.warning(note)
     return []

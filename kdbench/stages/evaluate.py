@@ -96,7 +96,7 @@ def _accuracy(
 def _size(work: Work, path: Path, task: TaskDescription) -> Fact:
     data = path.read_bytes()
     model = onnx.load_from_string(data)
-    counted: dict[str, Any] = json.loads((work.input("export") / EXPORT_FACTS).read_text())
+    counted: dict[str, Any] = json.loads((work.input("export") / EXPORT_FACTS).read_text(encoding="utf-8"))
     counted.pop("parity_max_abs_difference")
     held = _contents.contents(model)
     if work.spec.inputs["model"] != work.spec.inputs["export"] or held["quantized_weight_fraction"]:
@@ -116,6 +116,6 @@ def _size(work: Work, path: Path, task: TaskDescription) -> Fact:
 
 def _origin_size(work: Work) -> Fact:
     """Size facts of the uncompressed student's file, from its own evaluation."""
-    facts: list[Fact] = json.loads((work.input("origin") / RECORDS).read_text())
+    facts: list[Fact] = json.loads((work.input("origin") / RECORDS).read_text(encoding="utf-8"))
     size = next(fact for fact in facts if fact["kind"] == "size")
     return {name: size[name] for name in OF_ORIGIN if name in size}

@@ -43,7 +43,7 @@ def export(work: Work) -> list[Fact]:
     for split in ("validation", "test"):
         if data.has(split):
             np.save(work.out / f"{split}_logits.npy", _logits(answer, data, split))
-    (work.out / EXPORT_FACTS).write_text(json.dumps(facts))
+    (work.out / EXPORT_FACTS).write_text(json.dumps(facts), encoding="utf-8")
     work.log.info("exported; largest difference of logits %.2g", facts["parity_max_abs_difference"])
     return []
 

@@ -1,4 +1,4 @@
-"""A network is asked before it is trained, so that one that could never be exported costs no training."""
+"""What a network is asked before anything is trained, so that one that could never be used costs no training."""
 
 from copy import deepcopy
 
@@ -8,16 +8,17 @@ from torch import Tensor, nn
 from kdbench import functional as F
 from kdbench.errors import ModelError
 from kdbench.protocols import Batch, Output, TaskDescription
+from kdbench.stages._teacher import are_probabilities
 
 REPEATED = 1e-3
 """Largest difference between two answers to the same inputs, relative to the largest logit (at least 1)."""
 
 
-def rehearse(network: nn.Module, batch: Batch, task: TaskDescription) -> None:
+def check_network(network: nn.Module, batch: Batch, task: TaskDescription) -> None:
     """Ask a copy of a network in eval mode; the network and torch's random state are left as they were.
 
     batch: examples as the network takes them, on its device. Raises ModelError where the answer is not one tensor an
-    output of the shape that the task says, or is another one the second time.
+    output of the shape that the task says, is probabilities of classes, or is another one the second time.
     """
     asked = deepcopy(network).eval()
     with torch.random.fork_rng(devices=sorted({tensor.device for tensor in batch.inputs if tensor.is_cuda}, key=str)):
@@ -25,6 +26,8 @@ def rehearse(network: nn.Module, batch: Batch, task: TaskDescription) -> None:
             outputs = F.outputs_of(asked(*batch.inputs), network, len(task.outputs))
         for output, given in zip(task.outputs, outputs, strict=True):
             check_shape(network, output, given, batch)
+            if output.kind == "classes":
+                check_logits(network, given)
         check_repeatable(asked, batch.inputs)
 
 
@@ -41,6 +44,19 @@ def check_shape(network: object, output: Output, given: Tensor, batch: Batch) ->
     raise ModelError(
         f"{type(network).__name__} gives shape {tuple(given.shape)}; a tensor of {what}, ({wanted}), was expected."
     )
+
+
+def check_logits(network: object, rows: Tensor) -> None:
+    """Raises ModelError where rows (B, classes) are probabilities: a loss that takes logits would train badly on them.
+
+    A teacher's probabilities are no fault: their logarithms are its logits.
+    """
+    if are_probabilities(rows):
+        raise ModelError(
+            f"{type(network).__name__} gives probabilities (rows that are never negative and sum to 1) where logits "
+            "are expected: the loss takes a softmax itself, and would take it twice; return what goes into the last "
+            "softmax."
+        )
 
 
 @torch.no_grad()

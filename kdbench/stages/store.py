@@ -108,7 +108,7 @@ class Store:
     def progress(self, key: str) -> float | None:
         """How far a stage at work says it is, 0 to 1; None where it says nothing."""
         try:
-            return float((self.scratch_folder(key) / PROGRESS).read_text())
+            return float((self.scratch_folder(key) / PROGRESS).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
 
@@ -117,7 +117,7 @@ class Store:
         scratch, folder = self.scratch(key), self.folder(key)
         files = sorted(path for path in scratch.rglob("*") if path.is_file())
         manifest = {path.relative_to(scratch).as_posix(): [path.stat().st_size, sha256_of(path)] for path in files}
-        (scratch / MANIFEST).write_text(json.dumps(manifest, indent=1))
+        (scratch / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
         folder.parent.mkdir(exist_ok=True)
         if folder.exists():
             shutil.rmtree(folder)
@@ -128,7 +128,7 @@ class Store:
     def fail(self, key: str, log: str) -> Path:
         """Keep a failed stage's log and nothing else; returns where."""
         place = self.root / "failed" / f"{key}.txt"
-        place.write_text(log)
+        place.write_text(log, encoding="utf-8")
         shutil.rmtree(self.scratch_folder(key), ignore_errors=True)
         return place
 
@@ -143,7 +143,7 @@ class Store:
     def repeat(self, key: str) -> int:
         """How often a stage was asked for afresh since its first time, whose key this is."""
         try:
-            return int((self.root / "repeats" / f"{key}.txt").read_text())
+            return int((self.root / "repeats" / f"{key}.txt").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return 0
 

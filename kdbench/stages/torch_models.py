@@ -48,19 +48,22 @@ def save(model: nn.Module, part: PartSpec, folder: Path, changed_by: Sequence[Pa
 def save_declaration(part: PartSpec, folder: Path, changed_by: Sequence[PartSpec] = ()) -> None:
     """Write what the model in a folder is."""
     data = {**dataclasses.asdict(part), RESTORED_BY: [dataclasses.asdict(one) for one in changed_by]}
-    (folder / DECLARATION).write_text(json.dumps(data))
+    (folder / DECLARATION).write_text(json.dumps(data), encoding="utf-8")
 
 
 def declaration(folder: Path) -> PartSpec:
     """The declaration of the model in a folder, whatever surgery it went through."""
-    data = json.loads((folder / DECLARATION).read_text())
+    data = json.loads((folder / DECLARATION).read_text(encoding="utf-8"))
     data.pop(RESTORED_BY, None)
     return PartSpec.from_data(data)
 
 
 def changed_by(folder: Path) -> list[PartSpec]:
     """The techniques that changed the structure of the model in a folder, in their order."""
-    return [PartSpec.from_data(one) for one in json.loads((folder / DECLARATION).read_text()).get(RESTORED_BY, [])]
+    return [
+        PartSpec.from_data(one)
+        for one in json.loads((folder / DECLARATION).read_text(encoding="utf-8")).get(RESTORED_BY, [])
+    ]
 
 
 def load(folder: Path, task: TaskDescription, device: torch.device) -> nn.Module:

@@ -2,7 +2,6 @@
 
 from kdbench.stages import _estimators, torch_models
 from kdbench.stages.context import StageContext
-from kdbench.stages.rehearsal import rehearse
 from kdbench.stages.work import Fact, Work
 
 
@@ -13,7 +12,6 @@ def train(work: Work) -> list[Fact]:
     if _estimators.is_estimator(part):
         return [_estimators.learn(work, ctx, part, lambda batch: batch.targets[0])]
     network = torch_models.fresh(part, ctx.task, ctx.seed).to(ctx.device)
-    rehearse(network, ctx.first, ctx.task)
     model = ctx.fit(network)
     torch_models.save(model, part, work.out)
     ctx.clean()

@@ -46,7 +46,7 @@ class Work:
         now = time.monotonic()
         if now - self._reported >= 0.5:
             self._reported = now
-            (self.out / PROGRESS).write_text(f"{fraction:.3f}")
+            (self.out / PROGRESS).write_text(f"{fraction:.3f}", encoding="utf-8")
 
     def remove(self, names: Iterable[str]) -> None:
         """Delete files of `out` that are not part of the result."""
@@ -56,4 +56,4 @@ class Work:
 
 def read_description(folder: Path) -> TaskDescription:
     """The description of the data that a decode stage wrote into its folder."""
-    return TaskDescription.model_validate_json((folder / DESCRIPTION).read_text())
+    return TaskDescription.model_validate_json((folder / DESCRIPTION).read_text(encoding="utf-8"))

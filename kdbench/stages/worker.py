@@ -97,10 +97,10 @@ def _finish(work: Work, store: Store, facts: list[Fact] | KdbenchError, wall: fl
         if isinstance(facts, KdbenchError):
             raise facts
         work.remove([PROGRESS])
-        (work.out / RECORDS).write_text(json.dumps(facts, allow_nan=False))
+        (work.out / RECORDS).write_text(json.dumps(facts, allow_nan=False), encoding="utf-8")
         created = datetime.now(UTC).isoformat(timespec="seconds")
         stage = {"spec": json.loads(work.spec.to_json()), "wall_seconds": wall, "created_utc": created}
-        (work.out / STAGE).write_text(json.dumps(stage))
+        (work.out / STAGE).write_text(json.dumps(stage), encoding="utf-8")
         store.publish(work.spec.key)
     except (KdbenchError, OSError, ValueError) as error:
         return _fail(work.spec, store, error, wall)
@@ -112,7 +112,7 @@ def _fail(spec: StageSpec, store: Store, error: BaseException, wall: float) -> O
     text = f"{spec.kind} {spec.key}\n{reason}\n\n"
     scratch = store.scratch_folder(spec.key)
     with contextlib.suppress(OSError):  # a full disk may have kept the log from being written
-        text += (scratch / LOG).read_text()
+        text += (scratch / LOG).read_text(encoding="utf-8")
     text += "".join(traceback.format_exception(error))
     try:
         store.fail(spec.key, text)

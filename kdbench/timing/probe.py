@@ -147,7 +147,7 @@ def _cached(question: str, python: str | None, ask: Any) -> dict[str, Any]:
     name = hashlib.sha256(json.dumps([question, *_depends_on(python)]).encode()).hexdigest()[:24]
     path = cache_folder() / "probes" / f"{name}.json"
     try:
-        found: dict[str, Any] = json.loads(path.read_text())
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         found = ask()
         with contextlib.suppress(OSError):  # a cache that cannot be written costs time, and no answer
@@ -162,7 +162,7 @@ def _depends_on(python: str | None) -> list[Any]:
         kdbench.__version__,
         str(interpreter),
         [*_packages(), *plugins.installed()] if python is None else _listing(Path(python)),
-        driver.read_text() if driver.exists() else "",
+        driver.read_text(encoding="utf-8") if driver.exists() else "",
         platform.node(),
         platform.release(),
         os.cpu_count(),

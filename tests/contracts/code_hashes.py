@@ -238,6 +238,8 @@ def units(code: Code) -> list[Unit]:
     loop = code.closure(LOOP)
     found = [Unit("loop", "", frozenset(loop))]
     for kind, place in stages.TABLE.items():
+        if kind == "rehearse":  # no number rests on it
+            continue
         rests_on = code.closure([place]) - (loop if kind in LOOPED else set())
         found.append(Unit("stage", kind, frozenset(rests_on)))
     parts = [place for kind in registry.KINDS for place in registry.TABLE[kind].values()]

@@ -252,18 +252,20 @@ def test_a_failing_case_stops_no_other(beside: Place) -> None:
         "        sys.exit(0)\n"
         "        return model\n"
     )
-    cases = "  broken: ['mine.py:Broken']\n  dies: ['mine.py:Dies']\n  leaves: ['mine.py:Leaves']\n"
+    typo = "  typo: [fitnet: {student_layer: layr2}]\n"
+    cases = f"{typo}  broken: ['mine.py:Broken']\n  dies: ['mine.py:Dies']\n  leaves: ['mine.py:Leaves']\n"
     new = "  warm: [soft_distillation: {temperature: 2}]\n  soft:"  # not in the store, so computed beside the others
     beside.suite.write_text(SUITE.replace("  soft:", cases + new).replace("[0, 1]", "[0]"))
-    chosen = [part for case in ("broken", "dies", "leaves", "warm") for part in ("--case", case)]
+    chosen = [part for case in ("typo", "broken", "dies", "leaves", "warm") for part in ("--case", case)]
     done = beside.run(*chosen)
     assert done.returncode == 1, done.stderr
     failed = {r.case: r.reason for r in beside.records() if isinstance(r, Failed) and r.status == "failed"}
-    assert failed["broken"] == "compress mine.py:Broken: broken, seed 0: mine.py:5: ZeroDivisionError: on purpose"
+    assert failed["broken"] == "rehearse: broken: mine.py:5: ZeroDivisionError: on purpose"
+    assert str(failed["typo"]).startswith("rehearse: typo: the student has no layer 'layr2'. Did you mean 'layer2'?")
     assert "mine.py:16: the code ended its process with sys.exit(0)" in str(failed["leaves"])
     assert "its worker process died" in str(failed["dies"])
     skipped = {r.case for r in beside.records() if isinstance(r, Failed) and r.status == "skipped"}
-    assert skipped == {"broken", "dies", "leaves"}
+    assert skipped == {"broken", "dies", "leaves", "typo"}
     assert "warm" in {r.case for r in beside.records() if isinstance(r, Latency)}
     (log,) = (beside.results / "logs").glob("*broken*")
     assert "Traceback" in log.read_text()

@@ -6,7 +6,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kdbench.errors import ModelError
-from kdbench.stages.rehearsal import check_repeatable, rehearse
+from kdbench.protocols import Batch, TaskDescription
+from kdbench.stages.rehearsal import check_network, check_repeatable
+
+TASK = TaskDescription.classification(
+    input_names=("x",), input_shapes=((4,),), class_names=("a", "b", "c"), example_counts={"train": 2}
+)
+PAIR = Batch(
+    (torch.ones(2, 4),), (torch.zeros(2, dtype=torch.int64),), torch.arange(2), torch.zeros(2, dtype=torch.int64)
+)
 
 
 class AlwaysDropping(nn.Module):
@@ -27,19 +35,23 @@ def test_dropout_that_evaluation_turns_off_is_none() -> None:
     ("network", "said"),
     [
         (nn.Linear(4, 7), r"Linear gives shape \(2, 7\); a tensor of logits, \(2, 3\), was expected\."),
-        (nn.LSTM(4, 3), r"LSTM gives a tuple; a tensor of logits, \(2, 3\), was expected\."),
+        (nn.LSTM(4, 3), r"LSTM gives a tuple of 2, and one tensor was expected; return the outputs alone, .*"),
+        (
+            nn.Sequential(nn.Linear(4, 3), nn.Softmax(1)),
+            r"Sequential gives probabilities .*; return what goes into the last softmax\.",
+        ),
     ],
 )
 def test_an_answer_that_is_no_row_of_logits_is_told(network: nn.Module, said: str) -> None:
     with pytest.raises(ModelError, match=f"^{said}$"):
-        rehearse(network, (torch.ones(2, 4),), 3)
+        check_network(network, PAIR, TASK)
 
 
 def test_a_rehearsal_changes_neither_weights_nor_random_state() -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.LazyLinear(5), nn.BatchNorm1d(5), nn.Dropout(0.5), nn.Linear(5, 3))
     state = torch.get_rng_state()
-    rehearse(network, (torch.ones(2, 4),), 3)
+    check_network(network, PAIR, TASK)
     assert torch.equal(torch.get_rng_state(), state)
     assert network.training
     assert isinstance(network[0].weight, nn.UninitializedParameter)

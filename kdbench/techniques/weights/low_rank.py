@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from kdbench.errors import TechniqueError
+from kdbench.errors import TechniqueError, WeightsError
 from kdbench.protocols import Context, Effect, TaskDescription, Technique
 from kdbench.techniques.recovery import Recovery
 
@@ -73,7 +73,8 @@ class LowRank(Recovery):
         pairs = list(zip(found.layers, ranks, strict=True))
         stay = [one.name for one, rank in pairs if not one.pays(rank)]
         if len(stay) == len(pairs):
-            raise TechniqueError(
+            kind = TechniqueError if self.energy is None else WeightsError  # energy is of the weights, not their shapes
+            raise kind(
                 "nothing was factorised: at the ranks asked for, two layers need as many multiply-accumulates as each "
                 "one; ask for less, or keep fewer layers."
             )

@@ -1,0 +1,97 @@
+"""Which stages of a run may begin: inputs first, rehearsals before training, and what can never run."""
+
+import sys
+from types import FrameType
+
+from kdbench.run.waiting import Waiting
+from kdbench.stages.spec import StageSpec
+
+
+def stage(kind: str, seed: int, *inputs: StageSpec) -> StageSpec:
+    return StageSpec(kind, 1, seed=seed, inputs={str(place): spec.key for place, spec in enumerate(inputs)})
+
+
+def taken(waiting: Waiting) -> list[StageSpec]:
+    found = []
+    while (spec := waiting.take()) is not None:
+        found.append(spec)
+    return found
+
+
+DATA = stage("decode", 0)
+TRAINED = stage("train", 0, DATA)
+EXPORTED = stage("export", 0, TRAINED)
+
+
+def test_a_stage_waits_for_its_inputs_and_what_the_store_has_is_waited_for_by_nobody() -> None:
+    waiting = Waiting([EXPORTED, TRAINED, DATA], {})
+    assert taken(waiting) == [DATA]
+    waiting.done(DATA.key)
+    assert taken(waiting) == [TRAINED]
+    assert taken(Waiting([EXPORTED, TRAINED], {})) == [TRAINED]
+
+
+def test_long_work_comes_first_and_rehearsals_before_it() -> None:
+    rehearsal, trained, taught = stage("rehearse", 1), stage("train", 1), stage("compress", 1)
+    assert taken(Waiting([taught, trained, rehearsal, EXPORTED], {})) == [rehearsal, trained, taught, EXPORTED]
+
+
+def test_a_failure_takes_with_it_all_that_rests_on_it_and_nothing_else() -> None:
+    other = stage("train", 5)
+    waiting = Waiting([DATA, TRAINED, EXPORTED, other], {})
+    assert {spec.key for spec in taken(waiting)} == {DATA.key, other.key}
+    assert waiting.failed(DATA.key) == [TRAINED.key, EXPORTED.key]
+    waiting.done(other.key)
+    assert not waiting
+
+
+def test_a_stage_that_two_cases_share_runs_for_the_one_whose_rehearsal_went_well() -> None:
+    good, bad = stage("rehearse", 1), stage("rehearse", 2)
+    alone = stage("train", 9)
+    for order in ((good, bad), (bad, good)):
+        waiting = Waiting([good, bad, TRAINED, alone], {TRAINED.key: [good.key, bad.key], alone.key: [bad.key]})
+        assert taken(waiting) == [good, bad]
+        for ended in order:
+            assert taken(waiting) == [], "all its rehearsals must have ended"
+            lost = waiting.failed(ended.key) if ended is bad else (waiting.done(ended.key), [])[1]
+            assert lost == ([alone.key] if ended is bad else [])
+        assert taken(waiting) == [TRAINED]
+
+
+def test_a_rehearsal_that_can_never_run_counts_as_failed() -> None:
+    file = stage("adopt", 0)
+    rehearsal = stage("rehearse", 1, file)
+    waiting = Waiting([file, rehearsal, TRAINED], {TRAINED.key: [rehearsal.key]})
+    assert taken(waiting) == [file]
+    assert waiting.failed(file.key) == [rehearsal.key, TRAINED.key]
+    assert not waiting
+
+
+def test_a_rehearsal_that_the_store_has_went_well() -> None:
+    known, bad = stage("rehearse", 1), stage("rehearse", 2)
+    waiting = Waiting([bad, TRAINED], {TRAINED.key: [known.key, bad.key]})
+    assert taken(waiting) == [bad]
+    assert waiting.failed(bad.key) == []
+    assert taken(waiting) == [TRAINED]
+
+
+def test_work_grows_as_the_stages_do() -> None:
+    def calls(count: int) -> int:
+        chains = [(one := stage("train", seed), stage("export", seed, one)) for seed in range(count)]
+        specs = [spec for chain in chains for spec in chain]
+        made = 0
+
+        def count_one(frame: FrameType, event: str, argument: object) -> None:
+            nonlocal made
+            made += event in ("call", "c_call")
+
+        sys.setprofile(count_one)
+        try:
+            waiting = Waiting(specs, {})
+            while (spec := waiting.take()) is not None:
+                waiting.done(spec.key)
+        finally:
+            sys.setprofile(None)
+        return made
+
+    assert calls(2000) < 2.5 * calls(1000)
