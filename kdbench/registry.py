@@ -101,6 +101,7 @@ TABLE: dict[str, dict[str, str]] = {
         "digits": "kdbench.tasks.digits:Digits",
         "image_folder": "kdbench.tasks.image_folder:ImageFolder",
         "array_files": "kdbench.tasks.array_files:ArrayFiles",
+        "audio_folder": "kdbench.tasks.audio_folder:AudioFolder",
         "mnist": "kdbench.tasks.torchvision:MNIST",
         "fashion_mnist": "kdbench.tasks.torchvision:FashionMNIST",
         "cifar10": "kdbench.tasks.torchvision:CIFAR10",

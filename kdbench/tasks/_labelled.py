@@ -31,13 +31,23 @@ def with_validation(train: Labelled, test: Labelled, fraction: float, seed: int)
     """
     if fraction == 0:
         return {"train": train, "test": test}
-    kept, taken = stratified_split(train.targets, (1 - fraction, fraction), seed)
-    share = f"validation_fraction {fraction} of {len(train.targets):,} training images"
-    if len(taken) == 0:
-        raise DataError(f"{share} leaves no validation image; raise it, or set it to 0.")
-    if len(np.unique(train.targets[kept])) < len(np.unique(train.targets)):
-        raise DataError(f"{share} leaves a class without training images; lower it.")
+    kept, taken = split_off(train.targets, fraction, seed, "images")
     return {"train": train[kept], "validation": train[taken], "test": test}
+
+
+def split_off(targets: Array, fraction: float, seed: int, what: str) -> tuple[Index, Index]:
+    """Places of the training examples (N,) that stay, and of those that become validation: a share of each class.
+
+    what: the examples in the plural, for messages. Raises DataError when the share is too small or too large to leave
+    both parts what they need.
+    """
+    kept, taken = stratified_split(targets, (1 - fraction, fraction), seed)
+    share = f"validation_fraction {fraction} of {len(targets):,} training {what}"
+    if len(taken) == 0:
+        raise DataError(f"{share} leaves no validation {what.removesuffix('s')}; raise it, or set it to 0.")
+    if len(np.unique(targets[kept])) < len(np.unique(targets)):
+        raise DataError(f"{share} leaves a class without training {what}; lower it.")
+    return kept, taken
 
 
 def write_images(

@@ -1,0 +1,196 @@
+"""Recordings as log-mel pictures: the numbers against another transform, layouts, splits, masks, bad input."""
+
+import json
+import math
+import wave
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from kdbench.errors import DataError
+from kdbench.tasks._masks import masked
+from kdbench.tasks.arrays import ArrayData
+from kdbench.tasks.audio_folder import AudioFolder, fitted
+from kdbench.tasks.log_mel import LogMel, filter_bank
+from kdbench.tasks.recordings import read_recording
+from kdbench.testing import check_task
+
+RATE = 8000
+FORM = {"fft": 256, "window": 200, "hop": 80, "bands": 20}
+
+
+def write_wave(path: Path, samples: NDArray[np.floating[Any]], width: int = 2, channels: int = 1) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(width)
+        file.setframerate(RATE)
+        whole = np.round(samples * (2 ** (8 * width - 1) - 1)).astype("<i8")
+        if width == 1:
+            whole += 128
+        file.writeframes(whole.astype("<i8").view(np.uint8).reshape(-1, 8)[:, :width].tobytes())
+
+
+def tone(hertz: float, seconds: float = 0.5) -> NDArray[np.float64]:
+    return 0.5 * np.sin(2 * np.pi * hertz * np.arange(round(seconds * RATE)) / RATE)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Low and high tones; two speakers, who differ in loudness."""
+    root = tmp_path_factory.mktemp("tones")
+    rows = ["file,label,speaker,split"]
+    for split, count in (("train", 10), ("test", 4)):
+        for label, hertz in (("low", 300), ("high", 1500)):
+            for number in range(count):
+                name = f"{split}/{label}/{number}.wav"
+                write_wave(root / name, tone(hertz + number) * (1 if number % 2 else 0.1))
+                rows.append(f"{name},{label},{'ann' if number % 2 else 'ben'},{split}")
+    (root / "list.csv").write_text("\n".join(rows))
+    return root
+
+
+def task(root: Path, **fields: Any) -> AudioFolder:
+    return AudioFolder(root=str(root), sample_rate=RATE, seconds=0.5, features=LogMel(**FORM), **fields)
+
+
+def test_features_are_the_mel_energies_of_another_fourier_transform() -> None:
+    """torch.stft centres, reflects and windows as torchaudio's MelSpectrogram does."""
+    form, signal = LogMel(**FORM), np.random.default_rng(0).normal(size=4000) * 0.1
+    window = torch.hann_window(form.window, periodic=True, dtype=torch.float64)
+    spectrum = torch.stft(torch.from_numpy(signal), form.fft, form.hop, form.window, window, return_complex=True)
+    energies = spectrum.abs().square().numpy().T @ filter_bank(form, RATE)
+    np.testing.assert_allclose(form.features(signal, RATE), np.log(np.maximum(energies, 1e-6)).T, atol=1e-5)
+    assert form.features(signal, RATE).shape == (20, form.frame_count(4000)) == (20, 51)
+
+
+def test_the_mel_scales_go_through_their_published_points() -> None:
+    """HTK: 1000 Hz is 1000 mel, within rounding of the formula; Slaney: 1000 Hz is 15, 6400 Hz 42."""
+    from kdbench.tasks.log_mel import _hertz, _mel
+
+    assert float(_mel(np.array([1000.0]), "htk")[0]) == pytest.approx(2595 * math.log10(1 + 1000 / 700))
+    assert _mel(np.array([200.0, 1000.0, 6400.0]), "slaney") == pytest.approx([3, 15, 42])
+    for scale in ("htk", "slaney"):
+        points = np.array([50.0, 900.0, 3500.0])
+        assert _hertz(_mel(points, scale), scale) == pytest.approx(points)
+    area = filter_bank(LogMel(**FORM, scale="slaney", norm="slaney"), RATE).sum(0) * RATE / 256
+    assert area[5:] == pytest.approx(np.ones(15), rel=0.1), "each triangle covers one"
+
+
+def test_a_tone_is_loudest_in_the_band_that_holds_its_frequency() -> None:
+    form = LogMel(**FORM)
+    loudest = int(form.features(tone(1500), RATE).mean(1).argmax())
+    weights = filter_bank(form, RATE)[:, loudest]
+    frequencies = np.flatnonzero(weights) * RATE / 256
+    assert frequencies.min() <= 1500 <= frequencies.max()
+
+
+@pytest.mark.parametrize(("width", "tolerance"), [(1, 1e-2), (2, 1e-4), (3, 1e-6), (4, 1e-7)])
+def test_samples_of_every_width_come_back(tmp_path: Path, width: int, tolerance: float) -> None:
+    write_wave(tmp_path / "a.wav", tone(300), width=width)
+    np.testing.assert_allclose(read_recording(tmp_path / "a.wav", RATE), tone(300), atol=tolerance)
+
+
+def test_channels_are_averaged(tmp_path: Path) -> None:
+    stereo = np.stack([tone(300), np.zeros(4000)], axis=1).reshape(-1)
+    write_wave(tmp_path / "a.wav", stereo, channels=2)
+    np.testing.assert_allclose(read_recording(tmp_path / "a.wav", RATE), tone(300) / 2, atol=1e-4)
+
+
+def test_a_recording_is_cut_in_its_middle_or_filled_behind_its_end() -> None:
+    assert fitted(np.arange(6, dtype=np.float32), 4).tolist() == [1, 2, 3, 4]
+    assert fitted(np.ones(2, np.float32), 4).tolist() == [1, 1, 0, 0]
+
+
+def test_folders_become_splits_of_pictures_and_say_how(root: Path, tmp_path: Path) -> None:
+    description = task(root, validation_fraction=0.2).decode(tmp_path)
+    assert description.class_names == ("high", "low")
+    assert description.example_counts == {"train": 16, "validation": 4, "test": 8}
+    assert description.input_shapes == ((1, 20, 51),)
+    pictures = np.asarray(ArrayData.open(tmp_path, description).inputs("train")[0])
+    assert float(pictures.mean()) == pytest.approx(0, abs=1e-4)
+    sound = description.settings["sound"]
+    assert isinstance(sound, dict)
+    assert (sound["sample_rate"], sound["samples"], sound["bands"]) == (8000, 4000, 20)
+    assert float(pictures.std()) == pytest.approx(description.inputs[0].preprocessing.std[0], rel=1e-5)
+    json.dumps(description.settings)
+
+
+def test_the_task_keeps_the_contract(root: Path) -> None:
+    check_task(task(root, augment="masks"))
+
+
+def test_a_manifest_can_hold_out_a_speaker(root: Path, tmp_path: Path) -> None:
+    description = task(root, manifest="list.csv", hold_out={"speaker": ("ben",)}).decode(tmp_path)
+    assert description.example_counts == {"train": 12, "validation": 2, "test": 14}
+    data = ArrayData.open(tmp_path, description)
+    quiet, loud = np.asarray(data.inputs("test")[0]).max(), np.asarray(data.inputs("train")[0]).max()
+    assert quiet < loud - 3, "ben is ten times quieter: ln(100) in energy"
+
+
+def test_the_key_knows_labels_splits_and_files(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text((root / "list.csv").read_text().replace("ben,test", "ben,train"))
+    plain = task(root, manifest="list.csv").identity()
+    assert plain == task(root, manifest="list.csv").identity()
+    assert plain["listing"] != task(root, manifest=str(tmp_path / "list.csv")).identity()["listing"]
+
+
+def test_masks_hide_a_band_and_a_stretch_and_view_0_nothing() -> None:
+    pictures = torch.ones(3, 1, 20, 51)
+    views = torch.tensor([0, 1, 7])
+    plain, one, other = masked(pictures, views, 8, 20)
+    assert plain.eq(1).all()
+    assert torch.equal(masked(pictures[1:2], views[1:2], 8, 20)[0], one), "whatever else is in the batch"
+    for picture in (one, other):
+        hidden = picture[0] == 0
+        bands, frames = hidden.all(1).sum(), hidden.all(0).sum()
+        assert bands <= 8
+        assert frames <= 20
+        assert hidden.sum() == bands * 51 + frames * 20 - bands * frames
+    assert not torch.equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name,label,split\na.wav,x,train", "has no column 'file'"),
+        ("file,label\na.wav,x", "has no column 'split'"),
+        ("file,label,split\na.wav,x,dev", "row 2: the split is one of train, validation, test, got 'dev'"),
+        ("file,label,split\na.wav,,train", "row 2: a file and a label"),
+        ("file,label,split\ngone.wav,x,train\ngone.wav,y,train\ngone.wav,y,test", "gone.wav' (No such file"),
+        ("file,label,split\n", "has no row behind its header"),
+        ("file,label,split\na.wav,x,train", "of 1 classes, at least 2"),
+    ],
+)
+def test_a_manifest_that_cannot_be_followed_is_refused_with_its_place(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "list.csv").write_text(text)
+    with pytest.raises(DataError) as error:
+        task(tmp_path, manifest="list.csv").identity()
+    assert said in str(error.value)
+
+
+def test_a_recording_of_another_rate_names_the_remedy(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="say `sample_rate: 8000`"):
+        AudioFolder(root=str(root)).decode(tmp_path)
+
+
+def test_what_is_no_sound_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(b"RIFF0000WAVE")
+    with pytest.raises(DataError, match=r"cannot read '.*a\.wav' as WAV"):
+        read_recording(tmp_path / "a.wav", RATE)
+    write_wave(tmp_path / "b.wav", np.zeros(0))
+    with pytest.raises(DataError, match="holds no sound"):
+        read_recording(tmp_path / "b.wav", RATE)
+
+
+def test_fields_that_contradict_each_other_are_refused(root: Path) -> None:
+    with pytest.raises(ValueError, match="hold_out names columns of a manifest"):
+        task(root, hold_out={"speaker": ("ben",)})
+    with pytest.raises(ValueError, match="shorter than half of the fft"):
+        AudioFolder(root=str(root), seconds=0.01)
+    with pytest.raises(ValueError, match="raise fft"):
+        LogMel(fft=256, window=400)
