@@ -68,7 +68,12 @@ class Technique(Part):
     """What it does that steps after or before it must know; orders that make no sense are refused by these."""
 
     def apply(self, model: Any, ctx: Context) -> Any:
-        """The model, shrunk or taught; of the same form as it came."""
+        """The model, shrunk or taught; of the same form as it came.
+
+        Before anything is trained it is tried on a network with new weights, where `ctx` has one batch of data and
+        `ctx.fit` takes one step. Raise TechniqueError for what can be told there, WeightsError for what only trained
+        weights can tell.
+        """
         raise TypeError(f"{type(self).__name__} has no apply()")
 
     def restore(self, network: nn.Module, state: Mapping[str, Tensor], task: TaskDescription) -> nn.Module:
