@@ -99,6 +99,7 @@ class Kernels(Answer):
     int8_kernel_fraction: Fraction | None = None
     assigned_node_count_by_provider: Counts | None = None
     effective_precision: Text | None = None
+    execution_note: Text | None = None
 
 
 class FileAnswer(Answer):

@@ -141,11 +141,13 @@ def _provider_text(name: str) -> str:
     reference = " Timed for reference: nobody deploys there." if is_reference(name, provider.runtime) else ""
     has = [field for field in FIELDS if getattr(provider, field)]
     has_options = provider.takes_options
+    read = f"; those that kdbench sets were read from {provider.read_from}" if provider.read_from else ""
     rows = [
         ("Runtime:", f"{runtime_of(name)}, where it is called {provider.name}.{reference}"),
         ("Precisions:", ", ".join(precisions_of(name))),
         ("Fields:", ", ".join(has) if has else "none of its own (search, engine_cache, graphs belong to others)"),
-        ("Options:", "the provider's own, under `options`" if has_options else "none"),
+        ("Options:", f"the provider's own, under `options`{read}" if has_options else "none"),
+        *([("Remark:", provider.remark)] if provider.remark else []),
         ("In a suite:", f"measure: [{{provider: {name}}}]"),
     ]
     end = "`kdbench describe measure` has every field; `kdbench doctor` says whether it works on this machine."

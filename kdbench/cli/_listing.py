@@ -5,7 +5,8 @@ import inspect
 import textwrap
 
 from kdbench import registry
-from kdbench.measure.providers import FIELDS, TABLE, Provider
+from kdbench.measure.provider import Provider
+from kdbench.measure.providers import FIELDS, TABLE
 from kdbench.protocols.part import about
 from kdbench.results.reference import is_reference
 

@@ -13,7 +13,8 @@ from kdbench.doctor import remedies
 from kdbench.doctor.findings import Interpreter, Plugin, Trial, Trouble
 from kdbench.doctor.remedies import PLAIN, PLAIN_PROVIDER
 from kdbench.errors import MeasureError
-from kdbench.measure.providers import ONNXRUNTIME, PROVIDERS, precisions_of, runtime_of
+from kdbench.measure.provider import ONNXRUNTIME
+from kdbench.measure.providers import PROVIDERS, precisions_of, runtime_of
 from kdbench.timing import probe
 
 NEEDED = ("numpy", PLAIN)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from kdbench.doctor import remedies
 from kdbench.doctor.findings import Interpreter, Machine, Trouble
+from kdbench.measure.providers import LEGACY, TABLE
 
 EXTRAS = {
     "estimators": ("skl2onnx", "trees, forests and SVMs as students"),
@@ -27,7 +28,8 @@ def not_installed(interpreters: Iterable[Interpreter], machine: Machine) -> Iter
         if provider not in have and _fits(provider, machine):
             remedy = remedies.own_environment(provider)
             if remedy is not None:
-                yield Trouble(f"provider {provider}: {remedy.text}", remedy.commands)
+                remark = f" ({TABLE[provider].remark.rstrip('.')})" if provider in LEGACY else ""
+                yield Trouble(f"provider {provider}{remark}: {remedy.text}", remedy.commands)
     for extra, (module, what) in EXTRAS.items():
         if importlib.util.find_spec(module) is None:
             command = f"{shlex.quote(sys.executable)} -m pip install 'kdbench[{extra}]'"
@@ -38,7 +40,7 @@ def _fits(provider: str, machine: Machine) -> bool:
     """Whether this machine has what a provider runs on."""
     if provider in remedies.NEEDS_NVIDIA:
         return bool(machine.gpus)
-    if provider in ("rocm", "migraphx"):
+    if provider == "migraphx":
         return ROCM_DEVICE.exists()
     if provider == "openvino":
         return machine.architecture in X86

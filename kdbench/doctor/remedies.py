@@ -20,13 +20,14 @@ PACKAGES: dict[str, dict[str, str]] = {
     "openvino": dict.fromkeys((LINUX, WINDOWS), "onnxruntime-openvino"),
     "coreml": {MAC: PLAIN},
     "directml": {WINDOWS: "onnxruntime-directml"},
-    "rocm": {LINUX: "onnxruntime-rocm"},
     "migraphx": {LINUX: "onnxruntime-migraphx"},
     "qnn": {WINDOWS: "onnxruntime-qnn"},
 }
 """Provider -> system -> the distribution on PyPI that has it compiled in. No other provider has one."""
 PLUGINS = {"webgpu": "onnxruntime-ep-webgpu"}
 """Provider -> the package that brings it beside any onnxruntime, where none has it compiled in."""
+TENSORRT = "tensorrt-cu13<11"
+"""onnxruntime-gpu links TensorRT 10 and CUDA 13 (read from the wheel of 1.31.1); plain `tensorrt` would bring 11."""
 NEEDS_NVIDIA = frozenset({"cuda", "tensorrt"})
 
 
@@ -93,7 +94,7 @@ def provider_remedy(
     if distribution(package) in installed:
         if provider not in NEEDS_NVIDIA:
             return None  # it is whole, as `overwritten` would have told, and only the runtime's words say what it lacks
-        extra = ("tensorrt",) if provider == "tensorrt" else ()
+        extra = (TENSORRT,) if provider == "tensorrt" else ()
         return Trouble("install the libraries it needs", install(found, path, package, *extra))
     if installed or is_own:  # a second one would overwrite what is there
         return own_environment(provider)

@@ -38,6 +38,8 @@ class ExecutionView:
     options: dict[str, str]
     """The options that the provider was given."""
     runtime: str
+    notes: tuple[str, ...] = ()
+    """What else the runtime said of how it computed."""
 
     @property
     def is_known(self) -> bool:
@@ -82,6 +84,7 @@ def execution_view(records: Sequence[Latency]) -> ExecutionView:
         answers_agreement=min(agreements, default=None),
         options=dict(first.provider_options),
         runtime=f"{first.runtime} {first.runtime_version}",
+        notes=tuple(dict.fromkeys(r.execution_note for r in records if r.execution_note)),
     )
 
 

@@ -90,6 +90,7 @@ class Kernels:
     kernel_ns_by_provider: Counts | None = None
     int8_kernel_fraction: float | None = None
     effective_precision: str | None = None
+    execution_note: str | None = None
 
 
 @dataclass(frozen=True)

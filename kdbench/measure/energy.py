@@ -14,7 +14,8 @@ from typing import Any, Callable, Protocol
 
 from kdbench.errors import MeasureError
 from kdbench.measure.clock import Clock, Rule, Runnable
-from kdbench.measure.providers import NVML, RAPL, TABLE
+from kdbench.measure.provider import NVML, RAPL
+from kdbench.measure.providers import TABLE
 
 POWERCAP = Path("/sys/class/powercap")
 NVML_LIBRARY = "nvml.dll" if os.name == "nt" else "libnvidia-ml.so.1"

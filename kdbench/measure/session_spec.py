@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from kdbench.errors import MeasureError, UnknownName, nearest
 from kdbench.measure.execution_proof import Asked
-from kdbench.measure.providers import FOLDER, TABLE, THREADS, Precision, Provider, refusals
+from kdbench.measure.provider import FOLDER, THREADS, Precision, Provider
+from kdbench.measure.providers import TABLE, refusals
 
 GRAPH_OPTIMIZATIONS = {
     "none": "ORT_DISABLE_ALL",

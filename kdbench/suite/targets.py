@@ -8,7 +8,7 @@ from typing import Any
 
 from kdbench.errors import Place, nearest
 from kdbench.measure.carried import declared
-from kdbench.measure.providers import ONNXRUNTIME
+from kdbench.measure.provider import ONNXRUNTIME
 from kdbench.measure.runtimes.contract import Runtime
 from kdbench.measure.target_id import HERE, target_id
 from kdbench.protocols import Destination

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kdbench.measure.providers import ONNXRUNTIME
+from kdbench.measure.provider import ONNXRUNTIME
 
 
 @dataclass(frozen=True)

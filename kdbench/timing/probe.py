@@ -21,7 +21,7 @@ from kdbench.files import write_whole
 from kdbench.measure import process
 from kdbench.measure.carried import declared, find_runtime
 from kdbench.measure.client import Client
-from kdbench.measure.providers import ONNXRUNTIME
+from kdbench.measure.provider import ONNXRUNTIME
 from kdbench.measure.runtimes import plugins
 from kdbench.timing.machine import Machine
 

@@ -53,7 +53,7 @@ def test_with_a_gpu_the_libraries_that_are_missing_are_installed() -> None:
     assert commands("cuda", WITH_GPU, gpus=gpus) == [
         "'/envs/a b/bin/python' -m pip install 'onnxruntime-gpu[cuda,cudnn]'"
     ]
-    assert commands("tensorrt", WITH_GPU, gpus=gpus)[0].endswith("tensorrt")
+    assert commands("tensorrt", WITH_GPU, gpus=gpus)[0].endswith("'tensorrt-cu13<11'")
 
 
 def test_a_provider_that_no_package_brings_to_this_system_is_told_so() -> None:

@@ -104,7 +104,7 @@ def test_a_suite_that_is_wrong_is_bad_input_before_anything_is_tried(tmp_path: P
     path = suite(tmp_path, "{provider: gpu}")
     result = doctor(path)
     assert result.exception is not None
-    assert "there is no provider 'gpu'" in str(result.exception)
+    assert "'gpu' is no provider" in str(result.exception)
     assert result.stdout == ""
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from kdbench.errors import MeasureError
-from kdbench.measure.providers import Provider
+from kdbench.measure.provider import Provider
 from kdbench.measure.runtimes.contract import Feed, Runtime, Session
 from kdbench.measure.session_spec import SessionSpec
 

@@ -97,7 +97,7 @@ def test_an_error_of_the_runtime_is_a_cause_and_chatter_is_none() -> None:
 
 
 def test_a_session_that_cannot_be_is_refused_before_it_is_tried() -> None:
-    with pytest.raises(Exception, match="there is no provider 'gpu'"):
+    with pytest.raises(Exception, match="'gpu' is no provider"):
         make_job({"schema": 1, "action": "try", "provider": "gpu"})
 
 

@@ -1,11 +1,13 @@
 """What each provider is told: the table, and sessions' options made from it."""
 
 import os
+import re
 
 import pytest
 
 from kdbench.errors import MeasureError, UnknownName
-from kdbench.measure.providers import FIELDS, FOLDER, TABLE, precisions_of
+from kdbench.measure.provider import FOLDER
+from kdbench.measure.providers import FIELDS, LEGACY, TABLE, precisions_of
 from kdbench.measure.session_spec import SessionSpec
 
 TF32 = "NVIDIA_TF32_OVERRIDE"
@@ -112,8 +114,8 @@ def test_no_engine_is_kept_unless_a_folder_is_named() -> None:
             "its own settings go into 'options'.",
         ),
         (
-            {"provider": "rocm", "search": "heuristic"},
-            "provider rocm searches exhaustive, default, got 'heuristic'.",
+            {"provider": "migraphx", "search": "heuristic"},
+            "provider migraphx searches exhaustive, default, got 'heuristic'.",
         ),
         ({"provider": "mlx", "plugin": "x"}, "provider mlx offers precision default, got 'fp32'."),
     ],
@@ -122,6 +124,34 @@ def test_what_a_provider_does_not_have_is_refused(asked: dict[str, object], sent
     with pytest.raises(MeasureError) as caught:
         SessionSpec(**asked)  # type: ignore[arg-type]
     assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        (
+            "gpu",
+            "'gpu' is no provider, which one is meant: cuda or tensorrt (NVIDIA), migraphx (AMD), coreml (Apple), ",
+        ),
+        ("rocm", "provider rocm went out of onnxruntime with 1.23; say migraphx, or name the plug-in package that "),
+    ],
+)
+def test_a_word_that_no_one_provider_answers_to_is_asked_back(word: str, sentence: str) -> None:
+    with pytest.raises(UnknownName) as caught:
+        SessionSpec(provider=word)
+    assert str(caught.value).startswith(sentence)
+    assert SessionSpec(provider=word, plugin="acme_ep", precision="default").provider_asked == word
+
+
+def test_every_row_with_options_says_which_release_they_were_read_from() -> None:
+    for short, provider in TABLE.items():
+        sets = [provider.always, provider.engine_cache, provider.graphs, *provider.search.values()]
+        told = any(sets) or any(precision.options for precision in provider.precisions.values())
+        assert provider.takes_options is False or not told or re.search(r"\d+\.\d+\.\d+", provider.read_from), short
+
+
+def test_what_its_makers_only_maintain_is_marked() -> None:
+    assert set(LEGACY) == {"directml"}
 
 
 def test_a_name_outside_the_table_needs_a_plugin() -> None:

@@ -27,8 +27,7 @@ def test_the_table_of_providers_is_read_without_any_runtime() -> None:
 def test_provider_names_are_those_onnxruntime_knows() -> None:
     import onnxruntime
 
-    left = {"ROCMExecutionProvider"}  # no current wheel knows it, onnxruntime-rocm did
-    assert set(PROVIDERS.values()) - left <= set(onnxruntime.get_all_providers())
+    assert set(PROVIDERS.values()) <= set(onnxruntime.get_all_providers())
 
 
 def test_an_unknown_provider_gets_the_nearest_name() -> None:

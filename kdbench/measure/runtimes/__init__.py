@@ -6,7 +6,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from kdbench.errors import MeasureError
-from kdbench.measure.providers import ONNXRUNTIME, TORCH, runtime_of
+from kdbench.measure.provider import ONNXRUNTIME, TORCH
+from kdbench.measure.providers import runtime_of
 from kdbench.measure.runtimes.contract import Runtime, Session
 
 if TYPE_CHECKING:

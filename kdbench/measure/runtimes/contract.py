@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from kdbench.errors import MeasureError
-from kdbench.measure.providers import Provider
+from kdbench.measure.provider import Provider
 from kdbench.measure.runtimes.tiny_model import TINY_ONNX
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Session(ABC):
     @abstractmethod
     def proof(self, feed: Feed) -> dict[str, Any]:
         """Proof of one call: `node_count_by_provider`, and where the runtime tells them `kernel_ns_by_provider`,
-        `int8_kernel_fraction`, `effective_precision`."""
+        `int8_kernel_fraction`, `effective_precision`, `execution_note`: a remark on how the file was computed."""
 
     def bind(self, feeds: list[Feed]) -> Bound:
         """Calls whose inputs are placed once, one for each feed. Overridden where that saves work in each call."""

@@ -7,6 +7,7 @@ import json
 import tempfile
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,8 +22,9 @@ from kdbench.measure.execution_proof import (
     refusal,
     summary,
 )
-from kdbench.measure.providers import ONNXRUNTIME, TABLE, Provider
-from kdbench.measure.runtimes import onnxruntime_import, plugins
+from kdbench.measure.onnxruntime_providers import ROWS
+from kdbench.measure.provider import ONNXRUNTIME, Provider
+from kdbench.measure.runtimes import onnxruntime_import, plugins, tensorrt
 from kdbench.measure.runtimes.bound_calls import UNCAPTURED, BoundSession, ReplayedSession, binding_of, run_options
 from kdbench.measure.runtimes.contract import Feed, Runtime, Session
 from kdbench.measure.runtimes.native_log import cause, overheard
@@ -65,6 +67,9 @@ class OnnxruntimeSession(Session):
         except onnxruntime_import.runtime_errors() as error:
             raise MeasureError(f"onnxruntime cannot load {path}: {onnxruntime_import.first_line(error)}") from None
         self._session.disable_fallback()
+        refused = tensorrt.refusal(tensorrt.loaded_version(), spec.provider_options()) if self._is_tensorrt else None
+        if refused is not None:
+            raise MeasureError(refused)
         self.input_names: list[str] = [node.name for node in self._session.get_inputs()]
         self.providers_got: list[str] = self._session.get_providers()
         self._refuse_fallback(cause(said))
@@ -120,8 +125,19 @@ class OnnxruntimeSession(Session):
 
     @property
     def asked(self) -> Asked:
-        """The provider as a proof sees it."""
-        return self.spec.asked(self.provider_asked)
+        """The provider as a proof sees it: where TensorRT goes by the file's types, nobody sees what they were."""
+        asked = self.spec.asked(self.provider_asked)
+        typed = self._is_tensorrt and tensorrt.is_typed(tensorrt.loaded_version())
+        return replace(asked, computes=None) if typed else asked
+
+    @property
+    def execution_note(self) -> str | None:
+        """What else decided how the file is computed; None where there is nothing to tell."""
+        return tensorrt.note(tensorrt.loaded_version()) if self._is_tensorrt else None
+
+    @property
+    def _is_tensorrt(self) -> bool:
+        return self.provider_asked == tensorrt.NAME
 
     def end_profiling(self) -> str:
         """Path of the profile; ends it."""
@@ -133,9 +149,7 @@ class Onnxruntime(Runtime):
     """onnxruntime: reads ONNX, and has a provider for most of what it runs on."""
 
     name = ONNXRUNTIME
-    providers: ClassVar[Mapping[str, Provider]] = {
-        short: known for short, known in TABLE.items() if known.runtime == ONNXRUNTIME
-    }
+    providers: ClassVar[Mapping[str, Provider]] = ROWS
 
     def describe(self) -> dict[str, Any]:
         """Name, version, build and compiled-in providers (onnxruntime's names) of the one here."""
@@ -184,13 +198,14 @@ def _proof(session: OnnxruntimeSession, kernels: list[Kernel], batch_size: int) 
         **summary(kernels),
         "assigned_node_count_by_provider": session.assigned_node_count_by_provider(),
         "effective_precision": effective_precision(session.asked, kernels, assigned),
+        "execution_note": session.execution_note,
     }
 
 
 def _plugged_in(options: Any, spec: SessionSpec) -> str:
     """Put a plug-in's devices into session options; the name of its provider, which is the one asked for."""
     name = plugins.add_to(options, spec.plugin, spec.provider_options(), onnxruntime_import.onnxruntime())
-    if spec.provider in TABLE and name != spec.provider_asked:
+    if spec.provider in ROWS and name != spec.provider_asked:
         raise MeasureError(
             f"the plug-in {spec.plugin} brings {name}, not {spec.provider_asked}; give it a 'provider' name of "
             "its own, with precisions: [default]."

@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from kdbench.errors import MeasureError
-from kdbench.measure.providers import TABLE, TORCH, Provider
+from kdbench.measure.provider import TORCH, Provider
 from kdbench.measure.runtimes.contract import Feed, Runtime, Session
 from kdbench.measure.runtimes.onnxruntime_import import first_line
 from kdbench.measure.session_spec import SessionSpec
+from kdbench.measure.torch_providers import ROWS
 
 INPUT_NAMES = "input_names.json"
 """The entry in a .pt2 file that lists the names of the program's inputs, in order."""
@@ -116,9 +117,7 @@ class Torch(Runtime):
     name = TORCH
     artefact = "pt2"
     deployable = False
-    providers: ClassVar[Mapping[str, Provider]] = {
-        short: known for short, known in TABLE.items() if known.runtime == TORCH
-    }
+    providers: ClassVar[Mapping[str, Provider]] = ROWS
 
     def describe(self) -> dict[str, Any]:
         """Name, version and build of torch here. Raises MeasureError where it cannot be imported."""

@@ -52,6 +52,7 @@ def _rows(record: Latency | Failed) -> Iterator[Row]:
         "precision": record.precision,
         "effective_precision": record.effective_precision,
         "int8_kernel_fraction": record.int8_kernel_fraction,
+        "execution_note": record.execution_note,
         "answers_agreement_fraction": record.answers_agreement_fraction,
     }
     view = execution_view([record])

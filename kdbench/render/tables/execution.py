@@ -198,6 +198,9 @@ def _said(evidence: Evidence, target: str) -> Iterator[Sentence]:
     precise = {case.name: _precision(view) for case, view in views if _is_other(view)}
     if precise:
         yield Sentence(f"Computed in another precision than the target's name says: {_each(precise, '')}.")
+    for note in dict.fromkeys(note for _, view in views for note in view.notes):
+        noted = [case.name for case, view in views if note in view.notes]
+        yield Sentence(f"{note} ({quoted_list(noted)}).")
     changed = {case.name: _answers(view) for case, view in views if (view.answers_agreement or 1.0) < 1}
     if changed:
         yield Sentence(

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from kdbench import units
 from kdbench.doctor.findings import Asked, Counter, Diagnosis, Interpreter, Machine, Plugin, Torch, Trouble
+from kdbench.measure.providers import LEGACY, TABLE
 
 SCHEMA = 1
 NARROWEST, WIDEST = 60, 120
@@ -149,7 +150,8 @@ def _providers(page: "_Page", interpreter: Interpreter) -> None:
     longest = max(map(len, names), default=0)
     for trial in interpreter.trials:
         said = _proof(trial.kernels, trial.precision) if trial.works else trial.reason or ""
-        page.row(trial.provider, YES if trial.works else NO, said, longest)
+        remark = f"; {TABLE[trial.provider].remark.rstrip('.')}" if trial.provider in LEGACY else ""
+        page.row(trial.provider, YES if trial.works else NO, f"{said}{remark}", longest)
         page.remedy(trial.remedy)
     for plugin in interpreter.plugins:
         page.row(plugin.module, NO if plugin.reason else YES, _plugged(plugin), longest)

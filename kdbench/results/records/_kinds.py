@@ -103,6 +103,8 @@ class Latency(Labelled):
     """Share of convolution and matrix-multiply kernels that ran in int8."""
     effective_precision: str | None = None
     """What the convolutions and matrix products were computed in, as far as the runtime tells: "fp32", "int8+fp32"."""
+    execution_note: str | None = None
+    """What else decided how it was computed: TensorRT's version and rule, integers that ran as float kernels."""
     provider_options: dict[str, str] = field(default_factory=dict)
     """The provider's options, as they were set."""
     answers_agreement_fraction: float | None = None
