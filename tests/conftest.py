@@ -12,6 +12,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # as many threads in every worker as the machine has cores wait for each other, three times as long as one works
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     import torch
 
     torch.set_num_threads(1)
