@@ -152,7 +152,7 @@ def _expected(files: Sequence[File], inputs: bytes) -> dict[str, NDArray[np.floa
         for digest, answer in answers.items():
             if isinstance(answer, MeasureError):
                 raise answer
-            logits[digest] = np.load(answer.path)
+            logits[digest] = np.asarray(answer.outputs()[0])
         return logits
 
 

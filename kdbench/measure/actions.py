@@ -10,6 +10,7 @@ from kdbench.errors import MeasureError
 from kdbench.measure import energy, host
 from kdbench.measure.inputs import Inputs, load_inputs
 from kdbench.measure.jobs import File, Job
+from kdbench.measure.predicted import predicted
 from kdbench.measure.runtimes import describe_runtime, open_session, plugins, runtime_for
 from kdbench.measure.session_spec import SessionSpec
 
@@ -28,30 +29,36 @@ def describe(session: SessionSpec) -> dict[str, Any]:
 def prove(job: Job) -> dict[str, Any]:
     """Which kernels ran on which provider in one call of each file, at each batch size; never timed."""
     inputs, runtime = load_inputs(job.inputs), runtime_for(job.session)
-    feeds = {size: inputs.feeds(size, most=1)[0] for size in job.batch_sizes}
+    feeds = {size: inputs.feeds(size, 1, job.lengths)[0] for size in job.batch_sizes}
     return _each_file(job, lambda file: runtime.prove(file.verified_path(), job.session, feeds))
 
 
 def predict(job: Job, out: Path) -> dict[str, Any]:
-    """Every example's first output as float32, shape (N, C), in OUT/<digest>.npy."""
+    """Every output that the inputs' form names, for every example: float32 (N, ...) in OUT/<digest>-<number>.npy.
+
+    Where its axis 1 varies, an output is without padding, end to end, with its offsets beside it.
+    """
     inputs = load_inputs(job.inputs)
-    return _each_file(job, lambda file: _predict_file(job, file, inputs, out / f"{file.digest}.npy"))
+    return _each_file(job, lambda file: _predict_file(job, file, inputs, out))
 
 
-def _predict_file(job: Job, file: File, inputs: Inputs, place: Path) -> dict[str, Any]:
-    import numpy
+def _predict_file(job: Job, file: File, inputs: Inputs, out: Path) -> dict[str, Any]:
+    from kdbench.ragged import save_array
 
     session = open_session(file.verified_path(), job.session)
-    parts = [session.run_checked(feed)[0] for feed in inputs.in_order(job.batch_size)]
-    numpy.save(place, numpy.concatenate(parts).astype(numpy.float32))
-    return {"providers_got": session.providers_got, "example_count": inputs.example_count, "path": place.name}
+    answered = predicted(session, inputs, job.batch_size)
+    paths = [out / f"{file.digest}-{number}.npy" for number in range(len(answered))]
+    for path, answers in zip(paths, answered):
+        save_array(path, answers)
+    names = [path.name for path in paths]
+    return {"providers_got": session.providers_got, "example_count": inputs.example_count, "paths": names}
 
 
 def measure_memory(job: Job) -> dict[str, Any]:
     """Peak resident memory before the only file's session exists, and after a few calls of it."""
     (file,) = job.files
     path = file.verified_path()
-    (feed,) = load_inputs(job.inputs).feeds(job.batch_size, most=1)
+    (feed,) = load_inputs(job.inputs).feeds(job.batch_size, 1, job.lengths)
     host.reset_peak_rss()  # else the whole .npz, read a moment ago, would hide the session
     import_rss_bytes = host.peak_rss_bytes()
     session = open_session(path, job.session)
@@ -73,7 +80,7 @@ def time_start(job: Job) -> dict[str, Any]:
     """
     (file,) = job.files
     path = file.verified_path()
-    (feed,) = load_inputs(job.inputs).feeds(job.batch_size, most=1)
+    (feed,) = load_inputs(job.inputs).feeds(job.batch_size, 1, job.lengths)
     begin = time.perf_counter_ns()
     describe_runtime(job.session)
     imported = time.perf_counter_ns()
@@ -99,7 +106,7 @@ def measure_energy(job: Job) -> dict[str, Any]:
     (file,) = job.files
     source = energy.open_counter(job.session.provider, job.session.provider_options())
     session = open_session(file.verified_path(), job.session)
-    bound = session.bind(load_inputs(job.inputs).feeds(job.batch_size))
+    bound = session.bind(load_inputs(job.inputs).feeds(job.batch_size, lengths=job.lengths))
     spent = energy.spend(bound, source, job.rule, job.idle_ns)
     return {"digest": file.digest, "counter": source.name, "batch_size": job.batch_size, **spent}
 

@@ -6,9 +6,12 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar, Union
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Union
 
 from kdbench.errors import MeasureError
+
+if TYPE_CHECKING:
+    from kdbench.ragged import Stored
 
 Json = dict[str, Any]
 Counts = Mapping[str, int]
@@ -42,8 +45,11 @@ class Timing:
     """The first calls of the warm-up."""
     samples_ns: Sequence[int]
     """One call each, in the order they were made."""
-    classes: Sequence[Sequence[int]]
-    """[batch][example]: the class that the last timed call on each batch gave."""
+    classes: Sequence[Sequence[int]] | None = None
+    """[batch][example]: the class that the last timed call on each batch gave, where examples are of one size and the
+    first output is classes."""
+    agreement_fraction: float | None = None
+    """Else: how far the timed calls' first output decides what calls that are not timed decide on the same batches."""
     thread_cpu_ns: Sequence[int] | None = None
     """The calling thread's processor time, one a round; None where calls use other threads too."""
     warmup_total_ns: int | None = None
@@ -107,11 +113,18 @@ class ProvedFile:
 
 @dataclass(frozen=True)
 class Predicted:
-    """Action `predict`: where one file's first outputs lie, a .npy of float32, one row an example."""
+    """Action `predict`: where one file's outputs lie, each a .npy of float32, one row an example."""
 
     digest: str
     providers_got: Sequence[str]
-    path: Path
+    paths: tuple[Path, ...]
+    """One an output; with offsets beside it where axis 1 varies."""
+
+    def outputs(self) -> list[Stored]:
+        """For each output (N, ...), or N answers (places, ...), in the examples' order."""
+        from kdbench.ragged import stored_array
+
+        return [stored_array(path) for path in self.paths]
 
 
 @dataclass(frozen=True)
@@ -173,7 +186,9 @@ def proved_file(entry: Json, runtime: str, runtime_version: str) -> ProvedFile:
 
 def predicted_files(answer: Json, folder: Path) -> dict[str, OrError[Predicted]]:
     """The answer of action `predict`, by digest; `folder` is where the process wrote."""
-    return _by_digest(answer, lambda entry: read(Predicted, entry, path=folder / entry["path"]))
+    return _by_digest(
+        answer, lambda entry: read(Predicted, entry, paths=tuple(folder / name for name in entry["paths"]))
+    )
 
 
 def read(form: type[Of], data: Mapping[str, Any], **made: Any) -> Of:

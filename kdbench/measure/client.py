@@ -19,6 +19,10 @@ from kdbench.measure.providers import runtime_of
 
 Files = Mapping[str, Path]
 """SHA-256 -> path of each file that a process is given."""
+Lengths = Mapping[str, int]
+"""For each axis that varies, the size that examples are cut or repeated to."""
+MEDIAN: Lengths = {}
+"""The median of the examples themselves."""
 
 
 class Client:
@@ -53,24 +57,34 @@ class Client:
         return cast(answers.Description, self.ask("describe"))
 
     def time(
-        self, files: Files, inputs: Path, batch_sizes: Sequence[int], number: int, rule: Mapping[str, int]
+        self,
+        files: Files,
+        inputs: Path,
+        batch_sizes: Sequence[int],
+        number: int,
+        rule: Mapping[str, int],
+        lengths: Lengths = MEDIAN,
     ) -> answers.TimedProcess:
         """One process that times all files in shared rounds; `number`: which of several like processes it is.
 
         `rule` has the fields of a job that say how long: round_call_count, min_calls, min_ns.
         """
-        fields = {**_common(files, inputs), "batch_sizes": list(batch_sizes), "process": number, **rule}
+        fields = {**_common(files, inputs, lengths), "batch_sizes": list(batch_sizes), "process": number, **rule}
         return answers.timed_process(self.ask("time", **fields))
 
-    def prove(self, files: Files, inputs: Path, batch_sizes: Sequence[int]) -> dict[str, OrError[answers.ProvedFile]]:
+    def prove(
+        self, files: Files, inputs: Path, batch_sizes: Sequence[int], lengths: Lengths = MEDIAN
+    ) -> dict[str, OrError[answers.ProvedFile]]:
         """Which kernels ran each file where, by digest."""
-        sizes = list(batch_sizes)
-        return self._each(
-            files, lambda some: answers.proved_files(self.ask("prove", **_common(some, inputs), batch_sizes=sizes))
-        )
+
+        def ask(some: Files) -> dict[str, OrError[answers.ProvedFile]]:
+            asked = _common(some, inputs, lengths)
+            return answers.proved_files(self.ask("prove", **asked, batch_sizes=list(batch_sizes)))
+
+        return self._each(files, ask)
 
     def predict(self, files: Files, inputs: Path, batch_size: int) -> dict[str, OrError[answers.Predicted]]:
-        """Each file's first output for every example, by digest; the arrays stay in the scratch folder."""
+        """Each file's outputs for every example, by digest; the arrays stay in the scratch folder."""
         folder = Path(tempfile.mkdtemp(prefix="predict-", dir=self.folder))
 
         def ask(some: Files) -> dict[str, OrError[answers.Predicted]]:
@@ -79,19 +93,23 @@ class Client:
 
         return self._each(files, ask)
 
-    def memory(self, file: Files, inputs: Path, batch_size: int) -> answers.Peak:
+    def memory(self, file: Files, inputs: Path, batch_size: int, lengths: Lengths = MEDIAN) -> answers.Peak:
         """Peak memory of a process with this one file."""
-        return answers.read(answers.Peak, self.ask("memory", **_common(file, inputs), batch_size=batch_size))
+        return answers.read(answers.Peak, self.ask("memory", **_common(file, inputs, lengths), batch_size=batch_size))
 
-    def start(self, file: Files, inputs: Path, batch_size: int, **fields: Any) -> answers.Started:
+    def start(
+        self, file: Files, inputs: Path, batch_size: int, lengths: Lengths = MEDIAN, **fields: Any
+    ) -> answers.Started:
         """How long this one file takes from nothing to its first answer."""
-        answer = self.ask("start", **_common(file, inputs), batch_size=batch_size, **fields)
+        answer = self.ask("start", **_common(file, inputs, lengths), batch_size=batch_size, **fields)
         return answers.read(answers.Started, answer)
 
-    def energy(self, file: Files, inputs: Path, batch_size: int, min_ns: int, idle_ns: int) -> answers.Spent:
+    def energy(
+        self, file: Files, inputs: Path, batch_size: int, min_ns: int, idle_ns: int, lengths: Lengths = MEDIAN
+    ) -> answers.Spent:
         """Energy of calls of this one file over at least `min_ns`, and of the machine without calls over `idle_ns`."""
         window: dict[str, Any] = {"batch_size": batch_size, "min_ns": min_ns, "idle_ns": idle_ns}
-        return answers.read(answers.Spent, self.ask("energy", **_common(file, inputs), **window))
+        return answers.read(answers.Spent, self.ask("energy", **_common(file, inputs, lengths), **window))
 
     def ask(
         self, action: str, out: Path | None = None, timeout_s: float | None = None, **fields: Any
@@ -119,9 +137,9 @@ class Client:
         return {digest: found for one in alone for digest, found in one.items()}
 
 
-def _common(files: Files, inputs: Path) -> dict[str, Any]:
+def _common(files: Files, inputs: Path, lengths: Lengths = MEDIAN) -> dict[str, Any]:
     entries = [{"digest": digest, "path": str(path)} for digest, path in files.items()]
-    return {"files": entries, "inputs": str(inputs)}
+    return {"files": entries, "inputs": str(inputs), **({"lengths": dict(lengths)} if lengths else {})}
 
 
 def run_job(

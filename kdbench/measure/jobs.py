@@ -36,7 +36,7 @@ FIELDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("action", "inputs", "provider", "graph_optimization", "precision"), (str,)),
     **dict.fromkeys(("plugin", "search", "engine_cache", "runtime"), (str,)),
     **dict.fromkeys(("files", "batch_sizes"), (list,)),
-    **dict.fromkeys(("options", "warmup"), (dict,)),
+    **dict.fromkeys(("options", "warmup", "lengths"), (dict,)),
     **dict.fromkeys(("schema", "batch_size", "process", "threads_intra", "threads_inter", *ROUND_FIELDS), (int, float)),
     "idle_ns": (int, float),
     **dict.fromkeys(("graphs", "exit_with_parent"), (bool,)),
@@ -74,9 +74,12 @@ class Job:
     files: tuple[File, ...] = ()
     """In the order to go round."""
     inputs: str = ""
-    """An .npz whose arrays are named by the model's inputs, each of shape (N, ...)."""
+    """An .npz whose arrays are named by the model's inputs, each of shape (N, ...); where an axis varies, end to end
+    (`kdbench.measure.inputs.Inputs`)."""
     batch_sizes: tuple[int, ...] = ()
     batch_size: int = 1
+    lengths: dict[str, int] = dataclasses.field(default_factory=dict)
+    """For each axis that varies, the size that examples are cut or repeated to; not named: their median."""
     process: int = 0
     """Which of several like processes this is; those of odd number go round backward first."""
     idle_ns: int = 1_000_000_000
@@ -108,6 +111,7 @@ def make_job(data: dict[str, Any]) -> Job:
         inputs=data.get("inputs", ""),
         batch_sizes=tuple(_whole("batch_sizes", size, 1) for size in data.get("batch_sizes", [])),
         batch_size=_whole("batch_size", data.get("batch_size", 1), 1),
+        lengths={name: _whole(f"lengths.{name}", size, 1) for name, size in data.get("lengths", {}).items()},
         process=_whole("process", data.get("process", 0), 0),
         idle_ns=_whole("idle_ns", data.get("idle_ns", Job.idle_ns), 1),
         exit_with_parent=data.get("exit_with_parent", False),

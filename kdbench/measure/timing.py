@@ -10,6 +10,8 @@ from typing import Any
 from kdbench.errors import MeasureError
 from kdbench.measure import host
 from kdbench.measure.clock import Timing, time_rounds
+from kdbench.measure.decisions import agreement, decide
+from kdbench.measure.form import Form
 from kdbench.measure.inputs import load_inputs
 from kdbench.measure.jobs import File, Job
 from kdbench.measure.runtimes import open_session
@@ -23,11 +25,12 @@ def time_files(job: Job) -> dict[str, Any]:
     files = [_TimedFile(file, job.session) for file in job.files]
     gauge = host.Gauge()
     for batch_size in job.batch_sizes:
-        _time_batch_size(job, inputs.feeds(batch_size), files)
+        feeds = inputs.feeds(batch_size, lengths=job.lengths)
+        _time_batch_size(job, inputs.form, feeds, files)
     return {"process": job.process, **gauge.read(), "files": [timed.result for timed in files]}
 
 
-def _time_batch_size(job: Job, feeds: list[Feed], files: list[_TimedFile]) -> None:
+def _time_batch_size(job: Job, form: Form, feeds: list[Feed], files: list[_TimedFile]) -> None:
     one_thread = job.session.runs_in_caller and job.session.threads_intra == 1
     ready = [(timed, bound) for timed in files if (bound := timed.prepare(feeds)) is not None]
     timings = time_rounds(
@@ -37,20 +40,14 @@ def _time_batch_size(job: Job, feeds: list[Feed], files: list[_TimedFile]) -> No
         cpu_clock=time.thread_time_ns if one_thread else None,
     )
     for (timed, bound), timing in zip(ready, timings):
-        timed.keep(len(next(iter(feeds[0].values()))), timing, bound)
+        timed.keep(len(next(iter(feeds[0].values()))), timing, bound, feeds, form)
 
 
-def _classes(bound: Bound, batch_count: int) -> list[list[int]]:
-    """[batch][example]: the class (largest of the first output) that the last timed call on each batch gave.
-
-    Raises MeasureError where an output is NaN or infinite.
-    """
-    found = []
-    for number in range(batch_count):
-        outputs = bound.outputs(number)
-        if not all_finite(outputs):
-            raise MeasureError("the timed calls gave outputs that are not finite.")
-        found.append(outputs[0].reshape(len(outputs[0]), -1).argmax(1).tolist())
+def _outputs(bound: Bound, batch_count: int) -> list[list[Any]]:
+    """[batch][output] of the last timed call on each batch. Raises MeasureError where one is NaN or infinite."""
+    found = [bound.outputs(number) for number in range(batch_count)]
+    if not all(map(all_finite, found)):
+        raise MeasureError("the timed calls gave outputs that are not finite.")
     return found
 
 
@@ -83,20 +80,38 @@ class _TimedFile:
             return self._session.bind(feeds)
         return None
 
-    def keep(self, batch_size: int, timing: Timing, bound: Bound) -> None:
+    def keep(self, batch_size: int, timing: Timing, bound: Bound, feeds: list[Feed], form: Form) -> None:
         """Put a batch size's raw times into the result, and what the timed calls answered."""
         with self._failing():
             if timing.error is not None:
                 raise MeasureError(timing.error)
+            outputs = _outputs(bound, min(bound.batch_count, len(timing.samples_ns)))
             self.result["by_batch"][str(batch_size)] = {
                 **self._first,
                 "warmup_ns": timing.warmup_ns,
                 "warmup_total_ns": timing.warmup_total_ns,
                 "samples_ns": timing.samples_ns,
                 "thread_cpu_ns": timing.thread_cpu_ns or None,
-                "classes": _classes(bound, min(bound.batch_count, len(timing.samples_ns))),
+                **self._answers(outputs, feeds, form),
                 "warnings": timing.warnings,
             }
+
+    def _answers(self, outputs: list[list[Any]], feeds: list[Feed], form: Form) -> dict[str, Any]:
+        """What the timed calls answered, by the first output.
+
+        Classes of whole examples can be compared with what was evaluated. Other answers, and those to examples that
+        were cut or repeated, are compared here, with calls that are not timed.
+        """
+        first = form.outputs[0]
+        if first.kind == "classes" and not form.varying:
+            return {"classes": [batch[0].reshape(len(batch[0]), -1).argmax(1).tolist() for batch in outputs]}
+        import numpy
+
+        assert self._session is not None
+        plain = [self._session.run_checked(feed)[0] for feed in feeds[: len(outputs)]]
+        timed = [batch[0] for batch in outputs]
+        decided = (decide(first.kind, numpy.concatenate(batches), first.blank) for batches in (timed, plain))
+        return {"agreement_fraction": agreement(first.kind, *decided)}
 
     @contextlib.contextmanager
     def _failing(self) -> Iterator[None]:

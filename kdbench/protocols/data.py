@@ -107,6 +107,11 @@ class SymbolicAxis(_Described):
         """The longest size of the training split."""
         return self.lengths.get("longest", self.most or self.median)
 
+    def within(self, size: int) -> int:
+        """The size nearest to one asked for that a model takes: within the bounds, and a multiple."""
+        whole = -(-max(size, self.least) // self.multiple) * self.multiple
+        return whole if self.most is None or whole <= self.most else self.most // self.multiple * self.multiple
+
 
 class Output(_Described):
     """One output of a model, and how it is learnt and judged."""

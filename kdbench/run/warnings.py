@@ -40,10 +40,10 @@ def _no_smaller_than_teacher(written: Sequence[Record], plan: Plan) -> Iterator[
 
 
 def _of_techniques(written: Sequence[Record], seed_count: int) -> Iterator[str]:
-    """Sentences of the techniques about their work: each once, with its seeds unless it holds for all."""
+    """Sentences of techniques and exports about their work: each once, with its seeds unless it holds for all."""
     seeds: dict[tuple[str, str], list[int]] = {}
     for record in written:
-        if isinstance(record, Compression):
+        if isinstance(record, Compression | Size):
             for note in record.notes:
                 seeds.setdefault((record.case, note), []).append(record.seed)
     for (case, note), which in seeds.items():

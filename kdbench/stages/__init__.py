@@ -26,14 +26,14 @@ LOOP_VERSION = 1
 VERSIONS = {
     "decode": 2,
     "gather": 1,
-    "adopt": 1,
+    "adopt": 2,
     "rehearse": 1,
     "train": 1,
     "teach": 3,
     "compress": 2,
-    "export": 2,
+    "export": 3,
     "trace": 1,
-    "evaluate": 2,
+    "evaluate": 3,
     "measure": 2,
 }
 """Raised whenever the numbers that a kind of stage produces change."""

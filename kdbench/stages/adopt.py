@@ -11,10 +11,12 @@ import torch
 from kdbench.errors import MeasureError, ModelError
 from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession
 from kdbench.measure.session_spec import SessionSpec
-from kdbench.protocols import Model, TaskDescription
+from kdbench.protocols import Batch, Model, TaskDescription
+from kdbench.ragged import Array
 from kdbench.stages import torch_models
 from kdbench.stages._data import EVALUATION_BATCH, TaskData
 from kdbench.stages.context import plain_arithmetic
+from kdbench.stages.export import save_answers
 from kdbench.stages.names import EXPORT_FACTS, ONNX_FILE
 from kdbench.stages.work import Fact, Work, read_description
 from kdbench.state_dicts import load_exactly
@@ -50,7 +52,7 @@ def _onnx_file(work: Work, path: Path) -> None:
     session = _session(work.out / ONNX_FILE, path, data.task)
     for split in ("validation", "test"):
         if data.has(split):
-            np.save(work.out / f"{split}_logits.npy", _logits(session, data, split, path))
+            save_answers(work.out, split, data, lambda batch: _answers(session, data.task, batch, path))
     (work.out / EXPORT_FACTS).write_text(json.dumps(_counts(work.out / ONNX_FILE)), encoding="utf-8")
 
 
@@ -67,20 +69,26 @@ def _session(copy: Path, path: Path, task: TaskDescription) -> OnnxruntimeSessio
     return session
 
 
-def _logits(session: OnnxruntimeSession, data: TaskData, split: str, path: Path) -> np.ndarray:
-    """(N, classes), float32. Raises ModelError where the file cannot take a batch of the task's inputs."""
-    found = []
-    for batch in data.in_order(split, torch.device("cpu")):
-        feed = {name: tensor.numpy() for name, tensor in zip(data.task.input_names, batch.inputs, strict=True)}
-        try:
-            logits = session.run_checked(feed)[0]
-        except MeasureError as error:
-            raise ModelError(f"'{path}' cannot take {EVALUATION_BATCH} inputs at once: {error}") from None
-        if logits.shape != (len(batch), data.task.class_count):
-            wanted = (len(batch), data.task.class_count)
-            raise ModelError(f"'{path}' gives {logits.shape} for a batch, and {wanted} was expected: logits by class.")
-        found.append(logits.astype(np.float32))
-    return np.concatenate(found)
+def _answers(session: OnnxruntimeSession, task: TaskDescription, batch: Batch, path: Path) -> list[Array]:
+    """One array (B, ...), float32, an output.
+
+    Raises ModelError where the file cannot take a batch of the task's inputs, or gives others than the task says.
+    """
+    feed = {name: tensor.numpy() for name, tensor in zip(task.input_names, batch.inputs, strict=True)}
+    try:
+        found = session.run_checked(feed)
+    except MeasureError as error:
+        raise ModelError(f"'{path}' cannot take {EVALUATION_BATCH} inputs at once: {error}") from None
+    if len(found) < len(task.outputs):
+        named = ", ".join(task.output_names)
+        raise ModelError(f"'{path}' gives {len(found)} outputs, and the task has {len(task.outputs)}: {named}.")
+    for output, given in zip(task.outputs, found, strict=False):
+        wanted = (len(batch), *output.axes)
+        sizes = tuple(size if isinstance(axis, int) else axis for size, axis in zip(given.shape, wanted, strict=False))
+        if given.ndim != len(wanted) or sizes != wanted:
+            what = "logits by class" if output.kind == "classes" else output.kind.replace("_", " ")
+            raise ModelError(f"'{path}' gives {given.shape} for a batch, and {wanted} was expected: {what}.")
+    return [given.astype(np.float32) for given in found[: len(task.outputs)]]
 
 
 def _counts(path: Path) -> dict[str, int | str | float]:

@@ -12,11 +12,14 @@ import onnx
 import zstandard
 
 from kdbench.files import sha256_of
+from kdbench.measure.decisions import agreement
 from kdbench.protocols import TaskDescription
 from kdbench.protocols.metric import metric_named
+from kdbench.ragged import Ragged, Stored, stored_array
 from kdbench.stages import _contents, _session
+from kdbench.stages._decisions import as_entries, decided, from_entries
 from kdbench.stages._inputs import write_inputs
-from kdbench.stages.names import EXPORT_FACTS, ONNX_FILE, PREDICTIONS, RECORDS
+from kdbench.stages.names import EXPORT_FACTS, ONNX_FILE, PREDICTIONS, RECORDS, answers_file
 from kdbench.stages.work import Fact, Work, read_description
 
 SPLITS = ("validation", "test")
@@ -31,7 +34,7 @@ OF_ORIGIN = (
 
 
 def evaluate(work: Work) -> list[Fact]:
-    """Predict validation and test through the target's runtime; keep the classes, return accuracy and size.
+    """Predict validation and test through the target's runtime; keep what was decided, return accuracy and size.
 
     A size is that of an ONNX file: what another runtime reads is nothing that anybody deploys.
     """
@@ -41,22 +44,34 @@ def evaluate(work: Work) -> list[Fact]:
     predictions: dict[str, np.ndarray] = {}
     facts = []
     for split in splits:
-        logits = predict(work, task, model, split)
-        predictions[split] = logits.argmax(1).astype(np.int32)
-        predictions[f"{split}_targets"] = np.load(work.input("data") / f"{split}_targets0.npy").astype(np.int32)
-        facts.append(_accuracy(work, task, split, logits, predictions))
+        with tempfile.TemporaryDirectory(dir=work.out) as scratch:
+            outputs = predict(work, task, model, split, Path(scratch))
+            predictions |= _predictions(work, task, split, outputs)
+            facts.append(_accuracy(work, task, split, outputs, predictions))
     np.savez_compressed(work.out / PREDICTIONS, **predictions)  # type: ignore[arg-type]  # numpy types only its flag
     return [*facts, _size(work, model, task)] if model.name == ONNX_FILE else facts
 
 
-def predict(work: Work, task: TaskDescription, model: Path, split: str) -> np.ndarray:
-    """Logits (N, C) of a split as the target's runtime gives them."""
-    with tempfile.TemporaryDirectory(dir=work.out) as scratch:
-        folder = Path(scratch)
-        inputs = write_inputs(work.input("data"), task, split, folder / "inputs.npz")
-        path = _session.predict(work, sha256_of(model), model, inputs, PREDICTION_BATCH, folder)
-        logits: np.ndarray = np.load(path)
-    return logits
+def predict(work: Work, task: TaskDescription, model: Path, split: str, folder: Path) -> list[Stored]:
+    """For each output of the task what the target's runtime gives for a split, (N, ...) or N answers of unequal length.
+
+    The arrays are mapped from files in `folder`.
+    """
+    inputs = write_inputs(work.input("data"), task, split, folder / "inputs.npz")
+    return _session.predict(work, sha256_of(model), model, inputs, PREDICTION_BATCH, folder)
+
+
+def _predictions(work: Work, task: TaskDescription, split: str, outputs: list[Stored]) -> dict[str, np.ndarray]:
+    """What each output decides and its targets, as arrays by name."""
+    found: dict[str, np.ndarray] = {}
+    for number, (output, given) in enumerate(zip(task.outputs, outputs, strict=True)):
+        prefix = split if number == 0 else f"{split}.{output.name}"
+        targets = stored_array(work.input("data") / f"{split}_targets{number}.npy")
+        if output.kind == "classes":
+            targets = np.asarray(targets).astype(np.int32)
+        found |= as_entries(prefix, decided(output, given))
+        found |= as_entries(f"{prefix}_targets", targets)
+    return found
 
 
 def runtime_name(work: Work) -> str:
@@ -66,31 +81,40 @@ def runtime_name(work: Work) -> str:
 
 
 def _accuracy(
-    work: Work, task: TaskDescription, split: str, logits: np.ndarray, predictions: dict[str, np.ndarray]
+    work: Work, task: TaskDescription, split: str, given: list[Stored], predictions: dict[str, np.ndarray]
 ) -> Fact:
     metric = metric_named(task.metrics[0])
     outputs, targets = predictions[split], predictions[f"{split}_targets"]
-    reference = np.load(work.input("export") / f"{split}_logits.npy")
-    difference = float(np.abs(logits - reference).max())
+    difference = max(
+        _furthest(given[number], stored_array(answers_file(work.input("export"), split, number)))
+        for number in range(len(task.outputs))
+    )
     fact = {
         "kind": "accuracy",
         "metric": task.metrics[0],
         "direction": metric.direction,
         "value": metric.value(outputs, targets),
         **({"correct_count": int(metric.pseudo_values(outputs, targets).sum())} if metric.counted else {}),
-        "example_count": len(logits),
+        "example_count": len(given[0]),
         "split": split,
         "runtime": runtime_name(work),
         **({"max_abs_logit_difference": difference} if math.isfinite(difference) else {}),
     }
+    kind, own = task.outputs[0].kind, from_entries(predictions, split)
     if "teacher" in work.spec.inputs:
-        teacher = np.load(work.input("teacher") / PREDICTIONS)[split]
-        fact["teacher_agreement_fraction"] = float((teacher == outputs).mean())
+        with np.load(work.input("teacher") / PREDICTIONS) as teacher:
+            fact["teacher_agreement_fraction"] = agreement(kind, from_entries(teacher, split), own)
     if "origin" in work.spec.inputs:
-        origin = np.load(work.input("origin") / PREDICTIONS)[split]
-        fact["origin_value"] = metric.value(origin, targets)
-        fact["origin_agreement_fraction"] = float((origin == outputs).mean())
+        with np.load(work.input("origin") / PREDICTIONS) as origin:
+            fact["origin_value"] = metric.value(origin[split], targets)
+            fact["origin_agreement_fraction"] = agreement(kind, from_entries(origin, split), own)
     return fact
+
+
+def _furthest(one: Stored, other: Stored) -> float:
+    """The largest difference between two models' outputs; padding is in neither."""
+    first, second = (array.values if isinstance(array, Ragged) else array for array in (one, other))
+    return float(np.abs(first - second).max(initial=0.0))
 
 
 def _size(work: Work, path: Path, task: TaskDescription) -> Fact:

@@ -3,10 +3,9 @@
 import json
 import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import onnx
 import torch
 from torch import nn
@@ -14,53 +13,81 @@ from torch import nn
 from kdbench.errors import ExportError
 from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession
 from kdbench.measure.session_spec import SessionSpec
-from kdbench.protocols import TaskDescription, Technique
-from kdbench.stages import _estimators, torch_models
+from kdbench.protocols import Batch, TaskDescription, Technique
+from kdbench.ragged import Array, Index, save_array
+from kdbench.stages import _estimators, _parity, torch_models
 from kdbench.stages._constant_names import name_weights
 from kdbench.stages._data import TaskData
 from kdbench.stages._mac_count import MAC_RULE, mac_count
 from kdbench.stages.context import plain_arithmetic
-from kdbench.stages.names import EXPORT_FACTS, ONNX_FILE
+from kdbench.stages.names import EXPORT_FACTS, ONNX_FILE, answers_file
 from kdbench.stages.rehearsal import check_repeatable
 from kdbench.stages.work import Fact, Work
+from kdbench.tasks.arrays import ArrayData
+from kdbench.tasks.examples import own_answers, put_together
 
-Answer = Callable[..., np.ndarray]
-"""Inputs -> logits (B, classes)."""
+Answer = Callable[[Batch], Sequence[Array]]
+"""A batch -> the model's own outputs, one array (B, ...) an output."""
 CPU = torch.device("cpu")
-TOLERANCE = 1e-3
-"""Largest logit difference allowed between torch and the float file, relative to the largest logit (at least 1)."""
-AGREEMENT = 0.9
-"""Least share of examples on which an 8-bit file and torch's rounded network give the same class. Where a sum lies
-between two levels, float arithmetic in another order may choose the other one, so logits differ by whole levels."""
+PADDED = 1e-3
+"""How far the answers to an example alone and in a padded batch may differ before that is noted; relative, see
+`_parity.padding_difference`. A masked transformer stays below 1e-6, a bidirectional LSTM comes to 0.02."""
 
 
 def export(work: Work) -> list[Fact]:
-    """Write `model.onnx`, the model's own logits on validation and test, and what was counted."""
+    """Write `model.onnx`, the model's own outputs on validation and test, and what was counted."""
     plain_arithmetic()
     data = TaskData.open(work)
     written = _estimator if _estimators.is_fitted(work.input("model")) else _network
     answer, facts = written(work, data)
     for split in ("validation", "test"):
         if data.has(split):
-            np.save(work.out / f"{split}_logits.npy", _logits(answer, data, split))
+            save_answers(work.out, split, data, answer)
     (work.out / EXPORT_FACTS).write_text(json.dumps(facts), encoding="utf-8")
     work.log.info("exported; largest difference of logits %.2g", facts["parity_max_abs_difference"])
     return []
+
+
+def save_answers(out: Path, split: str, data: TaskData, answer: Answer) -> None:
+    """Write a model's own outputs for a split, one file an output, without what is padding."""
+    rows: list[list[Array]] = [[] for _ in data.task.outputs]
+    for batch in data.in_order(split, CPU):
+        lengths = {axis: found.numpy() for axis, found in batch.lengths.items()}
+        for kept, own in zip(rows, own_answers(data.task, answer(batch), lengths), strict=True):
+            kept += own
+    for number, (output, kept) in enumerate(zip(data.task.outputs, rows, strict=True)):
+        save_array(answers_file(out, split, number), put_together(output, kept))
 
 
 def _network(work: Work, data: TaskData) -> tuple[Answer, Fact]:
     path = work.out / ONNX_FILE
     model = torch_models.load(work.input("model"), data.task, CPU)
     techniques: list[Technique] = [one.build() for one in torch_models.changed_by(work.input("model"))]
-    inputs = next(data.in_order("train", CPU)).inputs
-    example = tuple(tensor[:2] for tensor in inputs)
-    check_repeatable(model, inputs)
+    first = next(data.in_order("train", CPU))
+    check_repeatable(model, first.inputs)
+    example = first.part(slice(2)).inputs
     write_file(model, techniques, example, data.task, path, work.spec.settings["opset"])
-    difference = parity(model, path, data.task, inputs, rounded=is_rounded(techniques))
-    return lambda *given: model(*given).numpy(), {
-        **counts(model, path, data.task, example),
+    rounded = is_rounded(techniques)
+    sized = () if rounded else _parity.sized_batches(data.arrays)
+    lengths = {axis: found.numpy() for axis, found in first.lengths.items()}
+    difference = parity(model, path, data.task, first.inputs, rounded, lengths, sized)
+    return lambda batch: _parity.network_answers(model, batch.inputs, data.task), {
+        **counts(model, path, data.task, _parity.median_example(data.arrays)),
+        **_padding_facts(path, data.arrays),
         "parity_max_abs_difference": difference,
     }
+
+
+def _padding_facts(path: Path, data: ArrayData) -> Fact:
+    """How far answers depend on padding, where examples differ in length; a sentence where they do."""
+    difference = _parity.padding_difference(OnnxruntimeSession(str(path), SessionSpec()), data)
+    if difference is None:
+        return {}
+    note = (
+        f"The network answers an example in a batch of longer ones otherwise than alone, by {difference:.2g} of its "
+        "largest output: padding reaches its answers, so they depend on what an example is batched with."
+    )
+    return {"padding_difference": difference, **({"notes": [note]} if difference > PADDED else {})}
 
 
 def _estimator(work: Work, data: TaskData) -> tuple[Answer, Fact]:
@@ -70,7 +97,7 @@ def _estimator(work: Work, data: TaskData) -> tuple[Answer, Fact]:
     files.write(fitted, data.task, work.out / ONNX_FILE, work.spec.settings["opset"])
     difference = files.parity(fitted, work.out / ONNX_FILE, data.task, next(data.in_order("train", CPU)).inputs[0])
     facts = {**files.counts(fitted), "parity_max_abs_difference": difference}
-    return lambda *given: files.answer(fitted, *given), facts
+    return lambda batch: [files.answer(fitted, batch.inputs[0])], facts
 
 
 def write_file(
@@ -99,7 +126,9 @@ def is_rounded(techniques: Sequence[Technique]) -> bool:
 
 
 def to_onnx(model: nn.Module, example: tuple[torch.Tensor, ...], task: TaskDescription, path: Path, opset: int) -> None:
-    """Export with a dynamic batch axis into one file without the exporter's metadata (which holds source paths).
+    """Export into one file without the exporter's metadata (which holds source paths).
+
+    Every axis that varies is dynamic, the batch axis among them.
 
     Raises ExportError with the exporter's own first line.
     """
@@ -114,8 +143,8 @@ def to_onnx(model: nn.Module, example: tuple[torch.Tensor, ...], task: TaskDescr
                 dynamo=True,
                 opset_version=opset,
                 input_names=list(task.input_names),
-                output_names=["logits"],
-                dynamic_shapes=tuple({0: "batch"} for _ in example),
+                output_names=list(task.output_names),
+                dynamic_shapes=dynamic_shapes(task),
                 external_data=False,
                 verbose=False,
             )
@@ -148,33 +177,35 @@ def stripped(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def parity(
-    model: nn.Module, path: Path, task: TaskDescription, inputs: tuple[torch.Tensor, ...], rounded: bool = False
-) -> float:
-    """The largest logit difference between torch and the file, at batches of 1 and 5 (a frozen batch axis shows there).
+def dynamic_shapes(task: TaskDescription) -> tuple[dict[int, str], ...]:
+    """For each input, the names of its axes of no fixed size, by place."""
+    return tuple(
+        {0: "batch", **{1 + place: axis for place, axis in enumerate(one.axes) if isinstance(axis, str)}}
+        for one in task.inputs
+    )
 
-    rounded: the file computes in fewer bits, so all inputs are compared, by their classes.
+
+def parity(
+    model: nn.Module,
+    path: Path,
+    task: TaskDescription,
+    inputs: tuple[torch.Tensor, ...],
+    rounded: bool = False,
+    lengths: Mapping[str, Index] | None = None,
+    sized: Iterable[tuple[str, tuple[torch.Tensor, ...]]] = (),
+) -> float:
+    """The largest difference of outputs between torch and the file, at batches of 1 and 5 (a frozen axis shows there).
+
+    rounded: the file computes in fewer bits, so all inputs are compared, by what the outputs decide. lengths: how long
+    each of the inputs is, by axis. sized: further batches, each with the words that name its size.
 
     Raises ExportError when the difference is above TOLERANCE, or the agreement below AGREEMENT.
     """
     session = OnnxruntimeSession(str(path), SessionSpec())
-    worst = 0.0
-    for batch in (1, 5, *([len(inputs[0])] if rounded else [])):
-        some = tuple(tensor[:batch] for tensor in inputs)
-        with torch.inference_mode():
-            expected = model(*some).numpy()
-        got = session.run_checked({name: t.numpy() for name, t in zip(task.input_names, some, strict=True)})[0]
-        if got.shape != expected.shape:
-            raise ExportError(f"at batch {batch} the file gives shape {got.shape}, torch {expected.shape}.")
-        difference = float(np.abs(got - expected).max())
-        if rounded:
-            agreement = float((got.argmax(1) == expected.argmax(1)).mean())
-            if batch > 5 and agreement < AGREEMENT:
-                raise ExportError(f"the 8-bit file and the network agree on {agreement:.0%} of {batch} examples only.")
-        elif not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
-            raise ExportError(f"at batch {batch} the file's logits differ from torch's by {difference:.3g}.")
-        worst = max(worst, difference)
-    return worst
+    if rounded:
+        return _parity.compare_decisions(model, session, task, inputs, lengths or {})
+    small = ((f"at batch {count}", tuple(tensor[:count] for tensor in inputs)) for count in (1, 5))
+    return max(_parity.compare(model, session, task, some, where) for where, some in (*small, *sized))
 
 
 def counts(model: nn.Module, path: Path, task: TaskDescription, example: tuple[torch.Tensor, ...]) -> Fact:
@@ -190,8 +221,3 @@ def counts(model: nn.Module, path: Path, task: TaskDescription, example: tuple[t
         "mac_count": mac_count(path, one, path.with_suffix(".counted")),
         "mac_rule": MAC_RULE,
     }
-
-
-@torch.inference_mode()
-def _logits(answer: Answer, data: TaskData, split: str) -> np.ndarray:
-    return np.concatenate([answer(*batch.inputs) for batch in data.in_order(split, CPU)])

@@ -1,5 +1,7 @@
 """Names of the files that stages publish; whoever reads a stage's folder goes by them."""
 
+from pathlib import Path
+
 DESCRIPTION = "task.json"
 MODEL = "model"
 """A model's file is called so, and ends in the form that a runtime reads."""
@@ -14,6 +16,11 @@ LOG = "log.txt"
 PROGRESS = "progress"
 CHECKPOINT = "checkpoint-"
 """Prefix of what a killed training goes on from."""
+
+
+def answers_file(folder: Path, split: str, number: int) -> Path:
+    """An export's own outputs for a split; `number`: which output of the task."""
+    return folder / f"{split}_outputs{number}.npy"
 
 
 def numbered(role: str, number: int) -> str:

@@ -177,9 +177,22 @@ class _File:
         return vars(kernels)
 
     def _agreement(self, own: Sequence[Timing], batch_size: int) -> float:
-        """Share of the timed examples with the class of the evaluation, over all processes."""
-        fewest = min(len(timing.classes) for timing in own)
-        timed = np.array([np.concatenate(timing.classes[:fewest]) for timing in own])
+        """How far the timed calls decided as the evaluation did, over all processes.
+
+        For classes the share of examples; for others, and where examples are cut or repeated to a length, how far
+        they decided as calls that were not timed.
+        """
+        classes = [timing.classes for timing in own if timing.classes is not None]
+        if len(classes) < len(own):
+            worst = min(timing.agreement_fraction or 0.0 for timing in own if timing.classes is None)
+            if worst < MIN_AGREEMENT:
+                raise MeasureError(
+                    f"the timed sessions decide otherwise than plain calls of them (agreement {worst:.2f}) at batch "
+                    f"{batch_size}; such times do not count."
+                )
+            return worst
+        fewest = min(map(len, classes))
+        timed = np.array([np.concatenate(batches[:fewest]) for batches in classes])
         places = np.arange(timed.shape[1]) % len(self.asked.evaluated)
         same = timed == self.asked.evaluated[places]
         agreement, flipped = float(same.mean()), int((~same.all(0)).sum())

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from kdbench.errors import MeasureError
 from kdbench.measure import energy as counters
 from kdbench.measure.answers import OrError, Peak, Spent, Started
-from kdbench.measure.client import Client, Files
+from kdbench.measure.client import MEDIAN, Client, Files, Lengths
 from kdbench.measure.providers import TABLE
 
 STARTS = 3
@@ -26,13 +26,15 @@ At = tuple[str, int]
 Answer = TypeVar("Answer")
 
 
-def memory(client: Client, files: Files, inputs: Path, batch_sizes: Sequence[int]) -> dict[At, OrError[Peak]]:
+def memory(
+    client: Client, files: Files, inputs: Path, batch_sizes: Sequence[int], lengths: Lengths = MEDIAN
+) -> dict[At, OrError[Peak]]:
     """Peak memory of each file at each batch size; several processes at a time, because nothing is timed."""
 
     def peak(at: At) -> OrError[Peak]:
         digest, batch_size = at
         try:
-            return client.memory({digest: files[digest]}, inputs, batch_size)
+            return client.memory({digest: files[digest]}, inputs, batch_size, lengths)
         except MeasureError as error:
             return error
 
@@ -41,7 +43,9 @@ def memory(client: Client, files: Files, inputs: Path, batch_sizes: Sequence[int
         return dict(zip(asked, pool.map(peak, asked), strict=True))
 
 
-def start(client: Client, files: Files, inputs: Path, batch_size: int) -> dict[str, OrError[list[Started]]]:
+def start(
+    client: Client, files: Files, inputs: Path, batch_size: int, lengths: Lengths = MEDIAN
+) -> dict[str, OrError[list[Started]]]:
     """By digest, the starts of STARTS processes, one process at a time.
 
     Where the provider builds an engine for each file, one more process comes first: it finds no engine, and builds it.
@@ -51,13 +55,18 @@ def start(client: Client, files: Files, inputs: Path, batch_size: int) -> dict[s
     for digest, path in files.items():
         with tempfile.TemporaryDirectory(prefix="engine-", dir=client.folder) as engines:
             fields = {"engine_cache": engines} if cached else {}
-            ask = partial(client.start, {digest: path}, inputs, batch_size, **fields)
+            ask = partial(client.start, {digest: path}, inputs, batch_size, lengths, **fields)
             found[digest] = _repeated(STARTS + cached, ask)
     return found
 
 
 def energy(
-    client: Client, files: Files, inputs: Path, batch_sizes: Sequence[int], say: Callable[[str], None]
+    client: Client,
+    files: Files,
+    inputs: Path,
+    batch_sizes: Sequence[int],
+    say: Callable[[str], None],
+    lengths: Lengths = MEDIAN,
 ) -> dict[At, OrError[list[Spent]]]:
     """Energy of each file at each batch size in ENERGY_PROCESSES processes, one at a time; empty without a counter.
 
@@ -71,7 +80,7 @@ def energy(
     found: dict[At, OrError[list[Spent]]] = {}
     for digest, path in files.items():
         for size in batch_sizes:
-            ask = partial(client.energy, {digest: path}, inputs, size, ENERGY_NS, IDLE_NS)
+            ask = partial(client.energy, {digest: path}, inputs, size, ENERGY_NS, IDLE_NS, lengths)
             found[digest, size] = _repeated(ENERGY_PROCESSES, ask)
     return found
 

@@ -21,8 +21,8 @@ def test_a_batch_larger_than_the_examples_repeats_them() -> None:
 
 
 def test_in_order_gives_every_example_once() -> None:
-    parts = [feed["x"].tolist() for feed in Inputs({"x": np.arange(5)}).in_order(2)]
-    assert parts == [[0, 1], [2, 3], [4]]
+    parts = [(rows.tolist(), feed["x"].tolist()) for rows, feed in Inputs({"x": np.arange(5)}).in_order(2)]
+    assert parts == [([0, 1], [0, 1]), ([2, 3], [2, 3]), ([4], [4])]
 
 
 @pytest.mark.parametrize("content", [b"", b"PK no zip", b"\x93NUMPY nothing"])

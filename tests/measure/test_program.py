@@ -124,7 +124,7 @@ def test_predictions_are_those_of_a_session_of_our_own(
 ) -> None:
     file = file_of("net", conv_net())
     run_job({**job, "action": "predict", "files": [file], "batch_size": 8}, tmp_path / "out", program)
-    found = np.load(tmp_path / "out" / f"{file['digest']}.npy")
+    found = np.load(tmp_path / "out" / f"{file['digest']}-0.npy")
     session = onnxruntime.InferenceSession(file["path"], providers=["CPUExecutionProvider"])
     (expected,) = session.run(None, {"x": np.load(job["inputs"])["x"]})
     assert found.dtype == np.float32

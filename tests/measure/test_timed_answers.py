@@ -23,7 +23,7 @@ def test_timed_classes_are_those_that_the_file_predicts_for_every_rotated_batch(
     asked = {**job, "files": [file]}
     timed = run_job({**asked, "action": "time", "batch_sizes": [1, 4, 16]}, tmp_path / "t", program)["files"][0]
     run_job({**asked, "action": "predict", "batch_size": 20}, tmp_path / "p", program)
-    predicted = np.load(tmp_path / "p" / f"{file['digest']}.npy").argmax(1)
+    predicted = np.load(tmp_path / "p" / f"{file['digest']}-0.npy").argmax(1)
     assert len(set(predicted)) > 1
     for batch_size, batch_count in ((1, 8), (4, 5), (16, 1)):  # of 20 examples
         classes = np.array(timed["by_batch"][str(batch_size)]["classes"])

@@ -52,8 +52,8 @@ def test_an_onnx_file_is_kept_byte_for_byte_with_its_answers(exported: Path, tmp
     folder = adopted(exported, tmp_path / "out")
     bench = testing._bench()
     assert (folder / ONNX_FILE).read_bytes() == exported.read_bytes()
-    mine = np.load(folder / "test_logits.npy")
-    torchs = np.load(bench.store.folder(bench.exported(0)) / "test_logits.npy")
+    mine = np.load(folder / "test_outputs0.npy")
+    torchs = np.load(bench.store.folder(bench.exported(0)) / "test_outputs0.npy")
     assert np.allclose(mine, torchs, atol=1e-4)
 
 
@@ -133,7 +133,7 @@ def test_weights_beside_an_onnx_file_come_along_and_count_as_its_content(exporte
     before = content_of(place)
     folder = adopted(place, tmp_path / "out")
     assert [path.name for path in folder.glob("*.onnx*")] == [ONNX_FILE]
-    np.testing.assert_array_equal(np.load(folder / "test_logits.npy"), np.load(whole / "test_logits.npy"))
+    np.testing.assert_array_equal(np.load(folder / "test_outputs0.npy"), np.load(whole / "test_outputs0.npy"))
     data = place.with_name("m.onnx.data")
     data.write_bytes(data.read_bytes()[:-1] + b"\x01")
     assert content_of(place) != before

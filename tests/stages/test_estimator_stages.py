@@ -200,7 +200,7 @@ def test_the_export_is_one_checked_file_with_its_counts(taught: tuple[Store, str
     assert facts["parameter_count"] == sum(array.size for array in numbers)
     assert "mac_count" not in facts
     assert facts["mac_rule"] == "none to count: trees compare and add"
-    assert np.load(folder / "test_logits.npy").shape[1] == 10
+    assert np.load(folder / "test_outputs0.npy").shape[1] == 10
 
 
 def test_a_few_examples_may_tip_and_more_are_an_error() -> None:

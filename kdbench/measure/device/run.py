@@ -108,7 +108,7 @@ class Passage:
 
         size = self.manifest.prediction_batch_size
         answer = self._ask("predict", self.scratch / "answers", files=self._files([model.digest]), batch_size=size)
-        got = numpy.load(self.scratch / "answers" / f"{model.digest}.npy", allow_pickle=False)
+        got = numpy.load(self.scratch / "answers" / f"{model.digest}-0.npy", allow_pickle=False)
         expected = self._expected(model)
         if got.shape != expected.shape or got.ndim != 2:
             raise MeasureError(f"{model.name} gives outputs of shape {got.shape} here, expected {expected.shape}.")

@@ -77,6 +77,11 @@ class Size(Labelled):
     """Multiply-accumulates of one example, by `mac_rule`; absent where that says why there are none to count."""
     mac_rule: str
     input_shapes: tuple[tuple[int, ...], ...] = ()
+    padding_difference: float | None = None
+    """Where examples differ in length: the largest difference between the answers to an example alone and in a batch
+    of longer ones, relative to the largest number of the output (at least 1)."""
+    notes: tuple[str, ...] = ()
+    """Sentences about the exported file to the reader."""
     onnx_path: str
     """Within the results folder."""
     onnx_sha256: str
@@ -113,6 +118,8 @@ class Latency(Labelled):
     runtime_version: str
     precision: str
     batch_size: int
+    lengths: dict[str, int] = field(default_factory=dict)
+    """For each axis that varies, the size that examples were cut or repeated to."""
     input_shapes: tuple[tuple[int, ...], ...] = ()
     """With the batch axis."""
     threads_intra: int | None = None
@@ -158,6 +165,7 @@ class Memory(Labelled):
     import_rss_bytes: int
     """The process's peak before the file was loaded."""
     batch_size: int
+    lengths: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +175,7 @@ class Start(Labelled):
     KIND = "start"
 
     batch_size: int
+    lengths: dict[str, int] = field(default_factory=dict)
     runtime_import_ns: tuple[int, ...]
     """Importing the runtime; one a process, like all below."""
     load_ns: tuple[int, ...]
@@ -185,6 +194,7 @@ class Energy(Labelled):
     counter: str
     """"nvml" (the whole GPU) or "rapl" (the whole processor package)."""
     batch_size: int
+    lengths: dict[str, int] = field(default_factory=dict)
     call_count: tuple[int, ...]
     """One a process, like all below."""
     energy_uj: tuple[int, ...]

@@ -1,0 +1,88 @@
+"""A task's examples for whoever runs its files: a network's inputs as arrays, and what a program must know of them."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from kdbench.measure.form import Form, Made, OutputForm, Varying
+from kdbench.measure.inputs import Inputs
+from kdbench.protocols import Input, Output, TaskDescription
+from kdbench.ragged import Array, Index, Ragged, Stored
+from kdbench.tasks.arrays import ArrayData, preprocess_array
+
+
+def examples(data: ArrayData, split: str, index: Index) -> Inputs:
+    """Some examples of a split as models take them, preprocessed; not padded."""
+    task = data.description
+    stored = [one for one in task.inputs if one.stored]
+    arrays: dict[str, Stored] = {}
+    for one, array in zip(stored, data.inputs(split), strict=True):
+        chosen = array.taken(index) if isinstance(array, Ragged) else array[index]
+        arrays[one.name] = _preprocessed(chosen, one)
+    return Inputs(arrays, form(task))
+
+
+def form(task: TaskDescription) -> Form:
+    """What a program that runs a task's files must know of their inputs and outputs."""
+    return Form(
+        varying={one.name: _varying(one, task) for one in task.inputs if one.stored and one.symbolic},
+        made={one.name: Made(one.role, _covered(one), one.dtype) for one in task.inputs if not one.stored},
+        outputs=tuple(map(_output, task.outputs)),
+    )
+
+
+def lengths_to_measure(task: TaskDescription, lengths: Sequence[int] | None) -> list[dict[str, int]]:
+    """The sizes of the axes that vary at which files are timed: those asked for, else median and longest.
+
+    A size is brought within what the axis takes. Where nothing varies there is one entry, empty.
+    """
+    if not task.axes:
+        return [{}]
+    if lengths:
+        asked = [{axis.name: axis.within(size) for axis in task.axes} for size in lengths]
+    else:
+        median = {axis.name: axis.within(axis.median) for axis in task.axes}
+        asked = [median, {axis.name: axis.within(axis.longest) for axis in task.axes}]
+    return [sizes for place, sizes in enumerate(asked) if sizes not in asked[:place]]
+
+
+def _varying(one: Input, task: TaskDescription) -> Varying:
+    axis = one.symbolic or ""
+    place = one.axes.index(axis)
+    rest = tuple(int(size) for size in one.axes if size != axis)
+    nothing = _preprocessed(Ragged(np.full((1, *rest), one.padding, np.float32), np.array([0, 1])), one)
+    assert isinstance(nothing, Ragged)
+    return Varying(axis, place, task.axis(axis).multiple, nothing.values[0].tolist())
+
+
+def _preprocessed(array: Stored, one: Input) -> Stored:
+    """Stored examples as a model takes them; those of unequal length as one long example."""
+    if not isinstance(array, Ragged):
+        return preprocess_array(array, one)
+    place = one.axes.index(one.symbolic or "")
+    whole: Array = np.moveaxis(array.values[np.newaxis], 1, 1 + place)
+    return Ragged(np.moveaxis(preprocess_array(whole, one), 1 + place, 1)[0], array.offsets)
+
+
+def _covered(one: Input) -> str:
+    return one.covers or one.symbolic or ""
+
+
+def _output(one: Output) -> OutputForm:
+    axis = one.frames if one.kind == "sequence" else next((a for a in one.axes if isinstance(a, str)), None)
+    return OutputForm(one.name, one.kind, one.blank, axis, one.subsampling if axis else 1)
+
+
+def own_answers(task: TaskDescription, answers: Sequence[Array], lengths: Mapping[str, Index]) -> list[list[Array]]:
+    """[output][example]: a batch's outputs (B, ...) without the places that are padding."""
+    found = []
+    for output, array in zip(task.outputs, answers, strict=True):
+        places = output.places(lengths)
+        ends = [None] * len(array) if places is None else places.tolist()
+        found.append([row[:end] for row, end in zip(array, ends, strict=True)])
+    return found
+
+
+def put_together(output: Output, rows: Sequence[Array]) -> Stored:
+    """An output's answers to all examples: one array, or examples of unequal length."""
+    return np.stack(rows) if _output(output).axis is None else Ragged.of(rows)
