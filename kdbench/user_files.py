@@ -19,8 +19,8 @@ from functools import cache
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from types import FunctionType, ModuleType
+from typing import Any, cast
 
 from kdbench.contents import content_digest
 from kdbench.errors import UnknownName, UserCodeError, nearest, users_line
@@ -70,16 +70,16 @@ class UserCode:
         return {"files": texts, "digests": self.digests}
 
     def find_class(self, name: str) -> type[Any]:
-        """The class of this name in the named file; the same code gives the same class.
+        """The class of this name in the named file, or the function; the same code gives the same class.
 
         Raises UserCodeError where the code cannot be imported, UnknownName where it has no such class.
         """
         module = _load(self.files)
         found = getattr(module, name, None)
-        if not isinstance(found, type):
+        if not isinstance(found, type | FunctionType):
             classes = [key for key, value in vars(module).items() if isinstance(value, type) and key[:1] != "_"]
             raise UnknownName(f"'{self.files[0].path}' has no class '{name}'. {nearest(name, classes)}")
-        return found
+        return cast("type[Any]", found)
 
 
 def collect(path: Path, suite_folder: Path) -> UserCode:

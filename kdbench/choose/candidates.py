@@ -1,10 +1,11 @@
 """The cases that can be chosen on one device at one batch size, their numbers, and why the others cannot be."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kdbench.errors import KdbenchError
 from kdbench.evidence import CaseView, Evidence, LatencyView, Results, Setting
-from kdbench.evidence.accuracy import SPLIT, BySeed, answers_by_case
+from kdbench.evidence.accuracy import SPLIT, BySeed, answers_by_case, is_untrained
 from kdbench.results.records import Accuracy, Size
 from kdbench.suite.limits import Limits
 
@@ -45,9 +46,10 @@ def lineup(evidence: Evidence, setting: Setting, limits: Limits) -> Lineup:
     """The candidates of a setting. Raises KdbenchError where nobody has a number that the choice needs."""
     results, target = evidence.results, setting[0]
     split, is_validation_seen = _split(results, target)
-    answers = answers_by_case(results, target, split)
+    found_answers = answers_by_case(results, target, split)
     students = [case for case in evidence.cases if not case.teaches]
-    seeds = frozenset(seed for case in students for seed in answers.get(case.name, ()))
+    answers = _over_seeds({case.name: found_answers[case.name] for case in students if case.name in found_answers})
+    seeds = frozenset(seed for by_seed in answers.values() for seed in by_seed)
     bytes_of = _largest_files(results, target)
     _require(bool(seeds), "accuracy", setting)
     _require(any(case.name in bytes_of for case in students), "file size", setting)
@@ -65,6 +67,15 @@ def lineup(evidence: Evidence, setting: Setting, limits: Limits) -> Lineup:
     return Lineup(
         setting, split, is_validation_seen, tuple(found), excluded, baseline if baseline.keys() == seeds else None
     )
+
+
+def _over_seeds(answers: Mapping[str, BySeed]) -> dict[str, BySeed]:
+    """The cases' answers, those of files that no training made at every seed of the others."""
+    seeds = sorted({seed for by_seed in answers.values() if not is_untrained(by_seed) for seed in by_seed})
+    return {
+        name: dict.fromkeys(seeds, next(iter(by_seed.values()))) if seeds and is_untrained(by_seed) else by_seed
+        for name, by_seed in answers.items()
+    }
 
 
 def _split(results: Results, target: str) -> tuple[str, bool]:

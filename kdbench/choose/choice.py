@@ -19,7 +19,7 @@ from kdbench.choose.resamples import drawn, mean_rate, measured
 from kdbench.choose.rule import NOBODY, Array, Rule, log_half
 from kdbench.errors import KdbenchError, StoreError, nearest
 from kdbench.evidence import Evidence, Finding, Setting, evidence
-from kdbench.evidence.accuracy import all_pairs, table_of
+from kdbench.evidence.accuracy import all_pairs, is_untrained, table_of
 from kdbench.evidence.intervals import FEWEST
 from kdbench.evidence.pairs import example_halves
 from kdbench.results.records import TEACHER
@@ -76,6 +76,8 @@ class DeviceChoice:
     seed_count: int
     example_noise_only: bool
     """Whether the seeds are too few, so that test examples alone say who can be told apart."""
+    untrained: bool
+    """Whether nothing was trained for any candidate, so that there is no noise over seeds at all."""
     teacher: Offer | None
     """For reference."""
 
@@ -216,7 +218,8 @@ def _device(found: Evidence, setting: Setting, limits: Limits, count: int) -> tu
         obstacles=() if ranking.fitting else tuple(_obstacles(ranking)),
         shares=_shares(everybody, rule, count) if undecided is None else {},
         seed_count=_seed_count(everybody),
-        example_noise_only=0 < _seed_count(everybody) < FEWEST,
+        example_noise_only=0 < _seed_count(everybody) < FEWEST and not _all_untrained(everybody),
+        untrained=_all_untrained(everybody),
         teacher=offer(found, TEACHER, setting),
     )
     return device, ranking
@@ -234,6 +237,10 @@ def _undecided(everybody: Lineup) -> str | None:
 
 def _seed_count(everybody: Lineup) -> int:
     return len(everybody.candidates[0].answers) if everybody.candidates else 0
+
+
+def _all_untrained(everybody: Lineup) -> bool:
+    return bool(everybody.candidates) and all(is_untrained(one.answers) for one in everybody.candidates)
 
 
 def _rule(everybody: Lineup, limits: Limits) -> Rule:

@@ -4,13 +4,14 @@ import inspect
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from kdbench import registry
 from kdbench.cli._fields import WIDTH, fields_text
 from kdbench.cli._reference import ENTRIES, entry_text, field_text, suite_text
 from kdbench.errors import UnknownName, nearest
 from kdbench.measure.providers import FIELDS, TABLE, precisions_of, runtime_of
-from kdbench.protocols import Model, Technique
+from kdbench.protocols import Model, Technique, as_model
 from kdbench.protocols.part import Part, about
 from kdbench.results.reference import is_reference
 from kdbench.suite.form import SuiteFields
@@ -68,14 +69,16 @@ def models_of(suite: Path) -> dict[str, Model]:
         for choice in case.teachers:
             if choice.model is not None:
                 found.setdefault(f"teacher {choice.model.name}", choice.model.build())
-        found.setdefault(f"student {case.student.model.name}", case.student.model.build())
+        if case.student.model is not None:
+            found.setdefault(f"student {case.student.title}", case.student.model.build())
     return found
 
 
 def _find(name: str) -> tuple[str, type[Part]] | None:
     """The kind and the class of a registered name or of a user's `file.py:Class`."""
     if registry.is_file(name):
-        cls = registry.resolve(registry.KINDS[0], name)
+        found: Any = registry.resolve(registry.KINDS[0], name)
+        cls: type[Part] = as_model(found)
         bases = {base.__name__ for base in cls.__mro__}
         return next((kind for kind in registry.KINDS if kind.capitalize() in bases), "part"), cls
     kind = next((kind for kind in registry.KINDS if name in registry.names(kind)), None)

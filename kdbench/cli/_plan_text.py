@@ -8,6 +8,7 @@ from kdbench.plan.estimate import from_store
 from kdbench.plan.plan import Label, Plan
 from kdbench.stages.spec import StageSpec
 from kdbench.stages.store import Entry, Store, older_than
+from kdbench.suite.cases import Case
 
 
 def plan_text(plan: Plan, labels: list[Label], store: Store) -> str:
@@ -25,13 +26,35 @@ def plan_text(plan: Plan, labels: list[Label], store: Store) -> str:
 
 
 def _cases(plan: Plan, labels: list[Label], have: dict[str, bool], todo: set[str]) -> list[str]:
-    rows = [("case", "steps", "stages to do")]
+    rows = [("case", "steps", "trained", "stages to do")]
     for case in dict.fromkeys(label.case for label in labels):
         known = plan.cases.get(case)
         steps = " > ".join(step.spec.name for step in known.steps) if known else "the teacher itself"
         mine = {key for label in labels if label.case == case for key in plan.lineage(label.key)}
-        rows.append((case, steps or "trained on labels", str(len(mine & todo)) if mine & todo else "none"))
+        plain = "as it was given" if known and known.student.is_given else "trained on labels"
+        trained = _trained(known, plan) if known else _trainings(plan, mine)
+        rows.append((case, steps or plain, trained, str(len(mine & todo)) if mine & todo else "none"))
     return _table(rows)
+
+
+def _trained(case: Case, plan: Plan) -> str:
+    """What of a case is trained, and how often."""
+    if not case.trains:
+        return "nothing: one row"
+    seeds = f"{len(plan.suite.seeds)} x"
+    if not case.student.is_given:
+        return f"{seeds} new weights"
+    return f"{seeds} from the given weights, under {' and '.join(_recipes(case))}"
+
+
+def _recipes(case: Case) -> list[str]:
+    return list(dict.fromkeys(name for step in case.steps for name in step.recipes.values()))
+
+
+def _trainings(plan: Plan, keys: set[str]) -> str:
+    """Whether a teacher is trained here."""
+    count = sum(plan.stages[key].kind == "train" for key in keys)
+    return f"{count} x new weights" if count else "nothing: it came with weights"
 
 
 def _left(todo: list[StageSpec], plan: Plan, store: Store) -> str:

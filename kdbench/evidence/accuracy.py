@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from kdbench.errors import StoreError
 from kdbench.evidence.groups import letters
 from kdbench.evidence.intervals import (
+    FEWEST,
     Difference,
     Estimate,
+    example_interval,
     holm,
     mean_interval,
     paired_difference,
@@ -31,7 +33,7 @@ class AccuracyView:
     """One case on one target."""
 
     estimate: Estimate
-    """Mean over seeds with its interval, as a rate."""
+    """Mean over seeds with its interval, as a rate; of one file that no training made, over test examples alone."""
     difference: Difference | None
     """Its accuracy minus that of its baseline, in rates."""
     across: Difference | None
@@ -50,6 +52,8 @@ class AccuracyView:
     """On a device: share of its examples with the class that was given where its files came from; the least of all
     seeds."""
     seeds: tuple[int, ...]
+    is_untrained: bool
+    """Whether nothing was trained in it, so that its one file stands for every seed."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,8 @@ class Answers:
     record: Accuracy
     predictions: Predictions | None
     """None where none are stored."""
+    is_untrained: bool = False
+    """Whether no training, and so no seed, had a part in it: the one file stands for every seed."""
 
     @property
     def pseudo_values(self) -> NDArray[np.float64] | None:
@@ -71,6 +77,21 @@ class Answers:
 
 
 BySeed = Mapping[int, Answers]
+
+
+def is_untrained(by_seed: BySeed) -> bool:
+    """Whether a case's one file stands for every seed."""
+    return bool(by_seed) and all(one.is_untrained for one in by_seed.values())
+
+
+def alongside(answers: Sequence[BySeed]) -> list[BySeed]:
+    """The same cases, over the same seeds: a file that no training made stands at every seed of the others.
+
+    Where none of them was trained each stands FEWEST times: rows that are equal have no noise over seeds, and what is
+    left of an interval is that over test examples alone.
+    """
+    seeds = next((tuple(one) for one in answers if not is_untrained(one)), tuple(range(FEWEST)))
+    return [dict.fromkeys(seeds, next(iter(one.values()))) if is_untrained(one) else one for one in answers]
 
 
 def accuracy_views(results: Results, target: str) -> dict[str, AccuracyView]:
@@ -91,7 +112,9 @@ def answers_by_case(results: Results, target: str, split: str = SPLIT) -> dict[s
     found: dict[str, dict[int, Answers]] = {name: {} for name in results.case_names}
     for record in results.of(Accuracy):
         if record.target == target and record.split == split:
-            found[record.case][record.seed] = Answers(record, results.predictions(record))
+            case = results.plan.cases.get(record.case)
+            untrained = case is not None and not case.trained
+            found[record.case][record.seed] = Answers(record, results.predictions(record), untrained)
     return {case: dict(sorted(seeds.items())) for case, seeds in found.items() if seeds}
 
 
@@ -102,7 +125,7 @@ def _view(
     known = [value for value in agreements if value is not None]
     home = [answers.record.home_agreement_fraction for answers in found.values()]
     return AccuracyView(
-        estimate=mean_interval([answers.value for answers in found.values()]),
+        estimate=_estimate(found),
         difference=difference,
         across=across,
         to_teacher=taught,
@@ -112,7 +135,15 @@ def _view(
         split_example_count=max(answers.record.split_example_count or 0 for answers in found.values()) or None,
         home_agreement=min((value for value in home if value is not None), default=None),
         seeds=tuple(found),
+        is_untrained=is_untrained(found),
     )
+
+
+def _estimate(found: BySeed) -> Estimate:
+    first = next(iter(found.values()))
+    if is_untrained(found) and first.pseudo_values is not None:
+        return example_interval(first.value, first.pseudo_values)
+    return mean_interval([answers.value for answers in found.values()])
 
 
 def to_teacher(found: BySeed, teacher: BySeed) -> Difference | None:
@@ -163,7 +194,7 @@ def all_pairs(answers: Sequence[BySeed]) -> Pairs:
     forms = [_form(by_seed) for by_seed in answers]
     for form in set(forms):
         places = [place for place, its in enumerate(forms) if its == form]
-        table = table_of([answers[place] for place in places])
+        table = table_of(alongside([answers[place] for place in places]))
         block = crossed_pairs(table) if form[1] else seed_pairs(table[:, :, 0])
         found.half[np.ix_(places, places)], found.p[np.ix_(places, places)] = block.half, block.p
     for one, other in combinations(range(count), 2):
@@ -175,9 +206,12 @@ def all_pairs(answers: Sequence[BySeed]) -> Pairs:
 
 
 def _form(by_seed: BySeed) -> tuple[tuple[int, ...], int]:
-    """Its seeds, and of how many examples every one of them has stored answers: 0 where they are not all stored."""
+    """Its seeds, and of how many examples every one of them has stored answers: 0 where they are not all stored.
+
+    What no training made has no seeds.
+    """
     counts = {0 if one.pseudo_values is None else len(one.pseudo_values) for one in by_seed.values()}
-    return tuple(by_seed), counts.pop() if len(counts) == 1 else 0
+    return () if is_untrained(by_seed) else tuple(by_seed), counts.pop() if len(counts) == 1 else 0
 
 
 def table_of(answers: Sequence[BySeed]) -> NDArray[np.float64]:
@@ -197,6 +231,8 @@ def compare(one: BySeed, other: BySeed) -> Difference | None:
 
     Paired on examples too where predictions of the same examples are stored for every seed.
     """
+    if is_untrained(one) or is_untrained(other):
+        one, other = alongside([one, other])
     seeds = [seed for seed in one if seed in other]
     if not seeds:
         return None

@@ -119,6 +119,18 @@ def example_half(rate: float, example_count: int) -> float:
     return quantile(math.inf) * math.sqrt(rate * (1 - rate) / example_count)
 
 
+def example_interval(value: float, pseudo_values: NDArray[np.float64]) -> Estimate:
+    """One file's value with the normal interval over another draw of as many test examples.
+
+    pseudo_values: (n,), one an example; their spread is the value's (`kdbench.protocols.metric`). No interval below
+    FEWEST examples.
+    """
+    if len(pseudo_values) < FEWEST:
+        return Estimate(value, None, None, (value,))
+    half = quantile(math.inf) * float(np.std(pseudo_values, ddof=1)) / math.sqrt(len(pseudo_values))
+    return Estimate(value, value - half, value + half, (value,))
+
+
 def rate_interval(count: int, of: int) -> tuple[float, float]:
     """The exact interval of a rate, `count` of `of` independent trials (Clopper, Pearson 1934).
 

@@ -1,18 +1,17 @@
-"""Finds the case that each case is compared with: the suite's baseline, or its own student trained on labels."""
+"""Finds the case that each case is compared with: the suite's baseline, or its own student, plain."""
 
 from dataclasses import replace
 
-from kdbench.suite.cases import Case, Suite
-
-FROM_SCRATCH = "from-scratch"
+from kdbench.suite.cases import AS_GIVEN, FROM_SCRATCH, Case, Suite
 
 
 def baselines_of(suite: Suite) -> dict[str, Case]:
     """Case name -> the case that its ratios and differences refer to.
 
     That is the case which it names by `compare_with`. Else a case with the baseline's student is compared with the
-    suite's `baseline`, and one with another student with the suite's case that only trains that student on labels.
-    Where the suite has none, such a case is added here, and named `CASE/from-scratch`.
+    suite's `baseline`, and one with another student with the suite's case that only trains that student on labels, or
+    takes it as it was given. Where the suite has none, such a case is added here, and named `CASE/from-scratch` or
+    `CASE/as-given`.
     """
     baseline = suite.cases[suite.baseline]
     plain: dict[str, Case] = {}
@@ -29,7 +28,8 @@ def baselines_of(suite: Suite) -> dict[str, Case]:
             continue
         student = repr(case.student)
         if student not in plain:
-            added = replace(case, name=f"{case.name}/{FROM_SCRATCH}", steps=(), regularizer=None, compare_with=None)
+            name = f"{case.name}/{AS_GIVEN if case.student.is_given else FROM_SCRATCH}"
+            added = replace(case, name=name, steps=(), regularizer=None, compare_with=None)
             plain[student] = added
         found[case.name] = plain[student]
     return found

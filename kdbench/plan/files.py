@@ -16,7 +16,7 @@ class File:
     """The files that a network becomes on one target, as keys of the stages that make them."""
 
     exported: str
-    """The network's ONNX file as it was exported, or as a teacher's file was given."""
+    """The network's ONNX file as it was exported, or as it was given."""
     deployed: str
     """The one that is evaluated and timed: the last step's file, or the traced network where the target runs that."""
     steps: tuple[str, ...] = ()
@@ -33,6 +33,7 @@ class Files:
 
     def of_case(self, case: Case, seed: int, target: Target) -> File:
         """The file of a case and a seed on a target."""
+        seed = seed if case.trains else self.stages.suite.seeds[0]
         place = (case.name, len(case.steps), seed, target.id)  # as in Networks.of_case
         if place not in self._known:
             self._known[place] = self._chain(case, seed, target)
@@ -57,7 +58,8 @@ class Files:
         return File(exported, exported if target.reads_onnx else self._trace(network))
 
     def _chain(self, case: Case, seed: int, target: Target) -> File:
-        file = self._plain(self.networks.of_case(case, seed).key, target)
+        network = self.networks.of_case(case, seed).key
+        file = File(network, network) if case.student.onnx is not None else self._plain(network, target)
         for step in case.steps:
             if step.technique.form == "onnx" and target.reads_onnx:
                 made = self._compress(step, file.deployed, seed, target)
@@ -77,8 +79,10 @@ class Files:
 
 def no_torch_form(case: Case) -> str | None:
     """Why torch cannot run what a case makes, as a sentence; None where it can."""
-    if case.student.model.build().form == "estimator":
-        return f"{case.student.model.name} is no network: torch, which is timed for reference, cannot run it."
+    if case.student.onnx is not None:
+        return "the student came as an ONNX file: torch, which is timed for reference, cannot run it."
+    if case.student.form == "estimator":
+        return f"{case.student.title} is no network: torch, which is timed for reference, cannot run it."
     for step in case.steps:
         name = step.spec.name
         if step.technique.form == "onnx":

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kdbench.errors import KdbenchError
+from kdbench.errors import KdbenchError, Place
 from kdbench.files import sha256_of
 from kdbench.plan.stages import Stages
 from kdbench.protocols.part import PartSpec
@@ -36,6 +36,7 @@ class Networks:
 
     def of_case(self, case: Case, seed: int) -> Network:
         """The network that a case's steps on networks make."""
+        seed = seed if case.trains else self.stages.suite.seeds[0]
         place = (case.name, len(case.steps), seed)  # a case up to its first compression bears the same name
         if place not in self._known:
             self._known[place] = self._chain(case, seed)
@@ -46,12 +47,14 @@ class Networks:
         if choice.case is not None:
             return self.of_case(self.stages.suite.cases[choice.case], seed).key
         if choice.model is None or choice.weights is not None:
-            return self._adopt(choice)
+            return self._adopt(choice, choice.place)
         return self.stages.train(StudentChoice(choice.model, choice.recipe), seed if choice.per_seed else choice.seed)
 
     def _chain(self, case: Case, seed: int) -> Network:
         steps = [step for step in case.steps if step.technique.form == "torch"]
-        if steps and steps[0].technique.start != "trained":
+        if case.student.is_given:
+            made = [self._adopt(case.student, case.student.place)]
+        elif steps and steps[0].technique.start != "trained":
             made = [self._compress(steps[0], case, None, seed)]
             steps = steps[1:]
         else:
@@ -68,6 +71,7 @@ class Networks:
         inputs = {"data": stages.data, **({"model": before} if before else {})}
         for role, name in step.recipes.items():
             parts[f"recipe:{role}"] = stages.recipe(name, case.regularizer)
+        assert case.student.model is not None  # a step on networks was refused on an ONNX file
         student = case.student.model.build()
         if before is None:
             parts["model"] = stages.located(case.student.model)
@@ -101,20 +105,25 @@ class Networks:
         inputs = {"data": stages.data, "teacher": teacher}
         return stages.add("teach", parts={"task": stages.task}, inputs=inputs, numerics=stages.torch(), **viewed)
 
-    def _adopt(self, choice: TeacherChoice) -> str:
+    def _adopt(self, choice: StudentChoice | TeacherChoice, place: Place) -> str:
         """A user's own file as a stage, keyed by its content wherever it lies."""
-        path = choice.onnx or choice.weights or ""
+        path = self._beside(choice.onnx or choice.weights or "")
         try:
             content = sha256_of(Path(path)) if choice.onnx is None else content_of(Path(path))
         except OSError as error:
-            raise self.stages.suite.fail(choice.place, f"cannot read '{path}' ({error.strerror}).") from None
+            raise self.stages.suite.fail(place, f"cannot read '{path}' ({error.strerror}).") from None
         except KdbenchError as error:
-            raise self.stages.suite.fail(choice.place, str(error)) from None
+            raise self.stages.suite.fail(place, str(error)) from None
         source = PartSpec("file", "file", 1, {"path": path}, keyed_by={"sha256": content})
         parts = {"task": self.stages.task, "source": source}
         if choice.model is not None:
             parts["model"] = self.stages.located(choice.model)
         return self.stages.add("adopt", parts=parts, inputs={"data": self.stages.data}, numerics=self.stages.packages)
+
+    def _beside(self, path: str) -> str:
+        """The place of a user's file: from the current folder, or beside the suite where it is not found there."""
+        beside = self.stages.suite.folder / path
+        return str(beside) if not Path(path).exists() and beside.exists() else path
 
     def _gather(self, folder: str, step: Step) -> str:
         """A folder of images without labels as a stage, keyed by their names, sizes and times."""

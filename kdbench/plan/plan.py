@@ -101,6 +101,9 @@ class Plan:
         cases = {*selected.cases, *(self.references[case] for case in selected.cases)}
         teachers = {TEACHER, *(self.taught[case] for case in selected.cases if case in self.taught)} & {*self.teachers}
         seeds = {*selected.seeds}
+        untrained = {name for name, case in self.cases.items() if not case.trains}
         return [
-            label for label in self.labels if label.case in teachers or (label.case in cases and label.seed in seeds)
+            label
+            for label in self.labels
+            if label.case in teachers or (label.case in cases and (label.seed in seeds or label.case in untrained))
         ]

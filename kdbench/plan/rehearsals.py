@@ -32,7 +32,10 @@ class Rehearsals:
         }
 
     def of_case(self, case: Case) -> str | None:
-        """The rehearsal of a case's steps on networks, one after the other; None where its student is no network."""
+        """The rehearsal of a case's steps on networks, one after the other; None where its student is no network.
+
+        A case that trains nothing costs as little as its rehearsal; it has one where it teaches others.
+        """
         if case.name not in self._known:
             self._known[case.name] = self._chain(case)
         return self._known[case.name]
@@ -46,6 +49,8 @@ class Rehearsals:
         return self._add(choice.model, (), {}, teaches=True)
 
     def _chain(self, case: Case) -> str | None:
+        if case.student.model is None or not (case.trains or case.name in self._teaching):
+            return None
         steps = tuple(step for step in case.steps if step.technique.form == "torch")
         teachers: dict[str, str] = {}
         if any(_taught(step) for step in steps):

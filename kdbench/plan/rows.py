@@ -77,12 +77,12 @@ class _Planner:
         """Every stage and label, the teachers' rows first."""
         for case in teachers_first(self.suite.cases):
             self.rehearsals.of_case(case)
-            for seed in self.suite.seeds:
+            for seed in self.suite.seeds_of(case):
                 self.networks.of_case(case, seed)
         self._teachers_rows()
         for case in self.cases.values():
             self.rehearsed[case.name] = self.rehearsals.of_case(case)
-            for seed in self.suite.seeds:
+            for seed in self.suite.seeds_of(case):
                 self._case_rows(case, seed)
         return Plan(
             suite=self.suite,

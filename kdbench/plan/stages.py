@@ -54,7 +54,8 @@ class Stages:
         return spec.key
 
     def train(self, choice: StudentChoice, seed: int, regularizer: Regularizer | None = None) -> str:
-        """The training of a network, student or teacher, on labels; its key."""
+        """The training of a fresh network, student or teacher, on labels; its key."""
+        assert choice.model is not None
         asked = (repr(choice.model), choice.recipe, regularizer, seed)
         if asked not in self._trained:
             parts = {

@@ -5,6 +5,7 @@ from kdbench.protocols.context import Context, Loss, Outputs
 from kdbench.protocols.data import ImageForm, Input, Output, Preprocessing, SymbolicAxis, TaskDescription
 from kdbench.protocols.metric import Metric
 from kdbench.protocols.model import Layers, Model
+from kdbench.protocols.plain_modules import as_model
 from kdbench.protocols.task import SPLITS, Task
 from kdbench.protocols.technique import Destination, Effect, Technique
 
@@ -27,4 +28,5 @@ __all__ = [
     "Task",
     "TaskDescription",
     "Technique",
+    "as_model",
 ]

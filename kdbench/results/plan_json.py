@@ -38,6 +38,8 @@ class RecordedCase(BaseModel):
     """The case that it is compared with; see `baseline_of`."""
     given: bool = False
     """Whether it starts from weights of a file, which may have been trained on any of the task's examples."""
+    trained: bool = True
+    """Whether anything was trained in it; else it has one row, which stands for every seed."""
     has_unused_weights: bool = False
     """Whether its student names a file of weights and nothing in the case starts from it."""
     uncompressed_step_count: int | None = None

@@ -39,12 +39,15 @@ def _case(case: Case, plan: Plan) -> RecordedCase:
         name=case.name,
         steps=steps,
         family=family_of(steps, case.steps[0].technique.family if steps else ""),
-        student=case.student.model.name,
+        student=case.student.title,
         teacher=", ".join(choice.title for choice in case.teachers),
         teacher_row=plan.taught.get(case.name, TEACHER),
         baseline=plan.references[case.name],
-        given=_is_pretrained(case) or any(_has_source_file(step.technique) for step in case.steps),
-        has_unused_weights=not _is_pretrained(case) and case.student.model.build().pretrained() is not None,
+        given=case.student.is_given
+        or _is_pretrained(case)
+        or any(_has_source_file(step.technique) for step in case.steps),
+        trained=case.trains,
+        has_unused_weights=_has_unused_weights(case),
         uncompressed_step_count=None if case.uncompressed is None else len(case.uncompressed.steps),
     )
 
@@ -52,6 +55,14 @@ def _case(case: Case, plan: Plan) -> RecordedCase:
 def _is_pretrained(case: Case) -> bool:
     """Whether its first step starts from the student's own file of weights."""
     return bool(case.steps) and case.steps[0].technique.start == "pretrained"
+
+
+def _has_unused_weights(case: Case) -> bool:
+    """Whether its fresh student names a file of weights, from which nothing starts."""
+    model = case.student.model
+    return not (case.student.is_given or _is_pretrained(case) or model is None) and (
+        model.build().pretrained() is not None
+    )
 
 
 def _has_source_file(technique: Technique) -> bool:

@@ -51,7 +51,7 @@ def cores() -> int:
 
 def default_jobs(plan: Plan) -> int:
     """The most workers with which jobs x threads is no more than the cores."""
-    return max(1, cores() // max(recipe.threads for recipe in plan.suite.recipes.values()))
+    return max(1, cores() // max((recipe.threads for recipe in plan.suite.recipes.values()), default=1))
 
 
 class Run:

@@ -10,7 +10,7 @@ from kdbench.protocols.field_errors import shown
 from kdbench.protocols.recipe import Regularizer
 from kdbench.results.records import TEACHER
 from kdbench.suite.cases import Case, Step, StudentChoice
-from kdbench.suite.checks import estimator_faults
+from kdbench.suite.checks import estimator_faults, given_faults
 from kdbench.suite.faults import Faulty
 from kdbench.suite.form import CaseFields
 from kdbench.suite.grids import expanded
@@ -74,6 +74,9 @@ class CaseReader:
         else:
             raise Faulty  # noted where the suite has it
         if fields.recipe is not None:
+            if student.onnx is not None:
+                text = "the student is an ONNX file, which nothing trains; leave 'recipe' out."
+                raise self.faults.fail((*place, "recipe"), text)
             student = replace(student, recipe=self.networks.recipe(fields.recipe, (*place, "recipe")))
         return student
 
@@ -105,6 +108,7 @@ class CaseReader:
         wrong = [*order_faults(steps)]
         if student is not None:
             wrong += estimator_faults(student, steps, has_regularizer, place)
+            wrong += given_faults(student, steps, has_regularizer, place)
         self.faults.note_all(wrong)
         return None if wrong else steps
 
@@ -142,12 +146,15 @@ class CaseReader:
         if own is not None:
             return self.networks.recipe(own, (*named.inside, "recipe"))
         if role == "train":
-            return student.recipe if student is not None else role
+            if student is None or not student.is_given:
+                return student.recipe if student is not None else role
+            role = student.recipe
         known = self.networks.recipes
         if known is not None and role not in known:
             raise self.faults.fail(
                 named.place,
-                f"{named.name} trains under a recipe named '{role}', and the suite has only {', '.join(known)}; "
+                f"{named.name} trains under a recipe named '{role}', and the suite has "
+                f"{'only ' + ', '.join(known) if known else 'none'}; "
                 "add it to 'recipes', or name another with the step's field 'recipe'.",
             )
         return role

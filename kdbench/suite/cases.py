@@ -16,10 +16,32 @@ from kdbench.suite.yaml_lines import Document
 
 @dataclass(frozen=True)
 class StudentChoice:
-    """A model and the name of the recipe that trains it."""
+    """A student, fresh or given, by the fields that are set.
 
-    model: PartSpec
-    recipe: str
+    `model`: a fresh one, which `recipe` trains. `model` and `weights`: a given network, with the weights of a file or
+    with published ones by their name. `onnx`: a given ONNX file. What trains a given network further uses `recipe`.
+    """
+
+    model: PartSpec | None
+    recipe: str = "train"
+    weights: str | None = None
+    onnx: str | None = None
+    place: Place = field(default=("student",), compare=False, repr=False)
+
+    @property
+    def is_given(self) -> bool:
+        """Whether it comes with weights, so that nothing has to be trained."""
+        return self.weights is not None or self.onnx is not None
+
+    @property
+    def title(self) -> str:
+        """The student's name in tables: its model, or its file."""
+        return self.model.name if self.model is not None else Path(self.onnx or "").name
+
+    @property
+    def form(self) -> str:
+        """What its steps work on at first: `torch`, `estimator` or `onnx`."""
+        return "onnx" if self.model is None else str(self.model.build().form)
 
 
 @dataclass(frozen=True)
@@ -68,7 +90,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Case:
-    """A named chain of steps that makes one student; without steps the student is trained on labels alone."""
+    """A named chain of steps that makes one student.
+
+    Without steps a fresh student is trained on labels alone, and a given one is as it was given.
+    """
 
     name: str
     steps: tuple[Step, ...]
@@ -82,8 +107,13 @@ class Case:
 
     @property
     def plain(self) -> bool:
-        """Whether the case trains a student on labels and does nothing else."""
+        """Whether the case trains a student on labels, or takes a given one, and does nothing else."""
         return not self.steps and self.regularizer is None
+
+    @property
+    def trains(self) -> bool:
+        """Whether anything is trained in it; else it has one row, whatever the suite's seeds."""
+        return not self.student.is_given or any(step.recipes for step in self.steps)
 
     @property
     def uncompressed(self) -> "Case | None":
@@ -92,6 +122,10 @@ class Case:
             if step.compresses:
                 return replace(self, steps=self.steps[:place])
         return None
+
+
+FROM_SCRATCH, AS_GIVEN = "from-scratch", "as-given"
+"""The baselines: a fresh student trained on labels alone, and a given student as it is."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +147,10 @@ class Suite:
     measure: tuple[MeasureEntry, ...]
     limits: SuiteLimits
     tolerances: SuiteTolerances
+
+    def seeds_of(self, case: Case) -> tuple[int, ...]:
+        """The seeds of a case's rows: the suite's, or the first of them where no training draws anything by a seed."""
+        return self.seeds if case.trains else self.seeds[:1]
 
     @property
     def folder(self) -> Path:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from kdbench.errors import Place, nearest
 from kdbench.protocols.part import PartSpec
 from kdbench.protocols.recipe import Recipe
-from kdbench.suite.cases import Case, Step, StudentChoice, TeacherChoice
+from kdbench.suite.cases import AS_GIVEN, FROM_SCRATCH, Case, Step, StudentChoice, TeacherChoice
 from kdbench.suite.form import MeasureEntry
 
 MOST_ROWS = 50_000
@@ -60,6 +60,8 @@ def _teacher_faults(choice: TeacherChoice, cases: Mapping[str, Case], names: Col
         if onnx:
             text = f"'{case.name}' ends in an ONNX file ({onnx[0]}), which cannot teach; name one without."
             yield choice.place, text
+        if case.student.onnx is not None:
+            yield choice.place, f"'{case.name}' is an ONNX file; name the file itself: `teacher: {{onnx: FILE}}`."
     teacher = case.student.model if case is not None else choice.model
     if teacher is not None and teacher.build().form == "estimator":
         yield choice.place, f"{teacher.name} is no network, and cannot teach."
@@ -67,9 +69,9 @@ def _teacher_faults(choice: TeacherChoice, cases: Mapping[str, Case], names: Col
 
 def estimator_faults(student: StudentChoice, steps: Collection[Step], has_regularizer: bool, place: Place) -> Found:
     """A student that is no network is fitted once, by a step that has targets for it."""
-    model = student.model.build()
-    if model.form != "estimator":
+    if student.model is None or student.form != "estimator":
         return
+    model = student.model.build()
     name = student.model.name
     missing = model.missing()
     if missing is not None:
@@ -84,6 +86,43 @@ def estimator_faults(student: StudentChoice, steps: Collection[Step], has_regula
         elif first:
             yield step.place, f"{name} is fitted once, by {first}; leave this step out."
         first = first or step.spec.name
+
+
+def given_faults(student: StudentChoice, steps: Collection[Step], has_regularizer: bool, place: Place) -> Found:
+    """A given student keeps the weights that it came with: nothing starts over, or trains what cannot be trained."""
+    if not student.is_given:
+        return
+    if place == ("cases", FROM_SCRATCH) and not steps:
+        yield (
+            place,
+            f"'{FROM_SCRATCH}' is a student trained on labels, and this one is given; call the case '{AS_GIVEN}', or "
+            "give it a fresh student of its own (`student: {model: NAME}`).",
+        )
+    if has_regularizer and not any(step.recipes for step in steps):
+        text = "nothing in this case trains the given student, so no penalty can act; leave it out."
+        yield (*place, "regularizer"), text
+    for step in steps:
+        name = step.spec.name
+        if student.onnx is not None and step.technique.form != "onnx":
+            yield (
+                step.place,
+                f"{name} works on a torch model, and the student is an ONNX file; give its network "
+                "(`student: {model: NAME, weights: FILE}`), or leave the step out.",
+            )
+        elif "restart" in step.technique.effects or step.technique.start == "pretrained":
+            yield (
+                step.place,
+                f"{name} starts from other weights, and the student is given with its own; leave the step out, or make "
+                "the student fresh (`student: {model: NAME}`).",
+            )
+
+
+def as_given_faults(cases: Mapping[str, Case]) -> Found:
+    """The name `as-given` belongs to a given student without any step."""
+    case = cases.get(AS_GIVEN)
+    if case is not None and not (case.plain and case.student.is_given):
+        what = "has steps" if case.student.is_given else "has a student that is trained here"
+        yield case.place, f"'{AS_GIVEN}' is a given student as it is, and this case {what}; choose another name."
 
 
 def selection_faults(recipes: Mapping[str, Recipe], task: PartSpec) -> Found:

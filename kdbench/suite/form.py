@@ -157,12 +157,29 @@ class MeasureEntry(Part):
 
 
 class StudentFields(Part):
-    """The network, or other model, that is made small."""
+    """The network, or other model, that is made small: fresh (a recipe trains it) or given (it comes with weights)."""
 
-    model: Annotated[Any, _checked_as("model")]
-    """A model's name (`kdbench list models`), `{name: {fields}}`, or a class of your own: `file.py:Class`."""
+    model: Annotated[Any, _checked_as("model")] = None
+    """A model's name (`kdbench list models`), `{name: {fields}}`, or a class of your own: `file.py:Class`, which may be
+    a plain torch.nn.Module."""
     recipe: str = "train"
-    """The recipe that trains it, by its name under `recipes`."""
+    """The recipe that trains it, by its name under `recipes`; for a given student the one of techniques that train it
+    as long as a new one, such as distillation."""
+    weights: str | None = None
+    """A file with the model's weights (.pt, .pth, .safetensors) as you trained them, or the name of published ones
+    (torchvision's `DEFAULT` or `IMAGENET1K_V1`; `pretrained` for timm and transformers). Nothing trains it then but
+    steps that fine-tune."""
+    onnx: str | None = None
+    """An ONNX file that takes the task's preprocessed inputs and gives logits. Only steps on files can work on it."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "StudentFields":
+        if (self.model is None) == (self.onnx is None):
+            raise ValueError("a student is a 'model' (with 'weights' where it is trained already), or an 'onnx' file")
+        needless = sorted({"recipe", "weights"} & self.model_fields_set) if self.onnx is not None else []
+        if needless:
+            raise ValueError(f"'{needless[0]}' belongs to a 'model'; an ONNX file is taken as it is, so leave it out")
+        return self
 
 
 class TeacherFields(Part):
@@ -204,7 +221,8 @@ class CaseFields(Part):
 
     steps: tuple[Annotated[Any, _checked_as("step")], ...]
     """Techniques in their order, each a name (`kdbench list techniques`), `{name: {fields}}`, or `file.py:Class`. A
-    step that trains may also have a field `recipe`. No step at all: the student is trained on labels."""
+    step that trains may also have a field `recipe`. No step at all: a fresh student is trained on
+    labels, a given one is taken as it is."""
     teacher: Annotated[Any, _checked_as("teachers")] = None
     """A teacher, the name of one of the suite's `teachers`, or a list of these; in place of the suite's `teacher`."""
     student: Annotated[Any, _checked_as("student")] = None
@@ -215,7 +233,7 @@ class CaseFields(Part):
     """A penalty on the weights in every training of this case."""
     compare_with: str | None = None
     """The case that this one's ratios and differences refer to. Left out: the suite's `baseline`; for a case with
-    another student, that student trained on labels alone."""
+    another student, that student trained on labels alone, or as it was given."""
 
 
 class SuiteFields(Part):
@@ -229,19 +247,21 @@ class SuiteFields(Part):
     """A sentence for the report that says what is compared here, and why."""
     task: Annotated[Any, _checked_as("task")]
     """The data: a name (`kdbench list tasks`), `{name: {fields}}`, or a class of your own: `file.py:Class`."""
-    seeds: Annotated[tuple[Seed, ...], Distinct] = Field(min_length=1)
-    """Each case is trained once a seed; intervals in the report need three or more."""
-    recipes: dict[Name, Annotated[Any, _checked_as("recipe")]] = Field(min_length=1, json_schema_extra=NAMED)
+    seeds: Annotated[tuple[Seed, ...], Distinct] = Field((0,), min_length=1)
+    """Each case is trained once a seed; intervals in the report need three or more. Left out: 0. A case that trains
+    nothing (a given student, through steps that do not train) has one row, whatever stands here."""
+    recipes: dict[Name, Annotated[Any, _checked_as("recipe")]] = Field({}, json_schema_extra=NAMED)
     """How models are trained, by name. Students and teachers use `train` unless they name another; techniques that
-    train a network further use `finetune`."""
+    train a network further use `finetune`. Left out where nothing is trained."""
     teacher: Annotated[Any, _checked_as("teachers")] = None
     """The teacher of every case that names no other: a teacher, the name of one of `teachers`, or a list of these."""
     teachers: dict[Name, Annotated[Any, _checked_as("teacher")]] = Field({}, json_schema_extra=NAMED)
     """Further teachers, by name."""
     student: Annotated[Any, _checked_as("student")]
     """The student of every case that names no other."""
-    baseline: str = "from-scratch"
-    """The case that the others are compared with."""
+    baseline: str | None = None
+    """The case that the others are compared with. Left out: `from-scratch`, or `as-given` where the student is given;
+    the latter is added where `cases` do not name it."""
     cases: dict[Name, Annotated[Any, _checked_as("case")]] = Field(min_length=1, json_schema_extra=NAMED)
     """The chains of techniques that are compared, by name."""
     measure: tuple[Annotated[Any, _checked_as("measure")], ...] = Field(min_length=1)

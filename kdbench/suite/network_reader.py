@@ -6,7 +6,7 @@ from typing import Any
 from kdbench.errors import Place, nearest
 from kdbench.protocols.field_errors import shown
 from kdbench.protocols.part import PartSpec
-from kdbench.suite.cases import StudentChoice, TeacherChoice
+from kdbench.suite.cases import AS_GIVEN, StudentChoice, TeacherChoice
 from kdbench.suite.faults import Faulty
 from kdbench.suite.form import StudentFields, TeacherFields
 from kdbench.suite.part_reader import PartReader
@@ -36,11 +36,18 @@ class NetworkReader:
     def student(self, fields: Any, place: Place) -> StudentChoice:
         """The student of a `student:` entry."""
         student = self.parts.built(StudentFields, fields, place, "a student")
+        if student.onnx is not None:
+            return StudentChoice(None, onnx=student.onnx, place=place)
         model = self.faults.kept(self._model, student.model, place)
-        recipe = self.recipe(student.recipe, (*place, "recipe"))
+        recipe = student.recipe
+        if student.weights is None or "recipe" in student.model_fields_set:
+            recipe = self.recipe(recipe, (*place, "recipe"))
         if model is None:
             raise Faulty
-        return StudentChoice(model, recipe)
+        if student.weights is not None and model.build().form == "estimator":
+            text = f"{model.name} is no network, so there is no file of its weights; leave 'weights' out."
+            raise self.faults.fail((*place, "weights"), text)
+        return StudentChoice(model, recipe, student.weights, place=place)
 
     def teachers(self, written: Any, place: Place) -> Teachers:
         """The teachers of a `teacher:` entry: one, one by name, or a list of these."""
@@ -78,6 +85,8 @@ class NetworkReader:
         if not isinstance(written, str):
             return self.teacher(written, place)
         if written not in self.written:
+            if written == AS_GIVEN:
+                return self.teacher({"case": AS_GIVEN}, place)
             known = nearest(written, self.written)
             raise self.faults.fail(place, f"there is no teacher '{written}' in 'teachers'. {known}")
         return self.teacher(self.written[written], ("teachers", written), written)

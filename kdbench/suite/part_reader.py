@@ -10,7 +10,7 @@ from kdbench.errors import KdbenchError, Place, ending, users_line
 from kdbench.protocols import Model, Task, Technique
 from kdbench.protocols.declarations import declaration_faults
 from kdbench.protocols.field_errors import sentences, shown
-from kdbench.protocols.part import Part, PartSpec, PartType, spec_of
+from kdbench.protocols.part import ADAPTERS, Part, PartSpec, PartType, spec_of
 from kdbench.suite.faults import Faults, Faulty
 
 BASES: dict[str, type[Part]] = {"technique": Technique, "model": Model, "task": Task}
@@ -73,10 +73,12 @@ class PartReader:
     def _class(self, kind: str, named: Named) -> type[Any]:
         try:
             cls = registry.resolve(kind, named.name, self.folder)
+            cls = ADAPTERS[kind](cls) if kind in ADAPTERS else cls
         except KdbenchError as error:
             raise self.faults.fail(named.place, str(error)) from None
-        if not issubclass(cls, BASES[kind]):
-            text = f"{named.name} is no {kind}: it does not derive from kdbench's {BASES[kind].__name__}."
+        if not isinstance(cls, type) or not issubclass(cls, BASES[kind]):
+            text = f"{named.name} is no {kind}: it does not derive from kdbench's {BASES[kind].__name__}"
+            text += ", nor from torch.nn.Module." if kind == "model" else "."
             raise self.faults.fail(named.place, text)
         if registry.is_file(named.name):
             wrong = [(named.place, text) for text in declaration_faults(cls)]

@@ -14,7 +14,7 @@ from kdbench.protocols.part import PartSpec
 from kdbench.protocols.recipe import Recipe
 from kdbench.suite import checks, yaml_lines
 from kdbench.suite.case_reader import CaseReader, Common
-from kdbench.suite.cases import Case, Suite
+from kdbench.suite.cases import AS_GIVEN, FROM_SCRATCH, Case, Suite
 from kdbench.suite.faults import Faults
 from kdbench.suite.form import VERSION, MeasureEntry, SuiteFields
 from kdbench.suite.grids import MOST_CASES
@@ -62,7 +62,7 @@ class _Reader:
 
     def suite(self) -> Suite:
         """Raises SuiteError."""
-        kept, file = self.faults.kept, self.file
+        kept, note_all, file = self.faults.kept, self.faults.note_all, self.file
         task = kept(self._task) if "task" not in self.wrong else None
         recipes = self._recipes()
         teachers = kept(self.networks.teachers, file.teacher, ("teacher",))
@@ -73,13 +73,18 @@ class _Reader:
             student = kept(self.networks.student, file.student, ("student",))
         reader = CaseReader(self.networks, Common(student, teachers))
         cases, names = self._cases(reader)
+        baseline = file.baseline or FROM_SCRATCH
+        if student is not None and student.is_given:
+            if AS_GIVEN not in names:
+                cases, names = {AS_GIVEN: Case(AS_GIVEN, (), student, (), ("student",)), **cases}, [AS_GIVEN, *names]
+            baseline = file.baseline or AS_GIVEN
+        note_all(checks.as_given_faults(cases))
         measure = self._measure()
         limits = kept(self.parts.built, SuiteLimits, _or_empty(file.limits), ("limits",), "limits")
         tolerances = kept(self.parts.built, SuiteTolerances, _or_empty(file.check), ("check",), "check")
 
-        note_all = self.faults.note_all
         if "cases" not in self.wrong:
-            note_all(checks.comparison_faults({("baseline",): file.baseline, **reader.compared}, names))
+            note_all(checks.comparison_faults({("baseline",): baseline, **reader.compared}, names))
         note_all(checks.teaching_faults(cases, self.networks.read, names))
         note_all(checks.size_faults(len(cases), len(file.seeds), measure))
         if task is not None:
@@ -103,7 +108,7 @@ class _Reader:
             recipes=recipes,
             teachers=teachers,
             student=student,
-            baseline=file.baseline,
+            baseline=baseline,
             cases=cases,
             measure=measure,
             limits=limits,
@@ -127,9 +132,10 @@ class _Reader:
                 right[str(key)] = {name: value for name, value in right[str(key)].items() if name != inner[0]}
             else:
                 right.pop(str(key), None)
-        if not right.get("recipes") or not right.get("cases"):
-            right = {key: value for key, value in right.items() if key not in ("recipes", "cases") or value}
-        self.wrong = STAND_INS.keys() - right.keys()
+        if not right.get("cases"):
+            right.pop("cases", None)
+        missing, form = STAND_INS.keys() - right.keys(), SuiteFields.model_fields
+        self.wrong = {key for key in missing if key in data or form[key].is_required()}
         found = SuiteFields.from_fields({**{key: STAND_INS[key] for key in self.wrong}, **right})
         nothing: dict[str, Any] = {"recipes": {}, "cases": {}, "measure": ()}
         return found.model_copy(update={key: nothing[key] for key in self.wrong & nothing.keys()})

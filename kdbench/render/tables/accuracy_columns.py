@@ -17,6 +17,7 @@ COUNTS = "*"
 FEW_SEEDS = f"{FEWEST} seeds are needed to tell two cases apart"
 ALIKE = "same examples"
 """Stands in place of an interval where both files are right on exactly the same examples for every seed."""
+UNTRAINED = "nothing was trained: one file, its interval over test examples alone"
 NO_ACCURACY = f"no {SPLIT} accuracy was recorded"
 NO_PAIR = "it shares no seed with a baseline of the same student"
 NO_AGREEMENT = "no agreement with the teacher was recorded"
@@ -124,7 +125,7 @@ def _means(found: Sequence[Estimate]) -> tuple[str, list[str]]:
     decimals = units.decimals_for([100 * (one.half or 0) for one in found])
     said = [
         ", ".join(units.percent(value, decimals) for value in one.values)
-        if one.n < FEWEST
+        if one.half is None
         else units.percent_interval(one.value, one.half, decimals)
         for one in found
     ]
@@ -134,8 +135,11 @@ def _means(found: Sequence[Estimate]) -> tuple[str, list[str]]:
 
 def _fewer(evidence: Evidence, case: CaseView, target: str) -> Iterator[str]:
     """A note if a case lacks seeds of its suite; a teacher has seeds of its own."""
-    count = case.accuracy[target].estimate.n
-    if not case.teaches and count < len(evidence.results.plan.seeds):
+    view = case.accuracy[target]
+    count = view.estimate.n
+    if view.is_untrained:
+        yield UNTRAINED
+    elif not case.teaches and count < len(evidence.results.plan.seeds):
         why = reason(case.problems_on(target), "the others were not recorded")
         yield f"{counted(count, 'seed')} only; {why}"
 

@@ -33,9 +33,14 @@ def _legend(evidence: Evidence) -> tuple[str, ...]:
     level = f"{100 * LEVEL:.0f} %"
     few = f"{counted(count, 'seed')} {'is' if count == 1 else 'are'} too few for an interval; the values stand there"
     views = [view for case in evidence.cases for view in case.accuracy.values()]
+    untrained = [view for view in views if view.is_untrained]
+    trained = len(untrained) < len(views)
     said = {
-        f"Accuracy on the test split: mean and {level} t interval over {counted(count, 'seed')}.": count >= FEWEST,
-        f"Accuracy on the test split: {few}.": count < FEWEST,
+        "Where nothing was trained there is one file, which no seed had a part in: its accuracy's "
+        f"{level} interval is over test examples alone.": bool(untrained),
+        f"Accuracy on the test split: mean and {level} t interval over {counted(count, 'seed')}.": trained
+        and count >= FEWEST,
+        f"Accuracy on the test split: {few}.": trained and count < FEWEST,
         _example_noise(views): bool(views),
         "Everything holds for this one teacher.": has_teacher(evidence),
         _groups(evidence): True,

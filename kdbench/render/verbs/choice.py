@@ -224,6 +224,9 @@ def basis(choice: Choice) -> str:
         f"{counted(few[0], 'seed')}: too few to tell cases apart by, so the split's examples alone said who is alike."
         if few
         else "",
+        "Nothing was trained, so there are no seeds: the split's examples alone said who is alike."
+        if any(device.untrained for device in choice.devices)
+        else "",
         f"Intervals hold {100 * LEVEL:.0f} %; resamples draw seeds, examples and measuring processes again.",
         f"Nothing was timed on {listed(choice.untimed)}." if choice.untimed else "",
     ]

@@ -2,7 +2,7 @@
 
 from kdbench import units
 from kdbench.evidence import Evidence
-from kdbench.evidence.intervals import FEWEST, Difference
+from kdbench.evidence.intervals import Difference
 from kdbench.render.tables.accuracy_columns import distinct, rates
 from kdbench.render.words.answer import answer
 from kdbench.render.words.choice_words import SAME_SIZE, change, smaller
@@ -33,7 +33,7 @@ def _accuracy(evidence: Evidence, target: str, named: str) -> str:
     }
     if not compared:
         return ""
-    if len(evidence.results.plan.seeds) < FEWEST:
+    if all(difference.p is None for difference in compared.values()):
         return f"Accuracy{named}: {seeds_name(evidence)} are too few to tell any case from another."
     counting = {name: difference for name, difference in compared.items() if difference.counts}
     rest = len(compared) - len(counting)

@@ -113,5 +113,7 @@ def processors_of(facts: Mapping[str, Any]) -> list[str]:
 
 
 def seeds_name(evidence: Evidence) -> str:
-    """n = 3 seeds."""
+    """n = 3 seeds; of cases in which nothing is trained, that there are none."""
+    if evidence.results.plan.cases and not any(case.trained for case in evidence.results.plan.cases.values()):
+        return "nothing was trained, so no seeds"
     return f"n = {counted(len(evidence.results.plan.seeds), 'seed')}"
