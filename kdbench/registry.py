@@ -73,6 +73,7 @@ TABLE: dict[str, dict[str, str]] = {
     "model": {
         "mlp": "kdbench.models.mlp:MLP",
         "cnn": "kdbench.models.cnn:CNN",
+        "encoder": "kdbench.models.encoder:Encoder",
         "resnet20": "kdbench.models.resnet:ResNet20",
         "resnet32": "kdbench.models.resnet:ResNet32",
         "resnet44": "kdbench.models.resnet:ResNet44",
@@ -102,6 +103,7 @@ TABLE: dict[str, dict[str, str]] = {
         "image_folder": "kdbench.tasks.image_folder:ImageFolder",
         "array_files": "kdbench.tasks.array_files:ArrayFiles",
         "audio_folder": "kdbench.tasks.audio_folder:AudioFolder",
+        "text_file": "kdbench.tasks.text_file:TextFile",
         "mnist": "kdbench.tasks.torchvision:MNIST",
         "fashion_mnist": "kdbench.tasks.torchvision:FashionMNIST",
         "cifar10": "kdbench.tasks.torchvision:CIFAR10",

@@ -13,7 +13,9 @@ from kdbench.models.torchvision import Architecture, Torchvision
 from kdbench.protocols import Layers, Model, TaskDescription
 
 NETWORKS = [
-    name for name, place in registry.TABLE["model"].items() if "estimators" not in place and name != "torchvision"
+    name
+    for name, place in registry.TABLE["model"].items()
+    if "estimators" not in place and name not in ("torchvision", "encoder")
 ]
 WITHOUT_RELU_AT_THE_END = ("wrn_16_2", "wrn_40_1", "wrn_40_2")
 """A stage's sum reaches its ReLU through a BatchNorm of what follows."""

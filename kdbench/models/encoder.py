@@ -1,0 +1,72 @@
+"""A small transformer encoder over ids, as a declaration; its network is in `_encoder`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, Self
+
+from pydantic import Field, model_validator
+
+from kdbench.errors import ModelError
+from kdbench.protocols import Layers, Model, TaskDescription
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Encoder(Model):
+    """Token and position embeddings, transformer layers with a mask, and a head on the pooled text or on each token.
+
+    It takes a task with an input of ids, a mask, and perhaps segments. Layers to tap: `layers.0` ... (B, L, width),
+    their `attention.query`, `attention.key`, `attention.value` (B, L, width) and `norm` (B, L, width).
+
+    Papers: Vaswani et al. 2017, section 3; the norm before each block as in Xiong et al. 2020 (`norm: before`), or
+    behind it as in BERT (`after`).
+    """
+
+    width: int = Field(128, gt=0)
+    """Numbers a token."""
+    depth: int = Field(2, gt=0)
+    """Layers."""
+    heads: int = Field(2, gt=0)
+    """Attention heads; they divide the width."""
+    inner_width: int | None = Field(None, gt=0)
+    """Units between the two linear layers of a block; by default 4 * width."""
+    dropout: float = Field(0.1, ge=0, lt=1)
+    norm: Literal["before", "after"] = "before"
+    """Whether LayerNorm stands before each block or behind it."""
+    pooling: Literal["first", "mean"] = "mean"
+    """What a text's classes are told from: its first token, or the mean over its own tokens."""
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"{self.heads} heads do not divide a width of {self.width}")
+        return self
+
+    def layers(self) -> Layers:
+        return Layers(stages=tuple(f"layers.{number}" for number in range(self.depth)), embedding="pool")
+
+    def build(self, task: TaskDescription) -> nn.Module:
+        """Raises ModelError for a task without ids and a mask, or with outputs that a text cannot have."""
+        from kdbench.models._encoder import EncoderNetwork
+
+        by_role = {one.role: one for one in task.inputs}
+        ids = by_role.get("values")
+        if ids is None or ids.dtype != "int64" or ids.values is None or "mask" not in by_role or ids.symbolic is None:
+            raise ModelError(
+                "encoder takes ids of varying length and a mask, as the task text_file gives them; use mlp."
+            )
+        other = next((one for one in task.outputs if one.kind not in ("classes", "multilabel", "token_classes")), None)
+        if other is not None:
+            raise ModelError(f"encoder has no head for an output of kind {other.kind} ('{other.name}').")
+        most = task.axis(ids.symbolic).most
+        if most is None:
+            raise ModelError("encoder needs to know the longest text for its positions: say the axis's `most`.")
+        return EncoderNetwork(
+            roles=tuple(one.role for one in task.inputs),
+            sizes=(ids.values, most, self.width, self.depth, self.heads, self.inner_width or 4 * self.width),
+            dropout=self.dropout,
+            norm_first=self.norm == "before",
+            mean=self.pooling == "mean",
+            heads=tuple((one.kind == "token_classes", one.class_count) for one in task.outputs),
+        )

@@ -1,0 +1,173 @@
+"""Files of texts become a task: read, shared out into splits, made into ids, described."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kdbench.errors import DataError, nearest
+from kdbench.protocols import Input, Output, SymbolicAxis, TaskDescription
+from kdbench.ragged import Array, Index, typical_lengths
+from kdbench.tasks import _tokens
+from kdbench.tasks.arrays import write_split
+from kdbench.tasks.splits import as_said, at_random, by_group
+from kdbench.tasks.text_rows import TextRows, read_rows
+
+if TYPE_CHECKING:
+    from kdbench.tasks.text_file import TextFile
+
+TOKENIZER, LENGTH = "tokenizer.json", "length"
+Part = tuple[TextRows, Index]
+"""A file's rows, and the places of a split's examples among them."""
+
+
+def decode(task: TextFile, out: Path) -> TaskDescription:
+    """Write every split and describe them. Raises DataError."""
+    parts = _parts(task)
+    output = _output(task, parts["train"])
+    tokenizer = _tokenizer(task, parts["train"])
+    tokenizer.save(str(out / TOKENIZER))
+    pad = _tokens.padding_id(tokenizer)
+    tokenizer.no_padding()
+    cut, counts, lengths = 0, {}, np.zeros(0, np.int64)
+    for split, part in parts.items():
+        found = _encoded(tokenizer, task, part)
+        cut += sum(len(one.ids) > task.max_length for one in found)
+        inputs: list[Sequence[Array]] = [_cut([one.ids for one in found], task.max_length)]
+        if task.pair is not None:
+            inputs.append(_cut([one.type_ids for one in found], task.max_length))
+        write_split(out, split, inputs, _targets(task, output, part))
+        counts[split] = len(found)
+        if split == "train":
+            lengths = np.array([len(ids) for ids in inputs[0]])
+    return TaskDescription(
+        inputs=_inputs(task, tokenizer.get_vocab_size(), pad),
+        outputs=(output,),
+        axes=(SymbolicAxis(name=LENGTH, most=task.max_length, lengths=typical_lengths(lengths)),),
+        example_counts=counts,
+        notes=(f"{cut:,} texts of {sum(counts.values()):,} were cut to {task.max_length} tokens.",) if cut else (),
+        companions=(TOKENIZER,),
+        settings={"text": {"tokenizer": TOKENIZER, "max_length": task.max_length, "pair": task.pair is not None}},
+        validation_origin=task.validation_origin(),
+    )
+
+
+def _inputs(task: TextFile, vocabulary: int, pad: int) -> tuple[Input, ...]:
+    ids = Input(name="input_ids", axes=(LENGTH,), dtype="int64", padding=pad, values=vocabulary)
+    mask = Input(name="attention_mask", axes=(LENGTH,), dtype="int64", role="mask", covers=LENGTH)
+    if task.pair is None:
+        return ids, mask
+    segments = Input(name="token_type_ids", axes=(LENGTH,), dtype="int64", role="segments", values=2)
+    return ids, segments, mask
+
+
+def _parts(task: TextFile) -> dict[str, Part]:
+    """Each split's rows. Raises DataError."""
+    files = {name: read_rows(place, task.columns) for name, place in task.places().items()}
+    for rows in files.values():
+        for field in ("text", "pair", "label"):
+            if (name := getattr(task, field)) is not None:
+                rows.column(name, f"{field} names")
+    own = "file" if task.file is not None else "train"
+    parts = {split: (files[own], places) for split, places in _shared_out(task, files, own).items()}
+    return {**parts, **{name: (rows, np.arange(rows.count)) for name, rows in files.items() if name != own}}
+
+
+def _shared_out(task: TextFile, files: dict[str, TextRows], own: str) -> dict[str, Index]:
+    rows = files[own]
+    if task.split_by is not None:
+        return as_said(np.array(rows.column(task.split_by, "split_by names")), f"'{rows.place}': {task.split_by}")
+    fractions = {"validation": 0.0 if "validation" in files else task.validation_fraction}
+    if own == "file":
+        fractions["test"] = task.test_fraction
+    try:
+        if task.group_by is not None:
+            return by_group(np.array(rows.column(task.group_by, "group_by names")), fractions, task.split_seed)
+        classes = np.array(rows.columns[task.label]) if task.kind == "classes" else None
+        return at_random(rows.count, fractions, task.split_seed, classes)
+    except DataError as error:
+        raise DataError(f"'{rows.place}': {error}") from None
+
+
+def _tokenizer(task: TextFile, train: Part) -> Any:
+    if task.tokenizer is not None:
+        tokenizer = _tokens.read_tokenizer(Path(task.tokenizer).expanduser())
+        tokenizer.no_truncation()
+        return tokenizer
+    columns = [task.text, *([task.pair] if task.pair is not None else [])]
+    return _tokens.trained_tokenizer([text for name in columns for text in _chosen(train, name)], task.vocabulary)
+
+
+def _chosen(part: Part, column: str) -> list[str]:
+    rows, places = part
+    return [rows.columns[column][place] for place in places]
+
+
+def _encoded(tokenizer: Any, task: TextFile, part: Part) -> list[Any]:
+    texts = _chosen(part, task.text)
+    if task.pair is None:
+        return list(tokenizer.encode_batch(texts))
+    return list(tokenizer.encode_batch(list(zip(texts, _chosen(part, task.pair), strict=True))))
+
+
+def _cut(rows: Sequence[Sequence[int]], most: int) -> list[Array]:
+    """Rows of at most so many ids; the last one, which ends a text, stays the last."""
+    return [np.array([*row[: most - 1], row[-1]] if len(row) > most else row, np.int32) for row in rows]
+
+
+def _output(task: TextFile, train: Part) -> Output:
+    labels = _chosen(train, task.label)
+    if task.kind == "values":
+        numbers = np.array([_number(train, at, label) for at, label in enumerate(labels)])
+        scale = float(numbers.std()) or 1.0
+        return Output(
+            name="values",
+            kind="values",
+            axes=(1,),
+            value_names=(task.label,),
+            unit=task.unit,
+            mean=(float(numbers.mean()),),
+            scale=(scale,),
+            metrics=task.metrics,
+        )
+    named = labels if task.kind == "classes" else [name for label in labels for name in _labels(label)]
+    names = tuple(sorted(set(named)))
+    if len(names) < 2 and task.kind == "classes":
+        raise DataError(f"'{train[0].place}': {task.label} has {len(names)} classes, at least 2 are needed.")
+    return Output(kind=task.kind, axes=(len(names),), class_names=names, metrics=task.metrics)
+
+
+def _labels(label: str) -> list[str]:
+    return [name.strip() for name in label.split("|") if name.strip()]
+
+
+def _targets(task: TextFile, output: Output, part: Part) -> Array:
+    labels = _chosen(part, task.label)
+    if task.kind == "values":
+        return np.array([[_number(part, at, label)] for at, label in enumerate(labels)], np.float32)
+    places = {name: number for number, name in enumerate(output.class_names)}
+    if task.kind == "classes":
+        return np.array([_class(part, at, label, places) for at, label in enumerate(labels)])
+    rows = np.zeros((len(labels), len(places)), np.uint8)
+    for at, label in enumerate(labels):
+        rows[at, [_class(part, at, name, places) for name in _labels(label)]] = 1
+    return rows
+
+
+def _class(part: Part, at: int, name: str, places: dict[str, int]) -> int:
+    if name not in places:
+        rows, index = part
+        line = rows.lines[index[at]]
+        raise DataError(f"'{rows.place}':{line}: '{name}' is no class of the training split. {nearest(name, places)}")
+    return places[name]
+
+
+def _number(part: Part, at: int, label: str) -> float:
+    try:
+        return float(label)
+    except ValueError:
+        rows, index = part
+        raise DataError(f"'{rows.place}':{rows.lines[index[at]]}: '{label}' is no number.") from None
