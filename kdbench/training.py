@@ -209,7 +209,8 @@ def accuracy(model: nn.Module, batches: Iterator[Batch]) -> float:
     model.eval()
     correct = seen = 0
     for batch in batches:
-        correct += int((model(*batch.inputs).argmax(1) == batch.targets[0]).sum())
+        (logits, *_) = F.outputs_of(model(*batch.inputs), model)
+        correct += int((logits.argmax(1) == batch.targets[0]).sum())
         seen += len(batch)
     return correct / seen
 

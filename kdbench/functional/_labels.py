@@ -36,6 +36,8 @@ def label_term(output: Output, given: Tensor, target: Tensor, batch: Batch) -> T
     values: squared error in units of the training split's spread, averaged over B * D. dense_classes and token_classes:
     cross-entropy, averaged over the places that count. sequence: CTC (Graves et al. 2006), each example divided by its
     target's length, then averaged; an utterance too short for its target counts as 0.
+
+    Source: Graves et al. 2006, "Connectionist Temporal Classification", section 3, for the last one.
     """
     if output.kind == "multilabel":
         return F.binary_cross_entropy_with_logits(given, target)

@@ -103,7 +103,7 @@ def test_a_killed_training_goes_on_with_the_images_that_were_next(place: Path) -
     description = task.decode(place / "decoded")
     data = TaskData(task, description, ArrayData.open(place / "decoded", description))
     images = np.arange(5 * 3 * 64, dtype=np.uint8).reshape(5, 3, 8, 8)
-    device = data.chosen(np.zeros(1, np.int64), np.zeros(1, np.int64), "cpu").targets.device  # type: ignore[arg-type]
+    device = data.chosen(np.zeros(1, np.int64), np.zeros(1, np.int64), "cpu").index.device  # type: ignore[arg-type]
 
     whole = endless(images, data, 2, 0, device)
     all_of_them = [next(whole) for _ in range(7)]
