@@ -72,6 +72,7 @@ TABLE: dict[str, dict[str, str]] = {
     },
     "model": {
         "mlp": "kdbench.models.mlp:MLP",
+        "table_mlp": "kdbench.models.table_mlp:TableMLP",
         "cnn": "kdbench.models.cnn:CNN",
         "encoder": "kdbench.models.encoder:Encoder",
         "resnet20": "kdbench.models.resnet:ResNet20",
@@ -104,6 +105,7 @@ TABLE: dict[str, dict[str, str]] = {
         "array_files": "kdbench.tasks.array_files:ArrayFiles",
         "audio_folder": "kdbench.tasks.audio_folder:AudioFolder",
         "text_file": "kdbench.tasks.text_file:TextFile",
+        "table": "kdbench.tasks.table:Table",
         "mnist": "kdbench.tasks.torchvision:MNIST",
         "fashion_mnist": "kdbench.tasks.torchvision:FashionMNIST",
         "cifar10": "kdbench.tasks.torchvision:CIFAR10",

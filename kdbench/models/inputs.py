@@ -4,6 +4,7 @@ from math import prod
 
 from kdbench.errors import ModelError
 from kdbench.protocols import TaskDescription
+from kdbench.protocols.columns import TableColumns
 
 
 def feature_count(model: str, task: TaskDescription) -> int:
@@ -22,6 +23,8 @@ def image_shape(model: str, task: TaskDescription) -> tuple[int, int, int]:
 
 
 def _single_shape(model: str, task: TaskDescription) -> tuple[int, ...]:
+    if TableColumns.of(task) is not None:
+        raise ModelError(f"{model} takes one input of scaled numbers, the task has a table's columns; use table_mlp.")
     if len(task.input_shapes) != 1:
         names = ", ".join(task.input_names)
         raise ModelError(

@@ -72,6 +72,9 @@ class Input(_Described):
     """Of ids: they are 0 to values - 1."""
     preprocessing: Preprocessing = Preprocessing()
     """Of float inputs; integers are never scaled."""
+    spread: tuple[float, ...] = (1.0,)
+    """Of float inputs: the training split's standard deviation as a model takes it, one number or one a channel (axis
+    1), where it is not about 1. Noise on copies of examples is measured in it."""
 
     @property
     def stored(self) -> bool:
