@@ -14,7 +14,7 @@ from kdbench.evidence import Results
 from kdbench.protocols.metric import Metric, metric_named
 from kdbench.results import records
 from kdbench.results.devices import is_own
-from kdbench.results.records import Accuracy, Compression, Environment, Failed, Latency, Record, Size
+from kdbench.results.records import Compression, Environment, Failed, Latency, Record, Score, Size
 
 Classes = NDArray[np.int32]
 Row = tuple[str, int]
@@ -105,21 +105,21 @@ class Composer:
             if isinstance(predicted, Predicted):
                 yield self._accuracy(size, predicted, labels)
             else:
-                yield Failed(**labels, kind=Accuracy.KIND, status="failed", reason=str(predicted))
+                yield Failed(**labels, kind=Score.KIND, status="failed", reason=str(predicted))
             facts = facts_of(self.answers, digest, self.home.references.get((size.case, size.seed), {}))
             if isinstance(facts, KdbenchError):
                 yield Failed(**labels, kind=Latency.KIND, status="failed", reason=str(facts))
             else:
                 yield from (records.from_data({**labels, **fact}) for fact in facts)
 
-    def _accuracy(self, size: Size, predicted: Predicted, labels: dict[str, Any]) -> Accuracy:
+    def _accuracy(self, size: Size, predicted: Predicted, labels: dict[str, Any]) -> Score:
         header, classes = self.answers.header, np.array(predicted.classes, np.int32)
         metric = self.metric
         row = self.home.results.teacher_of(size.case)
         teacher = self._classes(self.home.digest_of(row, size.seed) if row is not None else None)
         origin_digest = size.origin.get("onnx_sha256")
         origin = self._classes(origin_digest)
-        return Accuracy(
+        return Score(
             **labels,
             metric=self.metric_name,
             direction=metric.direction,

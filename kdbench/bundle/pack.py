@@ -23,7 +23,7 @@ from kdbench.measure.client import Client
 from kdbench.measure.device.bundle_file import FOLDER, MANIFEST, SCHEMA
 from kdbench.measure.device.run import STARTS
 from kdbench.results.predictions import Predictions
-from kdbench.results.records import Accuracy, Latency
+from kdbench.results.records import Latency
 from kdbench.results.sample import Sample, read_sample
 from kdbench.results.task_json import read_task
 from kdbench.results.trust import NOTHING, Confirmed
@@ -167,7 +167,7 @@ def _check(
 
     Raises StoreError where one differs by more.
     """
-    tests = [record for record in results.of(Accuracy) if record.target == target and record.split == "test"]
+    tests = [record for record in results.scores() if record.target == target and record.split == "test"]
     recorded = {(record.case, record.seed): results.predictions(record) for record in tests}
     notes = []
     for file in files:
@@ -194,7 +194,7 @@ def _agreement(
         raise StoreError(f"'{folder}' has no predictions of {row[0]}, seed {row[1]}; run the suite again.")
     if not np.array_equal(found.targets[sample.index], sample.targets):
         raise StoreError(f"the sample in '{folder}' is not of the data that was tested; run the suite again.")
-    return float((found.outputs[sample.index] == logits.argmax(1)).mean())
+    return float((found.decisions[sample.index] == logits.argmax(1)).mean())
 
 
 def _manifest(

@@ -60,7 +60,7 @@ def _fault(side: Side, place: Place, answer: OrError[Predicted], sample: Sample)
         return None  # nothing to compare with; the accuracy row says so
     if sample.index.max() >= len(stored.targets) or (stored.targets[sample.index] != sample.targets).any():
         return "the sample is not of the test examples that it was evaluated on; run the suite again."
-    said, outputs = stored.outputs[sample.index], np.asarray(answer.outputs()[0])
+    said, outputs = stored.decisions[sample.index], np.asarray(answer.outputs()[0])
     if outputs.ndim != 2 or len(outputs) != len(said) or said.min() < 0:
         return f"the file gives outputs of shape {outputs.shape}, not scores an example; run the suite again."
     given = outputs[np.arange(len(said)), np.minimum(said, outputs.shape[1] - 1)]

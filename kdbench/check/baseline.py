@@ -14,7 +14,7 @@ from kdbench.check.sides import Side
 from kdbench.errors import StoreError, Unreadable
 from kdbench.files import Archive, sha256_of, within, write_archive
 from kdbench.results.folder import Results, read_results
-from kdbench.results.records import Accuracy, Size
+from kdbench.results.records import Size
 from kdbench.results.task_json import TASK_FILE, read_task
 
 FORMAT = 1
@@ -77,7 +77,7 @@ def _files(results: Results) -> dict[str, Path]:
         side.file(case, seed, target)
     sample = read_task(results.folder).sample_path
     named: list[str | None] = [record.onnx_path for record in results.of(Size)]
-    named += [record.predictions_path for record in results.of(Accuracy)]
+    named += [record.predictions_path for record in results.scores()]
     named += [name for name in ALWAYS if (results.folder / name).is_file()]
     found = {}
     for name in dict.fromkeys([*named, sample]):

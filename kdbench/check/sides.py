@@ -13,7 +13,7 @@ from kdbench.errors import StoreError, UnknownName, nearest
 from kdbench.files import sha256_of
 from kdbench.protocols.metric import Metric, metric_named
 from kdbench.results.folder import Results
-from kdbench.results.records import Accuracy, Compression, Failed, Latency, Size, Training
+from kdbench.results.records import Compression, Failed, Latency, Score, Size, Training
 from kdbench.results.task_json import read_task
 
 SPLIT = "test"
@@ -56,9 +56,9 @@ class Side:
         return {(record.case, record.seed, record.target): record for record in self.results.of(Size)}
 
     @cached_property
-    def accuracies(self) -> dict[Place, Accuracy]:
+    def accuracies(self) -> dict[Place, Score]:
         """(case, seed, target) -> its accuracy on the test split."""
-        found = (record for record in self.results.of(Accuracy) if record.split == SPLIT)
+        found = (record for record in self.results.scores() if record.split == SPLIT)
         return {(record.case, record.seed, record.target): record for record in found}
 
     @cached_property

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from kdbench.errors import KdbenchError
 from kdbench.evidence import CaseView, Evidence, LatencyView, Results, Setting
 from kdbench.evidence.accuracy import SPLIT, BySeed, answers_by_case, is_untrained
-from kdbench.results.records import Accuracy, Size
+from kdbench.results.records import Size
 from kdbench.suite.limits import Limits
 
 VALIDATION = "validation"
@@ -84,7 +84,7 @@ def _split(results: Results, target: str) -> tuple[str, bool]:
     Validation where the suite has it: the test split is for reporting. Not so where a case starts from given weights
     and the validation examples were taken from the training examples: whoever trained the weights had them all.
     """
-    tested = [r for r in results.of(Accuracy) if r.target == target and r.case not in results.plan.teachers]
+    tested = [r for r in results.scores() if r.target == target and r.case not in results.plan.teachers]
     if VALIDATION not in {record.split for record in tested}:
         return SPLIT, False
     cases = [results.plan.cases[name] for name in {record.case for record in tested} & results.plan.cases.keys()]

@@ -22,7 +22,7 @@ from kdbench.evidence.intervals import (
 from kdbench.evidence.pairs import Pairs, crossed_pairs, seed_pairs, told_apart
 from kdbench.results.folder import Results
 from kdbench.results.predictions import Predictions
-from kdbench.results.records import Accuracy
+from kdbench.results.records import Score
 
 SPLIT = "test"
 """The split that is reported; validation is for choosing."""
@@ -60,7 +60,7 @@ class AccuracyView:
 class Answers:
     """The answers of one file on one split."""
 
-    record: Accuracy
+    record: Score
     predictions: Predictions | None
     """None where none are stored."""
     is_untrained: bool = False
@@ -110,7 +110,7 @@ def accuracy_views(results: Results, target: str) -> dict[str, AccuracyView]:
 def answers_by_case(results: Results, target: str, split: str = SPLIT) -> dict[str, dict[int, Answers]]:
     """The answers of every case on a target and a split, seed by seed; cases without any are left out."""
     found: dict[str, dict[int, Answers]] = {name: {} for name in results.case_names}
-    for record in results.of(Accuracy):
+    for record in results.scores():
         if record.target == target and record.split == split:
             case = results.plan.cases.get(record.case)
             untrained = case is not None and not case.trained

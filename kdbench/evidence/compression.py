@@ -15,7 +15,7 @@ from kdbench.evidence.intervals import Difference, Estimate
 from kdbench.evidence.latency import ORIGIN, LatencyView
 from kdbench.evidence.training import Cost, Stages
 from kdbench.results.folder import Results
-from kdbench.results.records import Accuracy, Compression, Size
+from kdbench.results.records import Compression, Score, Size
 
 FORMS = {"file": "onnx_bytes", "gzip": "onnx_gzip_bytes", "zstd": "onnx_zstd_bytes"}
 """Ways to ship a file -> the field of its bytes."""
@@ -74,7 +74,7 @@ def _view(
     results: Results, name: str, target: str, timed: Mapping[int, Mapping[str, LatencyView]], stages: Stages
 ) -> CompressionView | None:
     sizes = [record for record in results.of(Size, name) if record.target in (target, None)]
-    tested = [r for r in results.of(Accuracy, name) if r.target in (target, None) and r.split == SPLIT]
+    tested = [r for r in results.scores(name) if r.target in (target, None) and r.split == SPLIT]
     if not sizes and not tested:
         return None
     return CompressionView(
@@ -113,7 +113,7 @@ def _speedup(name: str, timed: Mapping[int, Mapping[str, LatencyView]]) -> dict[
     }
 
 
-def _difference(results: Results, tested: Sequence[Accuracy]) -> Difference | None:
+def _difference(results: Results, tested: Sequence[Score]) -> Difference | None:
     before = {
         record.seed: Answers(replace(record, value=record.origin_value), results.origin_predictions(record))
         for record in tested
@@ -123,12 +123,12 @@ def _difference(results: Results, tested: Sequence[Accuracy]) -> Difference | No
     return compare(after, before)
 
 
-def _agreement(tested: Sequence[Accuracy]) -> float | None:
+def _agreement(tested: Sequence[Score]) -> float | None:
     known = [r.origin_agreement_fraction for r in tested if r.origin_agreement_fraction is not None]
     return float(np.mean(known)) if known else None
 
 
-def class_losses(results: Results, tested: Sequence[Accuracy]) -> tuple[ClassLoss, ...] | None:
+def class_losses(results: Results, tested: Sequence[Score]) -> tuple[ClassLoss, ...] | None:
     """The classes that lost, from the stored predictions of each seed's two files; None where some are missing."""
     seeds = [seed for record in tested if (seed := _changes_by_class(results, record)) is not None]
     if not seeds or len(seeds) < len(tested):
@@ -144,14 +144,14 @@ def class_losses(results: Results, tested: Sequence[Accuracy]) -> tuple[ClassLos
     return tuple(sorted((loss for loss in found if loss.lost > 0), key=lambda loss: -loss.lost))
 
 
-def _changes_by_class(results: Results, record: Accuracy) -> dict[int, NDArray[np.float64]] | None:
+def _changes_by_class(results: Results, record: Score) -> dict[int, NDArray[np.float64]] | None:
     """True class -> for each of its examples, right after compression minus right before."""
     after = results.predictions(record)
     before = results.origin_predictions(record)
     if after is None or before is None or after.examples != before.examples:
         return None
     truth = after.targets
-    change = (after.outputs == truth).astype(np.float64) - (before.outputs == truth)
+    change = (after.decisions == truth).astype(np.float64) - (before.decisions == truth)
     return {int(label): change[truth == label] for label in np.unique(truth)}
 
 

@@ -74,7 +74,7 @@ def _file(results: Results, one: Answers) -> _File | None:
     """None where its predictions are not stored."""
     if one.predictions is None:
         return None
-    predicted, truth = one.predictions.outputs, one.predictions.targets
+    predicted, truth = one.predictions.decisions, one.predictions.targets
     count = int(max(predicted.max(), truth.max())) + 1
     table = np.zeros((count, count))
     np.add.at(table, (truth, predicted), 1)

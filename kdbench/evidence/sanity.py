@@ -22,7 +22,7 @@ from kdbench.evidence.guesses import guesses
 from kdbench.evidence.intervals import Difference, example_half
 from kdbench.evidence.training import Stages
 from kdbench.results.folder import Results
-from kdbench.results.records import Accuracy, Training
+from kdbench.results.records import Training
 
 VALIDATION = "validation"
 FAR = 0.05
@@ -117,7 +117,7 @@ def _validation_above_test(
 def _missing_classes(results: Results) -> Iterator[Finding]:
     """Classes of the task that a whole split has no example of."""
     names, told = results.class_names, set()
-    for record in results.of(Accuracy):
+    for record in results.scores():
         if not names or record.split in told or record.split_example_count not in (None, record.example_count):
             continue
         found = results.predictions(record)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import accumulate, chain
 
 from kdbench.results.folder import Results
-from kdbench.results.records import Accuracy, Compression, Labelled, Size, Training
+from kdbench.results.records import Compression, Labelled, Size, Training
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Stages:
     def _resting(self, case: str) -> list[Labelled]:
         """The records whose lineage names a case's stages; its own trainings where it got no further."""
         results = self._results
-        facts: list[Labelled] = [*results.of(Accuracy, case), *results.of(Size, case)]
+        facts: list[Labelled] = [*results.scores(case), *results.of(Size, case)]
         return facts or [*results.of(Training, case), *results.of(Compression, case)]
 
     def cost_of(self, by_seed: Mapping[int, Sequence[str]]) -> Cost | None:

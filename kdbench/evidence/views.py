@@ -20,7 +20,7 @@ from kdbench.evidence.training import Cost, Curve, Stages
 from kdbench.evidence.use import EnergyView, StartView, energy_view, start_view
 from kdbench.results.folder import Results, read_results
 from kdbench.results.plan_json import REFERENCE
-from kdbench.results.records import Accuracy, Energy, Failed, Labelled, Latency, Memory, Record, Size, Start
+from kdbench.results.records import Energy, Failed, Labelled, Latency, Memory, Record, Score, Size, Start
 
 Setting = tuple[str, int]
 """A target and a batch size."""
@@ -156,13 +156,13 @@ def evidence(folder: Path) -> Evidence:
 def _sound(results: Results) -> Results:
     """The results, with a failure in place of each accuracy whose stored predictions are damaged or say otherwise."""
     wrong: dict[int, Record] = {}
-    for record in results.of(Accuracy):
+    for record in results.scores():
         try:
             results.predictions(record)
             results.origin_predictions(record)
         except StoreError as error:
             shared = {each.name: getattr(record, each.name) for each in fields(Labelled)}
-            wrong[id(record)] = Failed(**shared, kind=Accuracy.KIND, reason=str(error))
+            wrong[id(record)] = Failed(**shared, kind=Score.KIND, reason=str(error))
     return replace(results, records=tuple(wrong.get(id(each), each) for each in results.records)) if wrong else results
 
 

@@ -10,7 +10,7 @@ from kdbench import units
 from kdbench.errors import StoreError, UnknownName, nearest
 from kdbench.evidence import Results
 from kdbench.files import sha256_of
-from kdbench.results.records import Accuracy, Size
+from kdbench.results.records import Size
 
 Files = dict[int, dict[str, Size]]
 """Seed -> target -> what is known of the file; seeds rising, targets in the suite's order."""
@@ -99,7 +99,7 @@ def _best(results: Results, case: str, files: Files) -> tuple[int, str]:
 
 def _rates(results: Results, case: str, files: Files, split: str) -> dict[int, float]:
     found: dict[int, list[float]] = {seed: [] for seed in files}
-    for record in results.of(Accuracy, case):
+    for record in results.scores(case):
         if record.split == split and record.value is not None and record.target in files.get(record.seed, {}):
             found[record.seed].append(record.value)
     return {seed: float(np.mean(values)) for seed, values in found.items() if values}

@@ -11,7 +11,7 @@ from kdbench.handover.chosen import Chosen
 from kdbench.measure import jobs
 from kdbench.measure.providers import PROVIDERS
 from kdbench.measure.session_spec import GRAPH_OPTIMIZATIONS, SessionSpec
-from kdbench.results.records import Accuracy, Environment, Latency, Memory
+from kdbench.results.records import Environment, Latency, Memory, Score
 from kdbench.results.task_json import KeptTask
 from kdbench.results.trust import Confirmed
 
@@ -131,7 +131,7 @@ def _session(results: Results, target: str, confirmed: Confirmed) -> SessionSpec
 def _measured(results: Results, chosen: Chosen, target: str) -> Json:
     """What was measured on one target: accuracy by split, latency and memory by batch size; the device, the date."""
     case, seed = chosen.size.case, chosen.size.seed
-    accuracy = [r for r in results.of(Accuracy, case) if (r.seed, r.target) == (seed, target)]
+    accuracy = [r for r in results.scores(case) if (r.seed, r.target) == (seed, target)]
     latency = [r for r in results.of(Latency, case) if (r.seed, r.target) == (seed, target)]
     memory = [r for r in results.of(Memory, case) if (r.seed, r.target) == (seed, target)]
     if not any(record.split == "test" for record in accuracy):
@@ -148,7 +148,7 @@ def _measured(results: Results, chosen: Chosen, target: str) -> Json:
     }
 
 
-def _accuracy(record: Accuracy) -> Json:
+def _accuracy(record: Score) -> Json:
     return {"value": record.value, "correct_count": record.correct_count, "example_count": record.example_count}
 
 

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from kdbench.protocols.metric import Metric
+from kdbench.metrics.bases import Mean
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 
-class Accuracy(Metric):
+class Accuracy(Mean):
     """The share of examples whose highest output is that of their true class."""
 
+    label = "accuracy"
     counted = True
 
-    def value(self, outputs: NDArray[np.int32], targets: NDArray[np.int32]) -> float:
-        """A rate, 0 to 1."""
-        return float((outputs == targets).mean())
-
-    def pseudo_values(self, outputs: NDArray[np.int32], targets: NDArray[np.int32]) -> NDArray[np.float64]:
-        """1 where the class is right, else 0."""
-        import numpy as np
-
-        return np.asarray(outputs == targets, np.float64)
+    def each(self, outputs: NDArray[Any], targets: NDArray[Any]) -> NDArray[Any]:
+        """Whether the class is right, (n,)."""
+        right: NDArray[Any] = outputs == targets
+        return right

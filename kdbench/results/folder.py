@@ -8,14 +8,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from kdbench.errors import RecordError, StoreError
+from kdbench.errors import DataError, RecordError, StoreError, UnknownName
 from kdbench.measure.target_id import target_name
-from kdbench.protocols.metric import metric_named
+from kdbench.protocols.data import Output, TaskDescription
+from kdbench.protocols.metric import Metric, metric_named
 from kdbench.results import records
 from kdbench.results.newest import current_records
 from kdbench.results.plan_json import RecordedPlan, read_plan
-from kdbench.results.predictions import Predictions, read_predictions
-from kdbench.results.records import TEACHER, Accuracy, Failed, Labelled, Latency, Record, labelled
+from kdbench.results.predictions import Predictions, judge_of, read_predictions, recorded_metric
+from kdbench.results.records import TEACHER, Failed, Labelled, Latency, Record, Score, labelled
 from kdbench.results.reference import is_reference
 from kdbench.results.task_json import read_task
 
@@ -36,6 +37,10 @@ class Results:
     def of(self, kind: type[RecordType], case: str | None = None) -> list[RecordType]:
         """The records of a kind, of one case or of all."""
         return [record for record in self._by_kind_and_case.get((kind, case), ()) if isinstance(record, kind)]
+
+    def scores(self, case: str | None = None) -> list[Score]:
+        """The scores that cases are compared and chosen by, of one case or of all."""
+        return [record for record in self.of(Score, case) if record.decides]
 
     def failures(self, case: str | None = None, kind: type[Record] | None = None) -> list[Failed]:
         """Why facts are missing: of one case or of all, of one kind of fact or of all."""
@@ -99,7 +104,7 @@ class Results:
         known = sorted(record.created_utc for record in self.labelled if record.created_utc)
         return (known[0], known[-1]) if known else None
 
-    def predictions(self, record: Accuracy) -> Predictions | None:
+    def predictions(self, record: Score) -> Predictions | None:
         """What a record's file answered on its split; None where no predictions are stored.
 
         Raises StoreError where the stored file is damaged or not the record's, UnknownName where nothing here has the
@@ -107,41 +112,60 @@ class Results:
         """
         return self._predictions(record, record.predictions_path, record.value)
 
-    def origin_predictions(self, record: Accuracy) -> Predictions | None:
+    def origin_predictions(self, record: Score) -> Predictions | None:
         """As `predictions`, of the uncompressed student's file."""
         return self._predictions(record, record.origin_predictions_path, record.origin_value)
 
-    def _predictions(self, record: Accuracy, stored: str | None, value: float | None) -> Predictions | None:
-        key = (stored, record.split, record.metric)
+    def _predictions(self, record: Score, stored: str | None, value: float | None) -> Predictions | None:
+        key = (stored, record.split, record.output, record.metric)
         if key not in self._known:
             path = self._inside(stored)
-            metric, count = metric_named(record.metric), len(self.class_names)
-            self._known[key] = None if path is None else read_predictions(path, record.split, metric, count)
+            output = self.output(record.output)
+            self._known[key] = None if path is None else read_predictions(path, record, output)
         found = self._known[key]
         if found is not None:
             found.check(value, record.example_count, f"{record.case}, seed {record.seed}")
         return found
 
     @cached_property
-    def _known(self) -> dict[tuple[str | None, str, str], Predictions | None]:
+    def _known(self) -> dict[tuple[str | None, str, str, str], Predictions | None]:
         """Predictions that were read already: many ask for the same files."""
         return {}
 
     @cached_property
-    def class_names(self) -> tuple[str, ...]:
-        """What the task calls its classes; empty where the folder does not say."""
+    def metric(self) -> Metric:
+        """What cases are compared by: the decisive metric; accuracy where nothing says it."""
+        scores = self.scores()
         try:
-            return read_task(self.folder).description.class_names
-        except StoreError:
-            return ()
+            if scores:
+                return judge_of(scores[0], self.output(scores[0].output))
+            first = self._description.outputs[0] if self._description else None
+            return metric_named(first.metrics[0]).judging(first) if first else metric_named("accuracy")
+        except (UnknownName, DataError):
+            return recorded_metric(scores[0]) if scores else metric_named("accuracy")
 
     @cached_property
+    def _description(self) -> TaskDescription | None:
+        """What the task gives; None where the folder does not say."""
+        try:
+            return read_task(self.folder).description
+        except StoreError:
+            return None
+
+    def output(self, name: str) -> Output | None:
+        """The output of that name, the first for an empty one; None where the folder does not say."""
+        outputs = self._description.outputs if self._description else ()
+        return next((each for each in outputs if name in ("", each.name)), None)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """What the task calls its classes; empty where the folder does not say, or it has none."""
+        return self._description.class_names if self._description else ()
+
+    @property
     def is_validation_from_train(self) -> bool:
         """Whether the validation examples were taken from the training examples; False where nothing says so."""
-        try:
-            return read_task(self.folder).description.validation_origin == "train"
-        except StoreError:
-            return False
+        return self._description is not None and self._description.validation_origin == "train"
 
     def file(self, path: str | None) -> Path | None:
         """A file that a record names, where it exists within the folder."""

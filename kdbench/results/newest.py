@@ -5,7 +5,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
 
 from kdbench.measure.target_id import ANOTHER_MACHINE
-from kdbench.results.records import Accuracy, Energy, Failed, Labelled, Latency, Memory, Record, Start
+from kdbench.results.records import Energy, Failed, Labelled, Latency, Memory, Record, Score, Start
 
 
 def current_records(everything: Iterable[Record]) -> list[Record]:
@@ -42,8 +42,8 @@ def _label(record: Record) -> Hashable:
     detail: Hashable = record.key
     if isinstance(record, Failed):
         detail = (record.status, record.key)
-    elif isinstance(record, Accuracy):
-        detail = record.split
+    elif isinstance(record, Score):
+        detail = (record.split, record.output, record.metric)
     elif isinstance(record, Latency | Memory | Start | Energy):
         detail = record.batch_size
     elif record.target is not None:

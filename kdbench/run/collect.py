@@ -14,7 +14,7 @@ from kdbench.plan.plan import Label, Plan
 from kdbench.results import records
 from kdbench.results.devices import KeptDevices, device_runs, with_devices
 from kdbench.results.plan_json import PLAN_FILE
-from kdbench.results.records import Accuracy, Environment, Failed, Latency, Record, labelled
+from kdbench.results.records import Environment, Failed, Latency, Record, Score, labelled
 from kdbench.results.task_json import TASK_FILE
 from kdbench.run.kept_data import kept_task, write_sample, write_test_inputs
 from kdbench.run.ownership import refuse_foreign
@@ -29,7 +29,7 @@ KIND_OF_STAGE = {
     "train": "training",
     "adopt": "training",
     "compress": "compression",
-    "evaluate": "accuracy",
+    "evaluate": "score",
     "measure": "latency",
 }
 """Kind of stage -> the kind of record that is missing where it failed."""
@@ -145,7 +145,7 @@ class Results:
                 kind, why = KIND_OF_STAGE[self.plan.stages[label.key].kind], failures[label.key]
                 yield Failed(**self._labels(label), kind=kind, status=why.status, reason=why.reason, log_path=why.log)
         for label, reason in self.plan.skipped.items():
-            for kind in (Accuracy.KIND, Latency.KIND):
+            for kind in (Score.KIND, Latency.KIND):
                 yield Failed(**self._labels(label), kind=kind, status="skipped", reason=reason)
 
     def _sweep(self, written: Iterable[Record]) -> None:
@@ -176,7 +176,7 @@ class Results:
     def _record(self, fact: dict[str, Any], label: Label, shared: dict[str, Any]) -> Record:
         own = {name: value for name, value in fact.items() if name != "kind"}
         with _writing(self.folder):
-            if fact["kind"] == "accuracy":
+            if fact["kind"] == "score":
                 own["predictions_path"] = self._keep(label, PREDICTIONS, label.key, "predictions", ".npz")
                 origin = self.plan.stages[label.key].inputs.get("origin")
                 if origin is not None:

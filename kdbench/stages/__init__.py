@@ -33,7 +33,7 @@ VERSIONS = {
     "compress": 2,
     "export": 3,
     "trace": 1,
-    "evaluate": 3,
+    "evaluate": 4,
     "measure": 2,
 }
 """Raised whenever the numbers that a kind of stage produces change."""

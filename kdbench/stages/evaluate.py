@@ -12,13 +12,12 @@ import onnx
 import zstandard
 
 from kdbench.files import sha256_of
-from kdbench.measure.decisions import agreement
 from kdbench.protocols import TaskDescription
 from kdbench.protocols.metric import metric_named
 from kdbench.ragged import Ragged, Stored, stored_array
 from kdbench.stages import _contents, _session
-from kdbench.stages._decisions import as_entries, decided, from_entries
 from kdbench.stages._inputs import write_inputs
+from kdbench.stages._scores import predictions_of, score_facts
 from kdbench.stages.names import EXPORT_FACTS, ONNX_FILE, PREDICTIONS, RECORDS, answers_file
 from kdbench.stages.work import Fact, Work, read_description
 
@@ -34,20 +33,23 @@ OF_ORIGIN = (
 
 
 def evaluate(work: Work) -> list[Fact]:
-    """Predict validation and test through the target's runtime; keep what was decided, return accuracy and size.
+    """Predict validation and test through the target's runtime; keep what was decided, return scores and size.
 
     A size is that of an ONNX file: what another runtime reads is nothing that anybody deploys.
     """
     task = read_description(work.input("data"))
     splits = [split for split in SPLITS if task.example_counts.get(split)]
     model = _session.model_file(work, "model")
+    metrics = {name: metric_named(name) for output in task.outputs for name in output.metrics}
     predictions: dict[str, np.ndarray] = {}
     facts = []
     for split in splits:
         with tempfile.TemporaryDirectory(dir=work.out) as scratch:
             outputs = predict(work, task, model, split, Path(scratch))
-            predictions |= _predictions(work, task, split, outputs)
-            facts.append(_accuracy(work, task, split, outputs, predictions))
+            predictions |= predictions_of(task, split, outputs, _targets(work, task, split), metrics)
+            told = {"runtime": runtime_name(work), **_difference(work, split, outputs)}
+        others = {role: work.input(role) / PREDICTIONS for role in ("teacher", "origin") if role in work.spec.inputs}
+        facts += [{**fact, **told} for fact in score_facts(task, split, predictions, metrics, **others)]
     np.savez_compressed(work.out / PREDICTIONS, **predictions)  # type: ignore[arg-type]  # numpy types only its flag
     return [*facts, _size(work, model, task)] if model.name == ONNX_FILE else facts
 
@@ -61,17 +63,8 @@ def predict(work: Work, task: TaskDescription, model: Path, split: str, folder: 
     return _session.predict(work, sha256_of(model), model, inputs, PREDICTION_BATCH, folder)
 
 
-def _predictions(work: Work, task: TaskDescription, split: str, outputs: list[Stored]) -> dict[str, np.ndarray]:
-    """What each output decides and its targets, as arrays by name."""
-    found: dict[str, np.ndarray] = {}
-    for number, (output, given) in enumerate(zip(task.outputs, outputs, strict=True)):
-        prefix = split if number == 0 else f"{split}.{output.name}"
-        targets = stored_array(work.input("data") / f"{split}_targets{number}.npy")
-        if output.kind == "classes":
-            targets = np.asarray(targets).astype(np.int32)
-        found |= as_entries(prefix, decided(output, given))
-        found |= as_entries(f"{prefix}_targets", targets)
-    return found
+def _targets(work: Work, task: TaskDescription, split: str) -> list[Stored]:
+    return [stored_array(work.input("data") / f"{split}_targets{number}.npy") for number in range(len(task.outputs))]
 
 
 def runtime_name(work: Work) -> str:
@@ -80,35 +73,11 @@ def runtime_name(work: Work) -> str:
     return f"{numerics['runtime']} {numerics['runtime_version']} {session['provider']}"
 
 
-def _accuracy(
-    work: Work, task: TaskDescription, split: str, given: list[Stored], predictions: dict[str, np.ndarray]
-) -> Fact:
-    metric = metric_named(task.metrics[0])
-    outputs, targets = predictions[split], predictions[f"{split}_targets"]
-    difference = max(
-        _furthest(given[number], stored_array(answers_file(work.input("export"), split, number)))
-        for number in range(len(task.outputs))
-    )
-    fact = {
-        "kind": "accuracy",
-        "metric": task.metrics[0],
-        "direction": metric.direction,
-        "value": metric.value(outputs, targets),
-        **({"correct_count": int(metric.pseudo_values(outputs, targets).sum())} if metric.counted else {}),
-        "example_count": len(given[0]),
-        "split": split,
-        "runtime": runtime_name(work),
-        **({"max_abs_logit_difference": difference} if math.isfinite(difference) else {}),
-    }
-    kind, own = task.outputs[0].kind, from_entries(predictions, split)
-    if "teacher" in work.spec.inputs:
-        with np.load(work.input("teacher") / PREDICTIONS) as teacher:
-            fact["teacher_agreement_fraction"] = agreement(kind, from_entries(teacher, split), own)
-    if "origin" in work.spec.inputs:
-        with np.load(work.input("origin") / PREDICTIONS) as origin:
-            fact["origin_value"] = metric.value(origin[split], targets)
-            fact["origin_agreement_fraction"] = agreement(kind, from_entries(origin, split), own)
-    return fact
+def _difference(work: Work, split: str, outputs: list[Stored]) -> Fact:
+    """The largest difference from what the network that was exported gives; nothing where it is not finite."""
+    exported = (stored_array(answers_file(work.input("export"), split, number)) for number in range(len(outputs)))
+    difference = max(_furthest(one, other) for one, other in zip(outputs, exported, strict=True))
+    return {"max_abs_logit_difference": difference} if math.isfinite(difference) else {}
 
 
 def _furthest(one: Stored, other: Stored) -> float:

@@ -36,6 +36,7 @@ from kdbench.stages.worker import run_stages
 from kdbench.tasks.arrays import ArrayData, gathered, model_inputs
 from kdbench.techniques.surgery_check import answers, difference
 from kdbench.testing.executors import check_executor as check_executor
+from kdbench.testing.metrics import check_values
 from kdbench.testing.runtimes import check_runtime as check_runtime
 
 OPSET = 20
@@ -70,31 +71,11 @@ def check_part(part: Part) -> None:
 def check_metric(metric: Metric) -> None:
     """A metric has a value in its range whatever the order of examples, and pseudo-values whose mean it is.
 
-    Where it has pseudo-values of its own, their spread is that of the jackknife with one example left out, to a tenth.
+    So for every kind of output that it judges. Where it has pseudo-values of its own, their spread is that of the
+    jackknife with one example left out, to a tenth.
     """
     check_part(metric)
-    name = type(metric).__name__
-    draw = np.random.default_rng(0)
-    targets = draw.choice(4, 400, p=[0.4, 0.3, 0.2, 0.1]).astype(np.int32)
-    outputs = np.where(draw.random(400) < 0.75, targets, draw.integers(0, 4, 400)).astype(np.int32)
-    value, each = metric.value(outputs, targets), metric.pseudo_values(outputs, targets)
-    low, high = metric.range
-    assert low is None or low <= value, f"{name} gives {value}, and its range begins at {low}."
-    assert high is None or value <= high, f"{name} gives {value}, and its range ends at {high}."
-    order = draw.permutation(400)
-    assert np.isclose(metric.value(outputs[order], targets[order]), value), f"{name} depends on the examples' order."
-    assert np.shape(each) == (400,), f"{name} gives pseudo-values of shape {np.shape(each)} for 400 examples."
-    assert np.isclose(np.mean(each), value), (
-        f"the mean of {name}'s pseudo-values is {np.mean(each)}, its value {value}."
-    )
-    if metric.counted:
-        assert set(np.unique(each)) <= {0.0, 1.0}, f"{name} counts examples, but has pseudo-values other than 0 and 1."
-    if type(metric).pseudo_values is not Metric.pseudo_values:
-        rest = [metric.value(np.delete(outputs, place), np.delete(targets, place)) for place in range(400)]
-        spread = 399 * np.std(rest)
-        assert np.isclose(np.std(each), spread, rtol=0.1), (
-            f"{name}'s pseudo-values spread by {np.std(each)}, not {spread}."
-        )
+    check_values(metric)
 
 
 def check_technique(technique: Technique) -> None:

@@ -20,7 +20,7 @@ from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession
 from kdbench.measure.session_spec import SessionSpec
 from kdbench.protocols import TaskDescription
 from kdbench.results import records
-from kdbench.results.records import Accuracy, Environment, Latency, Record, Size
+from kdbench.results.records import Environment, Latency, Record, Score, Size
 from kdbench.results.task_json import TASK_FILE, KeptTask
 
 TARGET = "local-cpu-1t-fp32"
@@ -131,7 +131,7 @@ def _records(
             onnx_path=path.relative_to(folder).as_posix(),
             onnx_sha256=digests[row],
         ),
-        Accuracy(
+        Score(
             **labels,
             metric="accuracy",
             direction="higher",

@@ -18,7 +18,7 @@ from kdbench.render import render
 from kdbench.results import records
 from kdbench.results.devices import device_runs, still_true
 from kdbench.results.plan_json import read_plan
-from kdbench.results.records import Accuracy, Compression, Environment, Latency, Memory, Size, Start
+from kdbench.results.records import Compression, Environment, Latency, Memory, Score, Size, Start
 
 DEVICE = "board-cpu-1t-fp32"
 
@@ -40,7 +40,7 @@ def test_every_fact_of_a_device_is_there_and_says_where_it_is_from(results: Path
     merge(results, record)
     header = lines_of(record)[0]
     found = read_results(results)
-    for kind in (Size, Accuracy, Latency, Memory, Start):
+    for kind in (Size, Score, Latency, Memory, Start):
         rows = {(line.case, line.seed) for line in found.of(kind) if line.target == DEVICE}
         assert rows == set(FILES) - ({("from-scratch", 1)} if kind is Start else set()), kind.KIND
     for line in found.labelled:
@@ -70,18 +70,18 @@ def test_accuracy_is_of_the_sample_and_says_so(results: Path, record: Path) -> N
     with np.load(results / "predictions/soft-0.npz") as arrays:
         every = np.linspace(0, TESTED, KEPT, endpoint=False).astype(int)
         classes, targets = arrays["test"][every], arrays["test_targets"][every]
-    (soft,) = [line for line in found.of(Accuracy, "soft") if line.target == DEVICE]
+    (soft,) = [line for line in found.of(Score, "soft") if line.target == DEVICE]
     assert (soft.correct_count, soft.example_count) == (int((classes == targets).sum()), KEPT)
     assert soft.split_example_count == TESTED
     assert (soft.home_agreement_fraction, soft.max_abs_home_difference) == (1.0, 0.0)
     stored = found.predictions(soft)
     assert stored is not None
-    assert np.array_equal(stored.outputs, classes)
+    assert np.array_equal(stored.decisions, classes)
     assert np.array_equal(stored.targets, targets)
-    (teacher,) = [line for line in found.of(Accuracy, "teacher") if line.target == DEVICE]
+    (teacher,) = [line for line in found.of(Score, "teacher") if line.target == DEVICE]
     theirs = found.predictions(teacher)
     assert theirs is not None
-    assert soft.teacher_agreement_fraction == float((theirs.outputs == classes).mean())
+    assert soft.teacher_agreement_fraction == float((theirs.decisions == classes).mean())
 
 
 def test_times_are_those_of_the_device_beside_those_of_its_references(results: Path, record: Path) -> None:
@@ -144,10 +144,10 @@ def test_an_unfinished_record_is_merged_as_far_as_it_goes(results: Path, record:
     found = read_results(results)
     assert made.warnings[0].startswith("the run was stopped before its end")
     assert [line.case for line in found.of(Latency) if line.target == DEVICE] == []
-    assert len([line for line in found.of(Accuracy) if line.target == DEVICE]) == len(FILES)
+    assert len([line for line in found.scores() if line.target == DEVICE]) == len(FILES)
     merge(results, record)
     found = read_results(results)
-    assert len([line for line in found.of(Accuracy) if line.target == DEVICE]) == len(FILES)
+    assert len([line for line in found.scores() if line.target == DEVICE]) == len(FILES)
     assert len([line for line in found.of(Latency) if line.target == DEVICE]) == len(FILES)
 
 

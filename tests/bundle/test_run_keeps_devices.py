@@ -8,7 +8,7 @@ import pytest
 from carried import run_bundle
 
 from kdbench.evidence import read_results
-from kdbench.results.records import Accuracy, Latency
+from kdbench.results.records import Latency, Score
 
 SUITE = """
 kdbench: 1
@@ -47,7 +47,7 @@ class Folder:
 
     def on_device(self) -> dict[type, set[str]]:
         found = read_results(self.results)
-        return {kind: {r.case for r in found.of(kind) if r.target == DEVICE} for kind in (Accuracy, Latency)}
+        return {kind: {r.case for r in found.of(kind) if r.target == DEVICE} for kind in (Score, Latency)}
 
 
 @pytest.mark.slow
@@ -60,15 +60,15 @@ def test_a_device_stays_through_runs_until_its_file_is_another(tmp_path: Path) -
     assert done.code == 0, done.said
     assert f"{DEVICE}: 3 rows." in place.kdbench("merge", "results", "record.jsonl")
     everything = {"teacher", "from-scratch", "soft"}
-    assert place.on_device() == {Accuracy: everything, Latency: everything}
+    assert place.on_device() == {Score: everything, Latency: everything}
 
     place.run(4)
-    assert place.on_device() == {Accuracy: everything, Latency: everything}
+    assert place.on_device() == {Score: everything, Latency: everything}
     assert "nothing is changed" in place.kdbench("merge", "results", "record.jsonl")
 
     said = place.run(2)
     rest = everything - {"soft"}
-    assert place.on_device() == {Accuracy: rest, Latency: rest}
+    assert place.on_device() == {Score: rest, Latency: rest}
     warnings = read_results(place.results).plan.warnings
     assert any(
         f"{DEVICE}: what was measured there of soft is of files that this folder no longer" in w for w in warnings
@@ -76,5 +76,5 @@ def test_a_device_stays_through_runs_until_its_file_is_another(tmp_path: Path) -
     assert DEVICE in read_results(place.results).plan.targets
 
     place.run(4)
-    assert place.on_device() == {Accuracy: everything, Latency: everything}
+    assert place.on_device() == {Score: everything, Latency: everything}
     assert not any(DEVICE in warning for warning in read_results(place.results).plan.warnings)

@@ -15,7 +15,7 @@ from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession
 from kdbench.measure.session_spec import SessionSpec
 from kdbench.protocols import TaskDescription
 from kdbench.results import records
-from kdbench.results.records import Accuracy, Latency, Record, Size
+from kdbench.results.records import Latency, Record, Score, Size
 from kdbench.results.task_json import TASK_FILE, KeptTask
 
 TARGET = "local-cpu-1t-fp32"
@@ -105,7 +105,7 @@ class Folder:
             onnx_path=path.relative_to(self.path).as_posix(),
             onnx_sha256=hashlib.sha256(data).hexdigest(),
         )
-        accuracy = Accuracy(
+        accuracy = Score(
             **common,
             **{"metric": "accuracy", "direction": "higher", "split": "test", "runtime": "onnxruntime"},
             value=float((said == classes).mean()),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kdbench.results import records
-from kdbench.results.records import Accuracy, Failed, Latency, Memory, Record, Size
+from kdbench.results.records import Failed, Latency, Memory, Record, Score, Size
 
 CPU, PHONE = "local-cpu-1t-fp32", "phone-cpu-4t-fp32"
 EXAMPLES, CLASSES = 400, 10
@@ -79,7 +79,7 @@ class Shelf:
             truth = np.arange(EXAMPLES) % CLASSES
             predicted = (truth + (np.arange(EXAMPLES) < count)) % CLASSES
             np.savez(self.path / path, **{split: predicted, f"{split}_targets": truth})
-        return Accuracy(
+        return Score(
             **common,
             metric="accuracy",
             direction="higher",

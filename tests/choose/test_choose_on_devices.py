@@ -10,7 +10,7 @@ from kdbench.choose import choose
 from kdbench.errors import KdbenchError
 from kdbench.render.verbs.choice import basis
 from kdbench.results import records
-from kdbench.results.records import Accuracy
+from kdbench.results.records import Score
 
 TORCH = "local-torch-1t-fp32"
 Build = Callable[..., Shelf]
@@ -59,7 +59,7 @@ def test_each_device_has_its_own_pick_beside_references(shelf: Build) -> None:
 def test_a_device_that_answered_test_examples_only_is_said(shelf: Build) -> None:
     path = shelf((CPU, PHONE)).write()
     file = path / "records.jsonl"
-    kept = [r for r in records.read(file) if not (isinstance(r, Accuracy) and r.target == PHONE and r.split != "test")]
+    kept = [r for r in records.read(file) if not (isinstance(r, Score) and r.target == PHONE and r.split != "test")]
     file.unlink()
     records.append(file, kept)
     choice = choose(path)

@@ -22,7 +22,7 @@ from kdbench.render.report.page import page
 from kdbench.render.verbs.choice_forms import as_text
 from kdbench.render.words.sanity_words import cautions
 from kdbench.results import records
-from kdbench.results.records import Accuracy, Latency, Record, Size, Training
+from kdbench.results.records import Latency, Record, Score, Size, Training
 
 CPU = "local-cpu-1t-fp32"
 CLASSES, EXAMPLES = 5, 200
@@ -80,7 +80,7 @@ def _records(path: Path, name: str, seed: int, answers: Answers, truth: Answers,
     np.savez(path / file, test=answers, test_targets=truth, validation=validation, validation_targets=TRUTH)
     counts = dict.fromkeys(("parameter_count", "nonzero_parameter_count", "onnx_gzip_bytes", "mac_count"), 1)
     made: list[Record] = [
-        Accuracy(
+        Score(
             **common, metric="accuracy", direction="higher", value=float((its == of).mean()),
             correct_count=int((its == of).sum()), example_count=len(of), split=split, runtime="onnxruntime",
             predictions_path=file,

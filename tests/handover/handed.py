@@ -16,7 +16,7 @@ from kdbench.measure.session_spec import SessionSpec
 from kdbench.protocols import TaskDescription
 from kdbench.protocols.part import PartSpec
 from kdbench.results import records
-from kdbench.results.records import Accuracy, Environment, Failed, Latency, Record, Size
+from kdbench.results.records import Environment, Failed, Latency, Record, Score, Size
 from kdbench.results.task_json import TASK_FILE
 from kdbench.run.kept_data import kept_task, write_test_inputs
 from kdbench.stages.evaluate import PREDICTION_BATCH
@@ -74,7 +74,7 @@ class Source:
                 made += self._file("linear", seed, target)
         for case, reason in self.failed.items():
             labels = {"suite": "s", "case": case, "seed": 0, "key": "k", "target": TARGET}
-            made.append(Failed(**labels, kind="accuracy", reason=reason))
+            made.append(Failed(**labels, kind="score", reason=reason))
         return made
 
     def _file(self, case: str, seed: int, target: str) -> list[Record]:
@@ -114,7 +114,7 @@ class Source:
     def _accuracy(self, common: dict[str, Any], path: Path, split: str) -> Record:
         right = answers(path, self.decoded, self.description, split)
         rates = self.validation if split == "validation" else None
-        return Accuracy(
+        return Score(
             **common,
             metric="accuracy",
             direction="higher",

@@ -9,7 +9,7 @@ import pytest
 from kdbench.plan.plan import Plan
 from kdbench.plan.rows import make_plan
 from kdbench.results import records
-from kdbench.results.records import Accuracy, Failed, Latency, Record, Size, labelled
+from kdbench.results.records import Failed, Latency, Record, Score, Size, labelled
 from kdbench.suite.reader import load
 from kdbench.timing.machine import Machine
 
@@ -120,15 +120,15 @@ def test_torch_answers_as_the_onnx_file_and_its_times_say_that_they_are_torchs(f
     values = {
         (record.target, record.split): record.correct_count
         for record in finished
-        if isinstance(record, Accuracy) and record.case == "from-scratch"
+        if isinstance(record, Score) and record.case == "from-scratch"
     }
     assert values[REFERENCE, "test"] == values[HERE, "test"]
-    assert all((record.max_abs_logit_difference or 0) < 1e-4 for record in found if isinstance(record, Accuracy))
+    assert all((record.max_abs_logit_difference or 0) < 1e-4 for record in found if isinstance(record, Score))
     assert not any(isinstance(record, Size) for record in found)
 
 
 def test_a_row_that_cannot_be_is_skipped_with_its_reason(finished: list[Record]) -> None:
     found = [r for r in finished if isinstance(r, Failed) and r.case == "int8" and r.target == REFERENCE]
-    assert {record.kind for record in found} == {"accuracy", "latency"}
+    assert {record.kind for record in found} == {"score", "latency"}
     assert {record.status for record in found} == {"skipped"}
     assert all("changes the ONNX file" in record.reason for record in found)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kdbench.results import records
-from kdbench.results.records import Accuracy, Energy, Environment, Latency, Record, Start
+from kdbench.results.records import Energy, Environment, Latency, Record, Score, Start
 
 CPU, OPENVINO = "CPUExecutionProvider", "OpenVINOExecutionProvider"
 ENVIRONMENT = "f00d"
@@ -80,7 +80,7 @@ def on_board(record: Record) -> list[Record]:
 
 def sampled(record: Record) -> list[Record]:
     """A device answered a quarter of the test examples, so its accuracies are its own; its answers are not stored."""
-    if isinstance(record, Accuracy) and (record.target or "").startswith("board-"):
+    if isinstance(record, Score) and (record.target or "").startswith("board-"):
         unstored = {"predictions_path": None, "origin_predictions_path": None}
         value = round(90 * record.value) / 90
         return [replace(record, value=value, example_count=90, split_example_count=360, **unstored)]

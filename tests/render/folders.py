@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdbench.results import records
-from kdbench.results.records import Accuracy, Compression, Environment, Failed, Latency, Memory, Record, Size, Training
+from kdbench.results.records import Compression, Environment, Failed, Latency, Memory, Record, Score, Size, Training
 
 TARGET = "local-cpu-1t-fp32"
 EXAMPLES, CLASSES, EPOCHS = 360, 10, 12
@@ -190,7 +190,7 @@ class Folder:
         predicted = _predictions(name, seed, targets)
         path = self._stored(name, seed, predicted, targets)
         right = int((predicted == targets).sum())
-        return Accuracy(
+        return Score(
             **self._common(name, seed, steps, "evaluate"),
             target=target,
             lineage=self._lineage(name, seed, steps),

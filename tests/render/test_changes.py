@@ -15,7 +15,7 @@ from kdbench.evidence.changes import changes
 from kdbench.evidence.intervals import Estimate, quotient
 from kdbench.render.report.changes import change_sentences
 from kdbench.results import records
-from kdbench.results.records import Accuracy, Latency, Record, Size
+from kdbench.results.records import Latency, Record, Score, Size
 
 Build = Callable[..., Folder]
 FEW = {name: STEPS[name] for name in ("from-scratch", "soft", "pruned-structured")}
@@ -81,7 +81,7 @@ def test_lost_accuracy_and_a_smaller_file_are_told(folder: Build, tmp_path: Path
     path = folder(steps=FEW, batch_sizes=(1,)).write()
 
     def worse(record: Record) -> Record:
-        if isinstance(record, Accuracy) and record.case == "soft":
+        if isinstance(record, Score) and record.case == "soft":
             return replace(record, value=0.5 + 0.001 * record.seed, predictions_path=None)
         if isinstance(record, Size) and record.case == "soft":
             return replace(record, onnx_bytes=106_000)

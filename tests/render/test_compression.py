@@ -19,7 +19,7 @@ from kdbench.render.tables.compression import NOT_COMPARED, compression_tables
 from kdbench.render.tables.target_table import TargetTable
 from kdbench.render.words.compression_words import size_word, speed_word
 from kdbench.results import records
-from kdbench.results.records import Accuracy, Latency, Record, Size
+from kdbench.results.records import Latency, Record, Score, Size
 
 Build = Callable[..., Folder]
 
@@ -75,7 +75,7 @@ def test_the_classes_that_lost_most_add_up_to_the_drop(folder: Build) -> None:
     written = folder(origins=True, seeds=(0,)).write()
     stored = {}
     for record in records.read(written / "records.jsonl"):
-        if isinstance(record, Accuracy) and record.case == "int8-static":
+        if isinstance(record, Score) and record.case == "int8-static":
             stored["after"] = np.load(written / str(record.predictions_path))
             stored["before"] = np.load(written / str(record.origin_predictions_path))
     truth = stored["after"]["test_targets"]
@@ -95,7 +95,7 @@ def test_the_classes_that_lost_most_add_up_to_the_drop(folder: Build) -> None:
     }
 
     def changed(record: Record) -> Record:
-        mine = isinstance(record, Accuracy) and record.case == "int8-static"
+        mine = isinstance(record, Score) and record.case == "int8-static"
         return replace(record, **other) if mine else record
 
     new = rewritten(written, changed)
@@ -222,7 +222,7 @@ def test_what_is_missing_is_a_dash_with_its_reason(folder: Build) -> None:
     def bare(record: Record) -> Record:
         if isinstance(record, Size):
             return replace(record, origin={}, onnx_zstd_bytes=None, layer_count=None, weight_bytes_by_dtype={})
-        if isinstance(record, Accuracy):
+        if isinstance(record, Score):
             return replace(record, origin_value=None, origin_agreement_fraction=None, origin_predictions_path=None)
         return without_origins_times(record)
 

@@ -12,7 +12,7 @@ from kdbench.render.report.provenance import facts
 from kdbench.render.tables.table import build_table
 from kdbench.render.words.sentences import sentences
 from kdbench.render.words.words import target_place
-from kdbench.results.records import Accuracy, Latency, Record
+from kdbench.results.records import Latency, Record, Score
 
 Build = Callable[..., Folder]
 FEW = {name: STEPS[name] for name in ("from-scratch", "soft")}
@@ -64,7 +64,7 @@ def test_timings_of_two_machines_under_one_name_are_not_pooled(folder: Build) ->
 
 def test_a_device_that_answered_a_sample_says_of_how_many(folder: Build) -> None:
     def sampled(record: Record) -> list[Record]:
-        there = isinstance(record, Accuracy) and record.target == BOARD
+        there = isinstance(record, Score) and record.target == BOARD
         said = {"example_count": 90, "split_example_count": 360, "home_agreement_fraction": 0.98}
         return [replace(record, predictions_path=None, **said) if there else record]
 

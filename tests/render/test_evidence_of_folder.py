@@ -12,7 +12,7 @@ from folders import EPOCHS, TARGET, TRUTH, Folder
 from kdbench.errors import RecordError, StoreError
 from kdbench.evidence import Evidence, evidence
 from kdbench.results import records
-from kdbench.results.records import Accuracy, Failed, Latency, Size, Training
+from kdbench.results.records import Failed, Latency, Score, Size, Training
 
 Build = Callable[..., Folder]
 PAIR = {name: steps for name, steps in Folder(Path()).steps.items() if name in ("from-scratch", "pruned-structured")}
@@ -122,7 +122,7 @@ def test_a_failure_that_was_mended_later_is_forgotten_and_a_new_one_is_told(fold
     training = next(r for r in kept if isinstance(r, Training) and r.case == "from-scratch")
     common = {"suite": "quickstart", "case": "from-scratch", "seed": 0}
     old = Failed(**common, kind="training", key="old", reason="no memory was left.")  # type: ignore[arg-type]
-    new = Failed(**common, kind="accuracy", key="new", target="other", reason="the provider fell back.")  # type: ignore[arg-type]
+    new = Failed(**common, kind="score", key="new", target="other", reason="the provider fell back.")  # type: ignore[arg-type]
     file.unlink()
     records.append(file, [old, *kept, training, new])
     case = evidence(path).case("from-scratch")
@@ -156,7 +156,7 @@ def test_predictions_that_contradict_their_record_cost_that_row_alone(folder: Bu
     wrong = next(
         row
         for row in records.read(path / "records.jsonl")
-        if isinstance(row, Accuracy) and (row.case, row.seed) == ("pruned-structured", 1)
+        if isinstance(row, Score) and (row.case, row.seed) == ("pruned-structured", 1)
     )
     stored = path / str(wrong.predictions_path)
     with np.load(stored) as arrays:
@@ -194,7 +194,7 @@ def test_predictions_outside_the_folder_are_not_read(folder: Build) -> None:
     path = folder(steps=PAIR, seeds=(0,)).write()
     np.savez(path.parent / "elsewhere.npz", test=[1], test_targets=[1])
     results = evidence(path).results
-    record = replace(results.of(Accuracy)[0], predictions_path="../elsewhere.npz")
+    record = replace(results.scores()[0], predictions_path="../elsewhere.npz")
     assert results.predictions(record) is None
 
 

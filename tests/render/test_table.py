@@ -143,7 +143,7 @@ def test_a_trouble_on_one_target_marks_no_number_of_another(folder: Build) -> No
     path = folder(steps=FEW, seeds=(0, 1, 2), batch_sizes=(1,)).write()
     reason = "the provider fell back."
     records.append(path / "records.jsonl", [
-        Failed(kind="accuracy", suite="s", case="soft", seed=0, key="x", target="local-cuda-1t-fp32", reason=reason)
+        Failed(kind="score", suite="s", case="soft", seed=0, key="x", target="local-cuda-1t-fp32", reason=reason)
     ])  # fmt: skip
     table = build_table(evidence(path))
     by_group = {column.group: column.cells[2] for column in table.columns if column.key == "accuracy"}

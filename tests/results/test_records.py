@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from kdbench.errors import RecordError
 from kdbench.results import records
-from kdbench.results.records import Accuracy, Failed, Memory, Record, Training
+from kdbench.results.records import Failed, Memory, Record, Score, Training
 
 LABELS = {"suite": "s", "case": "soft/temperature=1", "seed": 3, "key": "k", "target": "local-cpu-1t-fp32"}
 
 
-def accuracy(value: float = 0.5, **fields: object) -> Accuracy:
+def accuracy(value: float = 0.5, **fields: object) -> Score:
     own = {"metric": "accuracy", "direction": "higher", "value": value, "split": "test", "runtime": "onnxruntime 1"}
-    return Accuracy(**{**LABELS, **own, "example_count": 4, "correct_count": 2, **fields})  # type: ignore[arg-type]
+    return Score(**{**LABELS, **own, "example_count": 4, "correct_count": 2, **fields})  # type: ignore[arg-type]
 
 
 EXAMPLES: list[Record] = [
@@ -61,7 +61,7 @@ def test_a_bad_line_in_the_middle_is_named_by_its_number(tmp_path: Path) -> None
 
 def test_records_of_a_newer_kdbench_are_refused() -> None:
     line = json.dumps({**json.loads(records.to_line(EXAMPLES[0])), "schema": 99})
-    with pytest.raises(RecordError, match="these records have schema 99, this kdbench reads up to 1; use a newer"):
+    with pytest.raises(RecordError, match="these records have schema 99, this kdbench reads up to 2; use a newer"):
         records.from_line(line)
 
 
@@ -82,17 +82,17 @@ def test_migrations_are_applied_one_step_at_a_time(monkeypatch: pytest.MonkeyPat
     ("change", "message"),
     [
         ({"kind": "speed"}, "there is no record kind 'speed'"),
-        ({"colour": 1}, "a record of kind accuracy has no field colour"),
-        ({"value": None}, "a record of kind accuracy lacks value"),
-        ({"value": "half"}, "a record of kind accuracy says of value 'half': input should be a valid number"),
-        ({"value": [1]}, r"a record of kind accuracy says of value \[1\]: "),
-        ({"steps": 7}, "a record of kind accuracy says of steps 7: "),
-        ({"case": {}}, "a record of kind accuracy says of case {}: "),
+        ({"colour": 1}, "a record of kind score has no field colour"),
+        ({"split": None}, "a record of kind score lacks split"),
+        ({"value": "half"}, "a record of kind score says of value 'half': input should be a valid number"),
+        ({"value": [1]}, r"a record of kind score says of value \[1\]: "),
+        ({"steps": 7}, "a record of kind score says of steps 7: "),
+        ({"case": {}}, "a record of kind score says of case {}: "),
         ({"kind": []}, r"there is no record kind \[\]"),
         ({"schema": 0}, "a JSON object with 'schema' was expected"),
         ({"status": {}}, "a record's status is one of"),
         ({"status": "odd"}, "a record's status is one of ok, failed, skipped, got 'odd'"),
-        ({"status": "failed"}, r"a record of kind accuracy \(failed\) lacks reason"),
+        ({"status": "failed"}, r"a record of kind score \(failed\) lacks reason"),
         ({"schema": "1"}, "a JSON object with 'schema' was expected"),
     ],
 )

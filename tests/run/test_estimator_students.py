@@ -10,7 +10,7 @@ import pytest
 from kdbench.errors import SuiteError
 from kdbench.models.estimators import DecisionTree
 from kdbench.results import records
-from kdbench.results.records import Accuracy, Latency, Record, Size, Training
+from kdbench.results.records import Latency, Record, Score, Size, Training
 from kdbench.suite.reader import load
 
 pytest.importorskip("skl2onnx")
@@ -122,7 +122,7 @@ def of(folder: Path, kind: type[Record]) -> dict[str, Record]:
 
 def test_every_row_is_evaluated_measured_and_sized(finished: Path) -> None:
     rows = {"teacher", "from-scratch", "hard", "soft", "forest", "forest/from-scratch", "linear", "linear/from-scratch"}
-    for kind in (Accuracy, Latency, Size, Training):
+    for kind in (Score, Latency, Size, Training):
         found = of(finished, kind)
         assert set(found) == rows
 
@@ -139,8 +139,8 @@ def test_a_tree_has_no_multiply_accumulates_and_a_matrix_has(finished: Path) -> 
 
 def test_taught_trees_beat_guessing_and_agree_with_their_teacher(finished: Path) -> None:
     for case in ("from-scratch", "hard", "soft", "forest", "linear"):
-        found = of(finished, Accuracy)[case]
-        assert isinstance(found, Accuracy)
+        found = of(finished, Score)[case]
+        assert isinstance(found, Score)
         assert found.value > 0.6
         assert found.teacher_agreement_fraction is not None
         assert found.max_abs_logit_difference is not None

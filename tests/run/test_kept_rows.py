@@ -8,7 +8,7 @@ from kdbench.errors import StoreError
 from kdbench.plan.plan import Label, Plan
 from kdbench.plan.rows import make_plan
 from kdbench.results import records
-from kdbench.results.records import Accuracy, Failed, Record
+from kdbench.results.records import Failed, Record, Score
 from kdbench.run.collect import Failure, Results
 from kdbench.stages.store import Store
 from kdbench.suite.reader import load
@@ -55,7 +55,7 @@ class Kept:
         steps = tuple({step.spec.name: step.spec.fields} for step in self.plan.cases[label.case].steps)
         labels = {"suite": "s", "case": label.case, "seed": 0, "key": label.key, "target": label.target}
         own = {"metric": "accuracy", "direction": "higher", "value": 0.5, "split": "test", "runtime": "onnxruntime 1"}
-        return Accuracy(**labels, **own, steps=steps, example_count=4, correct_count=2, predictions_path=path)  # type: ignore[arg-type]
+        return Score(**labels, **own, steps=steps, example_count=4, correct_count=2, predictions_path=path)  # type: ignore[arg-type]
 
     def rerun(self, plan: Plan, *cases: str) -> list[str]:
         """Run some cases of a plan with a store that has nothing, where all of them fail; the warnings."""
@@ -67,8 +67,8 @@ class Kept:
     def rows(self) -> dict[str, str]:
         """Case -> status of its row."""
         found = records.read(self.results / "records.jsonl")
-        ok = {row.case: "ok" for row in found if isinstance(row, Accuracy)}
-        return ok | {row.case: row.status for row in found if isinstance(row, Failed) and row.kind == "accuracy"}
+        ok = {row.case: "ok" for row in found if isinstance(row, Score)}
+        return ok | {row.case: row.status for row in found if isinstance(row, Failed) and row.kind == "score"}
 
     def files(self) -> set[str]:
         return {path.parent.name for path in (self.results / "predictions").rglob("*.npz")}

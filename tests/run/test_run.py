@@ -17,12 +17,12 @@ import pytest
 
 from kdbench.results import records
 from kdbench.results.records import (
-    Accuracy,
     Compression,
     Failed,
     Latency,
     Memory,
     Record,
+    Score,
     Size,
     Start,
     Training,
@@ -71,7 +71,7 @@ class Place:
         return records.read(self.results / "records.jsonl")
 
     def accuracies(self) -> dict[tuple[str, int, str | None], float | None]:
-        return {(r.case, r.seed, r.split): r.value for r in self.records() if isinstance(r, Accuracy)}
+        return {(r.case, r.seed, r.split): r.value for r in self.records() if isinstance(r, Score)}
 
 
 @pytest.fixture(scope="module")
@@ -96,11 +96,11 @@ def fresh(tmp_path: Path) -> Place:
 def test_every_row_has_its_records(finished: Place) -> None:
     counts = Counter((record.case, type(record)) for record in labelled(finished.records()))
     for case in ("from-scratch", "soft", "chain"):
-        assert counts[case, Accuracy] == 2 * 2  # seeds x splits
+        assert counts[case, Score] == 2 * 2  # seeds x splits
         assert counts[case, Size] == 2
         assert counts[case, Latency] == counts[case, Memory] == 2 * 2  # seeds x batches
         assert counts[case, Start] == 1  # the first seed's, at the first batch size
-    assert counts["teacher", Accuracy] == 2
+    assert counts["teacher", Score] == 2
     assert counts["soft", Training] == 2
     # soft_distillation, structured_pruning and static_quantization, the first two of which train
     assert counts["chain", Compression] == 2 * 3
@@ -109,7 +109,7 @@ def test_every_row_has_its_records(finished: Place) -> None:
 
 def test_accuracy_is_that_of_the_stored_predictions(finished: Place) -> None:
     for record in finished.records():
-        if isinstance(record, Accuracy):
+        if isinstance(record, Score):
             stored = np.load(finished.results / str(record.predictions_path))
             right = (stored[str(record.split)] == stored[f"{record.split}_targets"]).mean()
             assert record.value == pytest.approx(right)
@@ -118,7 +118,7 @@ def test_accuracy_is_that_of_the_stored_predictions(finished: Place) -> None:
 
 def test_the_exported_float_file_agrees_with_torch_and_students_learn(finished: Place) -> None:
     for record in finished.records():
-        if isinstance(record, Accuracy) and record.case != "chain":
+        if isinstance(record, Score) and record.case != "chain":
             assert record.max_abs_logit_difference is not None
             assert record.max_abs_logit_difference < 1e-3
             assert record.value > 0.5  # ten classes
@@ -149,7 +149,7 @@ def test_a_compressed_file_is_compared_with_the_same_seeds_uncompressed_one(fini
     for record in finished.records():
         if isinstance(record, Size):
             assert bool(record.origin) == (record.case == "chain")
-        if isinstance(record, Accuracy) and record.case == "chain":
+        if isinstance(record, Score) and record.case == "chain":
             assert record.origin_value == before["soft", record.seed, record.split]
             stored = np.load(finished.results / str(record.origin_predictions_path))[str(record.split)]
             own = np.load(finished.results / str(record.predictions_path))[str(record.split)]
@@ -208,7 +208,7 @@ def test_a_second_run_does_no_work_and_says_so(finished: Place) -> None:
 
 def test_a_damaged_artefact_is_noticed_and_rebuilt(fresh: Place, finished: Place) -> None:
     shutil.copytree(finished.store.root / "stages", fresh.store.root / "stages", dirs_exist_ok=True)
-    lineage = next(r for r in finished.records() if isinstance(r, Accuracy) and r.case == "from-scratch").lineage
+    lineage = next(r for r in finished.records() if isinstance(r, Score) and r.case == "from-scratch").lineage
     (damaged,) = [path for key in lineage if (path := fresh.store.folder(key) / "predictions.npz").exists()]
     data = bytearray(damaged.read_bytes())
     data[len(data) // 2] ^= 0xFF
@@ -282,7 +282,7 @@ def test_a_provider_that_falls_back_is_a_failed_row_and_never_a_time(beside: Pla
     done = beside.run("--case", "from-scratch")
     assert done.returncode == 1, done.stderr
     cuda = [r for r in beside.records() if isinstance(r, Failed) and r.target == "local-cuda-1t-fp32"]
-    rows = {(case, kind) for case in ("teacher", "from-scratch") for kind in ("accuracy", "latency")}
+    rows = {(case, kind) for case in ("teacher", "from-scratch") for kind in ("score", "latency")}
     assert {(r.case, r.kind) for r in cuda} == rows
     assert {r.status for r in cuda} == {"failed", "skipped"}  # what rests on the teacher's answers is skipped
     sentence = "asked for CUDAExecutionProvider, onnxruntime chose CPUExecutionProvider."
@@ -365,9 +365,7 @@ def test_two_runs_on_one_store_compute_each_stage_once(fresh: Place, finished: P
     computed = [int(re.findall(r"(\d+) stages computed", text)[0]) for text in said]
     assert sum(computed) == len(fresh.store.entries())
     assert fresh.accuracies() == of_seed_0(finished)
-    theirs = {
-        (r.case, r.seed, r.split): r.value for r in records.read(other / "records.jsonl") if isinstance(r, Accuracy)
-    }
+    theirs = {(r.case, r.seed, r.split): r.value for r in records.read(other / "records.jsonl") if isinstance(r, Score)}
     assert theirs == fresh.accuracies()
 
 

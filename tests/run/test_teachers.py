@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kdbench.results import records
-from kdbench.results.records import Accuracy, Compression, Failed, Record, Size, Training, labelled
+from kdbench.results.records import Compression, Failed, Record, Score, Size, Training, labelled
 from kdbench.stages.store import Store
 
 HEAD = """
@@ -70,8 +70,8 @@ def taught(tmp_path_factory: pytest.TempPathFactory, shared_store: Path) -> list
     return records.read(run(folder, "taught", TAUGHT, shared_store) / "records.jsonl")
 
 
-def accuracy(taught: list[Record], case: str) -> Accuracy:
-    (found,) = [r for r in taught if isinstance(r, Accuracy) and r.case == case and r.split == "test"]
+def accuracy(taught: list[Record], case: str) -> Score:
+    (found,) = [r for r in taught if isinstance(r, Score) and r.case == case and r.split == "test"]
     return found
 
 

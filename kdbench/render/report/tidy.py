@@ -15,7 +15,7 @@ from kdbench.evidence.throughput import provider_sweeps, thread_speedup, through
 from kdbench.evidence.use import energy_view, start_view
 from kdbench.render.tables.executed_rows import proof, proof_rows
 from kdbench.render.words.words import threads_name
-from kdbench.results.records import Accuracy, Energy, Labelled, Latency, Memory, Size, Start
+from kdbench.results.records import Energy, Labelled, Latency, Memory, Score, Size, Start
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,7 +122,7 @@ def _measured(found: Evidence) -> list[Row]:
     timed: dict[tuple[str, int, str], list[Place]] = {}
     for place in rows:
         timed.setdefault(place[:3], []).append(place)
-    facts: list[Accuracy | Size] = [*results.of(Accuracy), *results.of(Size)]
+    facts: list[Score | Size] = [*results.scores(), *results.of(Size)]
     for fact in facts:
         place = _place(fact, None)
         for key in timed.get(place[:3], [place]):
@@ -185,7 +185,7 @@ def _energy(record: Energy) -> Row:
     return named
 
 
-def _facts(record: Accuracy | Size) -> Row:
+def _facts(record: Score | Size) -> Row:
     if isinstance(record, Size):
         later = {name: value for name in LATER_SIZES if (value := getattr(record, name)) is not None}
         return {**{name: getattr(record, name) for name in SIZES}, **later}

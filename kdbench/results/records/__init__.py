@@ -3,11 +3,11 @@
 from kdbench.results.records._files import append, append_lines, read, scan, to_lines
 from kdbench.results.records._kinds import (
     TYPES,
-    Accuracy,
     Compression,
     Energy,
     Latency,
     Memory,
+    Score,
     Size,
     Start,
     Teaching,
@@ -25,7 +25,6 @@ __all__ = [
     "STATUSES",
     "TEACHER",
     "TYPES",
-    "Accuracy",
     "Compression",
     "Energy",
     "Environment",
@@ -34,6 +33,7 @@ __all__ = [
     "Latency",
     "Memory",
     "Record",
+    "Score",
     "Size",
     "Start",
     "Teaching",

@@ -11,16 +11,26 @@ from kdbench.results.records._labels import Environment, Labelled, Record
 
 
 @dataclass(frozen=True, kw_only=True)
-class Accuracy(Labelled):
-    """How often one ONNX file is right on one split, as its target's runtime computes it."""
+class Score(Labelled):
+    """How good one file's answers to a split are by one metric, as its target's runtime computes them."""
 
-    KIND = "accuracy"
+    KIND = "score"
 
     metric: str
+    """Its registered name, or the `file.py:Class` of a suite."""
+    label: str = ""
+    """What sentences call it; empty where the metric's own label tells."""
     direction: str
     """"higher" or "lower" is better."""
-    value: float
-    """A rate, 0 to 1."""
+    unit: str = "fraction"
+    """"fraction": 0 to 1, shown in per cent; else the value's own unit, "" for a plain number."""
+    output: str = ""
+    """The output of the task that is judged; empty for the first."""
+    decides: bool = True
+    """Whether it is the task's first metric, by which cases are compared and chosen."""
+    value: float | None = None
+    undefined: str | None = None
+    """Why there is no value."""
     correct_count: int | None = None
     """How many examples it is right on; absent for a metric that does not count."""
     example_count: int
@@ -31,20 +41,20 @@ class Accuracy(Labelled):
     runtime: str
     """The runtime, its version and the provider, as text."""
     teacher_agreement_fraction: float | None = None
-    """Share of examples on which this file and the teacher's file give the same class."""
+    """How far this file and the teacher's file decide alike (`kdbench.measure.decisions.agreement`)."""
     origin_value: float | None = None
     """`value` of the uncompressed student's file: the same seed's network before its first step of compression."""
     origin_agreement_fraction: float | None = None
-    """Share of examples on which this file and the uncompressed student's file give the same class."""
+    """How far this file and the uncompressed student's file decide alike."""
     max_abs_logit_difference: float | None = None
-    """Largest difference between this file's logits and those of the torch model that was exported."""
+    """Largest difference between this file's outputs and those of the torch model that was exported."""
     home_agreement_fraction: float | None = None
     """On a device: share of its examples with the class that onnxruntime's CPU provider gave when the bundle was made.
     """
     max_abs_home_difference: float | None = None
-    """On a device: largest difference from the logits computed then."""
+    """On a device: largest difference from the outputs computed then."""
     predictions_path: str | None = None
-    """Within the results folder: an .npz with `{split}` (predicted class) and `{split}_targets`."""
+    """Within the results folder: an .npz (`kdbench.results.predictions`)."""
     origin_predictions_path: str | None = None
     """Within the results folder: the predictions of the uncompressed student's file."""
 
@@ -258,6 +268,5 @@ class Teaching(Labelled):
 
 
 TYPES: dict[str, type[Record]] = {
-    cls.KIND: cls
-    for cls in (Accuracy, Size, Latency, Start, Memory, Energy, Training, Compression, Teaching, Environment)
+    cls.KIND: cls for cls in (Score, Size, Latency, Start, Memory, Energy, Training, Compression, Teaching, Environment)
 }

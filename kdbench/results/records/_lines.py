@@ -2,6 +2,7 @@
 
 Schema history
 1  first. Lines of early versions lack what was added since; such fields are None or empty (see `_kinds`).
+2  lines of kind "accuracy" are of kind "score".
 """
 
 import dataclasses
@@ -17,12 +18,18 @@ from kdbench.errors import NewerRecords, RecordError
 from kdbench.results.records._kinds import TYPES
 from kdbench.results.records._labels import Failed, Record
 
-SCHEMA = 1
+SCHEMA = 2
 STATUSES = ("ok", "failed", "skipped")
 NESTED = ("steps", "facts", "also", "recipe", "fields", "origin")
 """Fields of any content; lists in them are tuples in a record, so that reading gives what was written."""
 
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+def _scores(data: dict[str, Any]) -> dict[str, Any]:
+    """A line of schema 1, whose only metric was accuracy."""
+    return {**data, "kind": "score"} if data.get("kind") == "accuracy" else data
+
+
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _scores}
 """From schema n to n + 1, one step each; history is never handled anywhere else."""
 
 

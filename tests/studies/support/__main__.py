@@ -18,7 +18,7 @@ from PIL import Image
 
 from kdbench import __version__
 from kdbench.results import records
-from kdbench.results.records import Accuracy, Latency
+from kdbench.results.records import Latency, Score
 
 TECHNIQUES: dict[str, dict[str, object]] = {
     "structured_pruning": {"channel_fraction": 0.25},
@@ -125,7 +125,7 @@ def refusal(technique: str, found: list[records.Record]) -> str:
     if reasons:
         return reasons[0].partition("seed 0: ")[2] or reasons[0]
     done = {type(record) for record in own if record.case == technique}
-    return "" if {Accuracy, Latency} <= done else "it was not measured."
+    return "" if {Score, Latency} <= done else "it was not measured."
 
 
 def page(rows: dict[str, dict[str, str]]) -> str:
