@@ -20,6 +20,7 @@ EXECUTORS = {"local": "kdbench.run.executors.local:LocalExecutor"}
 RUNTIMES = {
     "onnxruntime": "kdbench.measure.runtimes.onnxruntime:Onnxruntime",
     "torch": "kdbench.measure.runtimes.torch:Torch",
+    "openvino": "kdbench.measure.runtimes.openvino:Openvino",
 }
 """What runs files (kdbench.measure.runtimes.contract); a part of no case, so not among KINDS."""
 

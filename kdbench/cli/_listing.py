@@ -5,22 +5,25 @@ import inspect
 import textwrap
 
 from kdbench import registry
-from kdbench.measure.provider import Provider
+from kdbench.measure.provider import ONNXRUNTIME, TORCH, Provider
 from kdbench.measure.providers import FIELDS, TABLE
 from kdbench.protocols.part import about
 from kdbench.results.reference import is_reference
 
 PROVIDERS = "providers"
 ELSEWHERE = "From other packages"
+BY_NAME = "With runtime"
 
 
 def list_text(kind: str, width: int | None) -> str:
     """One line a name, techniques by family; lines are cut at `width` characters, or never."""
     if kind == PROVIDERS:
         groups = {"": [(name, _offers(name, known)) for name, known in TABLE.items()]}
-        for runtime in registry.names("runtime").keys() - registry.TABLE["runtime"].keys():
+        for runtime in registry.names("runtime"):
             brought = registry.resolve("runtime", runtime).providers
-            groups[f"{ELSEWHERE}, with runtime: {runtime}"] = [(name, _offers(name, brought[name])) for name in brought]
+            if runtime not in (ONNXRUNTIME, TORCH):  # whose providers need no `runtime`
+                where = BY_NAME if runtime in registry.TABLE["runtime"] else f"{ELSEWHERE}, {BY_NAME.lower()}"
+                groups[f"{where}: {runtime}"] = [(name, _offers(name, brought[name])) for name in brought]
     else:
         groups = {}
         single = kind.removesuffix("s")

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from kdbench.doctor.asked import Here, begin, verdicts
 from kdbench.doctor.findings import Diagnosis, Torch
-from kdbench.doctor.interpreters import Say, Trials, look, tried
+from kdbench.doctor.interpreters import NEEDED, NUMPY_ONLY, Say, Trials, look, tried
 from kdbench.doctor.machine import this_machine
 from kdbench.doctor.missing import not_installed
 from kdbench.doctor.remedies import PLAIN_PROVIDER
@@ -24,13 +24,16 @@ def diagnose(suite: Suite | None, pythons: Sequence[str], say: Say = lambda what
     say("watching what else uses the processors")
     here = this_machine()
     named: dict[str | None, str] = dict.fromkeys([None, *pythons], PLAIN_PROVIDER)
-    for entry in suite.measure if suite else ():
+    entries = suite.measure if suite else ()
+    for entry in entries:
         named.setdefault(entry.python, entry.provider)
+    with_onnxruntime = {None, *pythons, *(entry.python for entry in entries if entry.runtime is None)}
+    needs = [NEEDED if python in with_onnxruntime else NUMPY_ONLY for python in named]
     with ThreadPoolExecutor(here.usable_core_count) as pool:
         trials = Trials(pool, say)
         torch = pool.submit(_torch)
         say("asking interpreters what they have")
-        founds = dict(zip(named, pool.map(look, named, named.values()), strict=True))
+        founds = dict(zip(named, pool.map(look, named, named.values(), needs), strict=True))
         if suite is not None:
             begin(suite, founds, trials)
         looked_at = dict(zip(named, tried(founds.values(), trials, here.gpus), strict=True))

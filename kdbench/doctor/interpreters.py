@@ -17,8 +17,10 @@ from kdbench.measure.provider import ONNXRUNTIME
 from kdbench.measure.providers import PROVIDERS, precisions_of, runtime_of
 from kdbench.timing import probe
 
-NEEDED = ("numpy", PLAIN)
-"""Packages that measuring needs."""
+NUMPY_ONLY = ("numpy",)
+"""What measuring needs beside a runtime of its own."""
+NEEDED = (*NUMPY_ONLY, PLAIN)
+"""What measuring with onnxruntime needs."""
 Say = Callable[[str], None]
 """Told what is being looked at."""
 Session = Mapping[str, Any]
@@ -60,13 +62,16 @@ class Found:
         return [short for name in self.available for short, known in PROVIDERS.items() if known == name]
 
 
-def look(python: str | None, wanted: str) -> Found:
-    """One interpreter's packages; a broken one is a Found with the reason. `wanted`: a provider it is named for."""
+def look(python: str | None, wanted: str, needs: tuple[str, ...] = NEEDED) -> Found:
+    """One interpreter's packages; a broken one is a Found with the reason.
+
+    `wanted`: a provider it is named for. `needs`: the packages without which it cannot do what it is named for.
+    """
     try:
         answer = probe.diagnosis(python)
     except MeasureError as error:
         return Found(python, {}, str(error).rstrip("."), wanted)
-    errors = [str(answer[package]["error"]) for package in NEEDED if "error" in answer[package]]
+    errors = [str(answer[package]["error"]) for package in needs if "error" in answer[package]]
     return Found(python, answer, errors[0] if errors else None, wanted)
 
 
@@ -173,8 +178,9 @@ def trial_of(found: Found, session: Session, trials: Trials, gpus: tuple[str, ..
     answer = trials.answer(found.python, session)
     if answer["works"]:
         return Trial(provider, True, dict(answer["node_count_by_provider"]), answer.get("effective_precision"))
-    if session.get("plugin") or runtime_of(provider) != ONNXRUNTIME:  # not compiled in: its reason says what to install
-        return Trial(provider, False, reason=reason_of(found, answer))
+    if session.get("plugin") or session.get("runtime") or runtime_of(provider) != ONNXRUNTIME:
+        reason = reason_of(found, answer)  # not compiled in: its reason says what to install
+        return Trial(provider, False, reason=reason, remedy=remedies.library(session, reason, found.answer, found.path))
     mended = remedies.provider_remedy(provider, found.answer, found.path, found.is_own, gpus)
     remedy = next(iter(found.troubles), mended)
     return Trial(provider, False, reason=reason_of(found, answer, PROVIDERS.get(provider)), remedy=remedy)

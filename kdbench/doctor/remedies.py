@@ -28,6 +28,8 @@ PLUGINS = {"webgpu": "onnxruntime-ep-webgpu"}
 """Provider -> the package that brings it beside any onnxruntime, where none has it compiled in."""
 TENSORRT = "tensorrt-cu13<11"
 """onnxruntime-gpu links TensorRT 10 and CUDA 13 (read from the wheel of 1.31.1); plain `tensorrt` would bring 11."""
+LIBRARIES = {"openvino": "openvino"}
+"""Runtime, as a measure entry names it -> the package that it needs beside numpy."""
 NEEDS_NVIDIA = frozenset({"cuda", "tensorrt"})
 
 
@@ -35,6 +37,14 @@ def install(found: Mapping[str, Any], path: str, *packages: str) -> tuple[str, .
     """The commands that install packages into an interpreter; `found` is what `probe.diagnosis` said of it."""
     pip = f"{shlex.quote(path)} -m pip install {' '.join(map(shlex.quote, packages))}"
     return (pip,) if found.get("has_pip", True) else (f"{shlex.quote(path)} -m ensurepip", pip)
+
+
+def library(session: Mapping[str, Any], reason: str, found: Mapping[str, Any], path: str) -> Trouble | None:
+    """How to get the library of a runtime that a session names, where the reason is that it is not there."""
+    package = LIBRARIES.get(session.get("runtime", ""))
+    if package is None or f"has no {package};" not in reason:
+        return None
+    return Trouble("install it", install(found, path, "numpy", package))
 
 
 def own_environment(provider: str) -> Trouble | None:

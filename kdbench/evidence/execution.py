@@ -6,12 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kdbench.measure.providers import TABLE
+from kdbench.measure.runtimes import OWN, runtime_class
 from kdbench.results.records import Latency
 
 Counts = dict[str, float]
 """Provider -> its number. The asked provider comes first, then the others, the largest number first."""
-SYNCHRONOUS = frozenset(provider.name for provider in TABLE.values() if not provider.is_asynchronous)
+SYNCHRONOUS = frozenset(
+    provider.name
+    for place in OWN.values()
+    for provider in runtime_class(place).providers.values()
+    if not provider.is_asynchronous
+)
 """Providers whose profile holds how long a kernel worked; others only say how long starting it took."""
 
 

@@ -89,7 +89,9 @@ class MeasureEntry(Part):
     plugin: str | None = None
     """The module of a package that brings the provider beside onnxruntime: `onnxruntime_ep_openvino`."""
     runtime: str | None = None
-    """A runtime that is not kdbench's own: its registered name, or `file.py:Class`; it says which providers it has."""
+    """The runtime, where it is not the one that has the provider in kdbench's own table: `openvino` for OpenVINO by its
+    own API (`provider: openvino`, precisions fp32 and bf16), a registered name, or `file.py:Class`; it says which
+    providers it has. `python` then needs numpy and that runtime's library."""
     provider: str
     """The provider that runs the files, by its short name (`kdbench list providers`). A provider that only a plug-in
     brings may have any name, and computes in precision `default`. `torch` and `torch_compiled` run the networks in
