@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
 
+from kdbench.models.inputs import feature_count
+from kdbench.protocols import TaskDescription
 from kdbench.protocols.columns import TableColumns
 
 
@@ -66,3 +69,16 @@ class Features(nn.Module):
         known = torch.where(categories < self.count, categories, 0)
         embedded: Tensor = self.embedding(known + self.start)
         return embedded.flatten(1)
+
+
+def estimator_features(task: TaskDescription, inputs: Sequence[Tensor]) -> Tensor:
+    """What an estimator learns from, float32 (B, F): a table's columns as features, else the task's one input, flat."""
+    columns = TableColumns.of(task)
+    features: Tensor = inputs[0].flatten(1) if columns is None else Features(columns)(*inputs)
+    return features
+
+
+def estimator_feature_count(model: str, task: TaskDescription) -> int:
+    """F of `estimator_features`. Raises ModelError for a task with several inputs that is no table."""
+    columns = TableColumns.of(task)
+    return feature_count(model, task) if columns is None else Features(columns).width

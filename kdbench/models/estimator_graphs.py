@@ -16,10 +16,13 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from kdbench.models.column_graphs import column_nodes
 from kdbench.protocols import TaskDescription
+from kdbench.protocols.columns import TableColumns
 
 Floats = NDArray[np.float32]
 FEATURES, SCORES = "features", "logits"
+TYPES = {"float32": TensorProto.FLOAT, "int64": TensorProto.INT64}
 ML_OPSET = 3
 """Version of the ai.onnx.ml operators; every release of skl2onnx asks for this one by default."""
 
@@ -113,15 +116,23 @@ def _needed(nodes: list[Any]) -> list[Any]:
 
 
 def whole(graph: Graph, task: TaskDescription, opset: int) -> onnx.ModelProto:
-    """An ONNX model with the task's input and a dynamic batch axis: the input is flattened, then the graph runs."""
-    (name,), (shape,) = task.input_names, task.input_shapes
-    flattened = node("Flatten", [name], FEATURES, axis=1)
+    """An ONNX model with the task's inputs and a dynamic batch axis.
+
+    The input is flattened, or a table's columns become features, then the graph runs.
+    """
+    columns = TableColumns.of(task)
+    if columns is None:
+        (name,) = task.input_names
+        nodes, constants = [node("Flatten", [name], FEATURES, axis=1)], dict[str, NDArray[Any]]()
+    else:
+        nodes, constants = column_nodes(columns, FEATURES)
+    constants |= graph.constants
     made = helper.make_graph(
-        [flattened, *graph.nodes],
+        [*nodes, *graph.nodes],
         "estimator",
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *shape])],
+        [helper.make_tensor_value_info(one.name, TYPES[one.dtype], ["batch", *one.axes]) for one in task.inputs],
         [helper.make_tensor_value_info(SCORES, TensorProto.FLOAT, ["batch", task.class_count])],
-        [numpy_helper.from_array(np.ascontiguousarray(array), key) for key, array in graph.constants.items()],
+        [numpy_helper.from_array(np.ascontiguousarray(array), key) for key, array in constants.items()],
     )
     opsets = [helper.make_opsetid("", opset), *(helper.make_opsetid(domain, ML_OPSET) for domain in graph.domains)]
     return helper.make_model(made, opset_imports=opsets, ir_version=helper.find_min_ir_version_for(opsets))

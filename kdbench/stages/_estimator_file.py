@@ -1,5 +1,6 @@
 """An estimator as an ONNX file: written, compared with the estimator itself, counted."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from torch import Tensor
 from kdbench.errors import ExportError
 from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession
 from kdbench.measure.session_spec import SessionSpec
+from kdbench.models.columns import estimator_feature_count, estimator_features
 from kdbench.models.estimator_graphs import whole
 from kdbench.models.fitted_estimators import Fitted
 from kdbench.protocols import TaskDescription
@@ -30,17 +32,16 @@ def write(fitted: Fitted, task: TaskDescription, path: Path, opset: int) -> None
     The scores of trees and neighbours are means of what was taught (mostly probabilities), those of a linear model are
     logits, those of support vector machines margins.
     """
-    feature_count = int(np.prod(task.input_shapes[0]))
-    onnx.save(whole(fitted.graph(feature_count, opset), task, opset), path)
+    onnx.save(whole(fitted.graph(estimator_feature_count("an estimator", task), opset), task, opset), path)
     onnx.checker.check_model(path, full_check=True)
 
 
-def answer(fitted: Fitted, inputs: Tensor) -> np.ndarray:
-    """(B, ...) -> (B, classes)."""
-    return fitted.scores(inputs.flatten(1).numpy())
+def answer(fitted: Fitted, task: TaskDescription, inputs: Sequence[Tensor]) -> np.ndarray:
+    """The task's inputs, (B, ...) each -> (B, classes)."""
+    return fitted.scores(estimator_features(task, inputs).numpy())
 
 
-def parity(fitted: Fitted, path: Path, task: TaskDescription, inputs: Tensor) -> float:
+def parity(fitted: Fitted, path: Path, task: TaskDescription, inputs: Sequence[Tensor]) -> float:
     """The largest difference of scores among the examples that do not tip; at batches of 1, 5 and all of `inputs`.
 
     Raises ExportError where more than TIPPED of them differ by more than TOLERANCE, or more than DISAGREEING are
@@ -48,9 +49,10 @@ def parity(fitted: Fitted, path: Path, task: TaskDescription, inputs: Tensor) ->
     """
     session = OnnxruntimeSession(str(path), SessionSpec())
     worst = 0.0
-    for batch in (1, 5, len(inputs)):
-        expected = answer(fitted, inputs[:batch])
-        got = session.run_checked({task.input_names[0]: inputs[:batch].numpy()})[0]
+    for batch in (1, 5, len(inputs[0])):
+        some = [tensor[:batch] for tensor in inputs]
+        expected = answer(fitted, task, some)
+        got = session.run_checked({name: t.numpy() for name, t in zip(task.input_names, some, strict=True)})[0]
         if got.shape != expected.shape:
             raise ExportError(f"at batch {batch} the file gives shape {got.shape}, the estimator {expected.shape}.")
         worst = max(worst, difference(got, expected))

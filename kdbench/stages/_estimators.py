@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +15,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from kdbench.models.estimators import Estimator
-from kdbench.models.inputs import feature_count
-from kdbench.protocols import Batch
+from kdbench.protocols import Batch, Input
 from kdbench.protocols.part import PartSpec
 from kdbench.stages import torch_models
 from kdbench.stages._data import EVALUATION_BATCH, TaskData
@@ -33,7 +32,7 @@ FITTED = "estimator.pkl"
 user whose own `file.py` runs from it anyway; results folders, bundles and what `get` hands over hold the ONNX file
 only. The reader has the same scikit-learn, as its version is part of the stage's key."""
 NOISE = 0.3
-"""Standard deviation of the noise on copies where the task does not augment; that of preprocessed inputs is about 1."""
+"""Standard deviation of the noise on copies where the task does not augment, in units of the inputs' own spread."""
 
 
 def is_estimator(part: PartSpec) -> bool:
@@ -67,12 +66,13 @@ def learn(work: Work, ctx: StageContext, part: PartSpec, targets: Callable[[Batc
 
 def _lesson(work: Work, ctx: StageContext, part: PartSpec, targets: Callable[[Batch], Tensor], threads: int) -> Lesson:
     """Raises ModelError for a task with several inputs."""
+    from kdbench.models.columns import estimator_feature_count, estimator_features
     from kdbench.models.fitted_estimators import Lesson
 
-    feature_count(part.name, ctx.task)
+    estimator_feature_count(part.name, ctx.task)
     inputs, taught = [], []
     for batch in shown(TaskData.open(work), part.build(), ctx.seed, ctx.device):
-        inputs.append(batch.inputs[0].flatten(1).cpu().numpy())
+        inputs.append(estimator_features(ctx.task, batch.inputs).cpu().numpy())
         taught.append(targets(batch).cpu().numpy())
     return Lesson(np.concatenate(inputs), np.concatenate(taught), ctx.task.class_count, ctx.seed, threads)
 
@@ -88,15 +88,23 @@ def shown(data: TaskData, model: Estimator, seed: int, device: torch.device) -> 
         for start in range(0, count, EVALUATION_BATCH):
             index = order[start : start + EVALUATION_BATCH]
             batch = data.chosen(index, seen[index], device)
-            yield _noisy(batch, noise, generator) if copy and noise else batch
+            yield _noisy(batch, data.task.inputs, noise, generator) if copy and noise else batch
 
 
-def _noisy(batch: Batch, noise: float, generator: torch.Generator) -> Batch:
-    """The batch with noise on its inputs. Its indices are negative, so that no stored teacher output is used for it."""
-    inputs = tuple(
-        tensor + noise * torch.randn(tensor.shape, generator=generator).to(tensor.device) for tensor in batch.inputs
-    )
-    return replace(batch, inputs=inputs, index=-1 - batch.index)
+def _noisy(batch: Batch, described: Sequence[Input], noise: float, generator: torch.Generator) -> Batch:
+    """The batch with noise on its numbers, in units of their spread; ids and masks are left as they are.
+
+    Its indices are negative, so that no stored teacher output is used for it.
+    """
+    inputs = []
+    for tensor, one in zip(batch.inputs, described, strict=True):
+        if one.dtype == "int64":
+            inputs.append(tensor)
+            continue
+        drawn = torch.randn(tensor.shape, generator=generator).to(tensor.device)
+        spread = torch.tensor(one.spread, device=tensor.device).reshape(1, -1, *(1 for _ in tensor.shape[2:]))
+        inputs.append(tensor + noise * spread * drawn)
+    return replace(batch, inputs=tuple(inputs), index=-1 - batch.index)
 
 
 def save(fitted: Fitted, part: PartSpec, folder: Path) -> None:

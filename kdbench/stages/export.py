@@ -95,9 +95,9 @@ def _estimator(work: Work, data: TaskData) -> tuple[Answer, Fact]:
 
     fitted = _estimators.load(work.input("model"))
     files.write(fitted, data.task, work.out / ONNX_FILE, work.spec.settings["opset"])
-    difference = files.parity(fitted, work.out / ONNX_FILE, data.task, next(data.in_order("train", CPU)).inputs[0])
+    difference = files.parity(fitted, work.out / ONNX_FILE, data.task, next(data.in_order("train", CPU)).inputs)
     facts = {**files.counts(fitted), "parity_max_abs_difference": difference}
-    return lambda batch: [files.answer(fitted, batch.inputs[0])], facts
+    return lambda batch: [files.answer(fitted, data.task, batch.inputs)], facts
 
 
 def write_file(

@@ -12,7 +12,7 @@ import torch
 from kdbench import testing
 from kdbench.errors import ExportError
 from kdbench.models import estimators
-from kdbench.protocols import Batch, Technique
+from kdbench.protocols import Batch, Input, Technique
 from kdbench.protocols.part import PartSpec
 from kdbench.stages import _estimators
 from kdbench.stages._data import TaskData
@@ -83,7 +83,7 @@ def test_the_training_split_comes_first_then_noisy_copies_under_negative_places(
         assert sorted(places.tolist()) == list(range(count))
         noise = seen.inputs[0][own] - originals[places]
         assert float(noise.std()) == pytest.approx(0.5, abs=0.01)
-        assert torch.equal(seen.targets[own], seen.targets[:count][seen.index[:count].argsort()][places])
+        assert torch.equal(seen.targets[0][own], seen.targets[0][:count][seen.index[:count].argsort()][places])
 
 
 def test_where_the_task_augments_copies_are_its_views_without_noise(ctx: StageContext) -> None:
@@ -217,3 +217,17 @@ def test_a_few_examples_may_tip_and_more_are_an_error() -> None:
     decided[:2] = [0.2, 0.8]
     with pytest.raises(ExportError, match="and decides 2 otherwise"):
         difference(decided, expected)
+
+
+def test_noise_is_measured_in_an_inputs_spread_and_leaves_ids_alone() -> None:
+    described = (
+        Input(name="numbers", axes=(2,), spread=(1.0, 100.0)),
+        Input(name="categories", axes=(1,), dtype="int64", values=3),
+    )
+    inputs = (torch.zeros(10_000, 2), torch.ones(10_000, 1, dtype=torch.int64))
+    rows = torch.arange(10_000)
+    batch = Batch(inputs, (rows,), rows, torch.zeros_like(rows))
+    noisy = _estimators._noisy(batch, described, 0.3, torch.Generator().manual_seed(0))
+    numbers, categories = noisy.inputs
+    assert numbers.std(0).tolist() == pytest.approx([0.3, 30], rel=0.03)
+    assert torch.equal(categories, inputs[1])
