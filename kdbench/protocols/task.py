@@ -41,3 +41,7 @@ class Task(Part):
     def augmented(self, inputs: tuple[Tensor, ...], views: Tensor) -> tuple[Tensor, ...]:
         """View number `views[i]` (int64, 0 <= v < self.views()) of each stored example i, before preprocessing."""
         return inputs
+
+    def augmented_targets(self, targets: tuple[Tensor, ...], views: Tensor) -> tuple[Tensor, ...]:
+        """The targets of those views, one tensor (B, ...) an output: a mask is cropped and mirrored as its image is."""
+        return targets

@@ -106,6 +106,8 @@ def _batch(data: ArrayData, split: str, index: Index, views: Tensor, augmenting:
         if isinstance(array, Ragged):
             lengths[output.name] = torch.from_numpy(array.lengths[index]).to(views.device)
         targets.append(_targets(output, array, index, views.device))
+    if augmenting is not None:
+        targets = list(augmenting.augmented_targets(tuple(targets), views))
     place = torch.from_numpy(index if split == "train" else -1 - index).to(views.device)
     return Batch(inputs, tuple(targets), place, views, lengths)
 

@@ -43,9 +43,9 @@ def read_pictures(root: Path, files: Sequence[File], form: ImageForm) -> tuple[L
 
     def read(place: int) -> str | None:
         try:
-            images[place] = _read(root / files[place].name, form)
+            images[place] = read_picture(root / files[place].name, form)
         except UNREADABLE as error:
-            return _reason(error)
+            return reason(error)
         return None
 
     Image.init()  # before threads ask for it
@@ -61,8 +61,8 @@ def read_pictures(root: Path, files: Sequence[File], form: ImageForm) -> tuple[L
     return (everything[kept] if unreadable else everything), unreadable
 
 
-def _read(path: Path, form: ImageForm) -> NDArray[np.uint8]:
-    """(channels, size, size), as the form says."""
+def read_picture(path: Path, form: ImageForm) -> NDArray[np.uint8]:
+    """(channels, size, size), as the form says. Raises one of UNREADABLE."""
     with Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN]) as image:
         if image.mode.startswith(("I", "F")):
             raise ValueError(f"mode {image.mode} has more than 8 bits a channel")
@@ -83,7 +83,7 @@ def _upright(image: Image.Image) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
     """Why, without the path that Pillow puts into its messages."""
     if isinstance(error, UnidentifiedImageError):
         return "not an image"
