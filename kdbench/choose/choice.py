@@ -181,10 +181,10 @@ def _settings(
 def _at_batches(found: Evidence, target: str, batch_sizes: Collection[int]) -> Iterator[Setting]:
     measured_sizes = [batch for timed, batch in found.settings if timed == target]
     for batch in batch_sizes:
-        if batch not in measured_sizes:
+        if batch not in map(int, measured_sizes):
             sizes = ", ".join(map(str, measured_sizes))
             raise KdbenchError(f"batch size {batch} was not measured on {target}; measured there: {sizes}.")
-    return ((target, batch) for batch in measured_sizes if batch in (batch_sizes or measured_sizes))
+    return ((target, batch) for batch in measured_sizes if int(batch) in (batch_sizes or map(int, measured_sizes)))
 
 
 def _device(found: Evidence, setting: Setting, limits: Limits, count: int) -> tuple[DeviceChoice, Ranking]:

@@ -105,7 +105,7 @@ def log_ratios(record: Latency, role: str) -> list[float]:
     try:
         return stats.paired_ratios(record.samples_ns, reference, record.round_call_count, cpu, reference_cpu)
     except ValueError as error:
-        place = f"{record.case}, seed {record.seed}, {record.target}, batch {record.batch_size}"
+        place = f"{record.case}, seed {record.seed}, {record.target}, batch {record.call_size}"
         raise RecordError(f"the latency record of {place} does not fit its reference: {error}.") from None
 
 

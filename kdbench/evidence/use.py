@@ -84,7 +84,7 @@ def _processes(record: Start | Energy, *names: str) -> list[tuple[int, ...]]:
     fields = [getattr(record, name) for name in names]
     positive = all(value > 0 for name, field in zip(names, fields, strict=True) if "_uj" not in name for value in field)
     if len(set(map(len, fields))) > 1 or not fields[0] or not positive:
-        place = f"{record.case}, seed {record.seed}, {record.target}, batch {record.batch_size}"
+        place = f"{record.case}, seed {record.seed}, {record.target}, batch {record.call_size}"
         raise RecordError(f"the {record.KIND} record of {place} has not one {', '.join(names)} above zero a process.")
     return list(zip(*fields, strict=True))
 

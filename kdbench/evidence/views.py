@@ -171,7 +171,7 @@ def _of(latency: Mapping[Setting, dict[str, LatencyView]], target: str) -> dict[
 
 
 def _settings(results: Results) -> tuple[Setting, ...]:
-    found = {(record.target or "", record.batch_size) for record in results.of(Latency)}
+    found = {(record.target or "", record.call_size) for record in results.of(Latency)}
     return tuple(sorted(found, key=lambda setting: (results.targets.index(setting[0]), setting[1])))
 
 
@@ -179,13 +179,13 @@ def _at(found: Sequence[Timed]) -> dict[Setting, list[Timed]]:
     """The records by where and at which batch size they were taken."""
     by_setting: dict[Setting, list[Timed]] = {}
     for record in found:
-        by_setting.setdefault((record.target or "", record.batch_size), []).append(record)
+        by_setting.setdefault((record.target or "", record.call_size), []).append(record)
     return by_setting
 
 
 def latency_views(results: Results, setting: Setting) -> dict[str, LatencyView]:
     """The latency of every case that was timed at a setting."""
-    timed = [record for record in results.of(Latency) if (record.target, record.batch_size) == setting]
+    timed = [record for record in results.of(Latency) if (record.target, record.call_size) == setting]
     by_case = {name: [record for record in timed if record.case == name] for name in results.case_names}
     pooled = {
         baseline: pooled_reference_ns([r for name in names for r in by_case[name]])

@@ -230,6 +230,7 @@ class _Planner:
         settings = {
             **_settings(row.target),
             "batch_sizes": entry.batch_sizes,
+            **({"lengths": entry.lengths} if entry.lengths else {}),
             "processes": entry.processes,
             "calls": entry.calls,
             "seconds": entry.seconds,

@@ -45,7 +45,7 @@ def _label(record: Record) -> Hashable:
     elif isinstance(record, Score):
         detail = (record.split, record.output, record.metric)
     elif isinstance(record, Latency | Memory | Start | Energy):
-        detail = record.batch_size
+        detail = record.call_size
     elif record.target is not None:
         detail = None
     return (*_group(record), detail)

@@ -30,6 +30,9 @@ from kdbench.training import Examples, History, Training
 CHECKPOINT_SECONDS = 20.0
 """Seconds between checkpoints: what a killed training loses at most, or one epoch where that is longer."""
 
+PADDED_BATCH = 8
+"""Examples of unequal length in one padded batch of a calibration."""
+
 
 class StageContext:
     """`kdbench.protocols.technique.Context` over a stage's inputs."""
@@ -198,16 +201,21 @@ class StageContext:
         return next(self.train).part(slice(2))
 
     def calibration(self, sample_count: int) -> Sequence[dict[str, np.ndarray]]:
-        """Preprocessed training inputs by input name, batch 1 each, drawn with this seed."""
+        """Preprocessed training inputs by input name, batch 1 each, drawn with this seed.
+
+        Where an axis varies, the same examples come once more in padded batches: ranges without padding are wrong for
+        a batch that has some.
+        """
         count = self._data.arrays.count("train")
         if sample_count > count:
             raise DataError(
                 f"calibration asks for {sample_count} samples, but the training split has {count}; ask for fewer."
             )
         chosen = stream("calibration", self.seed).choice(count, sample_count, replace=False)
-        return [
-            model_inputs(self.task, *gathered(self._data.arrays, "train", place)) for place in np.sort(chosen)[:, None]
-        ]
+        places = [*np.sort(chosen)[:, None]]
+        if self.task.axes:
+            places += np.array_split(chosen, -(-len(chosen) // PADDED_BATCH))
+        return [model_inputs(self.task, *gathered(self._data.arrays, "train", place)) for place in places]
 
     def training_facts(self) -> list[Fact]:
         """One training record for each fit; the teacher's live passes are counted in the last."""

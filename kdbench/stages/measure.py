@@ -10,11 +10,13 @@ import numpy as np
 
 from kdbench.errors import KdbenchError, MeasureError
 from kdbench.files import sha256_of
+from kdbench.measure.client import Client, Lengths
 from kdbench.measure.inputs import MOST_FEEDS
 from kdbench.stages import _session
 from kdbench.stages._inputs import write_inputs
 from kdbench.stages.names import PREDICTIONS
 from kdbench.stages.work import Fact, Work, read_description
+from kdbench.tasks.examples import lengths_to_measure
 from kdbench.timing import one_file_alone
 from kdbench.timing.facts import Asked, Heard
 from kdbench.timing.facts import facts as facts_of
@@ -47,7 +49,7 @@ class _File:
         """Digest -> path of all that must take part."""
         return {**dict(self.references.values()), self.digest: self.path}
 
-    def asked(self) -> Asked:
+    def asked(self, lengths: Lengths) -> Asked:
         """The facts that are asked for of this file."""
         with np.load(self.work.input("answers") / PREDICTIONS) as predictions:
             evaluated = predictions["test"]
@@ -62,6 +64,7 @@ class _File:
             start=settings["start"],
             energy=settings["energy"],
             repeat=settings["repeat"],
+            lengths=lengths,
         )
 
 
@@ -102,36 +105,48 @@ class _Group:
                 yield from _Group([file]).facts()
             return
         for file in self.files:
-            yield file.work.spec.key, facts_of(file.asked(), heard)
+            yield file.work.spec.key, _together([facts_of(file.asked(lengths), found) for lengths, found in heard])
 
-    def _heard(self) -> Heard:
-        """The answers of all processes: first of those that may run beside others, then of those that are timed.
+    def _heard(self) -> list[tuple[Lengths, Heard]]:
+        """The answers of all processes, for each of the lengths to measure at.
 
-        Raises MeasureError where one that times several files dies.
+        Raises MeasureError where a process that times several files dies.
+        """
+        lead = self.files[0].work
+        settings, data = lead.spec.settings, lead.input("data")
+        task = read_description(data)
+        with tempfile.TemporaryDirectory(dir=lead.out) as scratch:
+            folder = Path(scratch)
+            count = MOST_FEEDS * max(settings["batch_sizes"])
+            inputs = write_inputs(data, task, "test", folder / "inputs.npz", count)
+            client = _session.client(lead, folder)
+            at = lengths_to_measure(task, settings.get("lengths"))
+            return [(lengths, self._heard_at(lengths, client, inputs, lengths == at[0])) for lengths in at]
+
+    def _heard_at(self, lengths: Lengths, client: Client, inputs: Path, first: bool) -> Heard:
+        """First the answers of processes that may run beside others, then of those that are timed.
+
+        Start and energy are taken at the first lengths only.
         """
         lead = self.files[0].work
         settings = lead.spec.settings
         sizes, paths = settings["batch_sizes"], self._paths()
-        with tempfile.TemporaryDirectory(dir=lead.out) as scratch:
-            folder = Path(scratch)
-            client = _session.client(lead, folder)
-            data, count = lead.input("data"), MOST_FEEDS * max(sizes)
-            inputs = write_inputs(data, read_description(data), "test", folder / "inputs.npz", count)
-            memory = one_file_alone.memory(client, paths, inputs, sizes) if settings["memory"] else {}
-            proof = client.prove(paths, inputs, sizes)
-            sound = {digest: path for digest, path in paths.items() if not isinstance(proof[digest], MeasureError)}
-            processes = [
-                client.time(sound, inputs, sizes, number, rule(settings))
-                for number in range(settings["processes"] if sound else 0)
-            ]
-            return Heard(
-                processes=processes,
-                proof=proof,
-                memory=memory,
-                start=one_file_alone.start(client, self._asking("start", sound), inputs, sizes[0]),
-                energy=one_file_alone.energy(client, self._asking("energy", sound), inputs, sizes, lead.log.info),
-                round_call_count=rule(settings)["round_call_count"],
-            )
+        memory = one_file_alone.memory(client, paths, inputs, sizes, lengths) if settings["memory"] else {}
+        proof = client.prove(paths, inputs, sizes, lengths)
+        sound = {digest: path for digest, path in paths.items() if not isinstance(proof[digest], MeasureError)}
+        processes = [
+            client.time(sound, inputs, sizes, number, rule(settings), lengths)
+            for number in range(settings["processes"] if sound else 0)
+        ]
+        start, energy = (self._asking(what, sound) if first else {} for what in ("start", "energy"))
+        return Heard(
+            processes=processes,
+            proof=proof,
+            memory=memory,
+            start=one_file_alone.start(client, start, inputs, sizes[0], lengths),
+            energy=one_file_alone.energy(client, energy, inputs, sizes, lead.log.info, lengths),
+            round_call_count=rule(settings)["round_call_count"],
+        )
 
     def _paths(self) -> dict[str, Path]:
         """Digest -> path of all that take part, each content once."""
@@ -141,6 +156,16 @@ class _Group:
         """The files, without the references, whose setting of that name is true."""
         asking = {file.digest for file in self.files if file.work.spec.settings[what]}
         return {digest: path for digest, path in sound.items() if digest in asking}
+
+
+def _together(found: list[list[Fact] | KdbenchError]) -> list[Fact] | KdbenchError:
+    """The facts at all lengths, or the first reason why there are none."""
+    facts: list[Fact] = []
+    for each in found:
+        if isinstance(each, KdbenchError):
+            return each
+        facts += each
+    return facts
 
 
 def rule(settings: dict[str, Any]) -> dict[str, int]:

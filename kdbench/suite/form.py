@@ -67,6 +67,7 @@ Name = Annotated[str, AfterValidator(_name), WithJsonSchema({"type": "string", "
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Threads = Annotated[int, Field(gt=0, le=4096)]
 BatchSize = Annotated[int, Field(gt=0, le=1_000_000)]
+AxisLength = Annotated[int, Field(gt=0, le=100_000_000)]
 TargetName = Annotated[
     str,
     AfterValidator(_target_name),
@@ -104,6 +105,9 @@ class MeasureEntry(Part):
     """CPU threads that one call may use; each number is a target of its own."""
     batch_sizes: Annotated[tuple[BatchSize, ...], Distinct] = Field((1,), min_length=1)
     """Examples in one call; each file is timed at every one."""
+    lengths: Annotated[tuple[AxisLength, ...], Distinct] = ()
+    """Where examples vary in length: the lengths to time at, cut or repeated to them; each is a row of its own. Left
+    out: the training split's median and longest."""
     precisions: Annotated[tuple[Precision, ...], Distinct] = Field(("fp32",), min_length=1, validate_default=True)
     """Precisions to compute float32 tensors in; each is a target of its own, and the provider decides which there are.
     fp32 is never TF32, bf16 or half. Tensors of other types (a file's own int8 or half) stay what they are."""

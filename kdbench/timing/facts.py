@@ -1,7 +1,7 @@
 """From what measuring processes answered to the facts of one file, or to why it has none. It starts no process."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, TypeVar
 
@@ -56,6 +56,8 @@ class Asked:
     start: bool = False
     energy: bool = False
     repeat: int = 0
+    lengths: Mapping[str, int] = field(default_factory=dict)
+    """For each axis that varies, the size that examples were cut or repeated to."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,8 @@ def facts(asked: Asked, heard: Heard) -> list[Fact] | KdbenchError:
             found.append(file.latency(batch_size))
             found += _memory(asked, heard, batch_size)
             found += _energy(asked, heard, batch_size)
-        return [*found, *_start(asked, heard)]
+        at = {"lengths": dict(asked.lengths)} if asked.lengths else {}
+        return [{**fact, **at} for fact in (*found, *_start(asked, heard))]
     except MeasureError as error:
         return error
 

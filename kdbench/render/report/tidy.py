@@ -111,14 +111,14 @@ def _measured(found: Evidence) -> list[Row]:
     results = found.results
     rows: dict[Place, dict[str, object]] = {}
     for record in results.of(Latency):
-        rows.setdefault(_place(record, record.batch_size), {}).update(_latency(record))
+        rows.setdefault(_place(record, record.call_size), {}).update(_latency(record))
     for memory in results.of(Memory):
         added = {"peak_rss_bytes": memory.peak_rss_bytes, "import_rss_bytes": memory.import_rss_bytes}
-        rows.setdefault(_place(memory, memory.batch_size), {}).update(added)
+        rows.setdefault(_place(memory, memory.call_size), {}).update(added)
     for start in results.of(Start):
-        rows.setdefault(_place(start, start.batch_size), {}).update(_start(start))
+        rows.setdefault(_place(start, start.call_size), {}).update(_start(start))
     for energy in results.of(Energy):
-        rows.setdefault(_place(energy, energy.batch_size), {}).update(_energy(energy))
+        rows.setdefault(_place(energy, energy.call_size), {}).update(_energy(energy))
     timed: dict[tuple[str, int, str], list[Place]] = {}
     for place in rows:
         timed.setdefault(place[:3], []).append(place)
@@ -140,7 +140,14 @@ def _labels(found: Evidence, place: Place) -> Row:
     case, seed, target, batch = place
     plan = found.results.plan
     family = plan.cases[case].family if case in plan.cases else "reference"
-    return {"suite": plan.suite, "case": case, "family": family, "seed": seed, "target": target, "batch_size": batch}
+    labels: Row = {"suite": plan.suite, "case": case, "family": family, "seed": seed, "target": target}
+    return {**labels, **_call(batch)}
+
+
+def _call(batch: int | None) -> Row:
+    """The batch size and, where an axis varies, the examples' length."""
+    lengths = {f"{axis}_size": size for axis, size in getattr(batch, "lengths", ())}
+    return {"batch_size": None if batch is None else int(batch), **lengths}
 
 
 def _latency(record: Latency) -> Row:
@@ -209,7 +216,7 @@ def _settings(found: Evidence) -> Sequence[tuple[str, int | None]]:
 
 
 def _estimated(case: CaseView, target: str, batch: int | None) -> Row:
-    row: dict[str, object] = {"case": case.name, "family": case.family, "target": target, "batch_size": batch}
+    row: dict[str, object] = {"case": case.name, "family": case.family, "target": target, **_call(batch)}
     if view := case.accuracy.get(target):
         row |= _interval("accuracy", "fraction", view.estimate)
         row |= {"accuracy_seed_count": view.estimate.n, "accuracy_sd_fraction": view.estimate.sd,

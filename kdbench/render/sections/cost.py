@@ -65,7 +65,7 @@ def _timed(records: Iterable[Latency]) -> dict[str, int]:
     found = {}
     for record in records:
         warm_up = sum(record.warmup_total_ns) or sum(map(sum, record.warmup_ns))
-        found[f"{record.key} {record.batch_size}"] = warm_up + sum(map(sum, record.samples_ns))
+        found[f"{record.key} {record.call_size}"] = warm_up + sum(map(sum, record.samples_ns))
     return found
 
 

@@ -7,6 +7,7 @@ runtime or the system does not tell it, or the record is of a kdbench that did n
 from dataclasses import dataclass, field
 from typing import Any
 
+from kdbench.results.records._call_size import CallSize
 from kdbench.results.records._labels import Environment, Labelled, Record
 
 
@@ -164,6 +165,11 @@ class Latency(Labelled):
     affinity: tuple[int, ...] = ()
     warnings: tuple[str, ...] = ()
 
+    @property
+    def call_size(self) -> CallSize:
+        """Examples in a call, and their lengths."""
+        return CallSize(self.batch_size, self.lengths)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Memory(Labelled):
@@ -176,6 +182,11 @@ class Memory(Labelled):
     """The process's peak before the file was loaded."""
     batch_size: int
     lengths: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def call_size(self) -> CallSize:
+        """Examples in a call, and their lengths."""
+        return CallSize(self.batch_size, self.lengths)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,6 +204,11 @@ class Start(Labelled):
     engine_build_ns: int | None = None
     """Load and first inference of a process that found no cached engine, less those of the processes after it; only of
     providers that build one."""
+
+    @property
+    def call_size(self) -> CallSize:
+        """Examples in a call, and their lengths."""
+        return CallSize(self.batch_size, self.lengths)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,6 +229,11 @@ class Energy(Labelled):
     idle_energy_uj: tuple[int, ...] = ()
     """What the counter read just before, over `idle_wall_ns` without calls."""
     idle_wall_ns: tuple[int, ...] = ()
+
+    @property
+    def call_size(self) -> CallSize:
+        """Examples in a call, and their lengths."""
+        return CallSize(self.batch_size, self.lengths)
 
 
 @dataclass(frozen=True, kw_only=True)

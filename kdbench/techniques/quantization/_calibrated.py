@@ -2,7 +2,7 @@
 
 import copy
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from kdbench.measure.session_spec import SessionSpec
 from kdbench.techniques.quantization import _onnx
 
 Sample = dict[str, np.ndarray]
-"""One input of the model: array by input name, batch 1."""
+"""Inputs of the model by name: one example, or a padded batch of examples of unequal length."""
 
 METHODS = {
     "minmax": CalibrationMethod.MinMax,
@@ -49,7 +49,7 @@ class Scheme:
 class Quantizable:
     """A float file, calibrated once, from which any choice of layers can be quantized.
 
-    Raises DataError for samples that are not finite or all one number.
+    Raises DataError for samples that are not finite or all one number; masks, lengths and ids are not looked at.
     """
 
     def __init__(self, source: Path, samples: Sequence[Sample], scheme: Scheme) -> None:
@@ -87,8 +87,9 @@ class Quantizable:
         """The `count` layers whose rounding alone moves the outputs most, the worst first.
 
         Each layer is quantized by itself, and the mean squared difference of the outputs to the float file's is taken
-        over all samples. It costs as many passes over them as there are layers. Raises TechniqueError where
-        nothing would be left to quantize.
+        over all samples. Of several outputs each counts in parts of its own mean square, so that units do not matter.
+        It costs as many passes over the samples as there are layers. Raises TechniqueError where nothing would be left
+        to quantize.
         """
         layers = [node.name for node in _onnx.layers(self.model) if node.name not in exclude]
         if count >= len(layers):
@@ -97,21 +98,45 @@ class Quantizable:
         errors = {name: self._error(name, expected) for name in layers}
         return sorted(layers, key=lambda name: -errors[name])[:count]
 
-    def _error(self, layer: str, expected: np.ndarray) -> float:
+    def _error(self, layer: str, expected: list[np.ndarray]) -> float:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "one.onnx"
             self.write(path, only=[layer])
-            return float(np.square(self._outputs(path).astype(np.float64) - expected).mean())
+            found = self._outputs(path)
+        errors = [float(np.square(a.astype(np.float64) - b).mean()) for a, b in zip(found, expected, strict=True)]
+        if len(errors) == 1:
+            return errors[0]
+        sizes = [float(np.square(output.astype(np.float64)).mean()) for output in expected]
+        return sum(error / size for error, size in zip(errors, sizes, strict=True) if size > 0)
 
-    def _outputs(self, path: Path) -> np.ndarray:
+    def _outputs(self, path: Path) -> list[np.ndarray]:
+        """Each output's numbers over all single examples, at their own lengths: (N, ...), or flat where they vary."""
         session = OnnxruntimeSession(str(path), SessionSpec())
-        parts = [self.samples[first : first + BATCH] for first in range(0, len(self.samples), BATCH)]
-        feeds = [{name: np.concatenate([sample[name] for sample in part]) for name in part[0]} for part in parts]
-        return np.concatenate([session.run_checked(feed)[0] for feed in feeds])
+        found = [session.run_checked(feed) for feed in _batches(self.samples)]
+        same = [len({output.shape[1:] for output in outputs}) == 1 for outputs in zip(*found, strict=True)]
+        return [
+            np.concatenate(outputs if fits else [output.ravel() for output in outputs])
+            for fits, outputs in zip(same, zip(*found, strict=True), strict=True)
+        ]
+
+
+def _batches(samples: Sequence[Sample]) -> Iterator[Sample]:
+    """The single examples, those of one length together."""
+    by_shape: dict[tuple[tuple[int, ...], ...], list[Sample]] = {}
+    for sample in samples:
+        if all(len(array) == 1 for array in sample.values()):
+            by_shape.setdefault(tuple(array.shape for array in sample.values()), []).append(sample)
+    for alike in by_shape.values():
+        for first in range(0, len(alike), BATCH):
+            part = alike[first : first + BATCH]
+            yield {name: np.concatenate([sample[name] for sample in part]) for name in part[0]}
 
 
 def _ranges(model: onnx.ModelProto, samples: Sequence[Sample], scheme: Scheme) -> TensorsData:
-    """The range of every activation, by the library's calibrator."""
+    """The range of every activation, by the library's calibrator.
+
+    Raises TechniqueError where a histogram cannot hold it.
+    """
     options: dict[str, Any] = {"symmetric": scheme.symmetric}
     if scheme.method == "percentile":
         options["percentile"] = scheme.percentile
@@ -127,13 +152,24 @@ def _ranges(model: onnx.ModelProto, samples: Sequence[Sample], scheme: Scheme) -
         )
         # histograms sample by sample: else every activation of every sample is held
         for part in [samples] if scheme.method == "minmax" else [[sample] for sample in samples]:
-            calibrator.collect_data(_Reader(part))
+            try:
+                calibrator.collect_data(_Reader(part))
+            except ValueError as error:
+                if "Too many bins" not in str(error):
+                    raise
+                raise TechniqueError(
+                    f"method {scheme.method} counts activations in bins, and one is too far from the others for that "
+                    "(an attention mask of -3.4e38 is); use method minmax and exclude what adds the mask, or "
+                    "dynamic_quantization."
+                ) from None
         found: TensorsData = calibrator.compute_data()
         return found
 
 
 def _check_samples(samples: Sequence[Sample]) -> None:
-    for name in samples[0]:
+    for name, first in samples[0].items():
+        if first.dtype.kind != "f":
+            continue
         low = min(float(sample[name].min()) for sample in samples)
         high = max(float(sample[name].max()) for sample in samples)
         if not np.isfinite([low, high]).all():
