@@ -9,9 +9,9 @@ class CallSize(int):
 
     lengths: tuple[tuple[str, int], ...]
 
-    def __new__(cls, batch_size: int, lengths: Mapping[str, int]) -> "CallSize":
+    def __new__(cls, batch_size: int, lengths: Mapping[str, int] | None = None) -> "CallSize":
         made = super().__new__(cls, batch_size)
-        made.lengths = tuple(lengths.items())
+        made.lengths = tuple((lengths or {}).items())
         return made
 
     def __str__(self) -> str:
