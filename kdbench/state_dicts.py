@@ -22,8 +22,14 @@ UNREADABLE = (
 """Errors that torch and safetensors raise on files that are torn or of another kind (found by trying such files)."""
 
 
-WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "module", "weights")
-"""Names under which training scripts keep a state dict in a checkpoint; the first one found is taken."""
+WRAPPERS = (
+    *("state_dict", "model_state_dict", "model_state", "model", "net", "network", "module", "weights"),
+    *("ema", "ema_state_dict", "model_ema", "shadow"),
+)
+"""Names under which training scripts keep a state dict in a checkpoint; the first one found is taken, an averaged model
+(EMA) only where nothing else is there."""
+SHOWN = 5
+"""Tensors that do not fit which a sentence names."""
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
 """Prefixes that DataParallel, torch.compile and wrapping modules put before every name."""
 
@@ -84,11 +90,21 @@ def renamed_for(own: Collection[str], state: dict[str, Tensor]) -> dict[str, Ten
 
 def load_exactly(network: nn.Module, path: Path, architecture: str) -> None:
     """Give a network every one of its tensors from a file. Raises ModelError where the two do not fit."""
+    fit_exactly(
+        network, renamed_for(network.state_dict(), read_state(path)), f"the weights file '{path}'", architecture
+    )
+
+
+def fit_exactly(network: nn.Module, state: dict[str, Tensor], source: str, architecture: str) -> None:
+    """Give a network every one of its tensors. Raises ModelError with what does not fit, by name and shape."""
     own = network.state_dict()
-    state = renamed_for(own, read_state(path))
+    counters = {name for name in own if name.endswith("num_batches_tracked") and name not in state}
+    state = {**{name: own[name] for name in counters}, **state}  # old torch releases kept none, and nothing computes
     unfit = [name for name in {**own, **state} if name not in own or name not in state or misshaped(name, state, own)]
     if unfit:
-        raise ModelError(f"the weights file '{path}' does not fit {architecture}: {misfit(unfit[0], state, own)}.")
+        told = "; ".join(misfit(name, state, own) for name in unfit[:SHOWN])
+        more = f"; and {len(unfit) - SHOWN} more" if len(unfit) > SHOWN else ""
+        raise ModelError(f"{source} does not fit {architecture}: {told}{more}.")
     network.load_state_dict(state)
 
 

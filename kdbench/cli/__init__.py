@@ -5,9 +5,13 @@ import sys
 import click
 
 from kdbench import __version__
-from kdbench.cli import _console, devices, gate, keeping, machine, names, results, selfcheck, suites
+from kdbench.cli import _console, devices, gate, keeping, machine, names, results, selfcheck, suites, trying
 
 VERBS: dict[str, dict[click.Command, str]] = {
+    "Start here": {
+        trying.try_command: "Say what a trained model loses and gains, made smaller.",
+        trying.init_command: "Write a commented suite to start from.",
+    },
     "Write a suite and run it": {
         suites.validate: "Check a suite file before anything runs.",
         suites.plan_command: "Say what a run would do, and how long it takes.",

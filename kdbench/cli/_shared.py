@@ -1,5 +1,6 @@
 """Options and steps that several verbs share: a suite's plan, the store, the report. Imports heavy code when called."""
 
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kdbench.cli._console import INTERRUPTED
+
 if TYPE_CHECKING:
-    from kdbench.plan.plan import Plan
+    from kdbench.plan.plan import Label, Plan
     from kdbench.results.trust import Confirmed
     from kdbench.stages.store import Store
     from kdbench.suite.cases import Suite
@@ -122,6 +125,43 @@ def open_store(path: Path | None) -> "Store":
     from kdbench.timing import probe
 
     return Store(path or probe.cache_folder() / "store")
+
+
+def walk(
+    plan: "Plan",
+    labels: "list[Label]",
+    store: "Store",
+    output: Path | None,
+    jobs: int | None,
+    executor: str = "local",
+) -> bool:
+    """Run what these labels need, to a report; whether all went well. Exits where it is interrupted."""
+    from rich.console import Console
+
+    from kdbench.run import walk as walking
+
+    folder = output or Path("results") / plan.suite.name
+    # names are printed as they are: neither `mine.py:Leaves: leaves` nor `[bold]` means anything to rich here
+    console = Console(stderr=True, markup=False, emoji=False, highlight=False)
+    command = shlex.join(["kdbench", *sys.argv[1:]])
+    console.print(f"Suite {plan.suite.name}: results in {folder}, store {store.root}", soft_wrap=True)
+    work = walking.Run(plan, labels, store, folder, command, executor)
+    if not work.todo:
+        console.print(f"Nothing to do: all {work.summary.stage_count} stages are in the store.")
+    try:
+        summary = work.walk(jobs or walking.default_jobs(plan), console)
+    except KeyboardInterrupt:
+        console.print("\nStopped. What is finished is kept; to go on, run the same command again:")
+        console.print(f"  {command}", soft_wrap=True)
+        sys.exit(INTERRUPTED)
+    report(folder)
+    console.print(
+        f"{summary.computed} stages computed, {summary.reused} reused, {len(summary.failures)} failed or skipped."
+    )
+    for warning in summary.warnings:
+        console.print(f"Warning: {warning}", soft_wrap=True)
+    click.echo(f"Report: {folder / 'report' / 'index.html'}")
+    return not summary.failures
 
 
 def report(results: Path, output: Path | None = None, formats: tuple[str, ...] | None = None) -> Path:

@@ -1,18 +1,16 @@
 """Verbs on a suite file: run, measure, plan, validate."""
 
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from kdbench.cli._console import INTERRUPTED, SOME_FAILED
-from kdbench.cli._shared import case_option, open_store, plan_of, report, seed_option, store_option, suite_argument
+from kdbench.cli._console import SOME_FAILED
+from kdbench.cli._shared import case_option, open_store, plan_of, seed_option, store_option, suite_argument, walk
 
 if TYPE_CHECKING:
-    from kdbench.plan.plan import Label, Plan
-    from kdbench.stages.store import Store
+    pass
 
 
 output_option = click.option(
@@ -60,7 +58,9 @@ def run(
 
     opened = open_store(store)
     plan = plan_of(suite, opened)
-    _walk(plan, plan.chosen(select(plan.suite, cases, seeds)), opened, output, jobs, executor)
+    labels = plan.chosen(select(plan.suite, cases, seeds))
+    if not walk(plan, labels, opened, output, jobs, executor):
+        sys.exit(SOME_FAILED)
 
 
 @click.command("measure")
@@ -92,44 +92,7 @@ def measure_command(
     if again:
         plan = repeats.again(plan, opened, asked)
         asked = repeats.measurements(plan, opened, cases, seeds, targets)
-    _walk(plan, asked, opened, output, jobs=1)
-
-
-def _walk(
-    plan: "Plan",
-    labels: "list[Label]",
-    store: "Store",
-    output: Path | None,
-    jobs: int | None,
-    executor: str = "local",
-) -> None:
-    """Run what these labels need, to a report; exits with a code where not all went well."""
-    from rich.console import Console
-
-    from kdbench.run import walk
-
-    folder = output or Path("results") / plan.suite.name
-    # names are printed as they are: neither `mine.py:Leaves: leaves` nor `[bold]` means anything to rich here
-    console = Console(stderr=True, markup=False, emoji=False, highlight=False)
-    command = shlex.join(["kdbench", *sys.argv[1:]])
-    console.print(f"Suite {plan.suite.name}: results in {folder}, store {store.root}", soft_wrap=True)
-    work = walk.Run(plan, labels, store, folder, command, executor)
-    if not work.todo:
-        console.print(f"Nothing to do: all {work.summary.stage_count} stages are in the store.")
-    try:
-        summary = work.walk(jobs or walk.default_jobs(plan), console)
-    except KeyboardInterrupt:
-        console.print("\nStopped. What is finished is kept; to go on, run the same command again:")
-        console.print(f"  {command}", soft_wrap=True)
-        sys.exit(INTERRUPTED)
-    report(folder)
-    console.print(
-        f"{summary.computed} stages computed, {summary.reused} reused, {len(summary.failures)} failed or skipped."
-    )
-    for warning in summary.warnings:
-        console.print(f"Warning: {warning}", soft_wrap=True)
-    click.echo(f"Report: {folder / 'report' / 'index.html'}")
-    if summary.failures:
+    if not walk(plan, asked, opened, output, jobs=1):
         sys.exit(SOME_FAILED)
 
 

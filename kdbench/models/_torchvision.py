@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import nn
 from torch.func import functional_call
-from torchvision.models import get_model  # type: ignore[attr-defined]  # re-exported without saying so
+from torchvision.models import get_model, get_model_weights  # type: ignore[attr-defined]  # re-exported silently
 
-from kdbench.errors import ModelError
-from kdbench.state_dicts import first_line, misfit, read_state, renamed_for
+from kdbench.errors import ModelError, nearest
+from kdbench.state_dicts import first_line, fit_exactly, misfit, read_state, renamed_for
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +74,25 @@ def load_weights(model: nn.Module, path: Path, architecture: str) -> None:
     if unfit:
         log.warning("%s: %s did not fit the task's classes and kept fresh weights.", path, ", ".join(unfit))
     model.load_state_dict({**own, **{name: state[name] for name in own if name not in unfit}})
+
+
+def load_published(model: nn.Module, architecture: str, name: str) -> None:
+    """Copy torchvision's published weights into `model`: all of them, so the task has their classes.
+
+    They are downloaded once, into torch's cache folder. Raises ModelError.
+    """
+    known = get_model_weights(architecture).__members__
+    if name not in known:
+        raise ModelError(f"torchvision has no weights '{name}' of {architecture}. {nearest(name, known)}")
+    try:
+        read = known[name].get_state_dict(check_hash=True)
+    except (OSError, RuntimeError) as error:
+        raise ModelError(
+            f"{architecture}'s weights {name} cannot be downloaded ({first_line(error)}); load {known[name].url} where "
+            "there is a network, and name the file."
+        ) from None
+    state = {key: value for key, value in read.items() if not key.startswith(AUXILIARY)}
+    fit_exactly(model, state, f"{architecture}'s weights {name}", architecture)
 
 
 def _last_layer(model: nn.Module) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from kdbench.errors import ModelError
 from kdbench.models import _torchvision_layers
@@ -97,6 +97,8 @@ Architecture = Literal[
     "wide_resnet50_2",
 ]
 
+ARCHITECTURES: tuple[str, ...] = get_args(Architecture)
+
 
 class Torchvision(Model):
     """Any of torchvision's classification models, with fresh weights or those of a file.
@@ -129,6 +131,16 @@ class Torchvision(Model):
 
     def pretrained(self) -> Path | None:
         return Path(self.weights_file).expanduser() if self.weights_file is not None else None
+
+    def publishes(self, name: str) -> bool:
+        """torchvision's names of weights are in capitals: DEFAULT, IMAGENET1K_V1."""
+        return name.isupper() and not Path(name).exists()
+
+    def load_published(self, network: nn.Module, name: str) -> None:
+        """Raises ModelError where torchvision has no such weights, cannot download them, or they do not fit."""
+        from kdbench.models import _torchvision
+
+        _torchvision.load_published(network, self.architecture, name)
 
     def load_pretrained(self, network: nn.Module) -> None:
         """Raises ModelError when the weights file does not fit."""

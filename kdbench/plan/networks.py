@@ -8,10 +8,10 @@ from typing import Any
 
 from kdbench.errors import KdbenchError, Place
 from kdbench.files import sha256_of
-from kdbench.plan.stages import Stages
+from kdbench.plan.stages import Stages, packages_of
 from kdbench.protocols.part import PartSpec
 from kdbench.protocols.recipe import Recipe
-from kdbench.stages.names import numbered
+from kdbench.stages.names import PUBLISHED, numbered
 from kdbench.suite.cases import Case, Step, StudentChoice, TeacherChoice
 from kdbench.tasks.image_listing import digest, loose_images
 from kdbench.timing.onnx_files import content_of
@@ -107,6 +107,10 @@ class Networks:
 
     def _adopt(self, choice: StudentChoice | TeacherChoice, place: Place) -> str:
         """A user's own file as a stage, keyed by its content wherever it lies."""
+        declared = choice.model.build() if choice.model is not None else None
+        if declared is not None and choice.weights is not None and declared.publishes(choice.weights):
+            source = PartSpec(PUBLISHED, PUBLISHED, 1, {"path": choice.weights})
+            return self._adopted(source, choice)
         path = self._beside(choice.onnx or choice.weights or "")
         try:
             content = sha256_of(Path(path)) if choice.onnx is None else content_of(Path(path))
@@ -114,11 +118,15 @@ class Networks:
             raise self.stages.suite.fail(place, f"cannot read '{path}' ({error.strerror}).") from None
         except KdbenchError as error:
             raise self.stages.suite.fail(place, str(error)) from None
-        source = PartSpec("file", "file", 1, {"path": path}, keyed_by={"sha256": content})
+        return self._adopted(PartSpec("file", "file", 1, {"path": path}, keyed_by={"sha256": content}), choice)
+
+    def _adopted(self, source: PartSpec, choice: StudentChoice | TeacherChoice) -> str:
         parts = {"task": self.stages.task, "source": source}
+        numerics = self.stages.packages
         if choice.model is not None:
             parts["model"] = self.stages.located(choice.model)
-        return self.stages.add("adopt", parts=parts, inputs={"data": self.stages.data}, numerics=self.stages.packages)
+            numerics = {**numerics, **packages_of(choice.model.build())}
+        return self.stages.add("adopt", parts=parts, inputs={"data": self.stages.data}, numerics=numerics)
 
     def _beside(self, path: str) -> str:
         """The place of a user's file: from the current folder, or beside the suite where it is not found there."""

@@ -60,5 +60,13 @@ class Model(Part):
         """The weights file this model starts from, where it has one."""
         return None
 
+    def publishes(self, name: str) -> bool:
+        """Whether `weights: NAME` of a suite names published weights of this model, and no file."""
+        return False
+
+    def load_published(self, network: nn.Module, name: str) -> None:
+        """Load published weights into a network that `build` gave. Raises KdbenchError where that cannot be done."""
+        raise TypeError(f"{type(self).__name__} publishes no weights")
+
     def load_pretrained(self, network: nn.Module) -> None:
         """Load that file into a network that `build` gave. Raises KdbenchError where it does not fit."""

@@ -1,4 +1,4 @@
-"""The adopt stage: a user's own file becomes a teacher, a network with its weights or an ONNX file."""
+"""The adopt stage: a network with its weights, or an ONNX file, becomes a student or teacher as it was given."""
 
 import json
 import math
@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # no stubs are there
 
 from kdbench.errors import MeasureError, ModelError
 from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession
@@ -17,7 +18,7 @@ from kdbench.stages import torch_models
 from kdbench.stages._data import EVALUATION_BATCH, TaskData
 from kdbench.stages.context import plain_arithmetic
 from kdbench.stages.export import save_answers
-from kdbench.stages.names import EXPORT_FACTS, ONNX_FILE
+from kdbench.stages.names import EXPORT_FACTS, ONNX_FILE, PUBLISHED
 from kdbench.stages.work import Fact, Work, read_description
 from kdbench.state_dicts import load_exactly
 from kdbench.timing.onnx_files import copy_whole
@@ -40,7 +41,10 @@ def _weights(work: Work, path: Path) -> None:
     model: Model = part.build()
     with torch.random.fork_rng(devices=[]):
         network = model.build(task)
-    load_exactly(network, path, part.name)
+    if work.spec.parts["source"].name == PUBLISHED:
+        model.load_published(network, str(path))
+    else:
+        load_exactly(network, path, part.name)
     torch_models.save(network, part, work.out)
 
 
@@ -49,11 +53,38 @@ def _onnx_file(work: Work, path: Path) -> None:
     plain_arithmetic()
     copy_whole(path, work.out / ONNX_FILE)
     data = TaskData.open(work)
+    _name_input(work.out / ONNX_FILE, data.task)
     session = _session(work.out / ONNX_FILE, path, data.task)
     for split in ("validation", "test"):
         if data.has(split):
             save_answers(work.out, split, data, lambda batch: _answers(session, data.task, batch, path))
     (work.out / EXPORT_FACTS).write_text(json.dumps(_counts(work.out / ONNX_FILE)), encoding="utf-8")
+
+
+def _name_input(copy: Path, task: TaskDescription) -> None:
+    """Call a file's only input as the task calls its only one; nothing else in the file changes."""
+    try:
+        model = onnx.load(copy)
+    except DecodeError:
+        return  # the runtime says what is wrong with it
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in weights]
+    if len(inputs) != 1 or len(task.input_names) != 1 or inputs[0].name == task.input_names[0]:
+        return
+    _rename(model.graph, inputs[0].name, task.input_names[0])
+    onnx.save(model, copy)
+
+
+def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
+    """Rename a value of a graph, and where the graphs inside it use it."""
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        value.name = new if value.name == old else value.name
+    for node in graph.node:
+        for names in (node.input, node.output):
+            names[:] = [new if name == old else name for name in names]
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                _rename(inner, old, new)
 
 
 def _session(copy: Path, path: Path, task: TaskDescription) -> OnnxruntimeSession:

@@ -26,3 +26,7 @@ def answers_file(folder: Path, split: str, number: int) -> Path:
 def numbered(role: str, number: int) -> str:
     """The role of a further input of a kind: `teacher`, `teacher:1`, `teacher:2` ..."""
     return role if number == 0 else f"{role}:{number}"
+
+
+PUBLISHED = "published"
+"""The name of an adopt stage's source whose `path` is no file but the name of published weights."""

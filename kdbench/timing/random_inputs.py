@@ -35,7 +35,7 @@ def random_inputs(model: Path, batch_size: int | None, remedy: str) -> tuple[dic
     That is the one given, else the file's own where it takes one only, else 1. Raises MeasureError, with the remedy,
     where the file is no ONNX model, or does not say enough of an input.
     """
-    inputs = {value.name: value.type.tensor_type for value in _inputs(model)}
+    inputs = {value.name: value.type.tensor_type for value in graph_inputs(model)}
     fixed = {first.dim_value for tensor in inputs.values() for first in tensor.shape.dim[:1]} - {0}
     size = batch_size or min(fixed, default=1)
     if fixed - {size}:
@@ -44,7 +44,7 @@ def random_inputs(model: Path, batch_size: int | None, remedy: str) -> tuple[dic
     return {name: _random(random, name, tensor, size * BATCHES, remedy) for name, tensor in inputs.items()}, size
 
 
-def _inputs(model: Path) -> "list[onnx.ValueInfoProto]":
+def graph_inputs(model: Path) -> "list[onnx.ValueInfoProto]":
     """The graph's inputs that are not weights."""
     import onnx
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # no stubs are there
@@ -108,3 +108,15 @@ def _weight(random: np.random.Generator, name: str, *shape: int) -> Any:
     from onnx import numpy_helper
 
     return numpy_helper.from_array((0.1 * random.standard_normal(shape)).astype(np.float32), name)
+
+
+def shapes_and_operators(model: Path) -> tuple[dict[str, tuple[int | str, ...]], frozenset[str]]:
+    """The shape of each input of an ONNX file, and the operators in it. Raises MeasureError where it is none."""
+    import onnx
+
+    shapes = {
+        value.name: tuple(axis.dim_value or axis.dim_param for axis in value.type.tensor_type.shape.dim)
+        for value in graph_inputs(model)
+    }
+    graph = onnx.load(model, load_external_data=False).graph
+    return shapes, frozenset(node.op_type for node in graph.node)

@@ -81,14 +81,16 @@ def test_what_is_no_onnx_file_is_said(tmp_path: Path) -> None:
         adopted(path, tmp_path / "out")
 
 
-def test_an_onnx_file_with_other_inputs_is_said(exported: Path, tmp_path: Path) -> None:
+def test_an_onnx_files_only_input_is_called_as_the_task_calls_it(exported: Path, tmp_path: Path) -> None:
+    theirs = adopted(exported, tmp_path / "theirs") / "test_outputs0.npy"
     model = onnx.load(exported)
     model.graph.input[0].name = "pixels"
     for node in model.graph.node:
         node.input[:] = ["pixels" if name == "image" else name for name in node.input]
     onnx.save(model, exported)
-    with pytest.raises(ModelError, match=r"mine\.onnx' takes pixels, and the task gives image; rename"):
-        adopted(exported, tmp_path / "out")
+    folder = adopted(exported, tmp_path / "out")
+    assert [value.name for value in onnx.load(folder / ONNX_FILE).graph.input] == ["image"]
+    assert np.array_equal(np.load(folder / "test_outputs0.npy"), np.load(theirs))
 
 
 def test_weights_of_another_shape_are_said(tmp_path: Path) -> None:

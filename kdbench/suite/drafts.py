@@ -1,0 +1,121 @@
+"""Suites as text that kdbench writes for whoever has none yet, to be read and edited. Looks at no file."""
+
+import json
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+PLAIN = re.compile(r"[A-Za-z_./~][\w./~+-]*")
+"""Texts that mean themselves in YAML without quotes."""
+WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "~"})
+LINEAR = frozenset({"Gemm", "MatMul"})
+"""Operators that dynamic and weight-only quantization work on."""
+RECIPE = "{epochs: 5, batch_size: 64, learning_rate: 0.005, schedule: cosine}"
+WITHOUT_TRAINING = """\
+  # Without training: the file alone is worked on, so there is one row each.
+  half: [half_precision]
+"""
+LINEAR_CASES = """\
+  int8-dynamic: [dynamic_quantization]
+  int4-weights: [weight_only_quantization: {bits: 4, smallest_layer: 256}]
+"""
+WITH_TRAINING = """\
+  # With a short fine-tuning, which goes on from the given weights under the recipe `finetune`, once a seed.
+  pruned: [structured_pruning: {channel_fraction: 0.3, round_to: 4}]
+  pruned-int8: [structured_pruning: {channel_fraction: 0.3, round_to: 4}, static_quantization]
+  int8-trained: [quantization_aware_training]
+"""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What `kdbench try` was asked."""
+
+    name: str
+    student: dict[str, Any]
+    """The suite's `student`."""
+    task: Any
+    """The suite's `task`."""
+    operators: frozenset[str] | None
+    """Those of an ONNX file; None for a network."""
+    providers: Sequence[str]
+    trains: bool
+    """Whether cases with a short fine-tuning are wanted."""
+    seed_count: int = 3
+
+
+def trial(asked: Trial) -> str:
+    """The suite that answers: what does this model lose when it is made smaller, and what does it gain?"""
+    fine_tunes = asked.trains and asked.operators is None
+    cases = WITHOUT_TRAINING + "  int8: [static_quantization]\n"
+    if asked.operators is None or asked.operators & LINEAR:
+        cases += LINEAR_CASES
+    lines = [
+        "# Written by `kdbench try`. Edit it as you like; `kdbench run FILE -o FOLDER` runs it.",
+        "# `kdbench describe NAME` explains every name; `kdbench describe suite` every key.",
+        "kdbench: 1",
+        f"name: {asked.name}",
+        "about: A trained model as it was given, and what it loses and gains when it is made smaller.",
+        "# The data, prepared as the model was trained with it: else its accuracy is not what its owner knows.",
+        f"task: {flow(asked.task)}",
+        "# A given student: nothing trains it but steps that fine-tune.",
+        f"student: {flow(asked.student)}",
+    ]
+    if fine_tunes:
+        seeds = flow(list(range(asked.seed_count)))
+        lines += [
+            f"seeds: {seeds}      # only what is trained has a row for each",
+            f"recipes: {{finetune: {RECIPE}}}",
+        ]
+        cases += WITH_TRAINING
+    return "\n".join([*lines, "cases:", "  as-given: []", cases.rstrip("\n"), *_measure(asked.providers), ""])
+
+
+def starter(name: str, task: Any) -> str:
+    """A commented suite for a fresh student and a teacher."""
+    return f"""\
+# A suite to start from. Check it: kdbench validate {name}.yaml   Run it: kdbench run {name}.yaml
+# `kdbench describe NAME` explains every name used here, `kdbench describe suite` every key.
+kdbench: 1                      # version of this format
+name: {name}
+about: A teacher, a student that learns from it, and what the student loses when it is made smaller.
+task: {flow(task)}
+seeds: [0, 1, 2]                # every case is trained once a seed; intervals need three
+
+# A recipe is a training budget, the same for every technique.
+recipes:
+  train: {{epochs: 20, batch_size: 64, learning_rate: 0.05, schedule: cosine}}
+  finetune: {RECIPE}    # what pruning asks for, by this name
+
+# `kdbench list models` has more; a class of your own is `mine.py:Net`. A trained model of your own:
+#   student: {{model: mine.py:Net, weights: mine.pt}}   or   student: {{onnx: mine.onnx}}
+teacher: {{model: {{mlp: {{width: 512}}}}, recipe: train}}
+student: {{model: {{mlp: {{width: 64}}}}, recipe: train}}
+
+cases:                          # a case is a chain of steps, each a technique (`kdbench list techniques`)
+  from-scratch: []              # no step: the student, trained on the labels alone; what the others are compared with
+  soft: [soft_distillation: {{temperature: 4}}]
+  pruned: [structured_pruning: {{channel_fraction: 0.5}}]
+  int8: [static_quantization]
+  soft-int8: [soft_distillation: {{temperature: 4}}, static_quantization]
+""" + "\n".join([*_measure(["cpu"]), ""])
+
+
+def _measure(providers: Collection[str]) -> list[str]:
+    return [
+        "# Where files are evaluated and timed (`kdbench list providers`). Longer times say more of slow calls.",
+        "measure:",
+        *(f"  - {{provider: {provider}, batch_sizes: [1], processes: 3, seconds: 0.5}}" for provider in providers),
+    ]
+
+
+def flow(value: Any) -> str:
+    """Plain data as YAML on one line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{flow(key)}: {flow(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(flow, value)) + "]"
+    if isinstance(value, str) and PLAIN.fullmatch(value) and value.lower() not in WORDS:
+        return value
+    return json.dumps(value, ensure_ascii=False)

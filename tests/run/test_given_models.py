@@ -1,0 +1,127 @@
+"""A network that somebody trained without kdbench: as it was given, made smaller, and fine-tuned."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+
+from kdbench.cli import exit_code
+from kdbench.evidence import evidence
+from kdbench.results.folder import Results
+from kdbench.results.records import Accuracy
+from kdbench.tasks.arrays import stratified_split
+
+NET = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, width: int = 8):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(1, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(),
+            nn.Conv2d(width, 2 * width, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+        )
+        self.head = nn.Linear(32 * width, 10)
+
+    def forward(self, image):
+        return self.head(self.body(image))
+"""
+SUITE = """
+kdbench: 1
+name: given
+task: digits
+seeds: [0, 1, 2]
+student: {model: {net.py:Net: {width: 8}}, weights: net.pt}
+recipes: {finetune: {epochs: 2, learning_rate: 0.005}}
+cases:
+  half: [half_precision]
+  int8: [static_quantization: {samples: 64}]
+  pruned: [structured_pruning: {channel_fraction: 0.25, round_to: 2}]
+  as-a-file: {student: {onnx: net.onnx}, steps: [half_precision]}
+measure: [{provider: cpu, processes: 3, calls: 20, seconds: 0, memory: false, start: false}]
+"""
+
+
+def trained_by_its_owner() -> tuple[nn.Module, np.ndarray]:
+    """A plain loop that knows nothing of kdbench; the network, and its owner's answers to the test examples."""
+    scope: dict[str, type[nn.Module]] = {}
+    exec(NET, scope)
+    digits = load_digits()
+    images = (torch.tensor(digits.images, dtype=torch.float32)[:, None] / 16 - 0.306030) / 0.376209
+    labels = torch.tensor(digits.target)
+    train, _, test = stratified_split(digits.target, (0.6, 0.2, 0.2), 0)
+    torch.manual_seed(1)
+    net = scope["Net"](width=8)
+    optimizer = torch.optim.Adam(net.parameters(), 2e-3)
+    for _ in range(6):
+        for chosen in torch.randperm(len(train)).split(64):
+            batch = torch.tensor(train)[chosen]
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(net(images[batch]), labels[batch]).backward()
+            optimizer.step()
+    with torch.no_grad():
+        return net.eval(), net(images[test]).argmax(1).numpy()
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory, shared_store: Path) -> tuple[Path, np.ndarray]:
+    """The results of the suite, and the owner's answers."""
+    folder = tmp_path_factory.mktemp("given")
+    net, answers = trained_by_its_owner()
+    (folder / "net.py").write_text(NET)
+    (folder / "suite.yaml").write_text(SUITE)
+    wrapped = {f"module.{name}": tensor for name, tensor in net.state_dict().items()}
+    torch.save({"epoch": 6, "model_state_dict": wrapped}, folder / "net.pt")
+    shape = ({0: torch.export.Dim("batch")},)
+    torch.onnx.export(
+        net, (torch.zeros(2, 1, 8, 8),), folder / "net.onnx", dynamo=True, input_names=["their_name"],
+        dynamic_shapes=shape, verbose=False,
+    )  # fmt: skip
+    arguments = ["run", str(folder / "suite.yaml"), "-o", str(folder / "results"), "--store", str(shared_store)]
+    assert exit_code(arguments) == 0
+    return folder / "results", answers
+
+
+def on_test(results: Results, case: str) -> list[Accuracy]:
+    return [record for record in results.of(Accuracy, case) if record.split == "test"]
+
+
+@pytest.mark.parametrize("case", ["as-given", "as-a-file/as-given"])
+def test_its_answers_are_its_owners_to_the_last_example(ran: tuple[Path, np.ndarray], case: str) -> None:
+    results = evidence(ran[0]).results
+    (record,) = on_test(results, case)
+    found = results.predictions(record)
+    assert found is not None
+    assert np.array_equal(found.outputs, ran[1])
+    assert record.value == np.mean(found.outputs == found.targets) > 0.9
+
+
+def test_what_trains_nothing_has_one_row_and_an_interval_over_examples(ran: tuple[Path, np.ndarray]) -> None:
+    found = evidence(ran[0])
+    counts = {case: len(on_test(found.results, case)) for case in ("as-given", "half", "int8", "pruned")}
+    assert counts == {"as-given": 1, "half": 1, "int8": 1, "pruned": 3}
+    (target,) = found.targets
+    (row,) = [case for case in found.cases if case.name == "as-given"]
+    estimate = row.accuracy[target].estimate
+    rate, count = estimate.value, row.accuracy[target].example_count
+    assert estimate.half == pytest.approx(1.96 * np.sqrt(rate * (1 - rate) / (count - 1)), rel=1e-4)
+    differences = {case.name: case.accuracy[target].difference for case in found.cases}
+    assert all(differences[name] is not None and differences[name].p is not None for name in ("half", "pruned"))
+
+
+def test_the_table_says_that_nothing_was_trained(ran: tuple[Path, np.ndarray]) -> None:
+    table = (ran[0] / "report" / "table.md").read_text()
+    assert "nothing was trained: one file, its interval over test examples alone" in table
+    assert "its accuracy's 95 % interval is over test examples alone" in table
+
+
+def test_the_plan_keeps_what_was_given_and_what_was_trained(ran: tuple[Path, np.ndarray]) -> None:
+    cases = json.loads((ran[0] / "plan.json").read_text())["cases"]
+    said = {name: (case["given"], case["trained"], case["baseline"]) for name, case in cases.items()}
+    assert said["as-given"] == (True, False, "as-given")
+    assert said["pruned"] == (True, True, "as-given")
+    assert said["as-a-file"] == (True, False, "as-a-file/as-given")
