@@ -75,6 +75,7 @@ TABLE: dict[str, dict[str, str]] = {
         "mlp": "kdbench.models.mlp:MLP",
         "table_mlp": "kdbench.models.table_mlp:TableMLP",
         "cnn": "kdbench.models.cnn:CNN",
+        "unet": "kdbench.models.unet:UNet",
         "encoder": "kdbench.models.encoder:Encoder",
         "resnet20": "kdbench.models.resnet:ResNet20",
         "resnet32": "kdbench.models.resnet:ResNet32",

@@ -4,8 +4,6 @@ Each `check_*` takes a part with its fields set and raises AssertionError with a
 The bench is small and real: handwritten digits, two CNN teachers and a smaller CNN student, an epoch each.
 """
 
-import inspect
-import json
 import logging
 import re
 import tempfile
@@ -15,19 +13,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import ValidationError
 from torch import nn
 
 from kdbench.errors import ModelError
 from kdbench.measure.runtimes.contract import Feed
 from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession
 from kdbench.measure.session_spec import SessionSpec
-from kdbench.protocols import Batch, Destination, Metric, Model, Outputs, Task, TaskDescription, Technique
-from kdbench.protocols.part import Part, PartSpec
+from kdbench.protocols import Batch, Destination, Metric, Outputs, Technique
+from kdbench.protocols.part import PartSpec
 from kdbench.protocols.recipe import Recipe
 from kdbench.stages import compress, torch_models
 from kdbench.stages.context import StageContext
-from kdbench.stages.export import is_rounded, parity, to_onnx, write_file
+from kdbench.stages.export import is_rounded, parity, write_file
 from kdbench.stages.names import ONNX_FILE
 from kdbench.stages.spec import StageSpec
 from kdbench.stages.store import Store
@@ -37,7 +34,10 @@ from kdbench.tasks.arrays import ArrayData, gathered, model_inputs
 from kdbench.techniques.surgery_check import answers, difference
 from kdbench.testing.executors import check_executor as check_executor
 from kdbench.testing.metrics import check_values
+from kdbench.testing.models import check_model as check_model
+from kdbench.testing.parts import check_part as check_part
 from kdbench.testing.runtimes import check_runtime as check_runtime
+from kdbench.testing.tasks import check_task as check_task
 
 OPSET = 20
 TASK = PartSpec("task", "digits", 1, {})
@@ -46,26 +46,6 @@ TEACHER = PartSpec("model", "cnn", 1, {"channels": [16, 64]})
 """As wide as the student in its first stage, so that weights can be carried over, and wider in its second."""
 LONGEST, LONGER, SHORTER = Recipe(epochs=6), Recipe(epochs=3), Recipe(epochs=1)
 """A network with depthwise convolutions needs the first before its answers are sure enough to survive 8 bits."""
-
-
-def check_part(part: Part) -> None:
-    """Frozen, described, the same after JSON, strict about its fields, with a key that its fields decide."""
-    cls = type(part)
-    name = cls.__name__
-    assert inspect.getdoc(cls), f"{name} has no docstring; `kdbench describe` shows it."
-    fields = part.to_fields()
-    assert cls.from_fields(json.loads(json.dumps(fields))) == part, f"{name} is another one after JSON."
-    for field in cls.model_fields:
-        try:
-            setattr(part, field, None)
-        except ValidationError:
-            continue
-        raise AssertionError(f"{name}.{field} can be changed; a part is frozen.")
-    try:
-        cls.from_fields({**fields, "no_such_field": 1})
-    except ValidationError:
-        return
-    raise AssertionError(f"{name} takes a field that it does not have.")
 
 
 def check_metric(metric: Metric) -> None:
@@ -115,59 +95,6 @@ def check_network(technique: PartSpec, student: PartSpec) -> str | None:
         before, after = (bench.store.folder(key) / ONNX_FILE for key in (given, made))
         _check_agreement(technique.name, before, after, bench.examples())
     return None
-
-
-def check_model(model: Model, task: TaskDescription) -> None:
-    """A model builds for a task, gives (B, classes) at any batch, depends on the seed only, and exports."""
-    check_part(model)
-    name = type(model).__name__
-    inputs = _random_inputs(task, 5)
-    torch.manual_seed(0)
-    network = model.build(task).eval()
-    torch.manual_seed(0)
-    again = model.build(task).eval()
-    with torch.inference_mode():
-        logits = network(*inputs)
-        expected = (5, task.class_count)
-        assert logits.shape == expected, f"{name} gives {tuple(logits.shape)}, not {expected}."
-        assert torch.equal(logits, again(*inputs)), f"{name} has other weights for the same seed."
-        alone = network(*(tensor[:1] for tensor in inputs))
-        # relative: before training, features grow with every residual block (resnet110: logits of 2e8)
-        rounding = 1e-4 * max(1.0, float(logits.abs().max()))
-        assert torch.allclose(alone, logits[:1], atol=rounding), f"{name} answers an example differently in a batch."
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / ONNX_FILE
-        to_onnx(network, tuple(tensor[:2] for tensor in inputs), task, path, OPSET)
-        parity(network, path, task, inputs)
-
-
-def check_task(task: Task) -> None:
-    """A task decodes to what it describes, the same each time, and its augmentation keeps shapes."""
-    check_part(task)
-    name = type(task).__name__
-    json.dumps(task.identity())
-    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
-        description = task.decode(Path(one))
-        assert task.decode(Path(two)) == description, f"{name} describes itself differently the second time."
-        _check_arrays(name, Path(one), Path(two))
-        data = ArrayData.open(Path(one), description)
-        arrays, _ = gathered(data, "train", np.arange(4))
-        inputs = tuple(map(torch.from_numpy, arrays))
-        plain = task.augmented(inputs, torch.zeros(4, dtype=torch.int64))
-        assert all(map(torch.equal, plain, inputs)), f"view 0 of {name} is not the example as it is stored."
-        last = task.augmented(inputs, torch.full((4,), task.views() - 1))
-        assert [t.shape for t in last] == [t.shape for t in inputs], f"{name}'s augmentation changes the shape."
-
-
-def _check_arrays(name: str, one: Path, two: Path) -> None:
-    for path in sorted(one.glob("*.npy")):
-        same = path.read_bytes() == (two / path.name).read_bytes()
-        assert same, f"{name} decodes {path.name} differently the second time."
-
-
-def _random_inputs(task: TaskDescription, count: int) -> tuple[torch.Tensor, ...]:
-    generator = torch.Generator().manual_seed(0)
-    return tuple(torch.randn(count, *shape, generator=generator) for shape in task.input_shapes)
 
 
 @dataclass

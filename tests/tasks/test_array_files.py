@@ -14,6 +14,7 @@ from kdbench.tasks.array_files import ArrayFiles
 from kdbench.tasks.arrays import ArrayData
 from kdbench.tasks.batches import plain_batches
 from kdbench.tasks.checks import check_targets
+from kdbench.testing import check_task
 
 CLASSES = {"label": {"kind": "classes"}}
 SIGNALS = {"signal": {}}
@@ -393,3 +394,8 @@ def test_a_group_in_two_files_is_refused(tmp_path: Path) -> None:
 )
 def test_fields_that_contradict_each_other_are_refused(fields: dict[str, Any], text: str) -> None:
     assert text in _wrong(**fields)
+
+
+def test_arrays_of_ones_own_keep_the_contract(tmp_path: Path) -> None:
+    outputs = {"tags": {"kind": "token_classes"}, **CLASSES}
+    check_task(_task(_saved(tmp_path, **_sentences()), inputs=TOKENS, outputs=outputs))

@@ -15,6 +15,7 @@ from kdbench.tasks.batches import chosen_batch
 from kdbench.tasks.checks import check_targets
 from kdbench.tasks.mask_folder import MaskFolder
 from kdbench.tasks.shapes import Shapes
+from kdbench.testing import check_task
 
 COLOURS = {"ground": [0, 0, 0], "circle": [255, 0, 0], "square": [0, 0, 255]}
 BRIGHTNESS = np.array([20, 120, 220], np.uint8)
@@ -218,3 +219,7 @@ def test_generated_shapes_are_brighter_than_their_ground_and_of_the_right_form(t
     assert (pictures[:, 0][masks > 0] >= 0.3).all()
     assert set(np.unique(masks)) == {0, 1, 2}
     assert not np.array_equal(masks[:10], data.targets("test"))
+
+
+def test_a_folder_of_masks_keeps_the_contract(root: Path) -> None:
+    check_task(_task(root, augment="crop_flip", padding=3))

@@ -15,6 +15,7 @@ from kdbench.protocols.columns import TableColumns
 from kdbench.tasks.arrays import ArrayData
 from kdbench.tasks.checks import check_targets
 from kdbench.tasks.table import Table
+from kdbench.testing import check_task
 
 Row = Sequence[Any]
 HEADER = ("age", "income", "town", "member", "bought")
@@ -267,3 +268,7 @@ def test_files_that_are_no_tables_are_refused(text: bytes | None, said: str, tmp
 def test_fields_that_contradict_each_other_are_refused(fields: dict[str, Any], text: str) -> None:
     with pytest.raises(ValidationError, match=text):
         _task(**{"file": "t.csv", **fields})
+
+
+def test_a_table_keeps_the_contract(tmp_path: Path) -> None:
+    check_task(_task(_csv(tmp_path), target=["bought", "age"]))
