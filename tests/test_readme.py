@@ -2,16 +2,16 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from safetensors.torch import save_file
 
 from kdbench import registry, testing
+from kdbench.cli import cli
 from kdbench.protocols import TaskDescription
 from kdbench.render import render
 from kdbench.results import records
@@ -59,13 +59,21 @@ def test_the_task_of_the_readme_keeps_the_contract(tmp_path: Path) -> None:
     testing.check_task(own("task", tmp_path)())
 
 
-def test_the_cases_of_a_trained_model_make_a_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    save_file({"weight": torch.zeros(1)}, tmp_path / "mine.safetensors")
-    quickstart = (ROOT / "suites" / "quickstart.yaml").read_text()
-    before, measure = quickstart[: quickstart.index("cases:")], quickstart[quickstart.index("measure:") :]
-    (tmp_path / "s.yaml").write_text(f"{before}{block('trained')}{measure}")
-    assert len(load(tmp_path / "s.yaml").cases["shrunk"].steps) == 3
+def test_the_suite_of_a_trained_model_trains_what_it_says(tmp_path: Path) -> None:
+    net = "from torch import nn\n\nclass Net(nn.Module):\n    def __init__(self, width: int = 4):\n        pass\n"
+    (tmp_path / "mynet.py").write_text(net)
+    head, measure = "kdbench: 1\nname: mine\ntask: digits\n", "measure: [{provider: cpu}]\n"
+    (tmp_path / "s.yaml").write_text(f"{head}{block('trained')}{measure}")
+    cases = load(tmp_path / "s.yaml").cases
+    assert [name for name, case in cases.items() if case.trains] == ["pruned", "pruned-self"]
+
+
+@pytest.mark.parametrize("line", block("try").splitlines())
+def test_the_lines_that_try_a_model_are_understood(line: str) -> None:
+    program, verb, *arguments = shlex.split(line, comments=True)
+    assert (program, verb) == ("kdbench", "try")
+    with cli.commands["try"].make_context("try", arguments) as context:
+        assert context.params["data"] in ("photos/", "digits")
 
 
 def test_ci_runs_the_readmes_own_test_command() -> None:
