@@ -56,7 +56,7 @@ def _judged(
         return Verdict.ERRORED, str(error), {}
     if any(pair is None for pair in pairs):
         return Verdict.CANNOT_TELL, _unpaired(scope), {}
-    return _compared(metric, np.array([pair for pair in pairs if pair is not None]), limit)
+    return compared(metric, np.array([pair for pair in pairs if pair is not None]), limit)
 
 
 def _unpaired(scope: Scope) -> str:
@@ -79,7 +79,7 @@ def _predictions(side: Side, case: str, seed: int, target: str) -> Predictions |
     return side.results.predictions(record) if record else None
 
 
-def _compared(metric: Metric, each: NDArray[np.float64], limit: float) -> Judged:
+def compared(metric: Metric, each: NDArray[np.float64], limit: float) -> Judged:
     """The verdict on pseudo-values (seeds, 2, n), the new file's first."""
     new, its = each[:, 0], each[:, 1]
     difference = paired_difference(its - new if metric.direction == "higher" else new - its)

@@ -19,6 +19,7 @@ from kdbench.check.sides import File, Place, Scope, Side, verdict_of
 from kdbench.check.size import size_rows
 from kdbench.check.verdicts import Checked, Row
 from kdbench.errors import MeasureError, StoreError, UnknownName, nearest
+from kdbench.measure.client import Client
 from kdbench.results.folder import Results, read_results
 from kdbench.results.sample import Sample, read_sample
 from kdbench.results.task_json import read_task
@@ -176,4 +177,6 @@ class _Work:
                 verdict = verdict_of(said)
                 yield Row(case=pair.case, seed=pair.seed, metric="latency", verdict=verdict, said=said, target=target)
         timing = Timing(self.sample.path, self.scratch, self.say, self.rule, self.effort)
-        yield from latency_rows(timed, self.measured[target], self.tolerances, timing)
+        entry = self.measured[target]
+        client = Client(self.scratch, entry["session"], entry.get("python"))
+        yield from latency_rows(timed, client, entry["batch_sizes"], self.tolerances, timing)

@@ -1,17 +1,15 @@
 """Latency of both sides, timed again now: picks the files, has them timed, and makes a row of each result."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from kdbench import stats, units
 from kdbench.check.sides import File, Place, Scope, verdict_of
 from kdbench.check.verdicts import Row, Verdict
-from kdbench.measure.client import Client
 from kdbench.results.records import Latency
 from kdbench.suite.tolerances import SuiteTolerances
-from kdbench.timing.duel import USUAL, Duel, Effort, Pair, Progress, duel
+from kdbench.timing.duel import USUAL, Duel, Effort, Pair, Progress, Timer, duel
 from kdbench.timing.verdict_rule import DEFAULT, Rule
 
 
@@ -61,11 +59,10 @@ def to_time(scope: Scope, files: Mapping[Place, tuple[File, File]], target: str)
 
 
 def latency_rows(
-    pairs: list[Timed], entry: dict[str, Any], tolerances: SuiteTolerances, timing: Timing
+    pairs: list[Timed], client: Timer, batch_sizes: Sequence[int], tolerances: SuiteTolerances, timing: Timing
 ) -> Iterator[Row]:
-    """A row for each pair and batch size of one target; entry: how the target is measured (`session`, `python`)."""
-    client = Client(timing.folder, entry["session"], entry.get("python"))
-    for batch_size in entry["batch_sizes"]:
+    """A row for each pair and batch size of one target, timed by `client`."""
+    for batch_size in batch_sizes:
         duels = duel(
             [_pair(timed, batch_size, tolerances) for timed in pairs],
             client,

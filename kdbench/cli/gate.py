@@ -16,8 +16,12 @@ if TYPE_CHECKING:
 
 @click.command("check")
 @click.argument("new", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--against", "reference", required=True, type=click.Path(path_type=Path), metavar="REF",
+@click.option("--against", "reference", type=click.Path(path_type=Path), metavar="REF",
               help="A results folder, or a file of `kdbench baseline save`.")  # fmt: skip
+@click.option(
+    "--runtime-from", metavar="PYTHON", help="In place of --against: the interpreter that runs NEW's files now."
+)
+@click.option("--runtime-to", metavar="PYTHON", help="The interpreter with the runtime to upgrade to.")
 @click.option("--target", "targets", multiple=True, metavar="ID", help="Only this target; repeatable.")
 @case_option
 @suite_option
@@ -27,18 +31,18 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", "outputs", multiple=True, metavar="FORM=FILE",
               help="Write a form to a file, too: junit=check.xml; repeatable.")  # fmt: skip
 def check_command(
-    new: Path, reference: Path, targets: tuple[str, ...], cases: tuple[str, ...], suite: Path | None,
-    pythons: tuple[str, ...], form: str, outputs: tuple[str, ...],
+    new: Path, reference: Path | None, runtime_from: str | None, runtime_to: str | None, targets: tuple[str, ...],
+    cases: tuple[str, ...], suite: Path | None, pythons: tuple[str, ...], form: str, outputs: tuple[str, ...],
 ) -> None:  # fmt: skip
-    """Check the results folder NEW against REF: accuracy, size and latency.
+    """Check the results folder NEW against REF, or NEW's own files under another runtime: accuracy, size, latency.
 
     Files of both are timed again now, side by side, so that only the files can make a difference. How much worse a case
-    may be stands in the suite of NEW, under `check` (`kdbench describe check`). Exit codes: 0 no regression,
+    may be stands in the suite of NEW, under `check` (`kdbench describe check`). With --runtime-from and --runtime-to
+    the same files run under two interpreters in turns, and their answers are compared. Exit codes: 0 no regression,
     3 a regression is confirmed, 1 something errored, 4 cannot tell, 2 bad input.
     """
     from rich.console import Console
 
-    from kdbench.check import check
     from kdbench.render.verbs.check import FORMS, output, write, written
 
     if form not in FORMS:
@@ -48,7 +52,17 @@ def check_command(
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--output") from None
     with _progress(Console(stderr=True)) as say:
-        checked = check(new, reference, targets, cases, say, confirmed=confirmed(suite, pythons))
+        said = confirmed(suite, pythons)
+        if runtime_from is not None and runtime_to is not None and reference is None and not pythons:
+            from kdbench.check.upgrade import check_upgrade
+
+            checked = check_upgrade(new, (runtime_from, runtime_to), targets, cases, say, confirmed=said)
+        elif reference is not None and runtime_from is None and runtime_to is None:
+            from kdbench.check import check
+
+            checked = check(new, reference, targets, cases, say, confirmed=said)
+        else:
+            raise click.UsageError("give either --against REF, or --runtime-from and --runtime-to (without --python).")
     console = Console()
     click.echo(written(checked, form, console if console.is_terminal else None))
     for file_form, path in files:

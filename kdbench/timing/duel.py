@@ -1,20 +1,35 @@
 """Two files against each other, round by round in fresh processes, until it is plain which holds. Knows no records."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from kdbench import stats
 from kdbench.errors import MeasureError
 from kdbench.measure.answers import TimedProcess, Timing
-from kdbench.measure.client import Client
+from kdbench.measure.client import Files
 from kdbench.timing.copies import several
 from kdbench.timing.onnx_files import content_of
 from kdbench.timing.verdict_rule import DEFAULT, Decision, Rule, after_first, after_second, spread
 
 PAIRS_PER_PROCESS = 8
 """So many pairs stay loaded together; a longer list goes round in several groups."""
+
+
+class Timer(Protocol):
+    """Who times files: a client of the measuring program, or two in turns."""
+
+    folder: Path
+    """For scratch."""
+
+    def time(
+        self, files: Files, inputs: Path, batch_sizes: Sequence[int], number: int, rule: Mapping[str, int]
+    ) -> TimedProcess:
+        """All files at every batch size, in shared rounds."""
+        ...
+
 
 Progress = Callable[[str], None]
 """Is told, in words, what is done next."""
@@ -99,7 +114,7 @@ class Duel:
 
 def duel(
     pairs: Sequence[Pair],
-    client: Client,
+    client: Timer,
     inputs: Path,
     batch_size: int,
     rule: Rule = DEFAULT,
@@ -218,7 +233,7 @@ def _both(first: list[list[int]], second: list[list[int]]) -> Samples:
 class _Timing:
     """One target and batch size, and how files are timed there."""
 
-    client: Client
+    client: Timer
     inputs: Path
     batch_size: int
     rule: Rule

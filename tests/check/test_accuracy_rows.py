@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from kdbench.check.accuracy import Judged
-from kdbench.check.accuracy import _compared as compared
+from kdbench.check.accuracy import Judged, compared
 from kdbench.evidence.intervals import sign_test
 from kdbench.metrics.accuracy import Accuracy
 
