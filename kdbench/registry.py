@@ -94,6 +94,8 @@ TABLE: dict[str, dict[str, str]] = {
         "ShuffleNetV1": "kdbench.models.shufflenet:ShuffleNetV1",
         "ShuffleNetV2": "kdbench.models.shufflenet:ShuffleNetV2",
         "torchvision": "kdbench.models.torchvision:Torchvision",
+        "timm": "kdbench.models.libraries:Timm",
+        "transformers": "kdbench.models.libraries:Transformers",
         "decision_tree": "kdbench.models.estimators:DecisionTree",
         "random_forest": "kdbench.models.estimators:RandomForest",
         "gradient_boosting": "kdbench.models.estimators:GradientBoosting",

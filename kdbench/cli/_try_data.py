@@ -1,5 +1,6 @@
 """What `kdbench try` and `kdbench init` make of a model and of data as they are named on the command line."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,11 +51,25 @@ def student(model: str, architecture: str | None, weights: str | None) -> dict[s
                 "`kdbench list models` has."
             )
         return {"model": _model(architecture), "weights": str(path.absolute())}
+    if path.is_dir():
+        return {"model": _saved(path), "weights": _weights(weights or "pretrained")}
     return {"model": _published(model), "weights": _weights(weights or "DEFAULT")}
 
 
 def _weights(weights: str) -> str:
     return str(Path(weights).absolute()) if Path(weights).is_file() else weights
+
+
+def _saved(folder: Path) -> dict[str, Any]:
+    """A model of timm or transformers that was saved in a folder."""
+    try:
+        said = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        text = f"'{folder}' has no config.json that timm or transformers wrote; name the model's file."
+        raise AskedWrongly(text) from None
+    if "architecture" in said:
+        return {"timm": {"architecture": str(folder.absolute())}}
+    return {"transformers": {"checkpoint": str(folder.absolute())}}
 
 
 def _published(name: str) -> dict[str, Any]:

@@ -66,10 +66,10 @@ def try_command(
 ) -> None:
     """Say what a trained MODEL loses and gains when it is made smaller, in one line.
 
-    MODEL is an ONNX file, a file of weights (.pt, .pth, .safetensors) with its network in --model, or the name of a
-    torchvision model. --data is a folder of images (train/CLASS/..., test/CLASS/...), an .npz file of arrays, or the
-    name of a task. It writes a suite that you can read and edit, says what it will cost, runs it to a report, and
-    says which file to ship.
+    MODEL is an ONNX file, a file of weights (.pt, .pth, .safetensors) with its network in --model, the name of a
+    torchvision model, or a folder in which timm or transformers has saved one. --data is a folder of images
+    (train/CLASS/..., test/CLASS/...), an .npz file of arrays, or the name of a task. It writes a suite that you can
+    read and edit, says what it will cost, runs it to a report, and says which file to ship.
 
     \b
     kdbench try net.onnx --data photos/

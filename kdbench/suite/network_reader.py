@@ -92,4 +92,8 @@ class NetworkReader:
         return self.teacher(self.written[written], ("teachers", written), written)
 
     def _model(self, written: Any, place: Place) -> PartSpec:
-        return self.parts.part("model", self.parts.named("model", written, (*place, "model")))[0]
+        spec, model = self.parts.part("model", self.parts.named("model", written, (*place, "model")))
+        missing = model.missing() if model.form == "torch" else None
+        if missing is not None:
+            raise self.faults.fail((*place, "model"), f"{missing}.")
+        return spec

@@ -112,3 +112,15 @@ def test_data_that_cannot_be_understood_is_said(tmp_path: Path) -> None:
         _try_data.task(str(tmp_path / "x.txt"), Asked(), {})
     with pytest.raises(AskedWrongly, match="add --image-size"):
         _try_data.task(str(tmp_path), Asked(), {})
+
+
+def test_a_saved_folder_is_one_of_transformers_or_of_timm(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "vit"}')
+    assert _try_data.student(str(tmp_path), None, None) == {
+        "model": {"transformers": {"checkpoint": str(tmp_path)}}, "weights": "pretrained",
+    }  # fmt: skip
+    (tmp_path / "config.json").write_text('{"architecture": "resnet18"}')
+    assert "timm" in _try_data.student(str(tmp_path), None, None)["model"]
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(AskedWrongly, match=r"has no config\.json that timm or transformers wrote"):
+        _try_data.student(str(tmp_path), None, None)
