@@ -114,12 +114,19 @@ def _speedup(name: str, timed: Mapping[int, Mapping[str, LatencyView]]) -> dict[
 
 
 def _difference(results: Results, tested: Sequence[Score]) -> Difference | None:
+    untrained = {name for name, case in results.plan.cases.items() if not case.trained}
     before = {
-        record.seed: Answers(replace(record, value=record.origin_value), results.origin_predictions(record))
+        record.seed: Answers(
+            replace(record, value=record.origin_value), results.origin_predictions(record), record.case in untrained
+        )
         for record in tested
         if record.origin_value is not None
     }
-    after = {record.seed: Answers(record, results.predictions(record)) for record in tested if record.seed in before}
+    after = {
+        record.seed: Answers(record, results.predictions(record), record.case in untrained)
+        for record in tested
+        if record.seed in before
+    }
     return compare(after, before)
 
 

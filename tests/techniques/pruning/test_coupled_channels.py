@@ -152,7 +152,8 @@ def test_every_torchvision_model_is_pruned_right_or_refused_with_a_reason(name):
 def test_the_lists_above_name_every_network_of_the_registry():
     networks = {name for name in registry.TABLE["model"] if registry.resolve("model", name).form == "torch"}
 
-    assert networks == {*CIFAR, *CIFAR_SLOW, "torchvision"}
+    others = {"encoder", "table_mlp", "unet", "timm", "transformers"}  # of other inputs, or of another library
+    assert networks - others == {*CIFAR, *CIFAR_SLOW, "torchvision"}
 
 
 @pytest.mark.parametrize("name", NAMES)
