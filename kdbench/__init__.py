@@ -10,7 +10,7 @@ same line; rooms joined by a dot are peers and do not know each other. tests/con
     workshop   functional state_dicts training techniques · models · tasks · metrics stages
     contracts  protocols results
     timing     timing
-    ground     errors files ragged contents user_files registry units stats streams · measure
+    ground     errors files ragged contents user_files registry units scale stats streams · measure
 
 measure is the program that times files: standard library, numpy and a runtime. timing asks it. protocols says what a
 part, task, metric, model and technique are; results is a results folder as types. functional has every loss as a plain

@@ -8,13 +8,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from kdbench import functional as F
+from kdbench import registry
 from kdbench.errors import ModelError, TechniqueError, TrainingError
 from kdbench.files import write_whole
+from kdbench.measure.decisions import decide
 from kdbench.protocols import Batch, Loss, Outputs, TaskDescription
+from kdbench.protocols.data import DEFAULT_METRICS
+from kdbench.protocols.metric import Metric, metric_named
 from kdbench.protocols.recipe import Recipe
 
 
@@ -64,6 +69,7 @@ class Training:
         self.recipe = recipe
         self.examples = examples
         self.task = task
+        self.metric = decisive_metric(task)
         self.loss = loss or partial(F.labels_loss, task)
         self.steps_per_epoch = math.ceil(examples.train_count / recipe.batch_size)
         parameters = [p for module in (self.model, self.extra) for p in module.parameters() if p.requires_grad]
@@ -97,10 +103,10 @@ class Training:
         done, scores = self.history.epoch_count, self.history.validation_by_epoch
         if done >= self.recipe.epochs:
             return True
-        if self.recipe.stop_at is not None and scores and scores[-1] >= self.recipe.stop_at:
+        if self.recipe.stop_at is not None and scores and self.metric.loss(self.recipe.stop_at, scores[-1]) <= 0:
             return True
         patience = self.recipe.patience
-        return patience is not None and bool(scores) and done - _first_best(scores) >= patience
+        return patience is not None and bool(scores) and done - self._first_best() >= patience
 
     def _epoch(self) -> None:
         """One pass over the training split. Raises TrainingError when the loss is not finite."""
@@ -161,11 +167,17 @@ class Training:
         if self.examples.validation is None:
             return
         scores = self.history.validation_by_epoch
-        scores.append(accuracy(self.model, self.examples.validation()))
-        if _first_best(scores) == len(scores):
+        scores.append(score(self.model, self.examples.validation(), self.metric, len(self.task.outputs)))
+        if self._first_best() == len(scores):
             self.history.selected_epoch = len(scores)
             if self.recipe.select == "validation":
                 self.best = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+
+    def _first_best(self) -> int:
+        """The epoch (from 1) of the best score on validation, the first among equals."""
+        scores = self.history.validation_by_epoch
+        best = max(scores) if self.metric.direction == "higher" else min(scores)
+        return scores.index(best) + 1
 
     def save(self, path: Path) -> None:
         """Write everything that a later process needs to go on exactly here, whole or not at all."""
@@ -203,16 +215,55 @@ def rate_factor(recipe: Recipe, epochs: float) -> float:
     return recipe.step_factor ** sum(epochs >= epoch for epoch in recipe.steps_down)
 
 
+def decisive_metric(task: TaskDescription) -> Metric:
+    """What selection and early stopping go by: the first output's first metric, here and on the test split.
+
+    A metric of the suite's own file does not run in a training; the usual one of its kind stands in for it.
+    """
+    output = task.outputs[0]
+    name = DEFAULT_METRICS[output.kind][0] if registry.is_file(output.metrics[0]) else output.metrics[0]
+    return metric_named(name).judging(output)
+
+
 @torch.inference_mode()
-def accuracy(model: nn.Module, batches: Iterator[Batch]) -> float:
-    """Share of examples whose arg-max is the target; the model is put into eval mode."""
+def score(model: nn.Module, batches: Iterator[Batch], metric: Metric, output_count: int = 1) -> float:
+    """A metric of a model's answers to all examples, by the first output; the model is put into eval mode.
+
+    Answers without a value count as the worst that there is. Raises TrainingError where there is no worst, or the value
+    is not finite.
+    """
     model.eval()
-    correct = seen = 0
+    answers: list[Any] = []
+    targets: list[Any] = []
     for batch in batches:
-        (logits, *_) = F.outputs_of(model(*batch.inputs), model)
-        correct += int((logits.argmax(1) == batch.targets[0]).sum())
-        seen += len(batch)
-    return correct / seen
+        outputs = F.outputs_of(model(*batch.inputs), model, output_count)[0]
+        places = metric.output.places(batch.lengths)
+        answers.append(_rows(outputs, places))
+        true = batch.lengths.get(metric.output.name) if metric.output.kind == "sequence" else places
+        targets.append(_rows(batch.targets[0], true))
+    given, truth = _all(answers), _all(targets)
+    judged = given if metric.needs == "outputs" else decide(metric.output.kind, given, metric.output.blank)
+    reason = metric.undefined(judged, truth)
+    worst = metric.range[0 if metric.direction == "higher" else 1]
+    value = metric.value(judged, truth) if reason is None else worst
+    if value is None or not math.isfinite(value):
+        raise TrainingError(f"validation has no {metric.name}: {reason or 'it is not a finite number'}.")
+    return float(value)
+
+
+def _rows(tensor: Tensor, places: Tensor | None) -> Any:
+    """A batch's numbers (B, ...), or B arrays without their padding."""
+    numbers = tensor.detach().cpu().numpy()
+    if places is None:
+        return numbers
+    return [row[: int(count)] for row, count in zip(numbers, places.tolist(), strict=True)]
+
+
+def _all(batches: list[Any]) -> Any:
+    """All examples' numbers as one array, or as a list of arrays of unequal length."""
+    if isinstance(batches[0], list):
+        return [row for batch in batches for row in batch]
+    return np.concatenate(batches)
 
 
 def _optimizer(recipe: Recipe, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
@@ -238,8 +289,3 @@ def _shown(terms: object) -> str:
     wrong = [f"'{name}': {type(term).__name__}" for name, term in terms.items() if not _is_number(term)]
     shapes = [f" of shape {tuple(term.shape)}" for term in terms.values() if isinstance(term, Tensor) and term.dim()]
     return f"{{{wrong[0]}{shapes[0] if shapes else ''}}}" if wrong else "no term"
-
-
-def _first_best(scores: list[float]) -> int:
-    """The epoch (from 1) of the best score, the first among equals."""
-    return scores.index(max(scores)) + 1

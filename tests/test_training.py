@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from kdbench.errors import ModelError, TechniqueError, TrainingError
 from kdbench.protocols import Batch, Outputs, TaskDescription
 from kdbench.protocols.recipe import Recipe
-from kdbench.training import Examples, Training, accuracy, rate_factor
+from kdbench.training import Examples, Training, decisive_metric, rate_factor, score
 
 
 def batch(inputs: Tensor, targets: Tensor) -> Batch:
@@ -68,7 +68,7 @@ def same(one: list[Tensor], two: list[Tensor]) -> bool:
 def test_it_learns_a_separable_problem_and_logs_every_epoch() -> None:
     model = network()
     history = train(recipe(epochs=30), model).history
-    assert accuracy(model, whole()) == 1.0
+    assert score(model, whole(), decisive_metric(TASK)) == 1.0
     assert history.terms_by_epoch[-1]["ce"] < 0.5 * history.terms_by_epoch[0]["ce"]
     assert len(history.terms_by_epoch) == len(history.validation_by_epoch) == history.selected_epoch == 30
     assert not model.training
@@ -205,7 +205,7 @@ def test_bf16_keeps_fp32_weights_and_learns() -> None:
     model = network()
     train(recipe(epochs=30, precision="bf16"), model)
     assert all(p.dtype == torch.float32 for p in model.parameters())
-    assert accuracy(model, whole()) == 1.0
+    assert score(model, whole(), decisive_metric(TASK)) == 1.0
 
 
 @pytest.mark.parametrize(

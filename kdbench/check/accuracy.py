@@ -1,6 +1,7 @@
 """The task's metric of both sides on the same test examples, from stored predictions. Runs no file."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,13 +10,21 @@ from kdbench import units
 from kdbench.check.sides import Place, Scope, Side, verdict_of
 from kdbench.check.verdicts import Row, Verdict
 from kdbench.errors import StoreError, UnknownName
-from kdbench.evidence.intervals import FEWEST, paired_difference, sign_test
+from kdbench.evidence.intervals import (
+    FEWEST,
+    examples_difference,
+    influence_difference,
+    paired_difference,
+    sign_test,
+)
 from kdbench.protocols.metric import Metric
 from kdbench.results.predictions import Predictions
+from kdbench.scale import ACCURACY, Scale
 from kdbench.suite.tolerances import SuiteTolerances
 
 FALSE_ALARM = 0.005
 """How often chance alone may call equal files "less accurate" (one-sided), whatever the tolerance."""
+ROUNDING = 1e-12
 
 
 def accuracy_rows(scope: Scope, tolerances: SuiteTolerances, wrong: Mapping[Place, str]) -> Iterator[Row]:
@@ -32,18 +41,25 @@ def accuracy_rows(scope: Scope, tolerances: SuiteTolerances, wrong: Mapping[Plac
                 yield _row(scope, case, target, group, limit, wrong)
 
 
-def _row(scope: Scope, case: str, target: str, seeds: tuple[int, ...], limit: float, wrong: Mapping[Place, str]) -> Row:
+def _row(
+    scope: Scope, case: str, target: str, seeds: tuple[int, ...], limit: float | None, wrong: Mapping[Place, str]
+) -> Row:
     verdict, said, numbers = _judged(scope, case, target, seeds, limit, wrong)
     seed = seeds[0] if len(seeds) == 1 else None
-    row = Row(case=case, seed=seed, metric="accuracy", verdict=verdict, said=said, target=target, limit=limit)
-    return Row(**{**vars(row), **numbers})
+    scale = scope.new.results.scale
+    shown: dict[str, Any] = {
+        **{"limit": scope.new.results.metric.tolerance if limit is None else limit},
+        **{"name": scale.name, "unit": scale.unit, "higher_is_better": scale.higher},
+    }
+    row = Row(case=case, seed=seed, metric="accuracy", verdict=verdict, said=said, target=target)
+    return Row(**{**vars(row), **shown, **numbers})
 
 
-Judged = tuple[Verdict, str, dict[str, float | None]]
+Judged = tuple[Verdict, str, dict[str, Any]]
 
 
 def _judged(
-    scope: Scope, case: str, target: str, seeds: tuple[int, ...], limit: float, wrong: Mapping[Place, str]
+    scope: Scope, case: str, target: str, seeds: tuple[int, ...], limit: float | None, wrong: Mapping[Place, str]
 ) -> Judged:
     for seed in seeds:
         if (case, seed, target) in wrong:
@@ -56,7 +72,12 @@ def _judged(
         return Verdict.ERRORED, str(error), {}
     if any(pair is None for pair in pairs):
         return Verdict.CANNOT_TELL, _unpaired(scope), {}
-    return compared(metric, np.array([pair for pair in pairs if pair is not None]), limit)
+    each = np.array([pair for pair in pairs if pair is not None])
+    if metric.counted:
+        return compared(metric, each, metric.tolerance if limit is None else limit)
+    few = next((found.few for seed in seeds if (found := _predictions(scope.new, case, seed, target))), None)
+    untold = few if metric.tested else f"{metric.name} is shown and never tested"
+    return compared_values(metric, scope.new.results.scale, each, limit, untold)
 
 
 def _unpaired(scope: Scope) -> str:
@@ -90,7 +111,7 @@ def compared(metric: Metric, each: NDArray[np.float64], limit: float) -> Judged:
     }
     n, m = new.shape
     examples = f"{m:,} test examples{f', {n} seeds' if n > 1 else ''}"
-    what = "right" if metric.counted else metric.label or type(metric).__name__
+    what = "right" if metric.name == ACCURACY else metric.name
     said = (
         f"{units.percent(numbers['new'] or 0.0, 2)} % {what} against {units.percent(numbers['reference'] or 0.0, 2)} % "
         f"({examples}): {units.points(-drop, 2)} points; {units.percent(limit, 2)} may be lost"
@@ -108,3 +129,47 @@ def compared(metric: Metric, each: NDArray[np.float64], limit: float) -> Judged:
 def _chance(each: NDArray[np.float64]) -> float:
     """How often equal files would differ so, from pseudo-values (2, n) that are 0 or 1, the new file's first."""
     return sign_test(int((each[1] > each[0]).sum()), int((each[0] > each[1]).sum()))
+
+
+def compared_values(
+    metric: Metric, scale: Scale, each: NDArray[np.float64], limit: float | None, untold: str | None = None
+) -> Judged:
+    """The verdict on pseudo-values (seeds, 2, n) of a metric that is no share of examples, the new file's first.
+
+    By the 95 % interval of the loss: worse where its low end is beyond what may be lost, ok where its high end is not.
+    limit: the loss that is allowed, None for the metric's own; of a value that is no fraction a share of the
+    reference's. untold: why nothing may be told.
+    """
+    relative = metric.relative if limit is None else not scale.is_fraction
+    allowed = metric.tolerance if limit is None else limit
+    sign = -1.0 if scale.higher else 1.0
+    values = each.mean(axis=2, keepdims=True)
+    losses = sign * ((each / values + np.log(values)) if relative and (values > 0).all() else each)
+    table = losses[:, 0] - losses[:, 1]
+    difference = examples_difference(table) if len(table) < FEWEST else influence_difference(table, table)
+    shown = [None if end is None else _as_shown(end, sign, relative) for end in
+             (difference.value, difference.low, difference.high)]  # fmt: skip
+    loss, low, high = shown if untold is None else (shown[0], None, None)
+    new, its = (float(value) for value in values[:, :, 0].mean(axis=0))
+    numbers = {"value": loss, "low": low, "high": high, "new": new, "reference": its, "limit": allowed,
+               "is_relative": relative}  # fmt: skip
+    n, _, m = each.shape
+    examples = f"{m:,} test examples{f', {n} seeds' if n > 1 else ''}"
+    may = f"{units.percent(allowed, 1)} %" if relative else scale.amount(allowed, 2 if scale.is_fraction else None)
+    said = f"{scale.heading} {scale.said(new)} against {scale.said(its)} ({examples}); {may} may be lost"
+    if untold is not None:
+        return Verdict.CANNOT_TELL, f"{said}; {untold}.", numbers
+    if difference.untold is not None:
+        return Verdict.CANNOT_TELL, f"{said}; {difference.untold}.", numbers
+    if loss is None or low is None or high is None:
+        return Verdict.CANNOT_TELL, f"{said}.", numbers
+    if low > allowed:
+        return Verdict.WORSE, f"{said}, and the whole 95 % interval of the loss is beyond it.", numbers
+    if high <= allowed + ROUNDING:
+        return Verdict.OK, f"{said}.", numbers
+    return Verdict.CANNOT_TELL, f"{said}, and the 95 % interval of the loss holds that much and less.", numbers
+
+
+def _as_shown(loss: float, sign: float, relative: bool) -> float:
+    """A loss on the scale that it was judged on, as a share of the reference where that was logarithms."""
+    return loss if not relative else sign * float(np.expm1(sign * loss))

@@ -48,7 +48,8 @@ class Side:
     @cached_property
     def metric(self) -> Metric:
         """What the task calls good. Raises StoreError where the folder does not say, UnknownName."""
-        return metric_named(read_task(self.results.folder).description.metrics[0])
+        task = read_task(self.results.folder).description
+        return self.results.metric if self.results.scores() else metric_named(task.metrics[0]).judging(task.outputs[0])
 
     @cached_property
     def sizes(self) -> dict[Place, Size]:

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
+from kdbench.scale import ACCURACY, FRACTION, Scale
+
 
 class Verdict(StrEnum):
     """The verdict on one row."""
@@ -11,13 +13,14 @@ class Verdict(StrEnum):
     OK = "ok"
     SLOWER = "slower"
     LESS_ACCURATE = "less accurate"
+    WORSE = "worse"
     LARGER = "larger"
     WRONG_PROVIDER = "wrong provider"
     ERRORED = "errored"
     CANNOT_TELL = "cannot tell"
 
 
-REGRESSIONS = frozenset({Verdict.SLOWER, Verdict.LESS_ACCURATE, Verdict.LARGER})
+REGRESSIONS = frozenset({Verdict.SLOWER, Verdict.LESS_ACCURATE, Verdict.WORSE, Verdict.LARGER})
 FAILURES = frozenset({Verdict.WRONG_PROVIDER, Verdict.ERRORED})
 
 OK, ERRORED, REGRESSION, CANNOT_TELL = 0, 1, 3, 4
@@ -38,19 +41,33 @@ class Row:
     target: str | None = None
     batch_size: int | None = None
     limit: float | None = None
-    """Latency and size: the largest ratio; accuracy: the largest drop, a rate."""
+    """Latency and size: the largest ratio; accuracy, or what the task's metric is: the largest loss, as `value`."""
     value: float | None = None
-    """Latency and size: new / reference, above 1 is worse. Accuracy: reference - new, a rate, above 0 is worse."""
+    """Latency and size: new / reference, above 1 is worse. Accuracy: reference - new, a rate, above 0 is worse; of
+    another metric the loss in its direction, as a share of the reference where `is_relative`."""
     low: float | None = None
     high: float | None = None
     """The value's interval, where it has one."""
     new: float | None = None
     reference: float | None = None
-    """Nanoseconds, bytes, or a rate."""
+    """Nanoseconds, bytes, or a value of the task's metric."""
+    name: str = ACCURACY
+    """In rows of `accuracy`: what the task's metric is called."""
+    unit: str = FRACTION
+    """"fraction", else the unit of that metric's values."""
+    higher_is_better: bool = True
+    """Which of that metric's values are better."""
+    is_relative: bool = False
+    """Whether `value` and `limit` are shares of the reference's value."""
     samples_ns: tuple[tuple[int, ...], ...] = ()
     """Latency: [process][i] of the new file, every process of both stages."""
     reference_samples_ns: tuple[tuple[int, ...], ...] = ()
     """Latency: [process][i] of the reference file, in the same processes and rounds."""
+
+    @property
+    def scale(self) -> Scale:
+        """How values of the task's metric are written."""
+        return Scale(self.name, self.unit, self.higher_is_better)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ from kdbench.errors import KdbenchError
 from kdbench.evidence import CaseView, Evidence, LatencyView, Results, Setting
 from kdbench.evidence.accuracy import SPLIT, BySeed, answers_by_case, is_untrained
 from kdbench.results.records import Size
+from kdbench.scale import Scale
 from kdbench.suite.limits import Limits
 
 VALIDATION = "validation"
@@ -38,6 +39,8 @@ class Lineup:
     """In the suite's order; all with the same seeds."""
     excluded: dict[str, str]
     """Case -> why it cannot be chosen."""
+    scale: Scale
+    """Of the metric that cases are chosen by."""
     baseline: BySeed | None
     """The answers of the suite's baseline; None where it lacks a seed."""
 
@@ -51,21 +54,27 @@ def lineup(evidence: Evidence, setting: Setting, limits: Limits) -> Lineup:
     answers = _over_seeds({case.name: found_answers[case.name] for case in students if case.name in found_answers})
     seeds = frozenset(seed for by_seed in answers.values() for seed in by_seed)
     bytes_of = _largest_files(results, target)
-    _require(bool(seeds), "accuracy", setting)
+    _require(bool(seeds), results.scale.name, setting)
     _require(any(case.name in bytes_of for case in students), "file size", setting)
     _require(limits.memory is None or any(setting in case.memory_bytes for case in students), "memory", setting)
     barred = {name: f.sentence for f in evidence.findings if f.bars and f.target in (target, None) for name in f.cases}
     found, excluded = [], {}
     for case in students:
         missing_seeds = seeds - answers.get(case.name, {}).keys()
-        if reason := _reason(case, setting, missing_seeds, limits) or barred.get(case.name):
+        if reason := _reason(case, setting, missing_seeds, limits, results.scale.name) or barred.get(case.name):
             excluded[case.name] = reason
         else:
             latency, memory = case.latency[setting], case.memory_bytes.get(setting)
             found.append(Candidate(case.name, answers[case.name], latency, bytes_of[case.name], memory))
     baseline = answers.get(results.plan.baseline, {})
     return Lineup(
-        setting, split, is_validation_seen, tuple(found), excluded, baseline if baseline.keys() == seeds else None
+        setting,
+        split,
+        is_validation_seen,
+        tuple(found),
+        excluded,
+        results.scale,
+        baseline if baseline.keys() == seeds else None,
     )
 
 
@@ -109,14 +118,14 @@ def _largest_files(results: Results, target: str) -> dict[str, float]:
     return found
 
 
-def _reason(case: CaseView, setting: Setting, missing_seeds: frozenset[int], limits: Limits) -> str | None:
+def _reason(case: CaseView, setting: Setting, missing_seeds: frozenset[int], limits: Limits, name: str) -> str | None:
     """Why a case cannot be chosen; None where it can."""
     if troubles := case.problems_on(setting[0]):
         return " ".join(troubles)
     if missing_seeds:
-        return f"no accuracy was recorded for seed {', '.join(map(str, sorted(missing_seeds)))}"
+        return f"no {name} was recorded for seed {', '.join(map(str, sorted(missing_seeds)))}"
     measured = {
-        f"{SPLIT} accuracy": setting[0] in case.accuracy,
+        f"{SPLIT} {name}": setting[0] in case.accuracy,
         "latency": setting in case.latency,
         "file size": setting[0] in case.size,
         "memory": limits.memory is None or setting in case.memory_bytes,

@@ -23,6 +23,7 @@ from kdbench.evidence.accuracy import all_pairs, is_untrained, table_of
 from kdbench.evidence.intervals import FEWEST
 from kdbench.evidence.pairs import example_halves
 from kdbench.results.records import TEACHER
+from kdbench.scale import Scale
 from kdbench.suite.limits import Limits, SuiteLimits
 
 RESAMPLES = 1000
@@ -89,6 +90,8 @@ class Choice:
     suite: str
     baseline: str
     """The case that a drop in accuracy refers to."""
+    scale: Scale
+    """Of the metric that cases are chosen by."""
     devices: tuple[DeviceChoice, ...]
     one_for_all: OneForAll | None
     """None for a single device and batch size, where no case fits on all, and where some device has no choice."""
@@ -127,6 +130,7 @@ def choose(
     return Choice(
         suite=found.results.plan.suite,
         baseline=found.results.plan.baseline,
+        scale=found.results.scale,
         devices=tuple(device for device, _ in made),
         one_for_all=one_for_all([ranking for _, ranking in made]) if decided else None,
         findings=found.findings,
@@ -190,6 +194,7 @@ def _at_batches(found: Evidence, target: str, batch_sizes: Collection[int]) -> I
 def _device(found: Evidence, setting: Setting, limits: Limits, count: int) -> tuple[DeviceChoice, Ranking]:
     everybody = lineup(found, setting, limits)
     names = tuple(candidate.name for candidate in everybody.candidates)
+    _check_drop(limits, everybody.scale)
     numbers, rule = measured(everybody), _rule(everybody, limits)
     if "accuracy_drop" in rule.bounds and everybody.baseline is None:
         raise KdbenchError(
@@ -206,7 +211,7 @@ def _device(found: Evidence, setting: Setting, limits: Limits, count: int) -> tu
         limits=limits,
         split=everybody.split,
         is_validation_seen=everybody.is_validation_seen,
-        split_accuracy={name: ranking.accuracy(name) for name in names},
+        split_accuracy={name: everybody.scale.goodness(ranking.accuracy(name)) for name in names},
         baseline_accuracy=None if everybody.baseline is None else mean_rate(everybody.baseline),
         pick=None if pick is None else offer(found, pick, setting),
         undecided=undecided,
@@ -223,6 +228,15 @@ def _device(found: Evidence, setting: Setting, limits: Limits, count: int) -> tu
         teacher=offer(found, TEACHER, setting),
     )
     return device, ranking
+
+
+def _check_drop(limits: Limits, scale: Scale) -> None:
+    """Raises KdbenchError for a drop in points of a value that has none."""
+    if limits.accuracy_drop is not None and not scale.is_fraction and not limits.accuracy_drop.strip().endswith("%"):
+        raise KdbenchError(
+            f"accuracy_drop is {limits.accuracy_drop}, and {scale.name} is no fraction, so it has no points; give a "
+            "share of the baseline's value, such as 3%."
+        )
 
 
 def _undecided(everybody: Lineup) -> str | None:

@@ -51,7 +51,7 @@ class Ranking:
         return float(self.numbers.log_latency[0, self.names.index(name)])
 
     def accuracy(self, name: str) -> float:
-        """A rate on the split that is chosen on."""
+        """The metric's value on the split that is chosen on, negated where lower is better."""
         return float(self.numbers.accuracy[0, self.names.index(name)])
 
     def slowdown(self, name: str) -> float:

@@ -16,6 +16,8 @@ from kdbench.evidence.accuracy import BySeed, table_of
 
 SEED = 0
 """Starts the draws, so that the same records give the same shares."""
+TINY = 1e-300
+"""Keeps a drop from being divided by a baseline's value of 0."""
 AT_ONCE = 250
 """Draws that are made together: enough for one product of matrices, few enough for 10,000 examples in 20 MB."""
 
@@ -43,11 +45,14 @@ def drawn(lineup: Lineup, count: int) -> Iterator[Numbers]:
 def _numbers(lineup: Lineup, rates: Array, baseline: Array, p50: Array, placed: Array) -> Numbers:
     """Tables [draw, candidate] but for `baseline`, [draw]."""
     byte_count = np.array([candidate.onnx_bytes for candidate in lineup.candidates])
+    sign, scale = 1.0 if lineup.scale.higher else -1.0, lineup.scale
+    rates, baseline = sign * rates, sign * baseline
+    drop = baseline[:, None] - rates
     limited = {
         "latency_p50": p50,
         "bytes": byte_count,
         "memory": np.array([float(candidate.memory_bytes or 0) for candidate in lineup.candidates]),
-        "accuracy_drop": baseline[:, None] - rates,
+        "accuracy_drop": drop if scale.is_fraction else drop / np.maximum(np.abs(baseline[:, None]), TINY),
     }
     return Numbers(rates, placed, byte_count, limited)
 

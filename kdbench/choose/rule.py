@@ -34,7 +34,7 @@ class Numbers:
     """Tables [draw, candidate]: what was measured is one draw."""
 
     accuracy: Array
-    """Rates on the split that is chosen on."""
+    """Values of the metric on the split that is chosen on, negated where lower is better."""
     log_latency: Array
     """Natural logarithm of the latency by which candidates are ordered."""
     byte_count: Array

@@ -17,7 +17,7 @@ VERBS: dict[str, dict[click.Command, str]] = {
         suites.plan_command: "Say what a run would do, and how long it takes.",
         suites.run: "Run a suite to a report; finished work is reused.",
         suites.measure_command: "Time the files of a finished run, without training.",
-        names.list_command: "List techniques, models, tasks or providers.",
+        names.list_command: "List techniques, models, tasks, metrics or providers.",
         names.describe: "Explain a technique, a model ... or a suite's fields.",
         names.schema: "Print the JSON Schema of suites, for editors.",
     },
@@ -26,6 +26,7 @@ VERBS: dict[str, dict[click.Command, str]] = {
         results.choose_command: "Say which case to ship on each device.",
         results.get_command: "Hand over a case's ONNX file, ready to use.",
         results.load: "Print every measurement as CSV.",
+        results.score_command: "Judge a finished run by one more metric.",
     },
     "Measure on other devices": {
         machine.doctor: "Say what this machine can measure, and what is missing.",

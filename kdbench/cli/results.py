@@ -1,4 +1,4 @@
-"""Verbs on a results folder: render, load, choose, get."""
+"""Verbs on a results folder: render, load, choose, get, score."""
 
 import sys
 from pathlib import Path
@@ -66,6 +66,31 @@ def load(results: Path, output: Path | None) -> None:
     else:
         write_frame(table, output)
         click.echo(f"{len(table)} measurements: {output}")
+
+
+@click.command("score")
+@click.argument("results", type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--metric",
+    "names",
+    multiple=True,
+    required=True,
+    metavar="NAME",
+    help="A registered metric, or FILE.py:CLASS of your own; repeatable.",
+)
+def score_command(results: Path, names: tuple[str, ...]) -> None:
+    """Judge the files of a finished run by another metric, from their stored predictions: nothing is computed again.
+
+    The records stand beside the others until the suite is run into the folder again; `kdbench render` shows them.
+    `kdbench list metrics` has the names.
+    """
+    from kdbench.results.further_scores import add_metric
+
+    for name in names:
+        added = add_metric(results, name)
+        click.echo(f"{added.name}: {added.count} records added to {results / 'records.jsonl'}")
+        for reason in added.undefined:
+            click.echo(f"  without a value: {reason}")
 
 
 def _limit(context: click.Context, option: click.Parameter, text: str | None) -> str | None:

@@ -1,5 +1,6 @@
 """Accuracy of the cases on one target: means, paired differences to the baseline, and who cannot be told from whom."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -13,17 +14,25 @@ from kdbench.evidence.intervals import (
     FEWEST,
     Difference,
     Estimate,
+    example_half,
     example_interval,
     holm,
+    influence_difference,
+    influence_interval,
     mean_interval,
     paired_difference,
+    quantile,
     seed_difference,
 )
 from kdbench.evidence.pairs import Pairs, crossed_pairs, seed_pairs, told_apart
+from kdbench.protocols.metric import Metric
 from kdbench.results.folder import Results
 from kdbench.results.predictions import Predictions
 from kdbench.results.records import Score
+from kdbench.scale import ACCURACY
 
+EDGE = 1e-9
+"""How near to 1 a correlation, or a share of variance that is explained, counts as 1."""
 SPLIT = "test"
 """The split that is reported; validation is for choosing."""
 
@@ -46,6 +55,8 @@ class AccuracyView:
     agreement: float | None
     """Mean share of test examples on which it and the teacher give the same class."""
     example_count: int
+    example_half: float | None
+    """Half the interval over another draw of as many test examples, these files kept; None where it is unknown."""
     split_example_count: int | None
     """How many examples the whole split has, where a device answered a sample of it."""
     home_agreement: float | None
@@ -73,7 +84,19 @@ class Answers:
 
     @property
     def value(self) -> float:
-        return self.record.value if self.record.value is not None else 0.0
+        """The metric over all examples; only answers that have one are compared."""
+        assert self.record.value is not None
+        return self.record.value
+
+    @property
+    def metric(self) -> Metric | None:
+        """None where no predictions are stored."""
+        return self.predictions.metric if self.predictions else None
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether its pseudo-values are zeros and ones, or unknown: exact counts, and no guard."""
+        return self.metric is None or self.metric.counted
 
 
 BySeed = Mapping[int, Answers]
@@ -94,9 +117,12 @@ def alongside(answers: Sequence[BySeed]) -> list[BySeed]:
     return [dict.fromkeys(seeds, next(iter(one.values()))) if is_untrained(one) else one for one in answers]
 
 
-def accuracy_views(results: Results, target: str) -> dict[str, AccuracyView]:
-    """Every case with accuracy on the target, in the results' order."""
-    by_case = answers_by_case(results, target)
+def accuracy_views(results: Results, target: str, records: Sequence[Score] | None = None) -> dict[str, AccuracyView]:
+    """Every case with a value on the target, in the results' order.
+
+    records: of another metric than the one that decides.
+    """
+    by_case = answers_by_case(results, target, records=records)
     differences, across = _to_baseline(results, by_case), _across(results, by_case)
     groups = _groups({case: found for case, found in by_case.items() if results.teacher_of(case) is not None})
     rows = {case: row for case in by_case if (row := results.teacher_of(case)) is not None}
@@ -107,15 +133,24 @@ def accuracy_views(results: Results, target: str) -> dict[str, AccuracyView]:
     }
 
 
-def answers_by_case(results: Results, target: str, split: str = SPLIT) -> dict[str, dict[int, Answers]]:
-    """The answers of every case on a target and a split, seed by seed; cases without any are left out."""
+def answers_by_case(
+    results: Results, target: str, split: str = SPLIT, records: Sequence[Score] | None = None
+) -> dict[str, dict[int, Answers]]:
+    """The answers of every case on a target and a split, seed by seed.
+
+    Cases without any are left out, and those of which a seed has no value: the others would be another case's.
+    """
     found: dict[str, dict[int, Answers]] = {name: {} for name in results.case_names}
-    for record in results.scores():
+    for record in results.scores() if records is None else records:
         if record.target == target and record.split == split:
             case = results.plan.cases.get(record.case)
             untrained = case is not None and not case.trained
             found[record.case][record.seed] = Answers(record, results.predictions(record), untrained)
-    return {case: dict(sorted(seeds.items())) for case, seeds in found.items() if seeds}
+    return {
+        case: dict(sorted(seeds.items()))
+        for case, seeds in found.items()
+        if seeds and all(one.record.value is not None for one in seeds.values())
+    }
 
 
 def _view(
@@ -124,14 +159,16 @@ def _view(
     agreements = [answers.record.teacher_agreement_fraction for answers in found.values()]
     known = [value for value in agreements if value is not None]
     home = [answers.record.home_agreement_fraction for answers in found.values()]
+    estimate = _estimate(found)
     return AccuracyView(
-        estimate=_estimate(found),
+        estimate=estimate,
         difference=difference,
         across=across,
         to_teacher=taught,
         letters=group,
         agreement=float(np.mean(known)) if known else None,
         example_count=max(answers.record.example_count for answers in found.values()),
+        example_half=_example_half(found, estimate),
         split_example_count=max(answers.record.split_example_count or 0 for answers in found.values()) or None,
         home_agreement=min((value for value in home if value is not None), default=None),
         seeds=tuple(found),
@@ -139,10 +176,24 @@ def _view(
     )
 
 
+def _example_half(found: BySeed, estimate: Estimate) -> float | None:
+    first = next(iter(found.values()))
+    count = max(answers.record.example_count for answers in found.values())
+    if first.is_counted:
+        is_rate = first.metric is not None or first.record.metric == ACCURACY
+        return example_half(estimate.value, count) if count and is_rate else None
+    each = first.pseudo_values
+    return quantile(math.inf) * float(np.std(each)) / math.sqrt(count) if each is not None and count else None
+
+
 def _estimate(found: BySeed) -> Estimate:
     first = next(iter(found.values()))
     if is_untrained(found) and first.pseudo_values is not None:
-        return example_interval(first.value, first.pseudo_values)
+        if first.is_counted or first.metric is None:
+            return example_interval(first.value, first.pseudo_values)
+        if first.metric.tested and first.predictions and first.predictions.few is None:
+            return influence_interval(first.value, first.pseudo_values, first.metric.lone_scale == "logit")
+        return Estimate(first.value, None, None, (first.value,))
     return mean_interval([answers.value for answers in found.values()])
 
 
@@ -182,9 +233,15 @@ def _adjusted(family: dict[str, Difference]) -> dict[str, Difference]:
 
 def _groups(by_case: Mapping[str, BySeed]) -> dict[str, str]:
     """Letters over all pairs of cases, adjusted in a family of their own; best mean first."""
-    names = sorted(by_case, key=lambda name: -float(np.mean([answers.value for answers in by_case[name].values()])))
+    names = sorted(by_case, key=lambda name: -_goodness(by_case[name]))
     p = all_pairs([by_case[name] for name in names]).p
     return {} if np.isnan(p[np.triu_indices(len(names), 1)]).all() else letters(names, told_apart(p))
+
+
+def _goodness(by_seed: BySeed) -> float:
+    """The mean over seeds, the larger the better."""
+    mean = float(np.mean([answers.value for answers in by_seed.values()]))
+    return mean if next(iter(by_seed.values())).record.direction == "higher" else -mean
 
 
 def all_pairs(answers: Sequence[BySeed]) -> Pairs:
@@ -192,16 +249,20 @@ def all_pairs(answers: Sequence[BySeed]) -> Pairs:
     count = len(answers)
     found = Pairs(np.full((count, count), np.inf), np.full((count, count), np.nan))
     forms = [_form(by_seed) for by_seed in answers]
-    for form in set(forms):
+    counted = all(one.is_counted for by_seed in answers for one in by_seed.values())
+    for form in set(forms) if counted else ():
         places = [place for place, its in enumerate(forms) if its == form]
         table = table_of(alongside([answers[place] for place in places]))
         block = crossed_pairs(table) if form[1] else seed_pairs(table[:, :, 0])
         found.half[np.ix_(places, places)], found.p[np.ix_(places, places)] = block.half, block.p
     for one, other in combinations(range(count), 2):
-        difference = compare(answers[one], answers[other]) if forms[one] != forms[other] else None
-        if difference is not None and difference.p is not None and difference.half is not None:
+        alone = forms[one] != forms[other] or not counted
+        difference = compare(answers[one], answers[other]) if alone else None
+        if difference is not None and difference.half is not None:
             found.half[one, other] = found.half[other, one] = difference.half
-            found.p[one, other] = found.p[other, one] = difference.p
+            found.p[one, other] = found.p[other, one] = math.nan if difference.p is None else difference.p
+    if not counted:
+        np.fill_diagonal(found.half, 0.0)
     return found
 
 
@@ -239,7 +300,36 @@ def compare(one: BySeed, other: BySeed) -> Difference | None:
     rows = [row for seed in seeds if (row := _row(one[seed], other[seed])) is not None]
     if len(rows) < len(seeds) or len({len(row) for row in rows}) > 1:
         return seed_difference([one[seed].value - other[seed].value for seed in seeds])
-    return paired_difference(np.stack(rows))
+    table, first = np.stack(rows), one[seeds[0]]
+    if first.is_counted or first.metric is None or first.predictions is None:
+        return paired_difference(table)
+    return _of_influences(first.metric, first.predictions, table, [(one[seed], other[seed]) for seed in seeds])
+
+
+def _of_influences(
+    metric: Metric, predictions: Predictions, table: NDArray[np.float64], pairs: Sequence[tuple[Answers, Answers]]
+) -> Difference:
+    """A difference of a metric that is no share of examples; without p and interval where none may be told."""
+    untold = predictions.few if metric.tested else f"{metric.name} is shown and never tested"
+    if untold is not None:
+        plain = tuple(table.mean(axis=1).tolist())
+        return Difference(float(table.mean()), None, None, None, plain, table.shape[1], untold=untold)
+    if metric.test_scale == "identity":
+        return influence_difference(table, table)
+    tested = np.stack([_on_scale(metric, its) - _on_scale(metric, theirs) for its, theirs in pairs])
+    return influence_difference(table, tested)
+
+
+def _on_scale(metric: Metric, answers: Answers) -> NDArray[np.float64]:
+    """Pseudo-values (n,) of the value on the scale where its differences are tested."""
+    each = answers.pseudo_values
+    assert each is not None
+    value = float(each.mean())
+    if metric.test_scale == "fisher":
+        inside = min(max(value, -1 + EDGE), 1 - EDGE)
+        return np.asarray(math.atanh(inside) + (each - value) / (1 - inside**2))
+    lost = max(1 - value, EDGE)
+    return np.asarray(-math.log(lost) + (each - value) / lost)
 
 
 def _row(one: Answers, other: Answers) -> NDArray[np.float64] | None:

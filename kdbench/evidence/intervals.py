@@ -31,6 +31,8 @@ LEVEL = 0.95
 """Confidence level of every interval."""
 FEWEST = 3
 """Seeds (or processes) below which there is no interval; the values themselves are shown."""
+HANDFUL = 20
+"""Below so many degrees of freedom the examples that differ are too few to trust their spread."""
 STILL = 1e-9
 """A standard error below it is rounding: such values do not vary."""
 
@@ -82,6 +84,8 @@ class Difference:
     """Examples it is paired on; 0 where predictions are missing and seeds alone are paired."""
     adjusted_p: float | None = None
     """Holm's, within the family it was adjusted in."""
+    untold: str | None = None
+    """Why there is no p though there are seeds enough."""
 
     @property
     def half(self) -> float | None:
@@ -129,6 +133,22 @@ def example_interval(value: float, pseudo_values: NDArray[np.float64]) -> Estima
         return Estimate(value, None, None, (value,))
     half = quantile(math.inf) * float(np.std(pseudo_values, ddof=1)) / math.sqrt(len(pseudo_values))
     return Estimate(value, value - half, value + half, (value,))
+
+
+def influence_interval(value: float, pseudo_values: NDArray[np.float64], on_logit: bool) -> Estimate:
+    """`example_interval` of a value that is no share of examples: Student's t, by as many degrees of freedom as the
+    pseudo-values inform of.
+
+    on_logit: of a rate, on the scale of log odds, so that it stays within 0 and 1.
+    """
+    if len(pseudo_values) < FEWEST:
+        return Estimate(value, None, None, (value,))
+    half = quantile(informed_df(pseudo_values)) * float(np.std(pseudo_values, ddof=1)) / math.sqrt(len(pseudo_values))
+    if not on_logit or not 0 < value < 1:
+        return Estimate(value, value - half, value + half, (value,))
+    odds, wide = math.log(value / (1 - value)), half / (value * (1 - value))
+    low, high = (1 / (1 + math.exp(-max(-700.0, min(700.0, end)))) for end in (odds - wide, odds + wide))
+    return Estimate(value, low, high, (value,))
 
 
 def rate_interval(count: int, of: int) -> tuple[float, float]:
@@ -218,7 +238,47 @@ def _sum(spreads: Sequence[Spread]) -> Spread:
     return math.sqrt(variance), variance**2 / uncertainty if uncertainty > 0 else math.inf
 
 
-def paired_difference(differences: NDArray[np.float64]) -> Difference:
+def informed_df(columns: NDArray[np.float64]) -> float:
+    """Degrees of freedom of the variance of (m,) numbers, from how often large ones are among them; at most m - 1.
+
+    2 / var(s2 / sigma2), where the variance of a variance follows from the kurtosis: m - 1 for normal numbers, about 2k
+    where k of the m differ and the others are 0.
+    """
+    m = len(columns)
+    centred = columns - columns.mean()
+    squares = float(np.square(centred).sum())
+    if m < 4 or squares == 0:
+        return float(m - 1)
+    kurtosis = m * float((centred**4).sum()) / squares**2
+    rest = kurtosis - (m - 3) / (m - 1)
+    return float(m - 1) if rest <= 0 else min(2 * m / rest, float(m - 1))
+
+
+def influence_difference(differences: NDArray[np.float64], tested: NDArray[np.float64]) -> Difference:
+    """`paired_difference` of pseudo-values that are no zeros and ones: a few examples may carry all of a difference.
+
+    differences: d[seed, example], by which value and interval are; tested: the same on the scale of the test. The
+    degrees of freedom of the examples are informed by the differences, and where a handful decides, nothing is told.
+    """
+    found = paired_difference(differences, guarded=True)
+    if informed_df(differences.mean(axis=0)) < HANDFUL:
+        return replace(found, p=None, untold="a handful of examples decides")
+    if tested is differences or len(differences) < FEWEST:
+        return found
+    return replace(found, p=paired_difference(tested, guarded=True).p)
+
+
+def examples_difference(differences: NDArray[np.float64]) -> Difference:
+    """Mean, interval and p of d[seed, example] over test examples alone: these files, other data."""
+    columns = differences.mean(axis=0)
+    mean, df = float(columns.mean()), informed_df(columns)
+    error = float(columns.std(ddof=1)) / math.sqrt(len(columns)) if len(columns) > 1 else math.inf
+    half, by_seed = quantile(df) * error, tuple(differences.mean(axis=1).tolist())
+    p = _p_of(mean, error, df) if math.isfinite(error) else 1.0
+    return Difference(mean, mean - half, mean + half, p, by_seed, len(columns))
+
+
+def paired_difference(differences: NDArray[np.float64], guarded: bool = False) -> Difference:
     """Mean, interval and p of d[seed, example], the differences in correctness, over seeds and examples crossed.
 
     The variance of the mean is s2_seed/n + s2_example/m - s2_residual/(nm), the part of the examples not below zero;
@@ -227,6 +287,7 @@ def paired_difference(differences: NDArray[np.float64]) -> Difference:
     the seeds came out alike by chance; the wider of both at most 5.7 %, for any mix of the two noises (normal limit).
     Nor narrower than the residual alone gives, which no estimate of the seeds' own variance can undercut: else three
     seeds that lose one example each, never the same, would be certain of their loss.
+    guarded: the degrees of freedom of the examples are at most those that `informed_df` finds, in place of m - 1.
     """
     n, m = differences.shape
     by_seed = differences.mean(axis=1)
@@ -234,7 +295,8 @@ def paired_difference(differences: NDArray[np.float64]) -> Difference:
     if n < FEWEST:
         return Difference(mean, None, None, None, tuple(by_seed.tolist()), m)
     seeds = _spread(by_seed.tolist())
-    spreads = [seeds, *_crossed(differences)] if m > 1 else [seeds]
+    most = informed_df(differences.mean(axis=0)) if guarded else float(m - 1)
+    spreads = [seeds, *_crossed(differences, most)] if m > 1 else [seeds]
     half = max(quantile(df) * error for error, df in spreads)
     p = max(_p_of(mean, error, df) for error, df in spreads)
     return Difference(mean, mean - half, mean + half, p, tuple(by_seed.tolist()), m)
@@ -261,10 +323,10 @@ def seed_difference(values: Sequence[float]) -> Difference:
     return replace(paired_difference(np.asarray(values, dtype=np.float64)[:, None]), example_count=0)
 
 
-def _crossed(d: NDArray[np.float64]) -> tuple[Spread, Spread]:
+def _crossed(d: NDArray[np.float64], most: float) -> tuple[Spread, Spread]:
     """Standard error of the mean and degrees of freedom, from the mean squares of a two-way layout without repeats.
 
-    First with both noises, then with the residual alone.
+    First with both noises, then with the residual alone. most: the most degrees of freedom that the examples have.
     """
     n, m = d.shape
     rows, columns = d.mean(axis=1, keepdims=True), d.mean(axis=0, keepdims=True)
@@ -273,7 +335,6 @@ def _crossed(d: NDArray[np.float64]) -> tuple[Spread, Spread]:
     residual_square = float(np.square(d - rows - columns + d.mean()).sum()) / ((n - 1) * (m - 1))
     total = seed_square + max(example_square - residual_square, 0.0)
     df = (n - 1) * (total / seed_square) ** 2 if seed_square > 0 else math.inf
-    most = float(m - 1)
     return (math.sqrt(total / (n * m)), min(df, most)), (math.sqrt(residual_square / (n * m)), most)
 
 

@@ -21,6 +21,7 @@ from kdbench.evidence.use import EnergyView, StartView, energy_view, start_view
 from kdbench.results.folder import Results, read_results
 from kdbench.results.plan_json import REFERENCE
 from kdbench.results.records import Energy, Failed, Labelled, Latency, Memory, Record, Score, Size, Start
+from kdbench.scale import Scale
 
 Setting = tuple[str, int]
 """A target and a batch size."""
@@ -108,6 +109,11 @@ class Evidence:
         """The settings that a file can be deployed to; all of them, where all are references."""
         return tuple(s for s in self.settings if s[0] not in self.results.reference_targets) or self.settings
 
+    @property
+    def scale(self) -> Scale:
+        """How values of the task's metric are written, and which way is better."""
+        return self.results.scale
+
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
         """What a careful colleague would say before reading any number."""
@@ -156,7 +162,7 @@ def evidence(folder: Path) -> Evidence:
 def _sound(results: Results) -> Results:
     """The results, with a failure in place of each accuracy whose stored predictions are damaged or say otherwise."""
     wrong: dict[int, Record] = {}
-    for record in results.scores():
+    for record in results.of(Score):
         try:
             results.predictions(record)
             results.origin_predictions(record)
@@ -276,6 +282,10 @@ def memory_bytes(results: Results, case: str) -> dict[Setting, float]:
 def _troubles(results: Results, case: str) -> dict[tuple[str, ...], tuple[str, ...]]:
     """Targets (none: before any target) -> sentences. A reason is told once for all the targets that it holds for."""
     where: dict[tuple[str, str, int], list[str | None]] = {}
+    for score in results.scores(case):
+        if score.undefined is not None:
+            reason = f"{score.split} has no {results.scale.name}: {score.undefined}."
+            where.setdefault(("without a value", reason, score.seed), []).append(score.target)
     for record in results.failures(case):
         where.setdefault((record.status, record.reason, record.seed), []).append(record.target)
     before = {(reason, seed) for (_, reason, seed), targets in where.items() if None in targets}

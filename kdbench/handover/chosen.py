@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from kdbench import units
 from kdbench.errors import StoreError, UnknownName, nearest
 from kdbench.evidence import Results
 from kdbench.files import sha256_of
@@ -88,10 +87,11 @@ def _best(results: Results, case: str, files: Files) -> tuple[int, str]:
         raise StoreError(
             f"{case} has no accuracy on record to choose a seed by; say which: --seed {next(iter(files))}."
         )
-    top = max(rates.values())
+    scale = results.scale
+    top = max(rates.values(), key=scale.goodness)
     level = [seed for seed, rate in rates.items() if rate == top]
     shared = f", level with {_seeds(level[1:])}" if level[1:] else ""
-    how = f"Seed {level[0]}, the best of {_seeds(rates)} on {split} ({units.percent(top)} %){shared}."
+    how = f"Seed {level[0]}, the best of {_seeds(rates)} on {split} ({scale.said(top)}){shared}."
     if split == "test":
         how += " The suite has no validation split: the choice was made on test, so the accuracy there flatters."
     return level[0], how

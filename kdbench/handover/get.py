@@ -16,6 +16,7 @@ from kdbench.handover.chosen import choose_file
 from kdbench.handover.manifest import COMPANIONS, INPUTS_FILE, MANIFEST_FILE, MODEL_FILE, PREDICT_FILE, manifest
 from kdbench.results.task_json import KeptTask, read_task
 from kdbench.results.trust import NOTHING, Confirmed
+from kdbench.scale import ACCURACY, FRACTION, Scale
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,11 @@ def handed_text(handed: Handed) -> str:
 
 def _measured_text(entry: dict[str, Any]) -> str:
     test = entry["accuracy"]["test"]
-    right = f"{units.percent(test['value'])} % right on test ({test['correct_count']} of {test['example_count']})"
+    count = test.get("correct_count")
+    scale = Scale(test.get("metric", ACCURACY), test.get("unit", FRACTION))
+    right = f"{units.percent(test['value'])} % right on test ({count} of {test['example_count']})"
+    if count is None:
+        right = f"{scale.name} {scale.said(test['value'])} on test ({test['example_count']} examples)"
     timed = [f"p50 {units.latency(row['p50_ns'])} at batch {row['batch_size']}" for row in entry["latency"]]
     return f"  on {entry['target']}: {', '.join([right, *timed])}"
 

@@ -14,6 +14,7 @@ from kdbench.measure.session_spec import GRAPH_OPTIMIZATIONS, SessionSpec
 from kdbench.results.records import Environment, Latency, Memory, Score
 from kdbench.results.task_json import KeptTask
 from kdbench.results.trust import Confirmed
+from kdbench.scale import ACCURACY
 
 SCHEMA = 1
 MODEL_FILE, MANIFEST_FILE, PREDICT_FILE, INPUTS_FILE = "model.onnx", "manifest.json", "predict.py", "inputs.npz"
@@ -149,7 +150,13 @@ def _measured(results: Results, chosen: Chosen, target: str) -> Json:
 
 
 def _accuracy(record: Score) -> Json:
-    return {"value": record.value, "correct_count": record.correct_count, "example_count": record.example_count}
+    other = {} if record.metric == ACCURACY else {"metric": record.metric, "unit": record.unit}
+    return {
+        **other,
+        "value": record.value,
+        "correct_count": record.correct_count,
+        "example_count": record.example_count,
+    }
 
 
 def _latency(record: Latency) -> Json:

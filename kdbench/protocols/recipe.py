@@ -49,9 +49,9 @@ class Recipe(Part):
     select: Literal["last", "validation"] = "last"
     """Which weights leave the training: the last epoch's, or those of the (first) epoch best on validation."""
     stop_at: float | None = Field(None, gt=0, le=1)
-    """Stop once validation accuracy (0-1) reaches this."""
+    """Stop once the task's metric on validation (0-1) is as good as this."""
     patience: int | None = Field(None, gt=0)
-    """Stop after this many epochs without a better validation accuracy."""
+    """Stop after this many epochs without a better value of the task's metric on validation."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16 trains under autocast; the weights stay fp32."""
     threads: int = Field(1, gt=0, le=4096)

@@ -19,6 +19,7 @@ from kdbench.results.predictions import Predictions, judge_of, read_predictions,
 from kdbench.results.records import TEACHER, Failed, Labelled, Latency, Record, Score, labelled
 from kdbench.results.reference import is_reference
 from kdbench.results.task_json import read_task
+from kdbench.scale import Scale
 
 SHOWN = 3
 """So many lines that are no records are named one by one; the others are counted."""
@@ -145,6 +146,12 @@ class Results:
             return recorded_metric(scores[0]) if scores else metric_named("accuracy")
 
     @cached_property
+    def scale(self) -> Scale:
+        """How that metric's values are written, and which way is better."""
+        metric = self.metric
+        return Scale.of(metric.name, metric.unit, metric.unit_name, metric.direction)
+
+    @cached_property
     def _description(self) -> TaskDescription | None:
         """What the task gives; None where the folder does not say."""
         try:
@@ -152,10 +159,14 @@ class Results:
         except StoreError:
             return None
 
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """The outputs of the task; none where the folder does not say."""
+        return self._description.outputs if self._description else ()
+
     def output(self, name: str) -> Output | None:
         """The output of that name, the first for an empty one; None where the folder does not say."""
-        outputs = self._description.outputs if self._description else ()
-        return next((each for each in outputs if name in ("", each.name)), None)
+        return next((each for each in self.outputs if name in ("", each.name)), None)
 
     @property
     def class_names(self) -> tuple[str, ...]:

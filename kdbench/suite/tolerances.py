@@ -22,9 +22,10 @@ class LatencyTolerance(Part):
 class AccuracyTolerance(Part):
     """How much less accurate a file may be, on the same examples of the test split."""
 
-    max_drop: Drop = "0.5pt"
-    """How far its accuracy may lie below the reference's, in points. A larger drop is a regression once it is more than
-    chance."""
+    max_drop: Drop | None = None
+    """How far its accuracy, or what the task's metric is, may lie on the worse side of the reference's: in points; of a
+    metric that is no fraction, as a share of the reference's value (3%). Left out: the metric's own, 0.5pt for accuracy
+    and 3% for RMSE. A larger drop is a regression once it is more than chance."""
 
 
 class SizeTolerance(Part):
@@ -46,9 +47,9 @@ class Tolerances(Part):
     """How much larger its file may be."""
 
     @property
-    def max_drop(self) -> float:
-        """The accuracy that may be lost, as a rate: 0.005 for 0.5pt."""
-        return units.parse_difference(self.accuracy.max_drop)
+    def max_drop(self) -> float | None:
+        """The accuracy that may be lost, as a rate: 0.005 for 0.5pt; None where the metric says it."""
+        return None if self.accuracy.max_drop is None else units.parse_difference(self.accuracy.max_drop)
 
 
 class CaseTolerances(Part):

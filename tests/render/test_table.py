@@ -22,6 +22,7 @@ from kdbench.render.words.choice_words import change
 from kdbench.render.words.sentences import sentences
 from kdbench.results import records
 from kdbench.results.records import Failed, labelled
+from kdbench.scale import Scale
 from kdbench.units import MISSING
 
 Build = Callable[..., Folder]
@@ -196,7 +197,7 @@ def test_without_a_row_of_the_teacher_nothing_is_compared_with_it(folder: Build)
 
 def test_a_difference_that_rounds_to_nothing_is_neither_a_gain_nor_a_loss() -> None:
     def told(value: float, low: float | None, high: float | None) -> str:
-        return change(Difference(value, low, high, None, (), 0))
+        return change(Difference(value, low, high, None, (), 0), Scale())
 
     assert told(-0.0001, None, None) == "differs by 0.0 points"
     assert told(-0.0001, -0.012, 0.0118) == "differs by 0.0 points (−1.2 to 1.2)"

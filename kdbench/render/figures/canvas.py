@@ -147,10 +147,10 @@ def notable(evidence: Evidence) -> list[CaseView]:
 
 def by_note(evidence: Evidence) -> tuple[list[CaseView], list[CaseView]]:
     """(references and cases that no other beats, all other cases)."""
-    kept = {TEACHER, evidence.results.plan.baseline}
+    kept, scale = {TEACHER, evidence.results.plan.baseline}, evidence.scale
     for setting in evidence.settings:
         points = {
-            case.name: (case.latency[setting].placed_ns.value, case.accuracy[setting[0]].estimate.value)
+            case.name: (case.latency[setting].placed_ns.value, scale.goodness(case.accuracy[setting[0]].estimate.value))
             for case in evidence.cases
             if setting in case.latency and setting[0] in case.accuracy
         }

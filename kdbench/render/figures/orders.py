@@ -1,5 +1,6 @@
 """How the order of techniques changes accuracy and file size: a row for each chain of the same techniques."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,7 @@ from kdbench.render.figures.canvas import (
 )
 from kdbench.render.tables.accuracy_columns import distinct, rates
 from kdbench.render.words.words import quoted, seeds_name
+from kdbench.scale import Scale
 
 FEWEST_ORDERS = 3
 """Chains of the same techniques in different orders below which a table says it all."""
@@ -84,11 +86,11 @@ def orders(evidence: Evidence, inches: float = PAGE_WIDTH) -> Figure | None:
     _shade((left, right), rows)
     family_legend(paper, [row.chain.case.family for row in rows])
     title = f"Orders of the same techniques, {seeds_name(evidence)}"
-    return Figure("orders", title, _caption(evidence), _alt(bands), paper)
+    return Figure("orders", title, _caption(evidence), _alt(bands, evidence.scale), paper)
 
 
 def _bands(evidence: Evidence) -> list[list[Chain]]:
-    """Chains by their techniques, fewest techniques first, each band from the highest accuracy down.
+    """Chains by their techniques, fewest techniques first, each band from the best down.
 
     Bands with one order only are kept where they show what the techniques of the others do alone or in part.
     """
@@ -102,7 +104,10 @@ def _bands(evidence: Evidence) -> list[list[Chain]]:
     parts = {techniques for techniques in found if techniques in compared or set(techniques) <= known}
     kept = compared if sum(len(found[techniques]) for techniques in parts) > MOST_NAMED else parts
     ordered = sorted((techniques for techniques in found if techniques in kept), key=len)
-    return [sorted(found[techniques], key=lambda chain: -chain.accuracy.value) for techniques in ordered]
+    return [
+        sorted(found[techniques], key=lambda chain: -evidence.scale.goodness(chain.accuracy.value))
+        for techniques in ordered
+    ]
 
 
 def _order_count(chains: Sequence[Chain]) -> int:
@@ -165,18 +170,21 @@ def _label(axes: Axes, rows: Sequence[Row]) -> None:
 
 def _accuracies(axes: Axes, rows: Sequence[Row], evidence: Evidence) -> None:
     """Draw the accuracies. Bars end at 100 %, even where a t interval goes beyond."""
-    axes.set_xlabel("accuracy, %")
+    scale = evidence.scale
+    factor, most = scale.factor, 1.0 if scale.is_fraction and scale.higher else math.inf
+    axes.set_xlabel(scale.axis)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     for row in rows:
         case, its = row.chain.case, row.chain.accuracy
-        ends = None if its.low is None or its.high is None else (its.value - its.low, min(its.high, 1.0) - its.value)
+        ends = None if its.low is None or its.high is None else (its.value - its.low, min(its.high, most) - its.value)
         drawn = axes.errorbar(
-            [100 * its.value], [row.middle], xerr=ends and [[100 * end] for end in ends], color=colored(case.family),
+            [factor * its.value], [row.middle], xerr=ends and [[factor * end] for end in ends],
+            color=colored(case.family),
             marker=marker(case.family), markeredgecolor="#ffffff", markeredgewidth=0.6, elinewidth=0.9,
         )  # fmt: skip
         owned(case, *drawn.get_children())
         if case.name == evidence.results.plan.baseline:
-            axes.axvline(100 * its.value, color=MUTED, linewidth=0.7, linestyle=":", zorder=1)
+            axes.axvline(factor * its.value, color=MUTED, linewidth=0.7, linestyle=":", zorder=1)
 
 
 def _sizes(axes: Axes, rows: Sequence[Row]) -> None:
@@ -207,16 +215,16 @@ def _caption(evidence: Evidence) -> str:
     return (
         "Rows on the same ground have the same techniques, in the order in which they are read; + joins a step and the "
         "distillation whose loss its own training minimises. Bars: 95 % t interval over seeds, without one where there "
-        f"are fewer than three{dotted}. The accuracy axis does not start at zero. What an order costs in training: see "
-        "the table."
+        f"are fewer than three{dotted}. The {evidence.scale.name} axis does not start at zero. "
+        "What an order costs in training: see the table."
     )
 
 
-def _alt(bands: Sequence[Sequence[Chain]]) -> str:
+def _alt(bands: Sequence[Sequence[Chain]], scale: Scale) -> str:
     said = "; ".join(
-        f"{chain.case.name} ({', then '.join(chain.steps) or 'no step'}) {units.percent(chain.accuracy.value)} % "
+        f"{chain.case.name} ({', then '.join(chain.steps) or 'no step'}) {scale.said(chain.accuracy.value)} "
         f"in {units.size(chain.size)}"
         for band in bands
         for chain in band
     )
-    return f"Accuracy and file size of the same techniques in different orders: {said}."
+    return f"{scale.heading} and file size of the same techniques in different orders: {said}."

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
-from kdbench import units
 from kdbench.evidence import CaseView, Evidence
 from kdbench.evidence.intervals import Estimate
 from kdbench.render.figures.canvas import (
@@ -23,6 +22,7 @@ from kdbench.render.figures.canvas import (
 from kdbench.render.tables.accuracy_columns import distinct, rates
 from kdbench.render.words.words import listed, seeds_name
 from kdbench.results.records import TEACHER
+from kdbench.scale import Scale
 
 NAME = re.compile(r"(?P<group>.+)/(?P<field>[A-Za-z_]\w*)=(?P<value>[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)")
 """How a suite names the cases of a grid over one number."""
@@ -51,17 +51,20 @@ def sweeps(evidence: Evidence, inches: float = PAGE_WIDTH) -> Figure | None:
     found = [sweep for target, _ in distinct(evidence, rates) for sweep in grids(evidence, target)]
     if not found:
         return None
+    scale = evidence.scale
     paper, axes = panels(len(found), 2, 2.3, inches=inches)
     for where, sweep in zip(axes, found, strict=True):
         _draw(where, sweep, evidence)
-    paper.supylabel("test accuracy, %", fontsize=8)
+    paper.supylabel(f"test {scale.axis}", fontsize=8)
     lines = [c.name for c in evidence.cases if c.name in (TEACHER, evidence.results.plan.baseline)]
     caption = (
         f"Each line is a grid of the suite, {seeds_name(evidence)}; bars: 95 % t interval over seeds, without one "
         f"where there are fewer than three; dotted: {listed(lines or ['none'])}. "
-        "The accuracy axis does not start at zero."
+        f"The {scale.name} axis does not start at zero."
     )
-    return Figure("grids", f"Accuracy along each grid, {seeds_name(evidence)}", caption, _alt(found), paper)
+    return Figure(
+        "grids", f"{scale.heading} along each grid, {seeds_name(evidence)}", caption, _alt(found, scale), paper
+    )
 
 
 def grids(evidence: Evidence, target: str) -> list[Sweep]:
@@ -78,18 +81,19 @@ def grids(evidence: Evidence, target: str) -> list[Sweep]:
 
 
 def _draw(axes: Axes, sweep: Sweep, evidence: Evidence) -> None:
+    factor = evidence.scale.factor
     axes.set_title(short(sweep.group, LONGEST_TITLE))
     axes.set_xlabel(short(sweep.field))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     for name in (TEACHER, evidence.results.plan.baseline):
         if (case := evidence.case(name)) and sweep.target in case.accuracy:
-            axes.axhline(100 * case.accuracy[sweep.target].estimate.value, color=MUTED, linewidth=0.7, linestyle=":")
+            axes.axhline(factor * case.accuracy[sweep.target].estimate.value, color=MUTED, linewidth=0.7, linestyle=":")
     values, first = [value for value, _ in sweep.points], sweep.points[0][1]
     color = colored(first.family)
-    axes.plot(values, [100 * estimate.value for estimate in sweep.estimates], color=color, linewidth=0.9)
+    axes.plot(values, [factor * estimate.value for estimate in sweep.estimates], color=color, linewidth=0.9)
     for (value, case), estimate in zip(sweep.points, sweep.estimates, strict=True):
-        half = None if estimate.half is None else [100 * estimate.half]
-        drawn = axes.errorbar([value], [100 * estimate.value], yerr=half, color=color, marker=marker(first.family),
+        half = None if estimate.half is None else [factor * estimate.half]
+        drawn = axes.errorbar([value], [factor * estimate.value], yerr=half, color=color, marker=marker(first.family),
                               markeredgecolor="#ffffff", markeredgewidth=0.6, elinewidth=0.9)  # fmt: skip
         owned(case, *drawn.get_children())
     _axis(axes, values)
@@ -104,12 +108,12 @@ def _axis(axes: Axes, values: list[float]) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def _alt(found: list[Sweep]) -> str:
+def _alt(found: list[Sweep], scale: Scale) -> str:
     said = []
     for sweep in found:
         numbers = "; ".join(
-            f"{value:g} {units.percent(estimate.value)} %"
+            f"{value:g} {scale.said(estimate.value)}"
             for (value, _), estimate in zip(sweep.points[:25], sweep.estimates, strict=False)
         )
         said.append(f"{sweep.group} by {sweep.field}: {numbers}.")
-    return f"Accuracy against a field of the suite. {' '.join(said)}"
+    return f"{scale.heading} against a field of the suite. {' '.join(said)}"

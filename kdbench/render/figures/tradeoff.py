@@ -32,6 +32,7 @@ from kdbench.render.figures.canvas import (
 from kdbench.render.figures.labels import Labelled, name_points
 from kdbench.render.words.words import listed, processor, seeds_name, setting_place, target_place
 from kdbench.results.records import TEACHER
+from kdbench.scale import Scale
 
 DODGE, WIDEST_DODGE = 0.018, 0.06
 """Distance between points that are set side by side, and the most that one is moved, as shares of the cost axis."""
@@ -54,6 +55,7 @@ class Panel:
     label: str
     scale: Sequence[units.Unit]
     points: tuple[Point, ...]
+    metric: Scale
 
     @cached_property
     def places(self) -> dict[str, float]:
@@ -71,31 +73,32 @@ class Panel:
 
     def places_of(self, points: Sequence[Point]) -> list[Labelled]:
         """Where the points stand, in data coordinates."""
-        return [Labelled(p.case, self.places[p.case.name], 100 * p.accuracy.value) for p in points]
+        return [Labelled(p.case, self.places[p.case.name], self.metric.factor * p.accuracy.value) for p in points]
 
     @cached_property
     def front(self) -> list[str]:
-        return pareto_front({p.case.name: (p.cost.value, p.accuracy.value) for p in self.points})
+        return pareto_front({p.case.name: (p.cost.value, self.metric.goodness(p.accuracy.value)) for p in self.points})
 
 
 def accuracy_latency(evidence: Evidence, inches: float = PAGE_WIDTH) -> Figure | None:
     """One panel a setting; None where nothing was both timed and evaluated."""
     found = [
-        Panel(setting_place(setting), "p50 latency", units.NANOSECONDS, _timed(evidence, setting))
+        Panel(setting_place(setting), "p50 latency", units.NANOSECONDS, _timed(evidence, setting), evidence.scale)
         for setting in evidence.settings
     ]
     kept = [panel for panel in found if panel.points]
-    return _figure(evidence, "accuracy-latency", "Accuracy against latency", kept, inches)
+    return _figure(evidence, "accuracy-latency", f"{evidence.scale.heading} against latency", kept, inches)
 
 
 def accuracy_size(evidence: Evidence, inches: float = PAGE_WIDTH) -> Figure | None:
     """One panel a target on which files differ in size."""
     found = [
-        Panel(target_place(target), "file size", units.BYTES, _sized(evidence, target)) for target in evidence.targets
+        Panel(target_place(target), "file size", units.BYTES, _sized(evidence, target), evidence.scale)
+        for target in evidence.targets
     ]
     different = {tuple((p.case.name, p.cost, p.accuracy) for p in panel.points): panel for panel in reversed(found)}
     kept = [panel for panel in different.values() if panel.points][::-1]
-    return _figure(evidence, "accuracy-size", "Accuracy against size", kept, inches)
+    return _figure(evidence, "accuracy-size", f"{evidence.scale.heading} against size", kept, inches)
 
 
 def _runs(logs: Sequence[float], step: float) -> list[int]:
@@ -134,7 +137,7 @@ def _figure(evidence: Evidence, name: str, title: str, found: Sequence[Panel], i
     for where, panel in zip(axes, found, strict=True):
         _draw(where, panel, evidence)
     for where in axes[:: in_a_row(len(found), most, inches)]:
-        where.set_ylabel("test accuracy, %")
+        where.set_ylabel(f"test {evidence.scale.axis}")
     family_legend(paper, [point.case.family for panel in found for point in panel.points])
     paper.draw_without_rendering()
     paper.set_layout_engine("none")
@@ -145,16 +148,17 @@ def _figure(evidence: Evidence, name: str, title: str, found: Sequence[Panel], i
 
 
 def _caption(evidence: Evidence, found: Sequence[Panel]) -> str:
-    timed = found[0].scale is units.NANOSECONDS
+    timed, metric = found[0].scale is units.NANOSECONDS, found[0].metric
     bars = "Bars: 95 % t interval over seeds" + (", and of the ratio to the baseline over processes" if timed else "")
     placed = " A case stands at the baseline's pooled latency divided by its speed-up." if timed else ""
     place = f" Measured on {processor(evidence)}." if processor(evidence) else ""
     many = any(len(panel.points) > MOST_NAMED for panel in found)
     grey = " Only the front and the references are named, coloured and given bars." if many else ""
     return (
-        f"{bars}; without one where there are fewer than three. Line: Pareto front of the means (lower cost, higher "
-        f"accuracy); dotted: {listed(_referenced(evidence))}. The accuracy axis does not start at zero. "
-        f"Cases of the same cost stand side by side; names in one block stand from the highest accuracy down."
+        f"{bars}; without one where there are fewer than three. Line: Pareto front of the means (lower cost, "
+        f"{'higher' if metric.higher else 'lower'} {metric.name}); dotted: "
+        f"{listed(_referenced(evidence))}. The {metric.name} axis does not start at zero. "
+        f"Cases of the same cost stand side by side; names in one block stand from the highest {metric.name} down."
         f"{grey}{placed}{place}"
     )
 
@@ -165,7 +169,7 @@ def _referenced(evidence: Evidence) -> list[str]:
 
 def _alt(panel: Panel) -> str:
     numbers = "; ".join(
-        f"{p.case.name} {units.percent(p.accuracy.value)} % at {_cost(p, panel)}" for p in panel.points[:MOST_NAMED]
+        f"{p.case.name} {panel.metric.said(p.accuracy.value)} at {_cost(p, panel)}" for p in panel.points[:MOST_NAMED]
     )
     return f"{panel.title}: {numbers}. On the Pareto front: {listed(panel.front)}."
 
@@ -185,7 +189,7 @@ def _draw(axes: Axes, panel: Panel, evidence: Evidence) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     named = panel.named(evidence)
     for point in panel.points:
-        _mark(axes, point, panel.places[point.case.name], point in named)
+        _mark(axes, point, panel.places[point.case.name], point in named, panel.metric)
         if point.case.name in _references(evidence):
             axes.axhline(100 * point.accuracy.value, color=MUTED, linewidth=0.7, linestyle=":", zorder=1)
     spans = [x for p in panel.points for x in (p.cost.low, p.cost.high) if x]
@@ -193,10 +197,13 @@ def _draw(axes: Axes, panel: Panel, evidence: Evidence) -> None:
     _steps(axes, panel)
 
 
-def _mark(axes: Axes, point: Point, place: float, named: bool) -> None:
+def _mark(axes: Axes, point: Point, place: float, named: bool, metric: Scale) -> None:
     """Draw one point. Bars end at 100 %, even where a t interval goes beyond; unnamed points have no bars."""
     y, x = point.accuracy, point.cost
-    up = None if y.high is None or y.low is None else [[100 * (y.value - y.low)], [100 * (min(y.high, 1.0) - y.value)]]
+    factor, most = metric.factor, 1.0 if metric.is_fraction and metric.higher else math.inf
+    up = None
+    if y.high is not None and y.low is not None:
+        up = [[factor * (y.value - y.low)], [factor * (min(y.high, most) - y.value)]]
     scale = place / x.value
     # a file that is its own baseline has a ratio of exactly 1, whose bar must not turn negative by a rounding error
     across = (
@@ -205,7 +212,7 @@ def _mark(axes: Axes, point: Point, place: float, named: bool) -> None:
         else [[max(0.0, place - scale * x.low)], [max(0.0, scale * x.high - place)]]
     )
     drawn = axes.errorbar(
-        [place], [100 * y.value], yerr=up if named else None, xerr=across if named else None,
+        [place], [factor * y.value], yerr=up if named else None, xerr=across if named else None,
         color=colored(point.case.family) if named else GREY, marker=marker(point.case.family),
         markersize=5.5, markeredgecolor="#ffffff", markeredgewidth=0.6, elinewidth=0.9, zorder=4 if named else 3,
     )  # fmt: skip
@@ -216,5 +223,5 @@ def _steps(axes: Axes, panel: Panel) -> None:
     by_name = {point.case.name: point for point in panel.points}
     front = [by_name[name] for name in panel.front]
     xs = [panel.places[point.case.name] for point in front] + [axes.get_xlim()[1]]
-    ys = [100 * point.accuracy.value for point in front]
+    ys = [panel.metric.factor * point.accuracy.value for point in front]
     axes.plot(xs, [*ys, ys[-1]], drawstyle="steps-post", color=INK, linewidth=0.9, alpha=0.55, zorder=2)

@@ -1,6 +1,7 @@
 """Validation accuracy and loss terms by epoch, a small panel for each case that trained something of its own."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,11 +10,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from kdbench import units
 from kdbench.evidence import CaseView, Evidence
 from kdbench.render.figures.canvas import GREY, INK, MUTED, PAGE_WIDTH, Figure, colored, notable, owned, panels, short
 from kdbench.render.words.words import counted, quoted_list, seeds_name
 from kdbench.results.records import Training
+from kdbench.scale import Scale
 
 TERMS = "terms"
 """The name of the figure of loss terms."""
@@ -26,16 +27,17 @@ def training_curves(evidence: Evidence, inches: float = PAGE_WIDTH) -> Figure | 
     shown, same = _own(evidence)
     if not shown:
         return None
-    paper = _panels(shown, inches, _validation)
+    scale = evidence.scale
+    paper = _panels(shown, inches, partial(_validation, scale=scale))
     paper.supxlabel("epoch", fontsize=8)
-    paper.supylabel("validation accuracy, %", fontsize=8)
+    paper.supylabel(f"validation {evidence.scale.axis}", fontsize=8)
     caption = (
-        f"Validation accuracy after each epoch: mean (line) and range (band) over seeds, {seeds_name(evidence)}; one "
-        "line alone is one training. A dotted line is where a further stage, such as fine-tuning, begins."
+        f"Validation {scale.name} after each epoch: mean (line) and range (band) over seeds, {seeds_name(evidence)}; "
+        "one line alone is one training. A dotted line is where a further stage, such as fine-tuning, begins."
         + (f" {quoted_list(same).replace('`', '')} trained nothing of their own." if same else "")
         + _left_out(evidence)
     )
-    return Figure("training", "Validation accuracy", caption, _alt(shown), paper)
+    return Figure("training", f"Validation {scale.name}", caption, _alt(shown, scale), paper)
 
 
 def loss_terms(evidence: Evidence, inches: float = PAGE_WIDTH) -> Figure | None:
@@ -96,13 +98,13 @@ def _terms(case: CaseView, by_key: dict[str, Training]) -> dict[str, list[list[f
     return found
 
 
-def _alt(shown: list[CaseView]) -> str:
+def _alt(shown: list[CaseView], scale: Scale) -> str:
     ends = "; ".join(
-        f"{case.name} ends at {units.percent(float(np.mean([curve.values[-1] for curve in case.curves])))} % after "
+        f"{case.name} ends at {scale.said(float(np.mean([curve.values[-1] for curve in case.curves])))} after "
         f"{max(len(curve.values) for curve in case.curves)} epochs"
         for case in shown
     )
-    return f"Validation accuracy by epoch: {ends}."
+    return f"Validation {scale.name} by epoch: {ends}."
 
 
 def _panels(shown: list[CaseView], inches: float, drawn: Callable[[Axes, CaseView], None]) -> Paper:
@@ -118,8 +120,8 @@ def _panels(shown: list[CaseView], inches: float, drawn: Callable[[Axes, CaseVie
     return paper
 
 
-def _validation(axes: Axes, case: CaseView) -> None:
-    _band(axes, 100 * _equal([curve.values for curve in case.curves]), colored(case.family))
+def _validation(axes: Axes, case: CaseView, scale: Scale) -> None:
+    _band(axes, scale.factor * _equal([curve.values for curve in case.curves]), colored(case.family))
 
 
 def _equal(curves: Sequence[Sequence[float]]) -> NDArray[np.float64]:

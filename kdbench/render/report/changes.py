@@ -12,6 +12,7 @@ from kdbench.render.report.provenance import facts, relative
 from kdbench.render.words.choice_words import change
 from kdbench.render.words.sentence import Sentence
 from kdbench.render.words.words import counted, listed, quoted, quoted_list, setting_place, target_place
+from kdbench.scale import Scale
 
 SMALLEST = 1.03
 """A ratio of latencies nearer to 1 is not worth a sentence: interleaved pairs see slow-downs from 3 % on."""
@@ -36,9 +37,10 @@ def change_sentences(found: Changes) -> tuple[Sentence, ...]:
 
 def _accuracy(found: Changes, target: str, named: bool) -> str:
     compared = {one.name: one.accuracy[target] for one in found.changes if target in one.accuracy}
-    where = f"Accuracy on {target_place(target)}" if named else "Accuracy"
+    heading = found.after.results.scale.heading
+    where = f"{heading} on {target_place(target)}" if named else heading
     counting = {name: difference for name, difference in compared.items() if difference.counts}
-    told = [f"{quoted(name)} {change(difference)}" for name, difference in counting.items()]
+    told = [f"{quoted(name)} {change(difference, found.after.results.scale)}" for name, difference in counting.items()]
     return f"{where}: {_and_the_rest(told, len(compared))}"
 
 
@@ -117,23 +119,23 @@ def _table(found: Changes) -> tuple[list[tuple[str, str, str]], list[Row]]:
     """Headings (group, title, unit) and a row of text a case of both runs."""
     targets = list(dict.fromkeys(target for one in found.changes for target in one.accuracy))
     settings = list(dict.fromkeys(setting for one in found.changes for setting in one.after.latency))
-    headings = [("", "Case", "")]
+    headings, scale = [("", "Case", "")], found.after.results.scale
     for target in targets:
-        group = f"Accuracy, {target_place(target)}"
-        headings += [(group, "before", "%"), (group, "after", "%"), (group, "change", "points")]
+        group, unit = f"{scale.heading}, {target_place(target)}", scale.of_values
+        headings += [(group, "before", unit), (group, "after", unit), (group, "change", scale.of_differences)]
     for setting in settings:
         group = f"p50, {setting_place(setting)}"
         headings += [(group, "before", ""), (group, "after", ""), (group, "faster", "x before")]
     headings += [("File", "before", ""), ("File", "after", ""), ("File", "smaller", "x before")]
-    return headings, [_row(one, targets, settings) for one in found.changes]
+    return headings, [_row(one, targets, settings, scale) for one in found.changes]
 
 
-def _row(one: Change, targets: Sequence[str], settings: Sequence[Setting]) -> Row:
+def _row(one: Change, targets: Sequence[str], settings: Sequence[Setting], scale: Scale) -> Row:
     row = [one.name]
     for target in targets:
         views = [case.accuracy.get(target) for case in (one.before, one.after)]
-        row += [units.percent(view.estimate.value) if view else units.MISSING for view in views]
-        row.append(_points(one.accuracy.get(target)))
+        row += [scale.text(view.estimate.value) if view else units.MISSING for view in views]
+        row.append(_change(one.accuracy.get(target), scale))
     for setting in settings:
         timed = [case.latency.get(setting) for case in (one.before, one.after)]
         row += [units.latency(view.p50_ns.value) if view else units.MISSING for view in timed]
@@ -145,8 +147,9 @@ def _row(one: Change, targets: Sequence[str], settings: Sequence[Setting]) -> Ro
     return [*row, units.ratio(smaller) if smaller else units.MISSING]
 
 
-def _points(difference: Difference | None) -> str:
+def _change(difference: Difference | None, scale: Scale) -> str:
     if difference is None:
         return units.MISSING
-    text = units.points_interval(difference.value, difference.low, difference.high)
+    decimals = 1 if scale.is_fraction else scale.decimals([difference.half or 0.0], [difference.value])
+    text = scale.change_interval(difference.value, difference.low, difference.high, decimals)
     return f"{text} *" if difference.counts else text

@@ -13,9 +13,12 @@ from kdbench.evidence.accuracy import SPLIT
 from kdbench.evidence.intervals import Estimate
 from kdbench.evidence.throughput import provider_sweeps, thread_speedup, throughput
 from kdbench.evidence.use import energy_view, start_view
+from kdbench.files import slug
 from kdbench.render.tables.executed_rows import proof, proof_rows
 from kdbench.render.words.words import threads_name
+from kdbench.results.folder import Results
 from kdbench.results.records import Energy, Labelled, Latency, Memory, Score, Size, Start
+from kdbench.scale import ACCURACY
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,11 +125,12 @@ def _measured(found: Evidence) -> list[Row]:
     timed: dict[tuple[str, int, str], list[Place]] = {}
     for place in rows:
         timed.setdefault(place[:3], []).append(place)
+    word, end = score_column(results)
     facts: list[Score | Size] = [*results.scores(), *results.of(Size)]
     for fact in facts:
         place = _place(fact, None)
         for key in timed.get(place[:3], [place]):
-            rows.setdefault(key, {}).update(_facts(fact))
+            rows.setdefault(key, {}).update(_facts(fact, word, end))
     order = {name: place for place, name in enumerate(results.case_names)}
     keys = sorted(rows, key=lambda key: (order[key[0]], key[1], key[2], key[3] or 0))
     return [{**_labels(found, key), **rows[key]} for key in keys]
@@ -192,16 +196,23 @@ def _energy(record: Energy) -> Row:
     return named
 
 
-def _facts(record: Score | Size) -> Row:
+def score_column(results: Results) -> tuple[str, str]:
+    """The name of a column of the task's metric, and its end: accuracy, _fraction; rmse, nothing."""
+    scores = results.scores()
+    metric = slug(scores[0].metric) if scores else ACCURACY
+    return metric, "_fraction" if results.scale.is_fraction else ""
+
+
+def _facts(record: Score | Size, word: str, end: str) -> Row:
     if isinstance(record, Size):
         later = {name: value for name in LATER_SIZES if (value := getattr(record, name)) is not None}
         return {**{name: getattr(record, name) for name in SIZES}, **later}
     named = {
-        f"accuracy_{record.split}_fraction": record.value,
+        f"{word}_{record.split}{end}": record.value,
         f"example_{record.split}_count": record.example_count,
     }
     if record.origin_value is not None:
-        named[f"accuracy_origin_{record.split}_fraction"] = record.origin_value
+        named[f"{word}_origin_{record.split}{end}"] = record.origin_value
     if record.split != SPLIT:
         return named
     agreement = {"teacher_agreement_fraction": record.teacher_agreement_fraction}

@@ -12,6 +12,7 @@ from kdbench.render.sections.cost import COST
 from kdbench.render.sections.decision import DECISION
 from kdbench.render.sections.doubts import DOUBTS
 from kdbench.render.sections.execution import EXECUTION
+from kdbench.render.sections.further import FURTHER
 from kdbench.render.sections.latency import LATENCY
 from kdbench.render.sections.tradeoff import TRADEOFF
 from kdbench.render.sections.training import TRAINING
@@ -22,6 +23,7 @@ SECTIONS = (
     CHOICE,
     ANSWER,
     DECISION,
+    FURTHER,
     COMPRESSION,
     TRADEOFF,
     LATENCY,

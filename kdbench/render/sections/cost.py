@@ -86,7 +86,8 @@ def _blocks(report: Report, _: Sequence[Figure]) -> Iterator[Block]:
     if costs:
         yield Heading("Training cost beside what it gained")
         yield Prose("A case's cost counts every stage it rests on, shared ones too, for one seed.")
-        gained = ("Accuracy", f"points against {baseline_name(report.evidence)}")
+        scale = report.evidence.scale
+        gained = (scale.heading, f"{scale.of_differences} against {baseline_name(report.evidence)}".strip())
         yield Grid("Training cost of each case beside what it gained", (*COSTS, gained), tuple(costs))
     else:
         yield Prose("No training was recorded.")

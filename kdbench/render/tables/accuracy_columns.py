@@ -11,6 +11,7 @@ from kdbench.evidence.intervals import FEWEST, Difference, Estimate
 from kdbench.render.tables.cells import HIDDEN, Cell, dash
 from kdbench.render.tables.columns import ColumnSpec, percents, plain, reason
 from kdbench.render.words.words import baseline_name, counted, listed, target_place
+from kdbench.scale import Scale
 
 COUNTS = "*"
 """Marks a difference whose adjusted p is small."""
@@ -18,7 +19,6 @@ FEW_SEEDS = f"{FEWEST} seeds are needed to tell two cases apart"
 ALIKE = "same examples"
 """Stands in place of an interval where both files are right on exactly the same examples for every seed."""
 UNTRAINED = "nothing was trained: one file, its interval over test examples alone"
-NO_ACCURACY = f"no {SPLIT} accuracy was recorded"
 NO_PAIR = "it shares no seed with a baseline of the same student"
 NO_AGREEMENT = "no agreement with the teacher was recorded"
 LATER = (0, 6, HIDDEN)
@@ -80,9 +80,9 @@ def accuracy_columns(evidence: Evidence) -> Iterator[ColumnSpec[Any]]:
 
 
 def _columns(evidence: Evidence, place: Place) -> Iterator[ColumnSpec[Any]]:
-    target = place.targets[0]
+    target, scale = place.targets[0], evidence.scale
     where: dict[str, Any] = {
-        "topic": "Accuracy", "place": place.name, "later": place.later, "targets": place.targets,
+        "topic": scale.heading, "place": place.name, "later": place.later, "targets": place.targets,
     }  # fmt: skip
 
     def mean(case: CaseView) -> Estimate | None:
@@ -98,7 +98,7 @@ def _columns(evidence: Evidence, place: Place) -> Iterator[ColumnSpec[Any]]:
         found = difference(case)
         if not isinstance(found, Difference):
             return found
-        return dash(FEW_SEEDS) if found.adjusted_p is None else found.adjusted_p
+        return dash(found.untold or FEW_SEEDS) if found.adjusted_p is None else found.adjusted_p
 
     def agreement(case: CaseView) -> float | Cell | None:
         view = case.accuracy.get(target)
@@ -106,13 +106,19 @@ def _columns(evidence: Evidence, place: Place) -> Iterator[ColumnSpec[Any]]:
             return Cell("itself", value=1.0)
         return view.agreement if view else None
 
-    yield ColumnSpec("accuracy", "Accuracy", mean, _means, NO_ACCURACY, rank=1, letters=letters,
-                     notes=lambda case: _fewer(evidence, case, target), **where)  # fmt: skip
-    yield ColumnSpec("difference", f"Against {baseline_name(evidence)}", difference, differences, NO_PAIR, rank=2,
+    yield ColumnSpec("accuracy", scale.heading, mean, lambda found: _means(found, scale), no_score(scale), rank=1,
+                     letters=letters, notes=lambda case: _fewer(evidence, case, target), **where)  # fmt: skip
+    yield ColumnSpec("difference", f"Against {baseline_name(evidence)}", difference,
+                     lambda found: differences(found, scale), NO_PAIR, rank=2,
                      **where)  # fmt: skip
     yield ColumnSpec("holm", "Holm p", adjusted, plain(units.p_value), NO_PAIR, rank=10, **where)
     if has_teacher(evidence):
         yield ColumnSpec("agreement", "Agrees with teacher", agreement, percents(), NO_AGREEMENT, rank=15, **where)
+
+
+def no_score(scale: Scale) -> str:
+    """Why a case has none."""
+    return f"no {SPLIT} {scale.name} was recorded"
 
 
 def has_teacher(evidence: Evidence) -> bool:
@@ -120,17 +126,17 @@ def has_teacher(evidence: Evidence) -> bool:
     return any(case.teaches for case in evidence.cases)
 
 
-def _means(found: Sequence[Estimate]) -> tuple[str, list[str]]:
+def _means(found: Sequence[Estimate], scale: Scale) -> tuple[str, list[str]]:
     """96.7 ± 0.9, in as many decimals as the noise has; below FEWEST seeds the values themselves."""
-    decimals = units.decimals_for([100 * (one.half or 0) for one in found])
+    decimals = scale.decimals([one.half or 0 for one in found], [one.value for one in found])
     said = [
-        ", ".join(units.percent(value, decimals) for value in one.values)
+        ", ".join(scale.text(value, decimals) for value in one.values)
         if one.half is None
-        else units.percent_interval(one.value, one.half, decimals)
+        else scale.interval(one.value, one.half, decimals)
         for one in found
     ]
     longest = max(said, key=len, default="")
-    return "%", [units.padded(text, longest) for text in said]
+    return scale.of_values, [units.padded(text, longest) for text in said]
 
 
 def _fewer(evidence: Evidence, case: CaseView, target: str) -> Iterator[str]:
@@ -152,18 +158,18 @@ def _difference(case: CaseView, view: AccuracyView | None) -> Difference | Cell 
     return dash("the teacher is not paired with the students' seeds") if view and case.teaches else None
 
 
-def differences(found: Sequence[Difference]) -> tuple[str, list[str]]:
-    """Differences in points with their intervals, in as many decimals as the noise has."""
-    halves = [50 * (one.high - one.low) for one in found if one.low is not None and one.high is not None]
-    decimals = units.decimals_for(halves)
-    return "points", [_points(one, decimals) for one in found]
+def differences(found: Sequence[Difference], scale: Scale) -> tuple[str, list[str]]:
+    """Differences with their intervals, in as many decimals as the noise has."""
+    halves = [(one.high - one.low) / 2 for one in found if one.low is not None and one.high is not None]
+    decimals = scale.decimals(halves, [one.value for one in found])
+    return scale.of_differences, [_change(one, scale, decimals) for one in found]
 
 
-def _points(difference: Difference, decimals: int) -> str:
+def _change(difference: Difference, scale: Scale, decimals: int) -> str:
     """+0.4 (−0.1 to 0.9), marked where it counts; the seeds' own differences where they are too few."""
-    if difference.p is None:
-        return ", ".join(units.points(value, decimals) for value in difference.values)
+    if difference.low is None:
+        return ", ".join(scale.change(value, decimals) for value in difference.values)
     if difference.low == difference.high == 0:
-        return f"{units.points(0)} ({ALIKE}) {units.FIGURE_SPACE}"
-    text = units.points_interval(difference.value, difference.low, difference.high, decimals)
+        return f"{scale.change(0)} ({ALIKE}) {units.FIGURE_SPACE}"
+    text = scale.change_interval(difference.value, difference.low, difference.high, decimals)
     return f"{text} {COUNTS if difference.counts else units.FIGURE_SPACE}"

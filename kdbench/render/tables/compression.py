@@ -49,7 +49,7 @@ def compression_tables(evidence: Evidence) -> tuple[TargetTable, ...]:
 
 def _table(evidence: Evidence, cases: tuple[CaseView, ...], target: str) -> Table:
     columns = [case_column(cases), *filled(_Columns(evidence, target).specs(), cases)]
-    return Table(cases, tuple(columns), tuple(_legend(cases, target)))
+    return Table(cases, tuple(columns), tuple(_legend(cases, target, evidence.scale.heading)))
 
 
 class _Columns:
@@ -57,6 +57,7 @@ class _Columns:
 
     def __init__(self, evidence: Evidence, target: str) -> None:
         self.target, self.has_teacher = target, has_teacher(evidence)
+        self.scale = evidence.scale
         self.batches = [batch for where, batch in evidence.settings if where == target]
 
     def specs(self) -> Iterator[ColumnSpec[Any]]:
@@ -65,7 +66,12 @@ class _Columns:
         yield self._bytes("file", "File", 0)
         for batch in self.batches:
             yield self._timed("speedup", "Faster", batch, self._faster, ratios, NO_SPEEDUP, "x uncompressed", 0)
-        yield self._compared("difference", "Accuracy beside uncompressed", _difference, differences)
+        yield self._compared(
+            "difference",
+            f"{self.scale.heading} beside uncompressed",
+            _difference,
+            lambda found: differences(found, self.scale),
+        )
         yield self._compared("lost", "Lost most", lambda view: view.losses, _losses, NO_PREDICTIONS, HIDDEN)
         yield self._compared("agrees", "Agrees with uncompressed", lambda view: view.agreement, percents())
         for batch in self.batches:
@@ -210,7 +216,7 @@ def _cost(found: Sequence[Cost]) -> tuple[str, list[str]]:
     return "a seed", [units.duration(cost.wall_ns) for cost in found]
 
 
-def _legend(cases: Sequence[CaseView], target: str) -> Iterator[str]:
+def _legend(cases: Sequence[CaseView], target: str, heading: str) -> Iterator[str]:
     sizes = [size for case in cases if (size := case.size.get(target))]
     views = [view for case in cases if (view := case.compression.get(target))]
     yield (
@@ -232,8 +238,8 @@ def _legend(cases: Sequence[CaseView], target: str) -> Iterator[str]:
     yield from (f"MACs: {rule}." for rule in dict.fromkeys(size.mac_rule for size in sizes) if rule)
     if any(view.difference for view in views):
         yield (
-            f"Accuracy: paired on seeds and test examples, with its {100 * LEVEL:.0f} % interval, not adjusted for the "
-            "number of rows."
+            f"{heading}: paired on seeds and test examples, with its {100 * LEVEL:.0f} % interval, not adjusted for "
+            "the number of rows."
         )
     if counts := [loss.example_count for view in views for loss in view.losses or ()]:
         yield (

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from kdbench import units
 from kdbench.evidence import AccuracyView, Evidence
-from kdbench.evidence.intervals import FEWEST, LEVEL, example_half
+from kdbench.evidence.intervals import FEWEST, LEVEL
 from kdbench.render.tables.accuracy_columns import ALIKE, COUNTS, accuracy_columns, accuracy_places, has_teacher
 from kdbench.render.tables.cells import Table
 from kdbench.render.tables.columns import case_column, filled
@@ -13,6 +12,7 @@ from kdbench.render.tables.size_columns import cost_column, size_columns, size_p
 from kdbench.render.tables.throughput_columns import throughput_legend
 from kdbench.render.tables.use_columns import use_legend
 from kdbench.render.words.words import counted, listed, target_place
+from kdbench.scale import Scale
 
 
 def build_table(evidence: Evidence) -> Table:
@@ -30,18 +30,18 @@ def build_table(evidence: Evidence) -> Table:
 
 def _legend(evidence: Evidence) -> tuple[str, ...]:
     count = len(evidence.results.plan.seeds)
-    level = f"{100 * LEVEL:.0f} %"
+    level, scale = f"{100 * LEVEL:.0f} %", evidence.scale
     few = f"{counted(count, 'seed')} {'is' if count == 1 else 'are'} too few for an interval; the values stand there"
     views = [view for case in evidence.cases for view in case.accuracy.values()]
     untrained = [view for view in views if view.is_untrained]
     trained = len(untrained) < len(views)
     said = {
-        "Where nothing was trained there is one file, which no seed had a part in: its accuracy's "
+        f"Where nothing was trained there is one file, which no seed had a part in: its {scale.name}'s "
         f"{level} interval is over test examples alone.": bool(untrained),
-        f"Accuracy on the test split: mean and {level} t interval over {counted(count, 'seed')}.": trained
+        f"{scale.heading} on the test split: mean and {level} t interval over {counted(count, 'seed')}.": trained
         and count >= FEWEST,
-        f"Accuracy on the test split: {few}.": trained and count < FEWEST,
-        _example_noise(views): bool(views),
+        f"{scale.heading} on the test split: {few}.": trained and count < FEWEST,
+        _example_noise(views, scale): bool(views),
         "Everything holds for this one teacher.": has_teacher(evidence),
         _groups(evidence): True,
         "Without a letter behind Faster: timed beside another baseline, on another machine or in fewer than "
@@ -72,9 +72,13 @@ def _legend(evidence: Evidence) -> tuple[str, ...]:
 
 def _groups(evidence: Evidence) -> str:
     """What a letter behind an accuracy or a speed-up says; empty if there are no letters."""
+    scale = evidence.scale
     accuracy = any(view.letters for case in evidence.cases for view in case.accuracy.values())
     latency = any(view.letters for case in evidence.cases for view in case.latency.values())
-    said = {"behind an accuracy, in accuracy": accuracy, "behind Faster, in latency at that setting": latency}
+    said = {
+        f"behind {scale.article} {scale.name}, in {scale.name}": accuracy,
+        "behind Faster, in latency at that setting": latency,
+    }
     places = "; ".join(place for place, holds in said.items() if holds)
     return f"Cases that share a letter cannot be told apart (all pairs, Holm): {places}." if places else ""
 
@@ -92,14 +96,14 @@ def _samples(evidence: Evidence) -> Iterator[str]:
         sampled = [view for view in views if (view.split_example_count or 0) > view.example_count]
         if sampled:
             yield (
-                f"Accuracy on {target_place(target)} is of {sampled[0].example_count} of the "
+                f"{evidence.scale.heading} on {target_place(target)} is of {sampled[0].example_count} of the "
                 f"{sampled[0].split_example_count} test examples: compare it within that target only."
             )
 
 
 def _shared_places(evidence: Evidence) -> Iterator[str]:
     """Which targets share the columns whose headings name one of them."""
-    for topic, found in (("Accuracy", accuracy_places(evidence)), ("Size", size_places(evidence))):
+    for topic, found in ((evidence.scale.heading, accuracy_places(evidence)), ("Size", size_places(evidence))):
         for place in found:
             if place.name and len(place.targets) > 1:
                 others = "; ".join(target_place(target) for target in place.targets[1:])
@@ -113,15 +117,16 @@ def _references(evidence: Evidence) -> str:
     return f"{listed(names)} {verb}: timed for reference, never chosen." if names else ""
 
 
-def _example_noise(views: Sequence[AccuracyView]) -> str:
+def _example_noise(views: Sequence[AccuracyView], scale: Scale) -> str:
     """How far another draw of test examples would move an accuracy, which intervals over seeds leave out."""
     if not views:
         return ""
     middle = sorted(views, key=lambda view: view.estimate.value)[len(views) // 2]
-    if not middle.example_count:
+    half = middle.example_half
+    if half is None:
         return ""
-    half = example_half(middle.estimate.value, middle.example_count)
+    decimals = None if scale.is_fraction else scale.decimals([half])
     return (
-        f"Another {middle.example_count} test examples would by themselves move an accuracy of "
-        f"{units.percent(middle.estimate.value)} % by about ±{units.percent(half)} points."
+        f"Another {middle.example_count} test examples would by themselves move {scale.article} {scale.name} of "
+        f"{scale.said(middle.estimate.value)} by about ±{scale.amount(half, decimals)}."
     )

@@ -8,10 +8,11 @@ from kdbench.choose import Choice, Comparison, DeviceChoice, Offer, OneForAll, c
 from kdbench.errors import KdbenchError
 from kdbench.evidence import Evidence
 from kdbench.evidence.intervals import FEWEST, LEVEL, Estimate
-from kdbench.render.words.choice_words import VALIDATION_SEEN, VALUES, change, faster, nothing, smaller, within
+from kdbench.render.words.choice_words import VALIDATION_SEEN, best, change, faster, limited, nothing, smaller, within
 from kdbench.render.words.sanity_words import cautions
 from kdbench.render.words.sentence import Sentence
 from kdbench.render.words.words import counted, explained, listed, quoted, quoted_list, setting_place, target_place
+from kdbench.scale import ACCURACY, Scale
 
 MOST = 6
 """Cases that a line names one by one; the rest is counted, and stands in the JSON."""
@@ -49,32 +50,37 @@ def choice_sentences(choice: Choice) -> tuple[Sentence, ...]:
 
 
 def _answer(choice: Choice, device: DeviceChoice) -> Sentence:
-    where = f"On {_place(device)}{within(device.limits, choice.baseline)}"
+    where = f"On {_place(device)}{within(device.limits, choice.baseline, choice.scale)}"
     if device.pick is None:
-        return Sentence(f"{where}: {nothing(device)}")
+        return Sentence(f"{where}: {nothing(device, choice.scale)}")
     parts = [
-        f"{where}: ship {quoted(device.pick.case)}, {_numbers(device.pick)}.",
-        *(f"Against {_named(other)}: {_compared(other)}." for other in device.pick.against if _compared(other)),
-        *_others(device),
+        f"{where}: ship {quoted(device.pick.case)}, {_numbers(device.pick, choice.scale)}.",
+        *(
+            f"Against {_named(other)}: {_compared(other, choice.scale)}."
+            for other in device.pick.against
+            if _compared(other, choice.scale)
+        ),
+        *_others(device, choice.scale.name),
         f"It is {_sure(choice, device)}.",
     ]
     return Sentence(" ".join(part for part in parts if part), device.pick.warnings)
 
 
-def _others(device: DeviceChoice) -> Iterator[str]:
+def _others(device: DeviceChoice, name: str) -> Iterator[str]:
     slower = [offer.case for offer in device.alike if offer.case not in device.as_fast]
     if device.as_fast:
-        yield f"{quoted_list(device.as_fast)} cannot be told from it, in accuracy or in latency."
+        yield f"{quoted_list(device.as_fast)} cannot be told from it, in {name} or in latency."
     if slower:
-        yield f"{quoted_list(slower)} cannot be told from the best in accuracy, but can in latency."
+        yield f"{quoted_list(slower)} cannot be told from the best in {name}, but can in latency."
 
 
 def blocks(choice: Choice) -> list[Block]:
     """Doubts, then a block for each device and batch size, then one for all of them."""
     doubts = [("doubtful", one.text) for one in cautions(choice.findings)]
     found = [Block("Read this first", tuple(doubts))] if doubts else []
-    found += [Block(f"{_place(device)}{within(device.limits, choice.baseline)}", tuple(_lines(choice, device)))
-             for device in choice.devices]  # fmt: skip
+    for device in choice.devices:
+        title = f"{_place(device)}{within(device.limits, choice.baseline, choice.scale)}"
+        found.append(Block(title, tuple(_lines(choice, device))))
     said = _for_all(choice)
     if said:
         found.append(Block("One model for all of these", tuple(("pick", text) for text in said)))
@@ -83,17 +89,27 @@ def blocks(choice: Choice) -> list[Block]:
 
 def _lines(choice: Choice, device: DeviceChoice) -> Iterator[tuple[str, str]]:
     if device.pick is None:
-        yield "pick", nothing(device)
+        yield "pick", nothing(device, choice.scale)
     else:
-        yield "pick", f"{quoted(device.pick.case)}, {_numbers(device.pick)}"
+        yield "pick", f"{quoted(device.pick.case)}, {_numbers(device.pick, choice.scale)}"
         yield "chosen by", _chosen_by(choice, device, device.pick.case)
-        yield from ((f"against {_named(other)}", text) for other in device.pick.against if (text := _compared(other)))
+        yield from (
+            (f"against {_named(other)}", text)
+            for other in device.pick.against
+            if (text := _compared(other, choice.scale))
+        )
     if device.alike:
-        yield "alike in accuracy", _some([_short(offer, offer.case in device.as_fast) for offer in device.alike])
+        yield (
+            f"alike in {choice.scale.name}",
+            _some([_short(offer, offer.case in device.as_fast, choice.scale) for offer in device.alike]),
+        )
     if device.less_accurate:
-        yield "fit, less accurate", _some([quoted(name) for name in device.less_accurate])
+        yield (
+            "fit, less accurate" if choice.scale.name == ACCURACY else f"fit, of worse {choice.scale.name}",
+            _some([quoted(name) for name in device.less_accurate]),
+        )
     if device.misses and device.pick:
-        yield "do not fit", _some([f"{quoted(case)} ({text})" for case, text in _missed(device)])
+        yield "do not fit", _some([f"{quoted(case)} ({text})" for case, text in _missed(device, choice.scale)])
     if device.excluded:
         yield "left out", _some([f"{quoted(case)} ({reason})" for case, reason in device.excluded.items()])
     if device.shares:
@@ -101,7 +117,7 @@ def _lines(choice: Choice, device: DeviceChoice) -> Iterator[tuple[str, str]]:
     if device.pick and device.pick.warnings:
         yield "read with care", "; ".join(explained(word) for word in device.pick.warnings)
     if device.teacher:
-        yield "for reference", f"the teacher (no candidate), {_numbers(device.teacher)}"
+        yield "for reference", f"the teacher (no candidate), {_numbers(device.teacher, choice.scale)}"
 
 
 def _some(texts: Sequence[str]) -> str:
@@ -113,11 +129,11 @@ def _place(device: DeviceChoice) -> str:
     return setting_place((device.target, device.batch_size))
 
 
-def _numbers(offer: Offer) -> str:
+def _numbers(offer: Offer, scale: Scale) -> str:
     """Accuracy 96.9 ± 0.5 %, p50 21.0 µs, 12.6 KiB, 9.33 MiB of memory."""
     parts = []
     if offer.accuracy:
-        parts.append(f"accuracy {_rate(offer.accuracy)} %")
+        parts.append(f"{scale.name} {_rate(offer.accuracy, scale)} {scale.of_values}".rstrip())
     if offer.latency_p50_ns:
         parts.append(f"p50 {units.latency(offer.latency_p50_ns.value)}")
     if offer.onnx_bytes is not None:
@@ -127,39 +143,39 @@ def _numbers(offer: Offer) -> str:
     return ", ".join(parts)
 
 
-def _short(offer: Offer, as_fast: bool) -> str:
+def _short(offer: Offer, as_fast: bool, scale: Scale) -> str:
     """`soft` (97.9 ± 1.1 %, 7.15 µs, 95.0 KiB); says where it is as fast as the pick."""
-    accuracy = f"{_rate(offer.accuracy)} %" if offer.accuracy else units.MISSING
+    value = f"{_rate(offer.accuracy, scale)} {scale.of_values}".rstrip() if offer.accuracy else units.MISSING
     p50 = units.latency(offer.latency_p50_ns.value) if offer.latency_p50_ns else units.MISSING
-    return (
-        f"{quoted(offer.case)} ({accuracy}, {p50}, {units.size(offer.onnx_bytes or 0)}{', as fast' if as_fast else ''})"
-    )
+    return f"{quoted(offer.case)} ({value}, {p50}, {units.size(offer.onnx_bytes or 0)}{', as fast' if as_fast else ''})"
 
 
 def _chosen_by(choice: Choice, device: DeviceChoice, case: str) -> str:
     """The accuracy that decided, and how it stands to the baseline's on the same split."""
     rate, baseline = device.split_accuracy[case], device.baseline_accuracy
-    text = f"accuracy {units.percent(rate)} % on the {device.split} split"
+    scale = choice.scale
+    text = f"{scale.name} {scale.said(rate)} on the {device.split} split"
     if baseline is None or case == choice.baseline:
         return text
-    return f"{text}, {units.points(rate - baseline)} points against {quoted(choice.baseline)}"
+    apart = f"{scale.change(rate - baseline)} {scale.of_differences}".rstrip()
+    return f"{text}, {apart} against {quoted(choice.baseline)}"
 
 
-def _rate(accuracy: Estimate) -> str:
+def _rate(accuracy: Estimate, scale: Scale) -> str:
     if accuracy.n < FEWEST:
-        return " and ".join(units.percent(value) for value in accuracy.values)
-    return units.percent_interval(accuracy.value, accuracy.half, units.decimals_for([100 * (accuracy.half or 0)]))
+        return " and ".join(scale.text(value) for value in accuracy.values)
+    return scale.interval(accuracy.value, accuracy.half, scale.decimals([accuracy.half or 0], accuracy.values))
 
 
 def _named(comparison: Comparison) -> str:
     return "the teacher" if comparison.case == "teacher" else quoted(comparison.case)
 
 
-def _compared(comparison: Comparison) -> str:
+def _compared(comparison: Comparison, scale: Scale) -> str:
     """Loses 0.4 points (−0.1 to 0.9) of accuracy, is 3.1x (2.9 to 3.3) faster and 12x smaller."""
     parts = []
     if comparison.accuracy:
-        parts.append(f"it {change(comparison.accuracy)}")
+        parts.append(f"it {change(comparison.accuracy, scale)}")
     if comparison.speedup:
         parts.append(faster(comparison.speedup, "it"))
     if comparison.compression_ratio:
@@ -185,9 +201,9 @@ def _share(share: float) -> str:
     return f"{units.percent(share, 0 if share >= 0.01 else 1)} %"
 
 
-def _missed(device: DeviceChoice) -> Iterator[tuple[str, str]]:
+def _missed(device: DeviceChoice, scale: Scale) -> Iterator[tuple[str, str]]:
     for case in dict.fromkeys(miss.case for miss in device.misses):
-        yield case, ", ".join(VALUES[miss.limit](miss.value) for miss in device.misses if miss.case == case)
+        yield case, ", ".join(limited(miss.limit, miss.value, scale) for miss in device.misses if miss.case == case)
 
 
 def _for_all(choice: Choice) -> list[str]:
@@ -199,17 +215,19 @@ def _for_all(choice: Choice) -> list[str]:
     case = quoted(choice.one_for_all.case)
     if all(device.pick and device.pick.case == choice.one_for_all.case for device in choice.devices):
         return [f"{case}, the pick everywhere."]
-    return [f"{case}. {_worst(choice.one_for_all)}"]
+    return [f"{case}. {_worst(choice.one_for_all, choice.scale)}"]
 
 
-def _worst(one: OneForAll) -> str:
+def _worst(one: OneForAll, scale: Scale) -> str:
+    side = "below" if scale.higher else "above"
+    good = "accurate" if scale.name == ACCURACY else "good"
     slow = f"{units.ratio(one.slowdown)} slower than the pick on {setting_place(one.slowest)}"
-    loss = f"{units.percent(max(one.accuracy_loss, 0.0))} points below the pick on {setting_place(one.least_accurate)}"
+    loss = f"{scale.amount(max(one.accuracy_loss, 0.0))} {side} the pick on {setting_place(one.least_accurate)}"
     if one.alike_everywhere:
-        told = "It fits and cannot be told from the best in accuracy on any of them; of such cases it is the one whose "
-        return f"{told}worst latency is best: {slow if one.slowdown > 1 else 'as fast as every pick'}."
+        told = f"It fits and cannot be told from the best in {scale.name} on any of them; of such cases it is the one "
+        return f"{told}whose worst latency is best: {slow if one.slowdown > 1 else 'as fast as every pick'}."
     return (
-        "No case that fits everywhere is as accurate as the best everywhere; it is the one whose worst accuracy is "
+        f"No case that fits everywhere is as {good} as the best everywhere; it is the one whose worst {scale.name} is "
         f"best: {loss}, and at most {slow}."
     )
 
@@ -219,8 +237,8 @@ def basis(choice: Choice) -> str:
     few = [device.seed_count for device in choice.devices if device.example_noise_only]
     said = [
         _split_words(choice),
-        "Of the cases that keep to the limits, those that cannot be told from the most accurate are alike; of these "
-        "the fastest, and of equally fast ones the smallest.",
+        f"Of the cases that keep to the limits, those that cannot be told from {best(choice.scale)} are alike; of "
+        "these the fastest, and of equally fast ones the smallest.",
         f"{counted(few[0], 'seed')}: too few to tell cases apart by, so the split's examples alone said who is alike."
         if few
         else "",
@@ -235,16 +253,15 @@ def basis(choice: Choice) -> str:
 
 def _split_words(choice: Choice) -> str:
     """Which split decided; a device whose record was merged may have answered test examples only."""
+    name = choice.scale.name
     on_test = list(dict.fromkeys(target_place(device.target) for device in choice.devices if device.split == "test"))
     if any(device.is_validation_seen for device in choice.devices):
-        return f"{VALIDATION_SEEN} So the choice was made on the test split, and the pick's accuracy flatters it."
+        return f"{VALIDATION_SEEN} So the choice was made on the test split, and the pick's {name} flatters it."
     if not on_test:
         return "Chosen on the validation split, told in numbers of the test split."
     if all(device.split == "test" for device in choice.devices):
-        return (
-            "There is no validation split: the choice was made on the test split, so the pick's accuracy flatters it."
-        )
+        return f"There is no validation split: the choice was made on the test split, so the pick's {name} flatters it."
     return (
         "Chosen on the validation split, told in numbers of the test split; "
-        f"on {', and on '.join(on_test)}, only test examples were answered, so there the pick's accuracy flatters it."
+        f"on {', and on '.join(on_test)}, only test examples were answered, so there the pick's {name} flatters it."
     )

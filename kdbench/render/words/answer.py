@@ -5,10 +5,11 @@ from kdbench.choose import DeviceChoice, Offer, device_choice, suite_limits
 from kdbench.errors import KdbenchError
 from kdbench.evidence import CaseView, Evidence, Setting
 from kdbench.evidence.accuracy import SPLIT
-from kdbench.render.words.choice_words import VALIDATION_SEEN, change, faster, nothing, smaller, within
+from kdbench.render.words.choice_words import VALIDATION_SEEN, best, change, faster, nothing, smaller, within
 from kdbench.render.words.sentence import Sentence
 from kdbench.render.words.words import counted, listed, quoted, quoted_list, setting_place
 from kdbench.results.records import TEACHER
+from kdbench.scale import ACCURACY, Scale
 
 
 def answer(evidence: Evidence) -> tuple[Sentence, ...]:
@@ -24,30 +25,33 @@ def answer(evidence: Evidence) -> tuple[Sentence, ...]:
             continue
         said.append(_device(evidence, where, device))
         chosen += [device] if device.pick else []
-    return (*said, Sentence(_basis(chosen)))
+    return (*said, Sentence(_basis(chosen, evidence.scale)))
 
 
 def _device(evidence: Evidence, where: str, device: DeviceChoice) -> Sentence:
-    start = f"{where}{within(device.limits, evidence.results.plan.baseline)}"
+    start = f"{where}{within(device.limits, evidence.results.plan.baseline, evidence.scale)}"
     if device.pick is None:
-        return Sentence(" ".join(part for part in (f"{start}: {nothing(device)}", _left_out(device)) if part))
+        return Sentence(
+            " ".join(part for part in (f"{start}: {nothing(device, evidence.scale)}", _left_out(device)) if part)
+        )
     parts = [
-        f"{start}: {quoted(device.pick.case)} {_against(device.pick)}.",
-        _others(device),
+        f"{start}: {quoted(device.pick.case)} {_against(device.pick, evidence.scale)}.",
+        _others(device, evidence.scale.name),
         _faster_still(evidence, device, device.pick.case),
         _left_out(device),
     ]
     return Sentence(" ".join(part for part in parts if part), device.pick.warnings)
 
 
-def _against(pick: Offer) -> str:
+def _against(pick: Offer, scale: Scale) -> str:
     """Is 3.3x (3.1 to 3.5) faster than the teacher and 8.0x smaller, and loses 1.7 points (−3.8 to 0.4).
 
     Without a teacher it stands against its baseline; the baseline itself has its own numbers.
     """
     others = [one for one in pick.against if one.speedup or one.accuracy]
     if not others:
-        accuracy = f" and is right in {units.percent(pick.accuracy.value)} %" if pick.accuracy else ""
+        has = "is right in" if scale.name == ACCURACY else f"has {scale.name}"
+        accuracy = f" and {has} {scale.said(pick.accuracy.value)}" if pick.accuracy else ""
         p50 = f"takes {units.latency(pick.latency_p50_ns.value)}" if pick.latency_p50_ns else "is the pick"
         return f"{p50}{accuracy}"
     other = others[0]
@@ -56,22 +60,22 @@ def _against(pick: Offer) -> str:
     if other.compression_ratio:
         size = smaller(other.compression_ratio)
         parts.append(size if parts else f"is {size} than {name}")
-    loss = f", and {change(other.accuracy)}" if other.accuracy else ""
+    loss = f", and {change(other.accuracy, scale)}" if other.accuracy else ""
     return f"{listed(parts)}{loss}"
 
 
-def _others(device: DeviceChoice) -> str:
+def _others(device: DeviceChoice, name: str) -> str:
     """The cases that are as accurate as the best: first those as fast as the pick, then the slower ones."""
     same = list(device.as_fast)
     slower = [offer.case for offer in device.alike if offer.case not in same]
     if not slower and not device.less_accurate and len(same) > 4:
-        return f"None of the other {counted(len(same), 'case')} can be told from it, in accuracy or in latency."
+        return f"None of the other {counted(len(same), 'case')} can be told from it, in {name} or in latency."
     parts = []
     if same:
-        parts.append(f"{quoted_list(same)} cannot be told from it, in accuracy or in latency")
+        parts.append(f"{quoted_list(same)} cannot be told from it, in {name} or in latency")
     if slower:
         verb = "is" if len(slower) == 1 else "are"
-        alike = "can neither in accuracy" if same else "cannot be told from it in accuracy"
+        alike = f"can neither in {name}" if same else f"cannot be told from it in {name}"
         parts.append(f"{quoted_list(slower)} {alike} and {verb} slower")
     return f"{'; '.join(parts)}." if parts else ""
 
@@ -83,7 +87,8 @@ def _faster_still(evidence: Evidence, device: DeviceChoice, pick: str) -> str:
     first = min(views.values(), key=lambda case: case.latency[setting].placed_ns.value)
     if first.name == pick or first.latency[setting].placed_ns.overlaps(views[pick].latency[setting].placed_ns):
         return ""
-    return f"{quoted(first.name)} is faster still{_speed(evidence, first, setting)}{_price(first, device.target)}."
+    price = _price(first, device.target, evidence.scale)
+    return f"{quoted(first.name)} is faster still{_speed(evidence, first, setting)}{price}."
 
 
 def _speed(evidence: Evidence, case: CaseView, setting: Setting) -> str:
@@ -94,9 +99,9 @@ def _speed(evidence: Evidence, case: CaseView, setting: Setting) -> str:
     return f" ({units.ratio(speedup.value, speedup.low, speedup.high)} {name})" if speedup else ""
 
 
-def _price(case: CaseView, target: str) -> str:
+def _price(case: CaseView, target: str, scale: Scale) -> str:
     difference = case.accuracy[target].difference
-    return f", but {change(difference)} against {quoted(case.baseline or '')}" if difference else ""
+    return f", but {change(difference, scale)} against {quoted(case.baseline or '')}" if difference else ""
 
 
 def _left_out(device: DeviceChoice) -> str:
@@ -109,7 +114,7 @@ def _left_out(device: DeviceChoice) -> str:
     return f"Left out are {len(device.excluded)} of {counted(count, 'case')} ({them})."
 
 
-def _basis(chosen: list[DeviceChoice]) -> str:
+def _basis(chosen: list[DeviceChoice], scale: Scale) -> str:
     """The rule by which the cases were named; empty where none is."""
     splits = [device.split for device in chosen]
     if not splits:
@@ -117,10 +122,10 @@ def _basis(chosen: list[DeviceChoice]) -> str:
     by = f"on the {' or '.join(dict.fromkeys(splits))} split"
     said = (
         f"The case that is named first is the one that `kdbench choose` picks: {by}, of the cases that cannot be told "
-        "from the most accurate (each by its own 95 % interval, unadjusted) the fastest, and of equally fast ones the "
+        f"from {best(scale)} (each by its own 95 % interval, unadjusted) the fastest, and of equally fast ones the "
         "smallest."
     )
     seen = any(device.is_validation_seen for device in chosen)
     reason = VALIDATION_SEEN if seen else "There is no validation split to choose by."
-    flattered = f"{reason} The accuracy of the case that is named flatters it."
+    flattered = f"{reason} The {scale.name} of the case that is named flatters it."
     return f"{said} {flattered}" if set(splits) == {SPLIT} else said

@@ -6,14 +6,14 @@ from kdbench import units
 from kdbench.choose import DeviceChoice, Limits, Miss
 from kdbench.evidence.intervals import Difference, Estimate
 from kdbench.render.words.words import listed, quoted
+from kdbench.scale import ACCURACY, Scale
 
 VALUES: dict[str, Callable[[float], str]] = {
-    "accuracy_drop": lambda rate: f"{units.percent(rate)} points below the baseline",
     "latency_p50": lambda ns: f"p50 {units.latency(ns)}",
     "bytes": lambda count: f"a file of {units.size(count)}",
     "memory": lambda count: f"{units.size(count)} of memory",
 }
-"""A number that a limit bounds, as text."""
+"""A number that a limit bounds, as text; a drop has its metric's own."""
 VALIDATION_SEEN = (
     "Some cases start from weights of a file, which may have been trained on the validation examples: those were taken "
     "from the training examples."
@@ -23,31 +23,39 @@ SAME_SIZE = 1.005
 """Files whose sizes have a smaller ratio are called equally large."""
 
 
-def within(limits: Limits, baseline: str) -> str:
+def within(limits: Limits, baseline: str, scale: Scale) -> str:
     """ ", with p50 at most 2ms"; empty without limits."""
-    text = limits.written()
+    text, side = limits.written(), "below" if scale.higher else "above"
     asked = {
         "latency_p50": f"p50 at most {text.get('latency_p50')}",
         "bytes": f"a file of at most {text.get('bytes')}",
-        "accuracy_drop": f"at most {text.get('accuracy_drop')} below {quoted(baseline)}",
+        "accuracy_drop": f"at most {text.get('accuracy_drop')} {side} {quoted(baseline)}",
         "memory": f"at most {text.get('memory')} of memory",
     }
     return ", with " + listed([words for name, words in asked.items() if name in text]) if text else ""
 
 
-def nothing(device: DeviceChoice) -> str:
+def limited(limit: str, value: float, scale: Scale) -> str:
+    """A number that a limit bounds: p50 1.2 ms, 1.7 points below the baseline, 4.2 % above the baseline."""
+    if limit != "accuracy_drop":
+        return VALUES[limit](value)
+    unit = "points" if scale.is_fraction else "%"
+    return f"{units.percent(value)} {unit} {'below' if scale.higher else 'above'} the baseline"
+
+
+def nothing(device: DeviceChoice, scale: Scale) -> str:
     """Why nothing is chosen on a device, as a sentence without its beginning."""
     if device.undecided is not None:
         return f"no choice is made: {device.undecided}."
-    ways = "; ".join(_obstacle(device.limits, miss) for miss in device.obstacles)
+    ways = "; ".join(_obstacle(device.limits, miss, scale) for miss in device.obstacles)
     return f"nothing fits. In the way: {ways}."
 
 
-def _obstacle(limits: Limits, miss: Miss) -> str:
+def _obstacle(limits: Limits, miss: Miss, scale: Scale) -> str:
     """`a` comes nearest with 12.0 MiB of memory against 8MiB (1.5x), and keeps to every other limit."""
     alone = ", and keeps to every other limit" if miss.alone else ", and misses other limits too"
     ratio = f" ({units.ratio(miss.value / miss.bound)})" if miss.limit != "accuracy_drop" else ""
-    missing = f"{VALUES[miss.limit](miss.value)} against {limits.written()[miss.limit]}{ratio}"
+    missing = f"{limited(miss.limit, miss.value, scale)} against {limits.written()[miss.limit]}{ratio}"
     return f"{quoted(miss.case)} comes nearest with {missing}{alone if len(limits.bounds()) > 1 else ''}"
 
 
@@ -70,20 +78,41 @@ def smaller(ratio: float) -> str:
     return f"{units.ratio(larger)} {'smaller' if ratio > 1 else 'larger'}"
 
 
-def change(difference: Difference) -> str:
-    """Loses 0.4 points (−0.1 to 0.9); one that is shown as 0 is neither a gain nor a loss."""
-    verb, sign = ("gains", 1) if difference.value > 0 else ("loses", -1)
+def change(difference: Difference, scale: Scale) -> str:
+    """Loses 0.4 points (−0.1 to 0.9); has an RMSE higher by 0.4 MW (0.1 to 0.7).
+
+    One that is shown as 0 is neither a gain nor a loss.
+    """
+    sign = 1 if difference.value > 0 else -1
     if difference.low is None or difference.high is None:
-        return _changed(verb, units.percent(abs(difference.value)))
+        return _changed(sign, scale.text(abs(difference.value)), scale)
     if difference.low == difference.high == 0:
-        return "is right on exactly the same examples"
+        return "is right on exactly the same examples" if scale.is_fraction else f"has exactly the same {scale.name}"
     low, high = sorted((sign * difference.low, sign * difference.high))
-    decimals = units.decimals_for([50 * (high - low)])
-    value = units.percent(abs(difference.value), decimals)
-    if float(value) == 0:
+    decimals = scale.decimals([(high - low) / 2])
+    value = scale.text(abs(difference.value), decimals)
+    if _is_zero(value):
         low, high = sorted((difference.low, difference.high))
-    return f"{_changed(verb, value)} ({units.percent(low, decimals)} to {units.percent(high, decimals)})"
+    return f"{_changed(sign, value, scale)} ({scale.text(low, decimals)} to {scale.text(high, decimals)})"
 
 
-def _changed(verb: str, points: str) -> str:
-    return f"{verb} {points} points" if float(points) else f"differs by {points} points"
+def _changed(sign: int, amount: str, scale: Scale) -> str:
+    """Gains 0.4 points; of another metric than accuracy its name too."""
+    by = f"{amount} {scale.of_differences}".rstrip()
+    named = "" if scale.name == ACCURACY else f" of {scale.name}"
+    if _is_zero(amount):
+        return f"differs by {by}{named}"
+    if scale.is_fraction and scale.higher:
+        return f"{'gains' if sign > 0 else 'loses'} {by}{named}"
+    return f"{'raises' if sign > 0 else 'lowers'} {scale.name} by {by}"
+
+
+def best(scale: Scale) -> str:
+    """What the best case is called: the most accurate, the one with the lowest RMSE."""
+    if scale.name == ACCURACY:
+        return "the most accurate"
+    return f"the one with the {'highest' if scale.higher else 'lowest'} {scale.name}"
+
+
+def _is_zero(text: str) -> bool:
+    return not text.strip("0.,")

@@ -10,6 +10,7 @@ from kdbench.render.words.ranking_words import macs_mislead, orders_agree
 from kdbench.render.words.sentence import Sentence
 from kdbench.render.words.words import baseline_name, counted, listed, quoted, quoted_list, seeds_name, students
 from kdbench.results.records import TEACHER
+from kdbench.scale import Scale
 
 
 def sentences(evidence: Evidence) -> tuple[Sentence, ...]:
@@ -26,6 +27,7 @@ def sentences(evidence: Evidence) -> tuple[Sentence, ...]:
 
 
 def _accuracy(evidence: Evidence, target: str, named: str) -> str:
+    scale = evidence.scale
     compared = {
         case.name: difference
         for case in students(evidence)
@@ -34,14 +36,16 @@ def _accuracy(evidence: Evidence, target: str, named: str) -> str:
     if not compared:
         return ""
     if all(difference.p is None for difference in compared.values()):
-        return f"Accuracy{named}: {seeds_name(evidence)} are too few to tell any case from another."
+        few = next((difference.untold for difference in compared.values() if difference.untold), None)
+        why = few or f"{seeds_name(evidence)} are too few to tell any case from another"
+        return f"{scale.heading}{named}: {why}."
     counting = {name: difference for name, difference in compared.items() if difference.counts}
     rest = len(compared) - len(counting)
-    against = f"Accuracy{named} against {_baseline(evidence)} ({seeds_name(evidence)}, Holm-adjusted)"
+    against = f"{scale.heading}{named} against {_baseline(evidence)} ({seeds_name(evidence)}, Holm-adjusted)"
     if not counting:
         return f"{against}: none of {counted(rest, 'case')} can be told from it."
     other = f"; the other {rest} cannot be told from it" if rest else ""
-    return f"{against}: {_differing(counting)}{other}."
+    return f"{against}: {_differing(counting, scale)}{other}."
 
 
 def _baseline(evidence: Evidence) -> str:
@@ -49,10 +53,10 @@ def _baseline(evidence: Evidence) -> str:
     return quoted(name) if evidence.case(name) else name
 
 
-def _differing(counting: dict[str, Difference], most: int = 4) -> str:
+def _differing(counting: dict[str, Difference], scale: Scale, most: int = 4) -> str:
     if len(counting) <= most:
-        return listed([f"{quoted(name)} {change(difference)}" for name, difference in counting.items()])
-    gaining = [name for name, difference in counting.items() if difference.value > 0]
+        return listed([f"{quoted(name)} {change(difference, scale)}" for name, difference in counting.items()])
+    gaining = [name for name, difference in counting.items() if scale.goodness(difference.value) > 0]
     losing = [name for name in counting if name not in gaining]
     said = [f"{quoted_list(names, most)} {verb}" for verb, names in (("gain", gaining), ("lose", losing)) if names]
     return listed(said)

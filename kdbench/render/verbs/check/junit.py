@@ -55,7 +55,7 @@ def _add_properties(suite: Element, checked: Checked) -> None:
 
 def _add_case(suite: Element, checked: Checked, row: Row) -> None:
     where = words.place(row)
-    name = f"{row.metric}{f' on {where}' if where else ''}, {words.seed_words(row)}"
+    name = f"{words.metric(row)}{f' on {where}' if where else ''}, {words.seed_words(row)}"
     calls = (*row.samples_ns, *row.reference_samples_ns)
     case = SubElement(suite, "testcase", _case(f"{checked.suite}.{row.case}", name, sum(map(sum, calls))))
     if row.verdict in REGRESSIONS:

@@ -17,7 +17,7 @@ Column = tuple[str, str, Callable[[Row], str]]
 SHORT: tuple[Column, ...] = (
     ("Verdict", ":---", lambda row: row.verdict if row.verdict is Verdict.OK else f"**{row.verdict}**"),
     ("Case", ":---", lambda row: escaped(words.printable(row.case))),
-    ("Metric", ":---", lambda row: row.metric),
+    ("Metric", ":---", words.metric),
     ("On", ":---", lambda row: escaped(words.place(row))),
     ("Change (interval)", "---:", words.change),
     ("Limit", "---:", words.limit),

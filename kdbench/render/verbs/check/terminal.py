@@ -17,7 +17,7 @@ WIDTH = 140
 """Characters of a line where nobody says how wide it is: a log, a file."""
 PADDING = 2
 COLORS = {
-    **dict.fromkeys((Verdict.SLOWER, Verdict.LESS_ACCURATE, Verdict.LARGER), "bold red"),
+    **dict.fromkeys((Verdict.SLOWER, Verdict.LESS_ACCURATE, Verdict.WORSE, Verdict.LARGER), "bold red"),
     **dict.fromkeys((Verdict.WRONG_PROVIDER, Verdict.ERRORED), "bold magenta"),
     Verdict.CANNOT_TELL: "yellow",
     Verdict.OK: "green",
@@ -39,7 +39,7 @@ COLUMNS = (
     Column("Verdict", 0, lambda row: row.verdict),
     Column("Case", 0, lambda row: words.printable(row.case)),
     Column("Seed", 0, lambda row: words.seed(row), True),
-    Column("Metric", 0, lambda row: row.metric),
+    Column("Metric", 0, words.metric),
     Column("On", 1, words.place),
     Column("Change (interval)", 2, words.change, True),
     Column("Limit", 3, words.limit, True),

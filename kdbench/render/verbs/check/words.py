@@ -10,9 +10,10 @@ from kdbench.check import Checked, Row, Verdict
 from kdbench.check.accuracy import FALSE_ALARM
 from kdbench.evidence.intervals import LEVEL
 from kdbench.render.words.words import counted, listed, target_place
+from kdbench.scale import ACCURACY
 
 WORST_FIRST = (
-    *(Verdict.SLOWER, Verdict.LESS_ACCURATE, Verdict.LARGER),
+    *(Verdict.SLOWER, Verdict.LESS_ACCURATE, Verdict.WORSE, Verdict.LARGER),
     *(Verdict.WRONG_PROVIDER, Verdict.ERRORED, Verdict.CANNOT_TELL, Verdict.OK),
 )
 ANSWERS = {
@@ -62,7 +63,12 @@ def whole_name(row: Row, with_seed: bool) -> str:
     """Soft, seed 1, latency on cpu, 1 thread, batch 32."""
     where = place(row)
     whose = f", {seed_words(row)}" if with_seed else ""
-    return f"{printable(row.case)}{whose}, {row.metric}{f' on {where}' if where else ''}"
+    return f"{printable(row.case)}{whose}, {metric(row)}{f' on {where}' if where else ''}"
+
+
+def metric(row: Row) -> str:
+    """Latency, size, or the name of the task's metric."""
+    return row.scale.name if row.metric == "accuracy" else row.metric
 
 
 def seed(row: Row) -> str:
@@ -101,7 +107,11 @@ def measured(row: Row, value: float | None) -> str:
         return units.MISSING
     if row.metric == "latency":
         return units.latency(value)
-    return f"{units.number(value, 0)} B" if row.metric == "size" else f"{units.percent(value, 2)} %"
+    return (
+        f"{units.number(value, 0)} B"
+        if row.metric == "size"
+        else row.scale.said(value, 2 if row.scale.is_fraction else None)
+    )
 
 
 def need(row: Row) -> str:
@@ -110,7 +120,14 @@ def need(row: Row) -> str:
     The interval holds 95 % and narrows with the root of their number; the gate wants FALSE_ALARM on one side.
     """
     unknown = row.value is None or row.low is None
-    if row.metric != "accuracy" or row.verdict is not Verdict.CANNOT_TELL or unknown or not row.value or row.value < 0:
+    if (
+        row.metric != "accuracy"
+        or row.scale.name != ACCURACY
+        or row.verdict is not Verdict.CANNOT_TELL
+        or unknown
+        or not row.value
+        or row.value < 0
+    ):
         return ""
     wanted = (1 - FALSE_ALARM, (1 + LEVEL) / 2)
     surer, half = (NormalDist().inv_cdf(share) for share in wanted)
@@ -163,14 +180,17 @@ def _excess(row: Row) -> float:
 
 
 def _ends(row: Row) -> tuple[float | None, float | None]:
-    return (row.high, row.low) if row.metric == "accuracy" else (row.low, row.high)
+    falls = row.metric == "accuracy" and row.scale.higher
+    return (row.high, row.low) if falls else (row.low, row.high)
 
 
 def _signed(row: Row, value: float) -> str:
     """A ratio as per cent more, an accuracy's drop as points less; always with its sign but for zero."""
-    more = -value if row.metric == "accuracy" else value - 1
+    if row.metric == "accuracy" and not row.scale.is_fraction and not row.is_relative:
+        return row.scale.change(-value if row.scale.higher else value) if value else "0"
+    more = (-value if row.scale.higher else value) if row.metric == "accuracy" else value - 1
     return units.points(more, 1 if row.metric == "latency" else 2) if more else "0"
 
 
 def _unit(row: Row) -> str:
-    return "points" if row.metric == "accuracy" else "%"
+    return "%" if row.metric != "accuracy" or row.is_relative else row.scale.of_differences
