@@ -46,13 +46,8 @@ def _row(
 ) -> Row:
     verdict, said, numbers = _judged(scope, case, target, seeds, limit, wrong)
     seed = seeds[0] if len(seeds) == 1 else None
-    scale = scope.new.results.scale
-    shown: dict[str, Any] = {
-        **{"limit": scope.new.results.metric.tolerance if limit is None else limit},
-        **{"name": scale.name, "unit": scale.unit, "higher_is_better": scale.higher},
-    }
     row = Row(case=case, seed=seed, metric="accuracy", verdict=verdict, said=said, target=target)
-    return Row(**{**vars(row), **shown, **numbers})
+    return Row(**{**vars(row), **numbers})
 
 
 Judged = tuple[Verdict, str, dict[str, Any]]
@@ -64,20 +59,36 @@ def _judged(
     for seed in seeds:
         if (case, seed, target) in wrong:
             sentence = wrong[case, seed, target]
-            return verdict_of(sentence), f"Seed {seed}: {sentence}", {}
+            return verdict_of(sentence), f"Seed {seed}: {sentence}", {"limit": limit}
     try:
         metric = scope.new.metric
         pairs = [_both(scope, metric, case, seed, target) for seed in seeds]
     except (StoreError, UnknownName) as error:
-        return Verdict.ERRORED, str(error), {}
+        return Verdict.ERRORED, str(error), {"limit": limit}
     if any(pair is None for pair in pairs):
-        return Verdict.CANNOT_TELL, _unpaired(scope), {}
+        return Verdict.CANNOT_TELL, _unpaired(scope), {"limit": limit}
     each = np.array([pair for pair in pairs if pair is not None])
-    if metric.counted:
-        return compared(metric, each, metric.tolerance if limit is None else limit)
     few = next((found.few for seed in seeds if (found := _predictions(scope.new, case, seed, target))), None)
-    untold = few if metric.tested else f"{metric.name} is shown and never tested"
-    return compared_values(metric, scope.new.results.scale, each, limit, untold)
+    return judged(metric, scope.new.results.scale, each, limit, few)
+
+
+def judged(
+    metric: Metric, scale: Scale, each: NDArray[np.float64], limit: float | None, few: str | None = None
+) -> Judged:
+    """The verdict on pseudo-values (seeds, 2, n), the new file's first, and what a row of it shows.
+
+    limit: the loss that is allowed, None for the metric's own; few: why the examples are too few.
+    """
+    shown = {
+        **{"limit": metric.tolerance if limit is None else limit},
+        **{"name": scale.name, "unit": scale.unit, "higher_is_better": scale.higher},
+    }
+    if metric.counted:
+        verdict, said, numbers = compared(metric, each, metric.tolerance if limit is None else limit)
+    else:
+        untold = few if metric.tested else f"{metric.name} is shown and never tested"
+        verdict, said, numbers = compared_values(metric, scale, each, limit, untold)
+    return verdict, said, {**shown, **numbers}
 
 
 def _unpaired(scope: Scope) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kdbench.check.accuracy import compared
+from kdbench.check.accuracy import judged
 from kdbench.check.answers import BATCH, TIE, refused
 from kdbench.check.compare import tolerances_of
 from kdbench.check.latency import Timed, Timing, latency_rows, to_time
@@ -178,11 +178,12 @@ class _Target:
             return Row(**shared, verdict=Verdict.ERRORED, said=said)
         told = _told(new, its)
         metric = self.work.scope.new.metric
-        judged = [self._judged(outputs) for outputs in (new, its)]
-        each = np.stack([metric.pseudo_values(outputs, self.sample.targets) for outputs in judged])
-        verdict, said, numbers = compared(metric, each[None], limit)
+        given = [self._judged(outputs) for outputs in (new, its)]
+        each = np.stack([metric.pseudo_values(outputs, self.sample.targets) for outputs in given])
+        few = metric.few(self.sample.targets)
+        verdict, said, numbers = judged(metric, self.work.scope.new.results.scale, each[None], limit, few)
         row = Row(**shared, verdict=verdict, said=f"On the kept sample: {told} {said}")
-        return replace(row, **numbers)  # type: ignore[arg-type]  # the numbers' names are fields of a row
+        return replace(row, **numbers)
 
     def _judged(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """What the task's metric is given: classes, or the outputs themselves."""
