@@ -1,5 +1,7 @@
 """Weights files as training scripts leave them, and what is said of those that cannot be used."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -102,3 +104,28 @@ def test_safetensors_are_read_too(tmp_path):
 )
 def test_the_first_line_of_a_message_says_something_and_has_no_colours(message, line):
     assert first_line(ValueError(message)) == line
+
+
+def test_everything_that_does_not_fit_is_listed_by_name_and_shape(tmp_path: Path) -> None:
+    torch.save({"weight": torch.zeros(3, 2), "scale": torch.zeros(1)}, tmp_path / "net.pt")
+    with pytest.raises(ModelError) as raised:
+        load_exactly(nn.Linear(4, 3), tmp_path / "net.pt", "net")
+    told = str(raised.value)
+    assert "'weight' is (3, 2), the model's is (3, 4)" in told
+    assert "it lacks 'bias'" in told
+    assert "it has 'scale', which the model has not" in told
+
+
+def test_an_averaged_model_is_taken_where_there_is_no_other(tmp_path: Path) -> None:
+    ours, averaged = nn.Linear(2, 1).state_dict(), nn.Linear(2, 1).state_dict()
+    torch.save({"ema": averaged, "step": 3}, tmp_path / "ema.pt")
+    torch.save({"model": ours, "ema": averaged}, tmp_path / "both.pt")
+    assert torch.equal(read_state(tmp_path / "ema.pt")["weight"], averaged["weight"])
+    assert torch.equal(read_state(tmp_path / "both.pt")["weight"], ours["weight"])
+
+
+def test_counters_that_old_torch_did_not_keep_are_no_misfit(tmp_path: Path) -> None:
+    state = nn.BatchNorm1d(2).state_dict()
+    state.pop("num_batches_tracked")
+    torch.save(state, tmp_path / "norm.pt")
+    load_exactly(nn.BatchNorm1d(2), tmp_path / "norm.pt", "norm")

@@ -105,22 +105,23 @@ def with_fields(student: dict[str, Any], fields: dict[str, Any]) -> dict[str, An
 
 def task(data: str, asked: Asked, shapes: Mapping[str, Sequence[int | str]], published: bool = False) -> Any:
     """The suite's `task`. shapes: an ONNX file's inputs, the examples' axis first; empty for a network."""
+    if bool(asked.mean) != bool(asked.std):
+        raise AskedWrongly("--mean and --std are given together, or neither.")
     if data in registry.names("task") and not Path(data).exists():
         return data
     path = _there(Path(data))
     if path.is_dir():
         return {"image_folder": _image_folder(path, asked, shapes, published)}
     if path.suffix == ".npz":
-        return {"array_files": _arrays(path, asked.target, shapes)}
+        return {"array_files": _arrays(path, asked, shapes)}
     if path.suffix in (".csv", ".parquet"):
-        if "table" not in registry.names("task"):
-            raise AskedWrongly(f"'{data}' is a table, and no task here reads one; give the rows as arrays (.npz).")
         if asked.target is None:
             raise AskedWrongly(f"'{data}' is a table; name the column that is to be predicted with --target.")
         return {"table": {"file": str(path.absolute()), "target": asked.target}}
     raise AskedWrongly(
         f"'{data}' is no data that this verb understands: a folder of images (train/CLASS/..., test/CLASS/...), an "
-        ".npz file, or a task's name (`kdbench list tasks`); any other task is written into a suite."
+        ".npz file of arrays, a table (.csv, .parquet), or a task's name (`kdbench list tasks`); any other task is "
+        "written into a suite."
     )
 
 
@@ -135,21 +136,19 @@ def _image_folder(
     size = size or (IMAGENET_SIZE if published else None)
     if size is None:
         raise AskedWrongly("the model does not say how large its images are; add --image-size PIXELS.")
-    if bool(asked.mean) != bool(asked.std):
-        raise AskedWrongly("--mean and --std are given together, or neither.")
     scaled = {"mean": list(asked.mean), "std": list(asked.std)} if asked.mean else IMAGENET if published else {}
     grey = {"grayscale": True} if asked.grayscale or channels == 1 else {}
     return {"root": str(path.absolute()), "image_size": size, **grey, **scaled}
 
 
-def _arrays(path: Path, target: str | None, shapes: Mapping[str, Sequence[int | str]]) -> dict[str, Any]:
+def _arrays(path: Path, asked: Asked, shapes: Mapping[str, Sequence[int | str]]) -> dict[str, Any]:
     """The inputs and the target among a file's arrays: the inputs by the model's own names where it says them."""
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError) as error:
         raise AskedWrongly(f"cannot read '{path}' as arrays ({str(error).splitlines()[0]}).") from None
-    chosen = target or next((name for name in TARGETS if name in arrays), None)
+    chosen = asked.target or next((name for name in TARGETS if name in arrays), None)
     if chosen not in arrays:
         known = nearest(chosen or "y", arrays)
         raise AskedWrongly(f"'{path}' has no array '{chosen or 'y'}' to be predicted; name it with --target. {known}")
@@ -162,6 +161,8 @@ def _arrays(path: Path, target: str | None, shapes: Mapping[str, Sequence[int | 
         keyed = {name: {} for name in inputs if not lacking}
     if not keyed:
         raise AskedWrongly(f"the model takes {', '.join(shapes)}, and '{path}' has {', '.join(arrays)}; rename them.")
+    if asked.mean:
+        keyed = {name: {**said, "mean": list(asked.mean), "std": list(asked.std)} for name, said in keyed.items()}
     kind = "values" if arrays[chosen].dtype.kind == "f" else "classes"
     return {"file": str(path.absolute()), "inputs": keyed, "outputs": {chosen: {"kind": kind}}}
 

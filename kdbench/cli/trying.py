@@ -18,7 +18,7 @@ IMAGE_OPTIONS = (
     click.option("--image-size", type=click.IntRange(min=1), metavar="PIXELS", help="Height and width of the images."),
     click.option("--grayscale", is_flag=True, help="Images of one channel, not three."),
     click.option("--mean", callback=lambda *found: _numbers(*found), metavar="X,...",
-                 help="Mean of each channel, 0 to 1, as the model was trained.  [default: of the training images]"),
+                 help="Mean of each channel, 0 to 1, as the model was trained.  [images: of the training images]"),
     click.option("--std", callback=lambda *found: _numbers(*found), metavar="X,...", help="Its standard deviation."),
     click.option("--target", metavar="NAME", help="The array or column to be predicted.  [default: y, label ...]"),
 )  # fmt: skip
@@ -68,8 +68,8 @@ def try_command(
 
     MODEL is an ONNX file, a file of weights (.pt, .pth, .safetensors) with its network in --model, the name of a
     torchvision model, or a folder in which timm or transformers has saved one. --data is a folder of images
-    (train/CLASS/..., test/CLASS/...), an .npz file of arrays, or the name of a task. It writes a suite that you can
-    read and edit, says what it will cost, runs it to a report, and says which file to ship.
+    (train/CLASS/..., test/CLASS/...), an .npz file of arrays, a table (.csv), or the name of a task. It writes
+    a suite that you can read and edit, says what it will cost, runs it to a report, and says which file to ship.
 
     \b
     kdbench try net.onnx --data photos/

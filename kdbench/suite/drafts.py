@@ -74,6 +74,10 @@ def trial(asked: Trial) -> str:
 
 def starter(name: str, task: Any) -> str:
     """A commented suite for a fresh student and a teacher."""
+    of_table = isinstance(task, dict) and "table" in task
+    teacher, student = (
+        {"table_mlp": {"hidden": [width, width]}} if of_table else {"mlp": {"width": width}} for width in (512, 64)
+    )
     return f"""\
 # A suite to start from. Check it: kdbench validate {name}.yaml   Run it: kdbench run {name}.yaml
 # `kdbench describe NAME` explains every name used here, `kdbench describe suite` every key.
@@ -90,8 +94,8 @@ recipes:
 
 # `kdbench list models` has more; a class of your own is `mine.py:Net`. A trained model of your own:
 #   student: {{model: mine.py:Net, weights: mine.pt}}   or   student: {{onnx: mine.onnx}}
-teacher: {{model: {{mlp: {{width: 512}}}}, recipe: train}}
-student: {{model: {{mlp: {{width: 64}}}}, recipe: train}}
+teacher: {{model: {flow(teacher)}, recipe: train}}
+student: {{model: {flow(student)}, recipe: train}}
 
 cases:                          # a case is a chain of steps, each a technique (`kdbench list techniques`)
   from-scratch: []              # no step: the student, trained on the labels alone; what the others are compared with

@@ -45,7 +45,6 @@ def test_texts_mean_themselves_in_a_written_suite(text: str) -> None:
 
 def test_a_network_gets_what_needs_no_training_and_then_a_short_fine_tuning(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text("from torch import nn\n\nclass Net(nn.Linear):\n    pass\n")
-    student = {"model": "net.py:Net", "weights": "net.pt"}
     student = {"model": {"net.py:Net": {"in_features": 4, "out_features": 2}}, "weights": "net.pt"}
     (tmp_path / "s.yaml").write_text(trial(Trial("s", student, "digits", None, ["cpu"], trains=True)))
     suite = load(tmp_path / "s.yaml")
@@ -124,3 +123,15 @@ def test_a_saved_folder_is_one_of_transformers_or_of_timm(tmp_path: Path) -> Non
     (tmp_path / "config.json").unlink()
     with pytest.raises(AskedWrongly, match=r"has no config\.json that timm or transformers wrote"):
         _try_data.student(str(tmp_path), None, None)
+
+
+def test_a_table_names_its_target_and_gets_a_model_of_tables(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("a,b,kind\n" + "".join(f"{n},{n % 7},{'xy'[n % 2]}\n" for n in range(60)))
+    asked = Asked(target="kind")
+    assert _try_data.task(str(tmp_path / "rows.csv"), asked, {}) == {
+        "table": {"file": str(tmp_path / "rows.csv"), "target": "kind"}
+    }
+    with pytest.raises(AskedWrongly, match="name the column that is to be predicted with --target"):
+        _try_data.task(str(tmp_path / "rows.csv"), Asked(), {})
+    kdbench("init", "--data", "rows.csv", "--target", "kind", cwd=tmp_path)
+    assert "table_mlp" in kdbench("validate", "suite.yaml", cwd=tmp_path) + (tmp_path / "suite.yaml").read_text()
