@@ -3,6 +3,8 @@
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 from kdbench import registry, stages
 from kdbench.measure.carried import find_runtime
@@ -12,6 +14,7 @@ from kdbench.plan.networks import Networks, teachers_first
 from kdbench.plan.plan import Label, Plan
 from kdbench.plan.rehearsals import Rehearsals
 from kdbench.plan.stages import Stages
+from kdbench.protocols.part import PartSpec, spec_of
 from kdbench.results.records import TEACHER
 from kdbench.stages.names import numbered
 from kdbench.stages.spec import StageSpec
@@ -204,7 +207,19 @@ class _Planner:
         numerics |= _runtime_code(target)
         if target.entry.plugin:
             numerics["plugins"] = runtime["facts"].get("plugins", [])
-        return self.stages.add("evaluate", inputs=inputs, settings=_settings(target), numerics=numerics)
+        settings = _settings(target)
+        return self.stages.add("evaluate", parts=self.own_metrics, inputs=inputs, settings=settings, numerics=numerics)
+
+    @cached_property
+    def own_metrics(self) -> dict[str, PartSpec]:
+        """The metrics that the task names by a file of the suite's, each under that name: their code travels along."""
+        folder = self.suite.folder
+        found = {}
+        for name in dict.fromkeys(_named_metrics(self.suite.task.fields)):
+            if registry.is_file(name):
+                made = registry.resolve("metric", name, folder)()
+                found[name] = spec_of("metric", name, made, folder).located()
+        return found
 
     def _metrics(self) -> Iterator[str]:
         """The metrics that the task may be judged by.
@@ -249,6 +264,19 @@ def _runtime_code(target: Target) -> dict[str, str]:
     """A digest of a third party's runtime, which no version speaks for; nothing for kdbench's own."""
     name = target.entry.runtime
     return {"runtime_code": find_runtime(name).carried.digest} if name else {}
+
+
+def _named_metrics(fields: Any) -> Iterator[str]:
+    """Every name under `metrics` in a task's fields, at any depth."""
+    if isinstance(fields, dict):
+        for key, value in fields.items():
+            if key == "metrics" and isinstance(value, list | tuple):
+                yield from (name for name in value if isinstance(name, str))
+            else:
+                yield from _named_metrics(value)
+    elif isinstance(fields, list | tuple):
+        for item in fields:
+            yield from _named_metrics(item)
 
 
 def _teacher_row(choice: TeacherChoice, rows: Mapping[str, TeacherChoice], case: str, number: int) -> str:

@@ -146,12 +146,13 @@ def judge_of(record: Score, output: Output | None) -> Metric:
 
 def recorded_metric(record: Score) -> Metric:
     """A metric as its record describes it. It has no value of its own."""
-    unit, name = record.unit, record.label or record.metric.rpartition(":")[2]
+    unit = "" if record.unit == "fraction" else record.unit
+    name = record.label or record.metric.rpartition(":")[2]
     told = {
         "label": name,
         "direction": record.direction,
-        "unit": "fraction" if unit == "fraction" else "value",
-        "unit_name": "" if unit == "fraction" else unit,
+        "unit": "fraction" if record.unit == "fraction" else "value",
+        "unit_name": property(lambda self: unit),
         "range": (None, None),
         "__module__": __name__,
     }

@@ -1,5 +1,6 @@
 """The decode stage: a task's data becomes arrays that every later stage maps."""
 
+from kdbench import registry
 from kdbench.errors import DataError
 from kdbench.files import slug
 from kdbench.protocols.metric import metric_named
@@ -13,12 +14,14 @@ def decode(work: Work) -> list[Fact]:
     """Write each split's arrays and the task's description.
 
     Raises DataError as the task does, for arrays that are not what it describes, and for companions that it did not
-    write; UnknownName for a metric that nothing has registered: all before anything is trained.
+    write; UnknownName for a metric that nothing has registered, DataError for one that
+    judges another kind of output: all before anything is trained.
     """
     description = work.part("task").decode(work.out)
     for output in description.outputs:
         for name in output.metrics:
-            metric_named(name)
+            if not registry.is_file(name):  # the plan read the suite's own
+                metric_named(name).judging(output)
     arrays = ArrayData.open(work.out, description)
     for split in description.example_counts:
         check_targets(arrays.split(split), split, description)

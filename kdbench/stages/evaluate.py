@@ -13,7 +13,7 @@ import zstandard
 
 from kdbench.files import sha256_of
 from kdbench.protocols import TaskDescription
-from kdbench.protocols.metric import metric_named
+from kdbench.protocols.metric import Metric, metric_named
 from kdbench.ragged import Ragged, Stored, stored_array
 from kdbench.stages import _contents, _session
 from kdbench.stages._inputs import write_inputs
@@ -40,7 +40,7 @@ def evaluate(work: Work) -> list[Fact]:
     task = read_description(work.input("data"))
     splits = [split for split in SPLITS if task.example_counts.get(split)]
     model = _session.model_file(work, "model")
-    metrics = {name: metric_named(name) for output in task.outputs for name in output.metrics}
+    metrics = {name: _metric(work, name) for output in task.outputs for name in output.metrics}
     predictions: dict[str, np.ndarray] = {}
     facts = []
     for split in splits:
@@ -52,6 +52,12 @@ def evaluate(work: Work) -> list[Fact]:
         facts += [{**fact, **told} for fact in score_facts(task, split, predictions, metrics, **others)]
     np.savez_compressed(work.out / PREDICTIONS, **predictions)  # type: ignore[arg-type]  # numpy types only its flag
     return [*facts, _size(work, model, task)] if model.name == ONNX_FILE else facts
+
+
+def _metric(work: Work, name: str) -> Metric:
+    """The metric of that name: the suite's own, or a registered one."""
+    own: Metric | None = work.part(name) if name in work.spec.parts else None
+    return own or metric_named(name)
 
 
 def predict(work: Work, task: TaskDescription, model: Path, split: str, folder: Path) -> list[Stored]:
