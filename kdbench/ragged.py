@@ -88,6 +88,18 @@ Stored = Union[Array, Ragged]
 """An array (N, ...), or N examples of unequal length."""
 
 
+def chosen(stored: Stored, index: Index) -> Stored:
+    """Some of the examples, in that order."""
+    return stored.taken(index) if isinstance(stored, Ragged) else np.ascontiguousarray(stored[index])
+
+
+def same(one: Stored, other: Stored) -> bool:
+    """Whether two lists of examples are equal, number by number."""
+    if len(one) != len(other) or isinstance(one, Ragged) != isinstance(other, Ragged):
+        return False
+    return all(np.array_equal(one[place], other[place]) for place in range(len(one)))
+
+
 def is_ragged(path: Path) -> bool:
     """Whether a stored array has offsets beside it."""
     return _offsets_file(path).exists()

@@ -171,7 +171,7 @@ def _keep(folder: Path, run: DeviceRun, known: Home, answers: Answers, sample: S
         answers=answers,
         target=run.target,
         key=run.key,
-        truth=sample.targets.astype(np.int32),
+        truth=np.asarray(sample.targets).astype(np.int32),
         split_example_count=run.split_example_count,
         metric_name=metric,
         predictions=paths,

@@ -22,6 +22,7 @@ from kdbench.measure import program
 from kdbench.measure.client import Client
 from kdbench.measure.device.bundle_file import FOLDER, MANIFEST, SCHEMA
 from kdbench.measure.device.run import STARTS
+from kdbench.ragged import chosen, same
 from kdbench.results.predictions import Predictions
 from kdbench.results.records import Latency
 from kdbench.results.sample import Sample, read_sample
@@ -105,9 +106,15 @@ def bundle(folder: Path, out: Path, asked: Asked | None = None, confirmed: Confi
             f"{target} runs files in {session['runtime']}, and a bundle carries onnxruntime's sessions only; name "
             "another target with --target."
         )
+    first = task.description.outputs[0]
+    if first.kind != "classes":
+        raise StoreError(
+            f"a bundle is for tasks whose first output is classes, and '{first.name}' is {first.kind}; measure on the "
+            "device itself."
+        )
     files = chosen_files(results, target, asked.cases, asked.seeds)
     sample = read_sample(results, task).part(asked.examples)
-    inputs = _npz(sample.inputs)
+    inputs = _npz(sample.inputs.entries())
     expected = _expected(files, inputs)
     notes = _check(results, target, files, sample, expected)
     if sum(file.path.stat().st_size for file in files) > MOST_BYTES:
@@ -192,7 +199,7 @@ def _agreement(
 ) -> float:
     if found is None:
         raise StoreError(f"'{folder}' has no predictions of {row[0]}, seed {row[1]}; run the suite again.")
-    if not np.array_equal(found.targets[sample.index], sample.targets):
+    if not same(chosen(found.targets, sample.index), sample.targets):
         raise StoreError(f"the sample in '{folder}' is not of the data that was tested; run the suite again.")
     return float((found.decisions[sample.index] == logits.argmax(1)).mean())
 
@@ -224,7 +231,7 @@ def _manifest(
         "sample": {
             "digest": sample.digest,
             "index": sample.index.tolist(),
-            "targets": sample.targets.tolist(),
+            "targets": np.asarray(sample.targets).tolist(),
             "batch_size": PREDICTION_BATCH,
         },
         "session": session,

@@ -10,6 +10,9 @@ from kdbench.check.sides import File, Place, Side
 from kdbench.errors import MeasureError, StoreError, UnknownName
 from kdbench.measure.answers import OrError, Predicted
 from kdbench.measure.client import Client
+from kdbench.measure.decisions import agreement, decide
+from kdbench.measure.form import OutputForm
+from kdbench.ragged import Stored, chosen, same
 from kdbench.results.sample import Sample
 
 BATCH = 64
@@ -17,6 +20,8 @@ BATCH = 64
 TIE = 0.01
 """Two classes of an example count as equal where their outputs lie no further apart than this share of the distance
 from its lowest to its highest output. Another processor's kernels round otherwise, and one step of 8 bits is 1/255."""
+LEAST_AGREEMENT = 0.99
+"""Least agreement (`kdbench.measure.decisions.agreement`) of an output that is not classes."""
 
 
 def wrong_answers(
@@ -58,8 +63,11 @@ def _fault(side: Side, place: Place, answer: OrError[Predicted], sample: Sample)
         return str(error)
     if stored is None:
         return None  # nothing to compare with; the accuracy row says so
-    if sample.index.max() >= len(stored.targets) or (stored.targets[sample.index] != sample.targets).any():
+    if sample.index.max() >= len(stored.targets) or not same(chosen(stored.targets, sample.index), sample.targets):
         return "the sample is not of the test examples that it was evaluated on; run the suite again."
+    output = sample.inputs.form.outputs[0]
+    if output.kind != "classes":
+        return _other_kind(output, chosen(stored.decisions, sample.index), answer.outputs()[0])
     said, outputs = stored.decisions[sample.index], np.asarray(answer.outputs()[0])
     if outputs.ndim != 2 or len(outputs) != len(said) or said.min() < 0:
         return f"the file gives outputs of shape {outputs.shape}, not scores an example; run the suite again."
@@ -71,4 +79,14 @@ def _fault(side: Side, place: Place, answer: OrError[Predicted], sample: Sample)
     return (
         f"the file answers {count:,} of {len(said):,} sample examples otherwise here than its records say; "
         "run the suite on this machine to see what it is worth here."
+    )
+
+
+def _other_kind(output: OutputForm, said: Stored, given: Stored) -> str | None:
+    share = agreement(output.kind, decide(output.kind, given, output.blank), said)
+    if share >= LEAST_AGREEMENT:
+        return None
+    return (
+        f"the file's answers to the sample agree with its records to {share:.1%} only here; run the suite on this "
+        "machine to see what it is worth here."
     )

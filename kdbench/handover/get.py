@@ -14,6 +14,7 @@ from kdbench.evidence import Results, read_results
 from kdbench.files import sha256_of, slug, whole_folder
 from kdbench.handover.chosen import choose_file
 from kdbench.handover.manifest import COMPANIONS, INPUTS_FILE, MANIFEST_FILE, MODEL_FILE, PREDICT_FILE, manifest
+from kdbench.results.records import CallSize
 from kdbench.results.task_json import KeptTask, read_task
 from kdbench.results.trust import NOTHING, Confirmed
 from kdbench.scale import ACCURACY, FRACTION, Scale
@@ -73,7 +74,10 @@ def _measured_text(entry: dict[str, Any]) -> str:
     right = f"{units.percent(test['value'])} % right on test ({count} of {test['example_count']})"
     if count is None:
         right = f"{scale.name} {scale.said(test['value'])} on test ({test['example_count']} examples)"
-    timed = [f"p50 {units.latency(row['p50_ns'])} at batch {row['batch_size']}" for row in entry["latency"]]
+    timed = [
+        f"p50 {units.latency(row['p50_ns'])} at batch {CallSize(row['batch_size'], row.get('lengths'))}"
+        for row in entry["latency"]
+    ]
     return f"  on {entry['target']}: {', '.join([right, *timed])}"
 
 

@@ -11,6 +11,7 @@ from kdbench.handover.chosen import Chosen
 from kdbench.measure import jobs
 from kdbench.measure.providers import PROVIDERS
 from kdbench.measure.session_spec import GRAPH_OPTIMIZATIONS, SessionSpec
+from kdbench.protocols import Input, Output, TaskDescription
 from kdbench.results.records import Environment, Latency, Memory, Score
 from kdbench.results.task_json import KeptTask
 from kdbench.results.trust import Confirmed
@@ -36,7 +37,7 @@ def manifest(results: Results, task: KeptTask, chosen: Chosen, confirmed: Confir
 
     Raises StoreError where the records have no test accuracy of the file.
     """
-    inputs, outputs = _ends(chosen)
+    inputs, outputs = _ends(chosen, task.description)
     known: Json = {
         "schema": SCHEMA,
         "suite": results.plan.suite,
@@ -50,6 +51,7 @@ def manifest(results: Results, task: KeptTask, chosen: Chosen, confirmed: Confir
         "preprocessing": {"formula": FORMULA, **task.description.inputs[0].preprocessing.model_dump(mode="json")},
         "image": {"rule": IMAGE_RULE, **task.image_form.model_dump(mode="json")} if task.image_form else None,
         "class_names": task.description.class_names,
+        "axes": [axis.model_dump(mode="json") for axis in task.description.axes] or None,
         "run": _run(results, chosen.targets[0], confirmed),
         "measured": [_measured(results, chosen, target) for target in chosen.targets],
         "data": _data(task),
@@ -72,13 +74,44 @@ def _model(chosen: Chosen) -> Json:
     }
 
 
-def _ends(chosen: Chosen) -> tuple[list[Json], list[Json]]:
-    """Name, shape and type of each input and output, from the file itself."""
+def _ends(chosen: Chosen, task: TaskDescription) -> tuple[list[Json], list[Json]]:
+    """Name, shape and type of each input and output, from the file itself; what it means, from the task."""
     import onnx
 
     graph = onnx.load(chosen.path).graph
     weights = {tensor.name for tensor in graph.initializer}
-    return [_value(v) for v in graph.input if v.name not in weights], [_value(v) for v in graph.output]
+    meant = {one.name: _input(one) for one in task.inputs}
+    inputs = [{**_value(v), **meant.get(v.name, {})} for v in graph.input if v.name not in weights]
+    outputs = [_value(value) for value in graph.output]
+    for said, one in zip(outputs, task.outputs, strict=False):
+        said.update(_output(one))
+    return inputs, outputs
+
+
+def _input(one: Input) -> Json:
+    """What it is: `values` and `segments` are given, `mask` and `lengths` are made of how long each example is."""
+    said: Json = {"role": one.role, "axes": one.axes}
+    if one.symbolic:
+        said["padding"] = one.padding
+    if one.covers or not one.stored:
+        said["covers"] = one.covers or one.symbolic
+    if one.values is not None:
+        said["values"] = one.values
+    if one.stored and one.dtype == "float32":
+        said["preprocessing"] = one.preprocessing.model_dump(mode="json")
+    return said
+
+
+def _output(one: Output) -> Json:
+    """What it decides; `varies_with` is the input axis that its axis 1 follows, ceil(n / subsampling)."""
+    known: Json = {"output": one.name, "kind": one.kind, "class_names": list(one.class_names) or None}
+    known |= {"value_names": list(one.value_names) or None, "unit": one.unit or None, "ignore": one.ignore}
+    if one.kind == "sequence":
+        known["blank"] = one.blank
+    axis = one.frames if one.kind == "sequence" else next((a for a in one.axes if isinstance(a, str)), None)
+    if axis:
+        known |= {"varies_with": axis, "subsampling": one.subsampling}
+    return known
 
 
 def _value(value: Any) -> Json:
@@ -133,6 +166,7 @@ def _measured(results: Results, chosen: Chosen, target: str) -> Json:
     """What was measured on one target: accuracy by split, latency and memory by batch size; the device, the date."""
     case, seed = chosen.size.case, chosen.size.seed
     accuracy = [r for r in results.scores(case) if (r.seed, r.target) == (seed, target)]
+    scores = [r for r in results.of(Score, case) if (r.seed, r.target, r.split) == (seed, target, "test")]
     latency = [r for r in results.of(Latency, case) if (r.seed, r.target) == (seed, target)]
     memory = [r for r in results.of(Memory, case) if (r.seed, r.target) == (seed, target)]
     if not any(record.split == "test" for record in accuracy):
@@ -144,8 +178,9 @@ def _measured(results: Results, chosen: Chosen, target: str) -> Json:
         "runtime": accuracy[0].runtime,
         "date_utc": max(dates, default=None),
         "accuracy": {record.split: _accuracy(record) for record in accuracy},
+        "scores": [_score(record) for record in scores],
         "latency": [_latency(record) for record in latency],
-        "memory": [{"batch_size": r.batch_size, "peak_rss_bytes": r.peak_rss_bytes} for r in memory],
+        "memory": [_memory(record) for record in memory],
     }
 
 
@@ -159,10 +194,16 @@ def _accuracy(record: Score) -> Json:
     }
 
 
+def _score(record: Score) -> Json:
+    """One metric of one output on the test split."""
+    return {"output": record.output or None, "metric": record.metric, "value": record.value}
+
+
 def _latency(record: Latency) -> Json:
     view = latency_view([record], None)
     return {
         "batch_size": record.batch_size,
+        "lengths": record.lengths or None,
         "threads_intra": record.threads_intra,
         "p50_ns": round(view.p50_ns.value),
         "p90_ns": None if view.p90_ns is None else round(view.p90_ns),
@@ -170,6 +211,11 @@ def _latency(record: Latency) -> Json:
         "sample_count": sum(map(len, view.processes)),
         "warnings": view.warnings,
     }
+
+
+def _memory(record: Memory) -> Json:
+    at = {"batch_size": record.batch_size, "lengths": record.lengths or None}
+    return {**at, "peak_rss_bytes": record.peak_rss_bytes}
 
 
 def _device(results: Results, fingerprints: set[str | None]) -> Json | None:

@@ -52,6 +52,8 @@ class OutputForm:
 class Form:
     """A file's inputs that vary or are made, by name, and its outputs in order."""
 
+    stored: tuple[str, ...] = ()
+    """The inputs that are given, in order; empty where nothing says which."""
     varying: Mapping[str, Varying] = field(default_factory=dict)
     made: Mapping[str, Made] = field(default_factory=dict)
     outputs: tuple[OutputForm, ...] = (OutputForm("logits"),)
@@ -67,6 +69,7 @@ def read_form(array: Any) -> Form:
     """The form in an entry of an .npz. Raises ValueError, TypeError or KeyError where it is none."""
     said = json.loads(bytes(array).decode())
     return Form(
+        stored=tuple(said["stored"]),
         varying={name: Varying(**each) for name, each in said["varying"].items()},
         made={name: Made(**each) for name, each in said["made"].items()},
         outputs=tuple(OutputForm(**each) for each in said["outputs"]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -145,19 +145,23 @@ def load_inputs(path: str) -> Inputs:
     return found
 
 
-def inputs_of(arrays: Mapping[str, Any]) -> Inputs:
-    """The examples in the entries of an .npz. Raises ValueError, TypeError or KeyError where it is damaged."""
+def inputs_of(arrays: Mapping[str, Any], names: Collection[str] = ()) -> Inputs:
+    """The examples in the entries of an .npz; names: the inputs among them, by default what the form names, else all.
+
+    Raises ValueError, TypeError or KeyError where it is damaged.
+    """
     from kdbench.ragged import Ragged
 
     form = read_form(arrays[ENTRY]) if ENTRY in arrays else Form()
-    offsets = {f"{name}{OFFSETS}": name for name in form.varying}
+    wanted = names or form.stored or [name for name in arrays if name != ENTRY]
     found: dict[str, Stored] = {}
-    for name, array in arrays.items():
+    for name in wanted:
+        array = arrays[name]
         if name in form.varying:
             ragged = Ragged(array, arrays[f"{name}{OFFSETS}"])
             if ragged.offsets[-1:].tolist() != [len(array)] or (ragged.lengths < 0).any():
                 raise ValueError(f"the offsets of {name} do not fit it")
             found[name] = ragged
-        elif name not in offsets and name != ENTRY:
+        else:
             found[name] = array
     return Inputs(found, form)

@@ -9,7 +9,10 @@ from numpy.typing import NDArray
 
 from kdbench.errors import StoreError, Unreadable
 from kdbench.files import read_arrays, sha256_of
+from kdbench.measure.inputs import Inputs, inputs_of
+from kdbench.ragged import Stored, chosen
 from kdbench.results.folder import Results
+from kdbench.results.predictions import from_entries
 from kdbench.results.task_json import KeptTask
 
 
@@ -21,10 +24,9 @@ class Sample:
     """The file of all that are kept."""
     digest: str
     """SHA-256 of that file."""
-    inputs: dict[str, NDArray[np.float32]]
-    """By input name, (N, ...)."""
-    targets: NDArray[np.int64]
-    """(N,), the true classes."""
+    inputs: Inputs
+    targets: Stored
+    """Those of the first output: of classes (N,)."""
     index: NDArray[np.int64]
     """(N,), the examples' places in the split."""
 
@@ -32,8 +34,8 @@ class Sample:
         """Evenly spaced examples of it, `count` of them or all."""
         kept = len(self.index)
         rows = np.linspace(0, kept, kept if count is None else min(kept, count), endpoint=False).astype(np.int64)
-        inputs = {name: np.ascontiguousarray(array[rows]) for name, array in self.inputs.items()}
-        return Sample(self.path, self.digest, inputs, self.targets[rows], self.index[rows])
+        inputs, targets = self.inputs.taken(rows), chosen(self.targets, rows)
+        return Sample(self.path, self.digest, inputs, targets, self.index[rows])
 
 
 def read_sample(results: Results, task: KeptTask) -> Sample:
@@ -50,20 +52,36 @@ def read_sample(results: Results, task: KeptTask) -> Sample:
     fault = _fault(arrays, task)
     if fault is not None:
         raise StoreError(f"the sample '{path}' is damaged ({fault}); {remedy}")
-    inputs = {name: arrays[name] for name in task.description.input_names}
-    return Sample(path, digest, inputs, arrays["targets"], arrays["index"])
+    targets = from_entries(arrays, "targets")
+    assert targets is not None
+    return Sample(path, digest, inputs_of(arrays, _names(task)), targets, arrays["index"])
+
+
+def _names(task: KeptTask) -> list[str]:
+    return [one.name for one in task.description.inputs if one.stored]
 
 
 def _fault(arrays: dict[str, NDArray[Any]], task: KeptTask) -> str | None:
     """What is wrong with the arrays of a sample."""
-    names = task.description.input_names
+    names = _names(task)
     lacking = {*names, "targets", "index"} - arrays.keys()
     if lacking:
         return f"it lacks {', '.join(sorted(lacking))}"
-    targets, index = arrays["targets"], arrays["index"]
-    if any(array.ndim != 1 or array.dtype.kind != "i" for array in (targets, index)):
-        return "its targets and index are no whole numbers"
-    if not len(index) or any(array.ndim == 0 or len(array) != len(index) for array in arrays.values()):
+    targets, index = from_entries(arrays, "targets"), arrays["index"]
+    assert targets is not None
+    if index.ndim != 1 or index.dtype.kind != "i":
+        return "its index is no whole numbers"
+    if task.description.outputs[0].kind == "classes" and (arrays["targets"].ndim, arrays["targets"].dtype.kind) != (
+        1,
+        "i",
+    ):
+        return "its targets are no whole numbers"
+    try:
+        inputs = inputs_of(arrays, names)
+    except (ValueError, TypeError, KeyError) as error:
+        return f"its inputs do not fit each other: {error}"
+    listed = [targets, *inputs.arrays.values()]
+    if not len(index) or any(getattr(each, "ndim", 1) == 0 or len(each) != len(index) for each in listed):
         return "its arrays differ in length, or are empty"
     if index.min() < 0 or index.max() >= task.description.example_counts.get("test", 0):
         return "its index does not lie within the test split"

@@ -7,10 +7,13 @@ import numpy as np
 
 from kdbench.files import slug
 from kdbench.protocols import Task, TaskDescription
+from kdbench.ragged import Array, chosen
+from kdbench.results.predictions import as_entries
 from kdbench.results.task_json import KeptTask
 from kdbench.stages.names import DESCRIPTION
 from kdbench.stages.spec import StageSpec
-from kdbench.tasks.arrays import ArrayData, gathered, model_inputs
+from kdbench.tasks.arrays import ArrayData
+from kdbench.tasks.examples import examples
 
 SAMPLE_BYTES = 16 * 2**20
 """The size of a sample's preprocessed inputs, at most. A sample goes with its folder, so that files can be timed and
@@ -37,25 +40,34 @@ def kept_task(spec: StageSpec, decoded: Path) -> KeptTask:
 
 
 def write_test_inputs(decoded: Path, description: TaskDescription, path: Path) -> None:
-    """Write an .npz of the test split as stored, before preprocessing: each input (N, ...) by name, and `targets`."""
+    """Write an .npz of the test split as stored, before preprocessing: each input (N, ...) by name, and `targets`.
+
+    Those of further outputs are `targets.NAME`. Examples of unequal length lie end to end, with `_offsets` beside them.
+    """
     data = ArrayData.open(decoded, description)
-    stored, _ = gathered(data, "test", np.arange(data.count("test")))
-    names = [one.name for one in description.inputs if one.stored]
-    arrays = dict(zip(names, stored, strict=True))
-    with open(path, "wb") as file:
-        np.savez_compressed(file, **arrays, targets=data.targets("test"))  # type: ignore[arg-type]  # its flag only
+    arrays: dict[str, Array] = {}
+    stored = (one for one in description.inputs if one.stored)
+    for one, examples_of_it in zip(stored, data.inputs("test"), strict=True):
+        arrays |= as_entries(one.name, examples_of_it)
+    for number, (output, targets) in enumerate(zip(description.outputs, data.split("test").targets, strict=True)):
+        arrays |= as_entries(f"targets.{output.name}" if number else "targets", targets)
+    _save(path, arrays)
 
 
 def write_sample(decoded: Path, description: TaskDescription, path: Path) -> None:
-    """Write an .npz of test examples as models take them, evenly spaced over the split: each input float32 (N, ...)
+    """Write an .npz of test examples as models take them, evenly spaced over the split: each input (N, ...) by name,
 
-    by name, with `targets` and `index` (N,), int64, the examples' places in the split.
+    with the first output's `targets`, and `index` (N,), int64, the examples' places in the split.
     """
     data = ArrayData.open(decoded, description)
     example_bytes = sum(4 * prod(shape) for shape in description.input_shapes)
     least, most = SAMPLE_EXAMPLES
     count = min(max(least, min(most, SAMPLE_BYTES // example_bytes)), data.count("test"))
     index = np.linspace(0, data.count("test"), count, endpoint=False).astype(np.int64)
-    arrays = model_inputs(description, *gathered(data, "test", index))
+    targets = as_entries("targets", chosen(data.targets("test"), index))
+    _save(path, {**examples(data, "test", index).entries(), **targets, "index": index})
+
+
+def _save(path: Path, arrays: dict[str, Array]) -> None:
     with open(path, "wb") as file:
-        np.savez_compressed(file, **arrays, targets=np.asarray(data.targets("test"))[index], index=index)  # type: ignore[arg-type]
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # numpy types only its flag

@@ -25,6 +25,7 @@ def examples(data: ArrayData, split: str, index: Index) -> Inputs:
 def form(task: TaskDescription) -> Form:
     """What a program that runs a task's files must know of their inputs and outputs."""
     return Form(
+        stored=tuple(one.name for one in task.inputs if one.stored),
         varying={one.name: _varying(one, task) for one in task.inputs if one.stored and one.symbolic},
         made={one.name: Made(one.role, _covered(one), one.dtype) for one in task.inputs if not one.stored},
         outputs=tuple(map(_output, task.outputs)),

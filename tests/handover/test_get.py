@@ -38,8 +38,10 @@ def test_the_folder_holds_model_manifest_program_and_inputs(digits: Source, tmp_
     said = json.loads((handed.folder / "manifest.json").read_text())
     assert said["model"]["sha256"] == sha256_of(handed.folder / "model.onnx")
     assert said["test_inputs"]["sha256"] == sha256_of(handed.folder / "inputs.npz")
-    assert said["inputs"] == [{"name": "image", "shape": ["batch", 1, 8, 8], "type": "float32"}]
-    assert said["outputs"] == [{"name": "logits", "shape": ["batch", 10], "type": "float32"}]
+    (image,) = said["inputs"]
+    assert (image["name"], image["shape"], image["type"]) == ("image", ["batch", 1, 8, 8], "float32")
+    assert (image["role"], image["axes"], image["preprocessing"]["mean"]) == ("values", [1, 8, 8], [0.30603])
+    assert [(one["kind"], len(one["class_names"])) for one in said["outputs"]] == [("classes", 10)]
     assert said["preprocessing"]["mean"] == [0.30603]
     assert said["class_names"] == list("0123456789")
     assert "image" not in said

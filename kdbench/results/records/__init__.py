@@ -1,5 +1,6 @@
 """Records: one JSON line a fact, one type a kind, units in the field names. The file is the result, all else a view."""
 
+from kdbench.results.records._call_size import CallSize as CallSize
 from kdbench.results.records._files import append, append_lines, read, scan, to_lines
 from kdbench.results.records._kinds import (
     TYPES,
