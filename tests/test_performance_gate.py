@@ -21,15 +21,15 @@ ROOT = Path(__file__).parent.parent
 FILE = ROOT / ".github" / "workflows" / "performance-gate.yml"
 WORKFLOW: dict[str, Any] = YAML(typ="safe").load(FILE)
 STEPS: list[dict[str, Any]] = WORKFLOW["jobs"]["gate"]["steps"]
-GITHUB = {"GITHUB_STEP_SUMMARY": "summary.md"}
+GITHUB = {"GITHUB_STEP_SUMMARY": "summary.md", "GITHUB_SHA": "0123456789abcdef"}
 PULL_REQUEST, ON_MAIN = "github.event_name == 'pull_request'", "github.ref == 'refs/heads/main'"
 
 
 def commands(step: dict[str, Any]) -> list[list[str]]:
     """The kdbench commands of a step, variables filled in."""
     text = str(step.get("run", "")).replace("\\\n", " ")
-    filled = Template(text).substitute({**WORKFLOW["env"], **GITHUB})
-    split = [shlex.split(line, comments=True) for line in filled.splitlines()]
+    filled = Template(text).safe_substitute({**WORKFLOW["env"], **GITHUB})
+    split = [shlex.split(line.partition(">>")[0], comments=True) for line in filled.splitlines() if "kdbench" in line]
     return [words[1:] for words in split if words[:1] == ["kdbench"]]
 
 
@@ -44,7 +44,7 @@ def understood(command: list[str], group: click.Group = cli) -> click.Context:
 
 
 def test_the_workflow_runs_checks_and_saves() -> None:
-    assert [command[0] for command in COMMANDS] == ["run", "check", "baseline"]
+    assert [command[0] for command in COMMANDS] == ["run", "check", "baseline", "history", "history"]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
@@ -53,15 +53,45 @@ def test_every_command_and_option_is_one_that_kdbench_has(command: list[str]) ->
 
 
 def test_each_report_has_a_form_and_one_is_the_summary() -> None:
-    reports = dict(output(text) for text in understood(COMMANDS[1]).params["outputs"])
-    assert set(reports) == set(FORMS) - {"text"}
-    assert reports["markdown"] == Path(GITHUB["GITHUB_STEP_SUMMARY"])
+    reports = [output(text) for text in understood(COMMANDS[1]).params["outputs"]]
+    assert {form for form, _ in reports} == set(FORMS) - {"text"}
+    assert [path.name for form, path in reports if form == "markdown"] == [GITHUB["GITHUB_STEP_SUMMARY"], "comment.md"]
     uploaded = next(step["with"]["path"] for step in STEPS if "upload-artifact" in step.get("uses", ""))
-    assert {path.parts[0] for form, path in reports.items() if form != "markdown"} == {uploaded}
+    assert {path.parts[0] for _, path in reports if path.name != GITHUB["GITHUB_STEP_SUMMARY"]} == {uploaded}
+
+
+GH = """#!/bin/sh
+case "$*" in
+  *--paginate*) cat earlier ;;
+  *) echo "$*" >> asked ;;
+esac
+"""
+"""Stands for GitHub's command: lists the ids of earlier comments that bear the mark, and notes what it is asked."""
+
+
+@pytest.mark.parametrize(
+    ("earlier", "asked"),
+    [
+        ("", "api repos/o/r/issues/7/comments --field body=@check/comment.md"),
+        ("11\n12\n", "api --method PATCH repos/o/r/issues/comments/11 --field body=@check/comment.md"),
+    ],
+)
+def test_a_comment_replaces_its_predecessor(tmp_path: Path, earlier: str, asked: str) -> None:
+    (tmp_path / "gh").write_text(GH)
+    (tmp_path / "gh").chmod(0o755)
+    (tmp_path / "earlier").write_text(earlier)
+    (tmp_path / "check").mkdir()
+    (tmp_path / "check" / "comment.md").write_text("<!-- kdbench check of tiny -->\n\n### kdbench check\n")
+    step = next(step for step in STEPS if step.get("name") == "Comment on the pull request")
+    given = {"COMMENTS": "repos/o/r/issues", "NUMBER": "7", "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    subprocess.run(["bash", "-e", "-c", step["run"]], cwd=tmp_path, env={**os.environ, **given}, check=True)
+    assert (tmp_path / "asked").read_text().strip() == asked
 
 
 def test_one_folder_is_run_checked_and_saved() -> None:
-    run, check, save = (understood(command).params for command in COMMANDS)
+    run, check, save, append, _ = (understood(command).params for command in COMMANDS)
+    assert append["results"] == run["output"]
+    assert append["folder"].parts[0] == save["output"].parts[0]
     assert run["output"] == check["new"] == save["results"]
     assert check["reference"] == save["output"] == Path(WORKFLOW["env"]["BASELINE"])
     cached = [step["with"]["path"] for step in STEPS if "actions/cache" in step.get("uses", "")]

@@ -22,6 +22,8 @@ MANIFEST = "manifest.json"
 MOST_MANIFEST_BYTES = 16 * 2**20
 MOST_BYTES = 16 * 2**30
 """The most that all files of a baseline may take together, unpacked."""
+ENTRIES, ACCEPTED = "entries", "accepted.zip"
+"""Within a history (`kdbench.check.history`): the folder of its entries, and the baseline that was accepted last."""
 ALWAYS = ("records.jsonl", "plan.json", TASK_FILE, "suite.yaml")
 
 
@@ -110,12 +112,26 @@ def read_saved(path: Path) -> Saved:
         return _saved(path, _checked(path, archive))
 
 
+def accepted(history: Path) -> Path:
+    """The baseline file of the run that a history accepted last. Raises StoreError where it accepted none."""
+    path = history / ACCEPTED
+    if not path.is_file():
+        raise StoreError(
+            f"no run in the history '{history}' was accepted yet; add one with `kdbench history append RESULTS --to "
+            f"{history} --accept`."
+        )
+    return path
+
+
 @contextmanager
 def opened(reference: Path) -> Iterator[Path]:
     """The results folder that `reference` is, or that it holds, unpacked for as long as the context lasts.
 
-    Raises StoreError for a file that is no baseline, is damaged, or would write elsewhere or without end.
+    Of a history, that is the run which was accepted last. Raises StoreError for a file that is no baseline, is damaged,
+    or would write elsewhere or without end.
     """
+    if (reference / ENTRIES).is_dir():
+        reference = accepted(reference)
     if reference.is_dir():
         yield reference
         return

@@ -5,7 +5,7 @@ import sys
 import click
 
 from kdbench import __version__
-from kdbench.cli import _console, devices, gate, keeping, machine, names, results, selfcheck, suites, trying
+from kdbench.cli import _console, devices, gate, history, keeping, machine, names, results, selfcheck, suites, trying
 
 VERBS: dict[str, dict[click.Command, str]] = {
     "Start here": {
@@ -36,6 +36,7 @@ VERBS: dict[str, dict[click.Command, str]] = {
     "Guard against regressions": {
         gate.check_command: "Check new results against a reference.",
         gate.baseline: "Keep results as one file to check against later.",
+        history.history: "Keep values by commit, and say when one stepped.",
         selfcheck.selfcheck_command: "Try the check's tolerance on this machine.",
     },
     "Keep house": {

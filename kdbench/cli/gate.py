@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.command("check")
 @click.argument("new", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--against", "reference", type=click.Path(path_type=Path), metavar="REF",
-              help="A results folder, or a file of `kdbench baseline save`.")  # fmt: skip
+              help="A results folder, a file of `kdbench baseline save`, or a history (its accepted run).")  # fmt: skip
 @click.option(
     "--runtime-from", metavar="PYTHON", help="In place of --against: the interpreter that runs NEW's files now."
 )

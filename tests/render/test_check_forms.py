@@ -89,7 +89,8 @@ def test_colours_are_for_terminals_only() -> None:
 def test_every_form_says_what_the_exit_code_means(rows: tuple[Row, ...], code: int, answer: str) -> None:
     check = checked(*rows)
     assert f"quickstart: {answer} (exit code {code})" in written(check, "text")
-    assert written(check, "markdown").startswith(f"### kdbench check of quickstart: {answer}\n")
+    mark, _, heading, *_ = written(check, "markdown").splitlines()
+    assert (mark, heading) == ("<!-- kdbench check of quickstart -->", f"### kdbench check of quickstart: {answer}")
     assert f"exit code {code}" in written(check, "markdown")
     data = json.loads(written(check, "json"))
     assert (data["exit_code"], data["answer"]) == (code, answer)
@@ -144,7 +145,7 @@ def test_markdown_shows_what_is_not_ok_and_folds_the_rest() -> None:
 
 def test_markdown_without_trouble_is_the_answer_and_a_folded_table() -> None:
     shown, _, _ = written(checked(size("a", Verdict.OK, 1.0)), "markdown").partition("<details>")
-    assert shown.split("\n\n")[1] == "**1 ok**: results/new against baseline.zip; exit code 0."
+    assert shown.split("\n\n")[2] == "**1 ok**: results/new against baseline.zip; exit code 0."
     assert "|" not in shown
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from kdbench.check import Checked, Row, Verdict
+from kdbench.files import slug
 from kdbench.render.report.markdown import escaped
 from kdbench.render.verbs.check import words
 
@@ -30,12 +31,17 @@ VALUES: tuple[Column, ...] = (
 
 
 def as_markdown(checked: Checked) -> str:
-    """Heading and answer first, so that a reader of many may stop there."""
+    """A line that nobody sees, then heading and answer, so that a reader of many may stop there."""
     title = f"### kdbench check of {escaped(words.printable(checked.suite))}: {words.answer(checked)}"
     basis = f"{escaped(words.compared(checked))}; exit code {checked.exit_code}."
     answer = f"**{words.tally(checked)}**: {basis}"
-    parts = [title, answer, _not_ok(checked), _notes(checked), _all(checked), _last(checked)]
+    parts = [marker(checked), title, answer, _not_ok(checked), _notes(checked), _all(checked), _last(checked)]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def marker(checked: Checked) -> str:
+    """The first line: by it a workflow finds the comment of an earlier check of the suite, and replaces it."""
+    return f"<!-- kdbench check of {slug(checked.suite)} -->"
 
 
 def _not_ok(checked: Checked) -> str:
