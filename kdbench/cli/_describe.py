@@ -11,7 +11,7 @@ from kdbench.cli._fields import WIDTH, fields_text
 from kdbench.cli._reference import ENTRIES, entry_text, field_text, suite_text
 from kdbench.errors import UnknownName, nearest
 from kdbench.measure.providers import FIELDS, TABLE, precisions_of, runtime_of
-from kdbench.protocols import Model, Technique, as_model
+from kdbench.protocols import Metric, Model, Technique, as_model
 from kdbench.protocols.part import Part, about
 from kdbench.results.reference import is_reference
 from kdbench.suite.form import SuiteFields
@@ -92,6 +92,8 @@ def _part_text(name: str, kind: str, cls: type[Part], models: Mapping[str, Model
         lines += ["", f"Paper: {cls.paper}"]
     if issubclass(cls, Technique):
         lines += ["", *_capabilities(cls), *_tapped(cls, _registered() if models is None else models)]
+    if issubclass(cls, Metric):
+        lines += ["", *_judgement(cls)]
     return "\n".join([*lines, "", *(["Fields:", fields_text(cls)] if cls.model_fields else ["It has no fields."])])
 
 
@@ -104,6 +106,21 @@ def _capabilities(cls: type[Technique]) -> list[str]:
     if cls.form == "torch" and cls.roles:
         lines.append(f"Trains under recipe: {', '.join(sorted(cls.roles))}")
     return lines
+
+
+def _judgement(cls: type[Metric]) -> list[str]:
+    """What a metric judges, and how its values are written and tested."""
+    unit = "a fraction, shown in per cent" if cls.unit == "fraction" else "a value, in a unit of its own or none"
+    may = f"{100 * cls.tolerance:g} % of the reference's value" if cls.relative else f"{100 * cls.tolerance:g} points"
+    if cls.unit == "value" and not cls.relative:
+        may = f"{cls.tolerance:g}"
+    lines = [
+        f"Judges outputs of kind: {', '.join(sorted(cls.kinds))}",
+        f"Better is: {cls.direction}",
+        f"It is: {unit}",
+        f"Needs: {'what a model decides' if cls.needs == 'decisions' else 'the outputs themselves'}",
+    ]
+    return [*lines, f"A check lets it be worse by: {may}" if cls.tested else "Its differences are not tested."]
 
 
 def _explained(cls: type[Part]) -> list[str]:

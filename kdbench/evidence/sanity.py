@@ -7,6 +7,7 @@ import numpy as np
 
 from kdbench import units
 from kdbench.evidence.accuracy import SPLIT, Answers, BySeed, answers_by_case, to_teacher
+from kdbench.evidence.constant_answers import constant_answers
 from kdbench.evidence.finding import (
     CLASS_MISSING,
     LOSS_DOES_NOT_FALL,
@@ -37,7 +38,9 @@ def findings(results: Results) -> tuple[Finding, ...]:
     """Everything that is found in a results folder, what bars a choice first."""
     found: list[Finding] = []
     for target in results.targets:
-        tested = _classified(answers_by_case(results, target, SPLIT))
+        everybody = answers_by_case(results, target, SPLIT)
+        tested = _classified(everybody)
+        found += constant_answers(results, target, {name: its for name, its in everybody.items() if name not in tested})
         found += guesses(results, target, tested)
         found += _weak_teachers(results, target, tested)
         found += _validation_above_test(target, _classified(answers_by_case(results, target, VALIDATION)), tested)
@@ -118,7 +121,8 @@ def _missing_classes(results: Results) -> Iterator[Finding]:
     """Classes of the task that a whole split has no example of."""
     names, told = results.class_names, set()
     for record in results.scores():
-        if not names or record.split in told or record.split_example_count not in (None, record.example_count):
+        output, whole = results.output(record.output), record.split_example_count in (None, record.example_count)
+        if output is None or output.kind != "classes" or record.split in told or not whole:
             continue
         found = results.predictions(record)
         if found is None:

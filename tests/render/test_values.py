@@ -97,3 +97,15 @@ def test_a_check_judges_by_the_interval_of_the_relative_loss(values: Path) -> No
     assert each("from-scratch", "from-scratch") == "ok"
     assert each("soft", "from-scratch") == "ok"
     assert each("pruned-structured", "from-scratch") == "worse"
+
+
+def test_a_case_that_answers_the_mean_is_said_and_never_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ERRORS, "soft", 8.0)  # the targets' own spread is 6 MW
+    folder = ValuesFolder(tmp_path / "results", steps=CASES, batch_sizes=(1,), call_count=50).write()
+    found = evidence(folder)
+    said = [one.sentence for one in found.findings]
+    assert any(
+        "is no better than a constant answer: RMSE" in one and "always answering the targets' mean" in one
+        for one in said
+    )
+    assert "soft" in choose(found, resample_count=0).devices[0].excluded
