@@ -75,6 +75,8 @@ def try_command(
     kdbench try net.onnx --data photos/
     kdbench try net.pt --model mynet.py:Net --set width=8 --data digits
     kdbench try resnet18 --data photos/ --device cpu --device cuda
+
+    Exit code: 0 where every device has a pick, 1 where some case failed, 4 where no choice can be made.
     """
     from kdbench.choose import choose
     from kdbench.cli._plan_text import plan_text
@@ -86,9 +88,9 @@ def try_command(
     plan = plan_of(path, opened)
     click.echo(f"Suite: {path}\n\n{plan_text(plan, plan.labels, opened)}\n{_cost(plan)}\n")
     all_well = walk(plan, plan.labels, opened, folder / "results", None)
-    click.echo(written(choose(folder / "results"), "text"))
-    if not all_well:
-        sys.exit(SOME_FAILED)
+    choice = choose(folder / "results")
+    click.echo(written(choice, "text"))
+    sys.exit(choice.exit_code if all_well else SOME_FAILED)
 
 
 @click.command("init")

@@ -11,6 +11,7 @@ from kdbench.evidence import Evidence
 from kdbench.evidence.intervals import FEWEST
 from kdbench.measure.target_id import HERE, target_name
 from kdbench.render.words.words import counted, listed, processor, processors_of, target_place
+from kdbench.results.plan_json import RecordedPlan
 from kdbench.results.records import Environment, Latency
 
 THIS_MACHINE = "here"
@@ -38,11 +39,17 @@ def facts(evidence: Evidence) -> list[tuple[str, str]]:
         "Cases": f"{counted(len(plan.cases), 'case')}; {counted(len(troubled), 'case')} with failures or skips"
         if troubled
         else f"{counted(len(plan.cases), 'case')}, all complete",
-        "Seeds": ", ".join(str(seed) for seed in plan.seeds)
-        + ("" if len(plan.seeds) >= FEWEST else " (too few for intervals over seeds)"),
+        "Seeds": _seeds(plan),
         "Baseline": plan.baseline,
     }
     return [(name, text) for name, text in found.items() if text]
+
+
+def _seeds(plan: RecordedPlan) -> str:
+    if plan.cases and not any(case.trained for case in plan.cases.values()):
+        return "none, as nothing was trained"
+    said = ", ".join(str(seed) for seed in plan.seeds)
+    return said if len(plan.seeds) >= FEWEST else f"{said} (too few for intervals over seeds)"
 
 
 def _machines(evidence: Evidence) -> dict[str, str]:

@@ -7,7 +7,7 @@ from kdbench import units
 from kdbench.choose import Choice, Comparison, DeviceChoice, Offer, OneForAll, choose, suite_limits
 from kdbench.errors import KdbenchError
 from kdbench.evidence import Evidence
-from kdbench.evidence.intervals import FEWEST, LEVEL, Estimate
+from kdbench.evidence.intervals import LEVEL, Estimate
 from kdbench.render.words.choice_words import VALIDATION_SEEN, best, change, faster, limited, nothing, smaller, within
 from kdbench.render.words.sanity_words import cautions
 from kdbench.render.words.sentence import Sentence
@@ -162,7 +162,7 @@ def _chosen_by(choice: Choice, device: DeviceChoice, case: str) -> str:
 
 
 def _rate(accuracy: Estimate, scale: Scale) -> str:
-    if accuracy.n < FEWEST:
+    if accuracy.half is None:
         return " and ".join(scale.text(value) for value in accuracy.values)
     return scale.interval(accuracy.value, accuracy.half, scale.decimals([accuracy.half or 0], accuracy.values))
 
