@@ -135,15 +135,26 @@ def _run(results: Results, target: str, confirmed: Confirmed) -> Json:
         "provider_options": session.provider_options(),
         "threads_intra": session.threads_intra,
         "graph_optimization": GRAPH_OPTIMIZATIONS[session.graph_optimization],
+        **({"measured_in": other} if (other := _other_runtime(results, target, confirmed)) else {}),
     }
+
+
+def _other_runtime(results: Results, target: str, confirmed: Confirmed) -> str | None:
+    """The runtime of a target that names one beside onnxruntime; `predict.py` runs the file in onnxruntime all the
+    same, on the processor."""
+    return confirmed.session(target, results.plan.measured(target), str(results.folder)).get("runtime")
 
 
 def _session(results: Results, target: str, confirmed: Confirmed) -> SessionSpec:
     """The session of a target as the run noted it; else that of any timing on the target, else a plain one.
 
+    Of a target with a runtime of its own, a plain one with its threads.
+
     Raises StoreError for one that the user must confirm, or that is none.
     """
     asked = confirmed.session(target, results.plan.measured(target), str(results.folder))
+    if asked.get("runtime"):
+        return SessionSpec(threads_intra=int(asked.get("threads_intra", 1)))
     if asked:
         try:
             return jobs.make_job({"schema": jobs.SCHEMA, "action": "describe", **asked}).session

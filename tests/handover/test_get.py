@@ -14,7 +14,10 @@ from kdbench.cli import cli
 from kdbench.errors import KdbenchError, StoreError, UnknownName
 from kdbench.files import sha256_of
 from kdbench.handover.get import get, handed_text
+from kdbench.handover.manifest import _run
 from kdbench.protocols.part import spec_of
+from kdbench.results.folder import read_results
+from kdbench.results.trust import Confirmed
 
 Maker = Callable[..., Path]
 
@@ -208,3 +211,11 @@ def test_the_verb_says_what_was_handed_over_and_how_to_try_it(digits: Source, tm
     assert "Seed 0, as asked for." in done.output
     assert "% right on test" in done.output
     assert done.output.endswith(f"Try it: python {out / 'predict.py'}\n")
+
+
+def test_a_target_with_another_runtime_is_handed_over_to_run_in_onnxruntime_and_says_so(tmp_path: Path) -> None:
+    folder = Source(tmp_path).write()
+    session = {"provider": "openvino", "runtime": "openvino", "threads_intra": 2, "precision": "fp32"}
+    confirmed = Confirmed({TARGET: {"session": session, "python": None}})
+    run = _run(read_results(folder), TARGET, confirmed)
+    assert (run["provider"], run["threads_intra"], run["measured_in"]) == ("CPUExecutionProvider", 2, "openvino")
