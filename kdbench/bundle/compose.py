@@ -80,7 +80,8 @@ class Composer:
 
     @property
     def metric(self) -> Metric:
-        return metric_named(self.metric_name)
+        metric, output = metric_named(self.metric_name), self.home.results.output("")
+        return metric if output is None else metric.judging(output)
 
     def records(self) -> list[Record]:
         """The environment, then each file's, row by row."""
@@ -123,14 +124,16 @@ class Composer:
             **labels,
             metric=self.metric_name,
             direction=metric.direction,
-            value=metric.value(classes, self.truth),
-            correct_count=int(metric.pseudo_values(classes, self.truth).sum()) if metric.counted else None,
+            unit="fraction" if metric.unit == "fraction" else metric.unit_name,
+            value=self._value(metric, classes),
+            undefined=self._undefined(metric, classes),
+            correct_count=int(metric.pseudo_values(classes, self.truth).sum()) if _counts(metric) else None,
             example_count=len(classes),
             split_example_count=self.split_example_count,
             split="test",
             runtime=f"{header.runtime} {header.runtime_version} {header.session['provider']}",
             teacher_agreement_fraction=_share(teacher, classes),
-            origin_value=None if origin is None else metric.value(origin, self.truth),
+            origin_value=None if origin is None else self._value(metric, origin),
             origin_agreement_fraction=_share(origin, classes),
             home_agreement_fraction=predicted.agreement_fraction,
             max_abs_home_difference=predicted.max_abs_difference,
@@ -138,9 +141,23 @@ class Composer:
             origin_predictions_path=None if origin is None else self.predictions[str(origin_digest)],
         )
 
+    def _undefined(self, metric: Metric, classes: Classes) -> str | None:
+        """Why there is no value: a device's record keeps the classes that its files decided."""
+        if metric.needs == "outputs":
+            return f"a device's record keeps what was decided, and {metric.name} needs the outputs themselves"
+        return metric.undefined(classes, self.truth)
+
+    def _value(self, metric: Metric, classes: Classes) -> float | None:
+        return metric.value(classes, self.truth) if self._undefined(metric, classes) is None else None
+
     def _classes(self, digest: str | None) -> Classes | None:
         found = self.answers.predicted.get(digest or "")
         return np.array(found.classes, np.int32) if isinstance(found, Predicted) else None
+
+
+def _counts(metric: Metric) -> bool:
+    """Whether how many are right can be said from classes."""
+    return metric.counted and metric.needs == "decisions"
 
 
 def _share(some: Classes | None, others: Classes) -> float | None:

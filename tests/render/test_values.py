@@ -1,5 +1,6 @@
 """A task that predicts values is told in its own unit, and lower is better, wherever numbers are told."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,22 @@ def test_a_case_that_answers_the_mean_is_said_and_never_chosen(tmp_path: Path, m
         for one in said
     )
     assert "soft" in choose(found, resample_count=0).devices[0].excluded
+
+
+def test_a_case_without_a_value_is_no_case_to_compare(tmp_path: Path) -> None:
+    """One seed without a value takes the whole case out: the others' mean would be another case's."""
+    folder = ValuesFolder(tmp_path / "results", steps=CASES, batch_sizes=(1,), call_count=50).write()
+    lines = [json.loads(line) for line in (folder / "records.jsonl").read_text().splitlines()]
+    for line in lines:
+        if (line["kind"], line.get("case"), line.get("seed"), line.get("metric")) == ("score", "soft", 1, "rmse"):
+            line["undefined"] = "the answers never vary"
+            del line["value"]
+    (folder / "records.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = evidence(folder)
+    case = found.case("soft")
+    assert case is not None
+    assert case.accuracy == {}
+    assert case.problems == (
+        "without a value on local-cpu-1t-fp32 (seed 1): test has no RMSE: the answers never vary.",
+    )
+    assert "the answers never vary" in choose(found, resample_count=0).devices[0].excluded["soft"]
