@@ -41,7 +41,8 @@ class Limits(Part):
     """Upper limits on what a file may cost, each with its unit. What is left out is not limited."""
 
     accuracy_drop: Drop | None = None
-    """How far its accuracy may lie below the baseline's, in points: 1pt."""
+    """How far its accuracy, or what the task's metric is, may lie on the worse side of the baseline's: in points (1pt);
+    of a metric that is no fraction, as a share of the baseline's value (3%)."""
     latency_p50: Duration | None = None
     """Highest median latency of one call: 2ms."""
     bytes: ByteCount | None = None
