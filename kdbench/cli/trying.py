@@ -128,15 +128,20 @@ def _write_trial(
     if fields:
         student = _try_data.with_fields(student, dict(map(_field, fields)))
     shapes: dict[str, tuple[int | str, ...]] = {}
-    operators = None
+    has_linear = True
     if "onnx" in student:
         from kdbench.timing.random_inputs import shapes_and_operators
 
         shapes, operators = shapes_and_operators(Path(model))
+        has_linear = bool(operators & {"Gemm", "MatMul"})
+    elif Path(student["weights"]).suffix in _try_data.WEIGHTS:
+        from kdbench.state_dicts import read_state
+
+        has_linear = any(tensor.dim() == 2 for tensor in read_state(Path(student["weights"])).values())
     published = "onnx" not in student and Path(student["weights"]).suffix not in _try_data.WEIGHTS
     task = _try_data.task(data, _try_data.Asked(**said), shapes, published)
     path = folder / "suite.yaml"
-    text = drafts.trial(drafts.Trial(_slug(folder.name), student, task, operators, devices, trains))
+    text = drafts.trial(drafts.Trial(_slug(folder.name), student, task, "onnx" in student, has_linear, devices, trains))
     folder.mkdir(parents=True, exist_ok=True)
     _write_new(path, text)
     return path

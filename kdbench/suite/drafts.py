@@ -9,8 +9,6 @@ from typing import Any
 PLAIN = re.compile(r"[A-Za-z_./~][\w./~+-]*")
 """Texts that mean themselves in YAML without quotes."""
 WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "~"})
-LINEAR = frozenset({"Gemm", "MatMul"})
-"""Operators that dynamic and weight-only quantization work on."""
 RECIPE = "{epochs: 5, batch_size: 64, learning_rate: 0.005, schedule: cosine}"
 WITHOUT_TRAINING = """\
   # Without training: the file alone is worked on, so there is one row each.
@@ -37,8 +35,10 @@ class Trial:
     """The suite's `student`."""
     task: Any
     """The suite's `task`."""
-    operators: frozenset[str] | None
-    """Those of an ONNX file; None for a network."""
+    is_file: bool
+    """Whether it is an ONNX file, which nothing can train."""
+    has_linear: bool
+    """Whether it has fully connected layers, as far as is known."""
     providers: Sequence[str]
     trains: bool
     """Whether cases with a short fine-tuning are wanted."""
@@ -47,9 +47,9 @@ class Trial:
 
 def trial(asked: Trial) -> str:
     """The suite that answers: what does this model lose when it is made smaller, and what does it gain?"""
-    fine_tunes = asked.trains and asked.operators is None
+    fine_tunes = asked.trains and not asked.is_file
     cases = WITHOUT_TRAINING + "  int8: [static_quantization]\n"
-    if asked.operators is None or asked.operators & LINEAR:
+    if asked.has_linear:
         cases += LINEAR_CASES
     lines = [
         "# Written by `kdbench try`. Edit it as you like; `kdbench run FILE -o FOLDER` runs it.",
