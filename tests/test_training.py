@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from kdbench.errors import ModelError, TechniqueError, TrainingError
 from kdbench.protocols import Batch, Outputs, TaskDescription
+from kdbench.protocols.data import Input, Output, SymbolicAxis
 from kdbench.protocols.recipe import Recipe
 from kdbench.training import Examples, Training, decisive_metric, rate_factor, score
 
@@ -229,3 +231,37 @@ def test_a_model_that_gives_a_tuple_while_it_trains_is_refused_at_the_first_step
 
     with pytest.raises(ModelError, match="Two gives a tuple of 2, and one tensor was expected"):
         Training(Two(2, 2), recipe(), TASK, EXAMPLES).run()
+
+
+NUMBERS = TaskDescription(
+    inputs=TASK.inputs, outputs=(Output(name="y", kind="values", axes=(1,), unit="m"),), example_counts={}
+)
+
+
+def test_of_values_the_lowest_error_is_the_best_epoch() -> None:
+    """RMSE is lower where it is better: selection, patience and the end all go by it."""
+    examples = Examples(separable, whole, train_count=4)
+    training = Training(network(), recipe(stop_at=0.5, patience=2), NUMBERS, examples)
+    training.history.validation_by_epoch = [3.0, 1.0, 2.0]
+    training.history.terms_by_epoch = [{}] * 3
+    assert training._first_best() == 2
+    assert not training._finished()
+    training.history.validation_by_epoch[-1] = 0.4
+    assert training._finished()
+
+
+def test_a_score_of_values_is_that_of_all_examples_and_without_padding() -> None:
+    """Errors 1, 1, 1 and 3 make an RMSE of sqrt(3); a mean over batches would be 1.6."""
+
+    def batches() -> Iterator[Batch]:
+        yield batch(torch.zeros(3, 1), torch.ones(3, 1))
+        yield batch(torch.zeros(1, 1), torch.full((1, 1), 3.0))
+
+    found = score(nn.Identity(), batches(), decisive_metric(NUMBERS))
+    assert found == pytest.approx(math.sqrt(3))
+    said = Output(kind="token_classes", axes=("length", 2), class_names=("O", "B-X"), metrics=("macro_f1",))
+    task = TaskDescription(inputs=(Input(name="t", axes=("length",)),), axes=(SymbolicAxis(name="length"),),
+                           outputs=(said,), example_counts={})  # fmt: skip
+    logits = torch.tensor([[[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]])  # the third token is padding, and wrong
+    padded = replace(batch(logits, torch.tensor([[1, 0, 0]])), lengths={"length": torch.tensor([2])})
+    assert score(nn.Identity(), iter([padded]), decisive_metric(task)) == 1.0
