@@ -107,6 +107,11 @@ def bundle(folder: Path, out: Path, asked: Asked | None = None, confirmed: Confi
             "another target with --target."
         )
     first = task.description.outputs[0]
+    if task.description.axes:
+        raise StoreError(
+            f"a bundle is for examples of one size, and this task's vary in {task.description.axes[0].name}; measure "
+            "on the device itself."
+        )
     if first.kind != "classes":
         raise StoreError(
             f"a bundle is for tasks whose first output is classes, and '{first.name}' is {first.kind}; measure on the "

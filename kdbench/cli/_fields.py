@@ -33,6 +33,7 @@ ENTRIES = {
     "recipe": "a recipe",
     "regularizer": "a regularizer",
     "case": "a case",
+    "export": "export fields",
     "measure": "a measure entry",
     "limits": "limits",
     "check": "tolerances",

@@ -5,7 +5,7 @@ import inspect
 from kdbench.cli._fields import fields_table, fields_text
 from kdbench.protocols.part import Part
 from kdbench.protocols.recipe import Recipe, Regularizer
-from kdbench.suite.form import CaseFields, MeasureEntry, StudentFields, SuiteFields, TeacherFields
+from kdbench.suite.form import CaseFields, ExportFields, MeasureEntry, StudentFields, SuiteFields, TeacherFields
 from kdbench.suite.limits import SuiteLimits
 from kdbench.suite.tolerances import AccuracyTolerance, LatencyTolerance, SizeTolerance, SuiteTolerances
 
@@ -15,6 +15,7 @@ ENTRIES: dict[str, tuple[type[Part], str]] = {
     "teacher": (TeacherFields, "teacher: TEACHER, teachers: {NAME: TEACHER}, or cases: {NAME: {teacher: TEACHER}}"),
     "student": (StudentFields, "student: STUDENT, or cases: {NAME: {student: STUDENT}}"),
     "case": (CaseFields, "cases: {NAME: CASE}"),
+    "export": (ExportFields, "export: {FIELD: VALUE, ...}"),
     "measure": (MeasureEntry, "measure: [ENTRY, ENTRY, ...]"),
     "limits": (SuiteLimits, "limits: LIMITS"),
     "check": (SuiteTolerances, "check: TOLERANCES"),

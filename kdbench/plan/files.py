@@ -7,9 +7,6 @@ from kdbench.plan.stages import Stages, packages_of
 from kdbench.suite.cases import Case, Step, TeacherChoice
 from kdbench.suite.targets import Target
 
-OPSET = 20
-"""The exporter's own default in the torch releases that are supported; earlier ones are raised to 18 silently."""
-
 
 @dataclass(frozen=True)
 class File:
@@ -26,8 +23,9 @@ class File:
 class Files:
     """Adds the stages of files to a plan's."""
 
-    def __init__(self, stages: Stages, networks: Networks) -> None:
-        self.stages = stages
+    def __init__(self, stages: Stages, networks: Networks, opset: int) -> None:
+        """`opset`: the version of ONNX's operators that files are written in."""
+        self.stages, self.opset = stages, opset
         self.networks = networks
         self._known: dict[tuple[str, int, int, str], File] = {}
 
@@ -50,7 +48,7 @@ class Files:
         """The export of the network that a stage holds; its key."""
         parts, inputs = {"task": self.stages.task}, {"data": self.stages.data, "model": network}
         numerics = self.stages.packages
-        return self.stages.add("export", parts=parts, inputs=inputs, settings={"opset": OPSET}, numerics=numerics)
+        return self.stages.add("export", parts=parts, inputs=inputs, settings={"opset": self.opset}, numerics=numerics)
 
     def _plain(self, network: str, target: Target) -> File:
         """The file of a network on which no further step works."""

@@ -11,6 +11,7 @@ from kdbench.measure.carried import find_runtime
 from kdbench.plan.baselines import baselines_of
 from kdbench.plan.files import File, Files, no_torch_form
 from kdbench.plan.networks import Networks, teachers_first
+from kdbench.plan.opsets import too_old
 from kdbench.plan.plan import Label, Plan
 from kdbench.plan.rehearsals import Rehearsals
 from kdbench.plan.stages import Stages
@@ -63,13 +64,14 @@ class _Planner:
         self.repeats = repeats
         self.targets = targets_of(suite.measure)
         self._check_targets()
+        self._check_opset()
         self.baselines = baselines_of(suite)
         added = {case.name: case for case in self.baselines.values() if case.name not in suite.cases}
         self.baselines |= added
         self.cases = {**suite.cases, **added}
         self.stages = Stages(suite, machine)
         self.networks = Networks(self.stages)
-        self.files = Files(self.stages, self.networks)
+        self.files = Files(self.stages, self.networks, suite.opset)
         self.rehearsals = Rehearsals(self.stages, self.networks)
         self.rehearsed: dict[str, str | None] = {}
         self.labels: dict[Label, None] = {}
@@ -100,6 +102,14 @@ class _Planner:
             rehearsals=self.rehearsals.by_key,
             rehearsed={row: key for row, key in self.rehearsed.items() if key in self.rehearsals.by_key},
         )
+
+    def _check_opset(self) -> None:
+        """Raises SuiteError where a target's runtime is known to be too old for the files that it is to read."""
+        for target in filter(lambda target: target.reads_onnx, self.targets):
+            runtime = self.machine.runtime(target.entry.python, target.runtime.name)
+            sentence = too_old(self.suite.opset, runtime["runtime"], runtime["runtime_version"])
+            if sentence is not None:
+                raise self.suite.fail(("export", "opset"), f"{target.id}: {sentence}")
 
     def _check_targets(self) -> None:
         seen: set[str] = set()

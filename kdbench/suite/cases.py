@@ -144,6 +144,8 @@ class Suite:
     student: StudentChoice
     baseline: str
     cases: Mapping[str, Case]
+    opset: int
+    """The version of ONNX's operators that files are written in."""
     measure: tuple[MeasureEntry, ...]
     limits: SuiteLimits
     tolerances: SuiteTolerances

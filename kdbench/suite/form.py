@@ -162,6 +162,13 @@ class MeasureEntry(Part):
         return value
 
 
+class ExportFields(Part):
+    """How networks become ONNX files."""
+
+    opset: int = Field(20, ge=18, le=23)
+    """The version of ONNX's operators that files are written in; an older one is read by older runtimes."""
+
+
 class StudentFields(Part):
     """The network, or other model, that is made small: fresh (a recipe trains it) or given (it comes with weights)."""
 
@@ -270,6 +277,8 @@ class SuiteFields(Part):
     the latter is added where `cases` do not name it."""
     cases: dict[Name, Annotated[Any, _checked_as("case")]] = Field(min_length=1, json_schema_extra=NAMED)
     """The chains of techniques that are compared, by name."""
+    export: Annotated[Any, _checked_as("export")] = None
+    """How networks become ONNX files."""
     measure: tuple[Annotated[Any, _checked_as("measure")], ...] = Field(min_length=1)
     """Where files are evaluated and timed."""
     limits: Annotated[Any, _checked_as("limits")] = None

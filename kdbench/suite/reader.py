@@ -16,7 +16,7 @@ from kdbench.suite import checks, yaml_lines
 from kdbench.suite.case_reader import CaseReader, Common
 from kdbench.suite.cases import AS_GIVEN, FROM_SCRATCH, Case, Suite
 from kdbench.suite.faults import Faults
-from kdbench.suite.form import VERSION, MeasureEntry, SuiteFields
+from kdbench.suite.form import VERSION, ExportFields, MeasureEntry, SuiteFields
 from kdbench.suite.grids import MOST_CASES
 from kdbench.suite.limits import SuiteLimits
 from kdbench.suite.network_reader import NetworkReader
@@ -79,6 +79,7 @@ class _Reader:
                 cases, names = {AS_GIVEN: Case(AS_GIVEN, (), student, (), ("student",)), **cases}, [AS_GIVEN, *names]
             baseline = file.baseline or AS_GIVEN
         note_all(checks.as_given_faults(cases))
+        export = kept(self.parts.built, ExportFields, _or_empty(file.export), ("export",), "export")
         measure = self._measure()
         limits = kept(self.parts.built, SuiteLimits, _or_empty(file.limits), ("limits",), "limits")
         tolerances = kept(self.parts.built, SuiteTolerances, _or_empty(file.check), ("check",), "check")
@@ -97,6 +98,7 @@ class _Reader:
         assert task is not None  # as for what follows: else its fault was reported
         assert student is not None
         assert teachers is not None
+        assert export is not None
         assert limits is not None
         assert tolerances is not None
         return Suite(
@@ -110,6 +112,7 @@ class _Reader:
             student=student,
             baseline=baseline,
             cases=cases,
+            opset=export.opset,
             measure=measure,
             limits=limits,
             tolerances=tolerances,

@@ -5,7 +5,16 @@ from typing import Any
 
 from kdbench import registry
 from kdbench.protocols.recipe import Recipe, Regularizer
-from kdbench.suite.form import LINK, NAME, CaseFields, MeasureEntry, StudentFields, SuiteFields, TeacherFields
+from kdbench.suite.form import (
+    LINK,
+    NAME,
+    CaseFields,
+    ExportFields,
+    MeasureEntry,
+    StudentFields,
+    SuiteFields,
+    TeacherFields,
+)
 from kdbench.suite.limits import Limits, SuiteLimits
 from kdbench.suite.tolerances import SuiteTolerances
 
@@ -23,6 +32,7 @@ def schema() -> dict[str, Any]:
         "teachers": {"anyOf": [ONE_TEACHER, {"type": "array", "items": ONE_TEACHER, "minItems": 1}]},
         "regularizer": Regularizer.model_json_schema(),
         "student": StudentFields.model_json_schema(),
+        "export": ExportFields.model_json_schema(),
         "measure": MeasureEntry.model_json_schema(),
         "limits": SuiteLimits.model_json_schema(),
         "Limits": Limits.model_json_schema(),
