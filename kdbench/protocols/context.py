@@ -120,6 +120,7 @@ class Context(Protocol):
     def calibration(self, sample_count: int) -> Sequence[dict[str, numpy.ndarray]]:
         """Preprocessed training inputs by input name, batch 1 each, drawn with this seed.
 
+        Where an axis varies, the same examples come once more in padded batches.
         Raises DataError when the training split has fewer.
         """
         ...

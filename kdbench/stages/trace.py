@@ -6,6 +6,7 @@ from kdbench.measure.runtimes import torch as torch_runtime
 from kdbench.stages import torch_models
 from kdbench.stages._data import TaskData
 from kdbench.stages.context import plain_arithmetic
+from kdbench.stages.export import dynamic_shapes
 from kdbench.stages.names import TORCH_FILE
 from kdbench.stages.work import Fact, Work
 
@@ -18,5 +19,6 @@ def trace(work: Work) -> list[Fact]:
     data = TaskData.open(work)
     model = torch_models.load(work.input("model"), data.task, CPU)
     example = tuple(tensor[:2] for tensor in next(data.in_order("train", CPU)).inputs)
-    torch_runtime.save(model, example, tuple(data.task.input_names), work.out / TORCH_FILE)
+    free = [tuple(axes) for axes in dynamic_shapes(data.task)]
+    torch_runtime.save(model, example, tuple(data.task.input_names), work.out / TORCH_FILE, free)
     return []

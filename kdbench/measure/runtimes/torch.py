@@ -14,7 +14,7 @@ import sys
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -33,16 +33,20 @@ PRECISIONS = {"float64": "fp64", "float32": "fp32", "bfloat16": "bf16", "float16
 NO_COMPILER = "torch.compile finds no C++ compiler (CXX, g++ or clang++); install one, or leave torch_compiled out."
 
 
-def save(model: Any, example: tuple[Any, ...], input_names: tuple[str, ...], path: Path) -> None:
+def save(
+    model: Any, example: tuple[Any, ...], input_names: tuple[str, ...], path: Path, free: Sequence[Sequence[int]] = ()
+) -> None:
     """Write a network in eval mode as a program that loads without the code that made it, its batch axis free.
 
+    free: for each input, its axes of no fixed size; left out, the batch axis alone.
     Raises MeasureError where torch.export cannot follow it.
     """
     torch = _torch()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            axes = tuple({0: torch.export.Dim.DYNAMIC} for _ in example)
+            open_axes = free or [(0,)] * len(example)
+            axes = tuple(dict.fromkeys(places, torch.export.Dim.DYNAMIC) for places in open_axes)
             program = torch.export.export(model, example, dynamic_shapes=axes, strict=False)
             torch.export.save(program, path, extra_files={INPUT_NAMES: json.dumps(input_names)})
     except (RuntimeError, ValueError, torch._dynamo.exc.UserError) as error:
