@@ -27,7 +27,8 @@ def counts_of(output: Output, targets: Any) -> NDArray[Any]:
     for one in targets:
         here = np.unique(one)
         here = here[here != output.ignore] if output.ignore is not None else here
-        found = np.pad(found, (0, max(0, int(here.max(initial=-1)) + 1 - len(found))))
+        most = int(here.max()) if here.size else -1
+        found = np.pad(found, (0, max(0, most + 1 - len(found))))
         found[here] += 1
     return found
 

@@ -29,7 +29,7 @@ ML_OPSET = 3
 
 @dataclass(frozen=True)
 class Graph:
-    """Nodes and constants that lead from FEATURES, float32 (B, F), to SCORES, float32 (B, classes)."""
+    """Nodes and constants that lead from FEATURES, float32 (B, F), to SCORES, float32 (B, classes) or (B, values)."""
 
     nodes: list[Any]
     constants: dict[str, NDArray[Any]] = field(default_factory=dict)
@@ -116,7 +116,7 @@ def _needed(nodes: list[Any]) -> list[Any]:
 
 
 def whole(graph: Graph, task: TaskDescription, opset: int) -> onnx.ModelProto:
-    """An ONNX model with the task's inputs and a dynamic batch axis.
+    """An ONNX model with the task's inputs, its one output, and a dynamic batch axis.
 
     The input is flattened, or a table's columns become features, then the graph runs.
     """
@@ -127,11 +127,14 @@ def whole(graph: Graph, task: TaskDescription, opset: int) -> onnx.ModelProto:
     else:
         nodes, constants = column_nodes(columns, FEATURES)
     constants |= graph.constants
+    (output,) = task.outputs
+    for each in graph.nodes:
+        each.output[:] = [output.name if name == SCORES else name for name in each.output]
     made = helper.make_graph(
         [*nodes, *graph.nodes],
         "estimator",
         [helper.make_tensor_value_info(one.name, TYPES[one.dtype], ["batch", *one.axes]) for one in task.inputs],
-        [helper.make_tensor_value_info(SCORES, TensorProto.FLOAT, ["batch", task.class_count])],
+        [helper.make_tensor_value_info(output.name, TensorProto.FLOAT, ["batch", *output.axes])],
         [numpy_helper.from_array(np.ascontiguousarray(array), key) for key, array in constants.items()],
     )
     opsets = [helper.make_opsetid("", opset), *(helper.make_opsetid(domain, ML_OPSET) for domain in graph.domains)]

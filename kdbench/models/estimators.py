@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 class Estimator(Model):
     """A model that is fitted once, to the flattened and preprocessed inputs. It has no layers and no epochs.
 
-    It learns from labels or from one technique's `targets`: classes, probabilities or logits. Only `threads` of its
-    recipe applies. It answers with one score for each class, (B, classes); the highest score decides.
+    It learns from labels or from one technique's `targets`: classes, probabilities, logits or values. Only `threads` of
+    its recipe applies. It answers with one score for each class, (B, classes), the highest of which decides, or with
+    values (B, D).
     """
 
     form: ClassVar[Literal["torch", "estimator"]] = "estimator"

@@ -28,11 +28,15 @@ STEPS = 1000
 
 @dataclass(frozen=True)
 class Lesson:
-    """What an estimator learns from: flattened inputs, float32 (N, F); targets, int64 (N,) or float32 (N, classes)."""
+    """What an estimator learns from: flattened inputs, float32 (N, F); targets, int64 (N,) or float32 (N, classes).
+
+    Of values, the targets are float32 (N, values).
+    """
 
     inputs: Floats
     targets: NDArray[Any]
     class_count: int
+    """0 where values are learnt."""
     seed: int
     threads: int
 
@@ -52,9 +56,14 @@ class Lesson:
         return np.eye(self.class_count, dtype=np.float32)[self.targets] if self.are_classes else self.targets
 
     @cached_property
+    def columns(self) -> Floats:
+        """The scores as scikit-learn's trees want them: (N,) where there is one an example."""
+        return self.scores[:, 0] if self.scores.shape[1] == 1 else self.scores
+
+    @cached_property
     def are_shares(self) -> bool:
         """Whether every row of scores is a distribution over the classes."""
-        return bool((self.scores >= 0).all() and np.abs(self.scores.sum(1) - 1).max() < 1e-3)
+        return self.class_count > 0 and bool((self.scores >= 0).all() and np.abs(self.scores.sum(1) - 1).max() < 1e-3)
 
 
 class Fitted(ABC):
@@ -91,7 +100,7 @@ class Trees(Fitted):
     def scores(self, inputs: Floats) -> Floats:
         answer = getattr(self.estimator, "predict_proba", self.estimator.predict)
         scores: Floats = answer(inputs).astype(np.float32)
-        return scores
+        return scores.reshape(len(inputs), -1)  # scikit-learn gives one value an example as (N,)
 
     def numbers(self) -> list[NDArray[Any]]:
         found = []
@@ -197,7 +206,7 @@ class Neighbours(Fitted):
 def decision_tree(lesson: Lesson, max_depth: int | None, leaf_examples: int) -> Fitted:
     """A CART tree by squared error, which is Gini's criterion on one-hot targets."""
     tree = DecisionTreeRegressor(max_depth=max_depth, min_samples_leaf=leaf_examples, random_state=lesson.seed)
-    return Trees(tree.fit(lesson.inputs, lesson.scores))
+    return Trees(tree.fit(lesson.inputs, lesson.columns))
 
 
 def random_forest(lesson: Lesson, tree_count: int, max_depth: int | None, leaf_examples: int) -> Fitted:
@@ -211,7 +220,7 @@ def random_forest(lesson: Lesson, tree_count: int, max_depth: int | None, leaf_e
         n_jobs=lesson.threads,
     )
     # fitted trees do not depend on the number of threads; the order in which threads add up their answers does
-    return Trees(forest.fit(lesson.inputs, lesson.scores).set_params(n_jobs=1))
+    return Trees(forest.fit(lesson.inputs, lesson.columns).set_params(n_jobs=1))
 
 
 def gradient_boosting(lesson: Lesson, rounds: int, learning_rate: float, max_depth: int) -> Fitted:
@@ -235,7 +244,8 @@ def linear(lesson: Lesson, penalty: float) -> Fitted:
     """Multinomial logistic regression on shares, least squares on other scores."""
     if not lesson.are_shares:
         ridge = Ridge(alpha=penalty * len(lesson.inputs)).fit(lesson.inputs, lesson.scores)
-        return Matrix(ridge.coef_.astype(np.float32), ridge.intercept_.astype(np.float32))
+        weights, offset = np.atleast_2d(ridge.coef_), np.atleast_1d(ridge.intercept_)  # flat where there is one value
+        return Matrix(weights.astype(np.float32), offset.astype(np.float32))
     return _logistic(torch.from_numpy(lesson.inputs).double(), torch.from_numpy(lesson.scores).double(), penalty)
 
 
@@ -258,7 +268,9 @@ def _logistic(inputs: torch.Tensor, targets: torch.Tensor, penalty: float) -> Ma
 
 
 def svm(lesson: Lesson, kernel: str, cost: float, gamma: float | None) -> Fitted:
-    """One machine for each class against all others, all with the same kernel."""
+    """One machine for each class against all others, all with the same kernel. Raises ModelError for values."""
+    if not lesson.class_count:
+        raise ModelError("svm tells classes apart, and this task's output is values; use random_forest or linear.")
     width = gamma if gamma is not None else float(1 / (lesson.inputs.shape[1] * lesson.inputs.var()))
     machines = tuple(
         _machine(lesson.inputs, lesson.classes == each, kernel, cost, width) for each in range(lesson.class_count)

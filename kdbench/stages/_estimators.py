@@ -14,6 +14,7 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
+from kdbench.errors import ModelError
 from kdbench.models.estimators import Estimator
 from kdbench.protocols import Batch, Input
 from kdbench.protocols.part import PartSpec
@@ -65,11 +66,14 @@ def learn(work: Work, ctx: StageContext, part: PartSpec, targets: Callable[[Batc
 
 
 def _lesson(work: Work, ctx: StageContext, part: PartSpec, targets: Callable[[Batch], Tensor], threads: int) -> Lesson:
-    """Raises ModelError for a task with several inputs."""
+    """Raises ModelError for a task with several inputs or outputs, or with an output of another kind."""
     from kdbench.models.columns import estimator_feature_count, estimator_features
     from kdbench.models.fitted_estimators import Lesson
 
     estimator_feature_count(part.name, ctx.task)
+    kinds = [output.kind for output in ctx.task.outputs]
+    if kinds not in (["classes"], ["values"]):
+        raise ModelError(f"{part.name} learns one output of classes or values, the task has {', '.join(kinds)}.")
     inputs, taught = [], []
     for batch in shown(TaskData.open(work), part.build(), ctx.seed, ctx.device):
         inputs.append(estimator_features(ctx.task, batch.inputs).cpu().numpy())

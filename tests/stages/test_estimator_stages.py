@@ -14,6 +14,7 @@ from kdbench.errors import ExportError
 from kdbench.models import estimators
 from kdbench.protocols import Batch, Input, Technique
 from kdbench.protocols.part import PartSpec
+from kdbench.protocols.recipe import Recipe
 from kdbench.stages import _estimators
 from kdbench.stages._data import TaskData
 from kdbench.stages._estimator_file import difference
@@ -231,3 +232,32 @@ def test_noise_is_measured_in_an_inputs_spread_and_leaves_ids_alone() -> None:
     numbers, categories = noisy.inputs
     assert numbers.std(0).tolist() == pytest.approx([0.3, 30], rel=0.03)
     assert torch.equal(categories, inputs[1])
+
+
+@pytest.mark.parametrize(
+    "name", ["decision_tree", "random_forest", "gradient_boosting", "linear", "nearest_neighbours"]
+)
+def test_an_estimator_learns_values_of_a_table_and_its_file_gives_them(name: str, tmp_path: Path) -> None:
+    store, task = Store(tmp_path), PartSpec("task", "sklearn_table", 1, {"name": "diabetes"})
+    data = _run(store, StageSpec("decode", 1, {"task": task}))
+    model = PartSpec("model", name, 1, {"copies": 0})
+    parts = {"task": task, "model": model, "recipe:train": testing._recipe(Recipe(epochs=1))}
+    fitted = _run(store, StageSpec("train", 1, parts, {"data": data}, 0))
+    exported = _run(
+        store, StageSpec("export", 1, {"task": task}, {"data": data, "model": fitted}, settings={"opset": 20})
+    )
+    answers = np.load(store.folder(exported) / "test_outputs0.npy")
+    targets = np.load(store.folder(data) / "test_targets0.npy")
+    assert answers.shape == targets.shape
+    # Pearson's correlation with the disease's progression; a fully grown tree knows little of other rows
+    assert np.corrcoef(answers[:, 0], targets[:, 0])[0, 1] > (0.2 if name == "decision_tree" else 0.5)
+    graph = onnx.load(store.folder(exported) / "model.onnx").graph
+    assert [value.name for value in graph.output] == ["values"]
+
+
+def test_a_support_vector_machine_refuses_values(tmp_path: Path) -> None:
+    store, task = Store(tmp_path), PartSpec("task", "sklearn_table", 1, {"name": "diabetes"})
+    data = _run(store, StageSpec("decode", 1, {"task": task}))
+    parts = {"task": task, "model": PartSpec("model", "svm", 1, {}), "recipe:train": testing._recipe(Recipe(epochs=1))}
+    (outcome,) = run_stages([StageSpec("train", 1, parts, {"data": data}, 0).to_json()], str(store.root))
+    assert "svm tells classes apart, and this task's output is values" in outcome.reason
