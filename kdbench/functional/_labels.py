@@ -3,10 +3,12 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
+from kdbench.functional._rows import decoded, value_matching, weighted_term
 from kdbench.protocols import Batch, Output, TaskDescription
 
-__all__ = ["label_term", "labels_loss"]
+__all__ = ["ctc", "label_term", "labels_loss", "sequence_distillation"]
 
 NAMES = {"multilabel": "bce", "values": "mse", "sequence": "ctc"}
 
@@ -17,15 +19,12 @@ def labels_loss(task: TaskDescription, batch: Batch, outputs: tuple[Tensor, ...]
     outputs: one tensor an output. The terms are named by their loss, {"ce": ...}; of several outputs {"NAME ce": ...}.
     An embedding has no loss of its own: what it is taught is the technique's.
     """
-    terms = {}
+    terms: dict[str, Tensor] = {}
     for output, given, target in zip(task.outputs, outputs, batch.targets, strict=True):
         if output.kind == "embedding":
             continue
-        term = label_term(output, given, target, batch)
         name = NAMES.get(output.kind, "ce")
-        terms[name if len(task.outputs) == 1 else f"{output.name} {name}"] = (
-            term if output.loss_weight == 1 else output.loss_weight * term
-        )
+        terms |= weighted_term(task, output, name, label_term(output, given, target, batch))
     return terms
 
 
@@ -42,23 +41,35 @@ def label_term(output: Output, given: Tensor, target: Tensor, batch: Batch) -> T
     if output.kind == "multilabel":
         return F.binary_cross_entropy_with_logits(given, target)
     if output.kind == "values":
-        scale = torch.tensor(output.scale or (1.0,), dtype=given.dtype, device=given.device)
-        return F.mse_loss(given / scale, target / scale)
+        return value_matching(output, given, target)
     if output.kind == "sequence":
-        return _ctc(output, given, target, batch)
+        return ctc(output, given, target, batch.lengths[output.name], batch)
     classes = given.movedim(-1, 1) if output.kind == "token_classes" else given
     return F.cross_entropy(classes, target, ignore_index=-100 if output.ignore is None else output.ignore)
 
 
-def _ctc(output: Output, given: Tensor, target: Tensor, batch: Batch) -> Tensor:
+def ctc(output: Output, given: Tensor, target: Tensor, symbol_counts: Tensor, batch: Batch) -> Tensor:
+    """Connectionist temporal classification (Graves et al. 2006), over the target's length, averaged over examples.
+
+    given: logits (B, T, K) of a sequence output; target: int64 (B, S), padded; symbol_counts: int64 (B,), how many
+    symbols of it are each example's own. An example with too few frames for its target counts as 0.
+    """
     frames = output.places(batch.lengths)
     if frames is None:
         frames = torch.full((len(given),), given.shape[1], dtype=torch.int64, device=given.device)
     return F.ctc_loss(
-        given.log_softmax(-1).transpose(0, 1),
-        target,
-        frames,
-        batch.lengths[output.name],
-        blank=output.blank,
-        zero_infinity=True,
+        given.log_softmax(-1).transpose(0, 1), target, frames, symbol_counts, blank=output.blank, zero_infinity=True
     )
+
+
+def sequence_distillation(output: Output, student: Tensor, teacher: Tensor, batch: Batch) -> Tensor:
+    """CTC to the sequence that the teacher decodes to.
+
+    student, teacher: logits (B, T, K) of a sequence output.
+
+    Source: Kim and Rush 2016, "Sequence-Level Knowledge Distillation", section 3.2, with greedy decoding in the place
+    of beam search.
+    """
+    found = decoded(output, teacher, batch)
+    counts = torch.tensor([len(symbols) for symbols in found], device=student.device)
+    return ctc(output, student, pad_sequence(found, batch_first=True, padding_value=output.blank), counts, batch)

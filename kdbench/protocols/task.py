@@ -26,6 +26,13 @@ class Task(Part):
         """How many views an example has. View 0 is always the example as it is stored; 1 means no other."""
         return 1
 
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of its outputs (`kdbench.protocols.data.Kind`), as far as they are known before it is decoded.
+
+        Techniques that make no sense for them are refused when a suite is read, before any work.
+        """
+        return ("classes",)
+
     def decode(self, out: Path) -> TaskDescription:
         """Write the arrays of each split into `out` (`kdbench.tasks.arrays.write_split`) and describe them."""
         raise TypeError(f"{type(self).__name__} has no decode()")

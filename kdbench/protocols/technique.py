@@ -59,6 +59,8 @@ class Technique(Part):
 
     kinds: ClassVar[frozenset[str]] = frozenset(KINDS)
     """The kinds of output (`kdbench.protocols.data.Kind`) that it makes sense for; checked before any work."""
+    by_kind: ClassVar[Mapping[str, str]] = {}
+    """What it does on a kind of output, where its docstring speaks of another; of a kind outside `kinds`, why not."""
 
     family: ClassVar[str] = "other"
     """How reports colour it: distillation, pruning, quantization or other."""
@@ -98,6 +100,15 @@ class Technique(Part):
     def trains_under(self) -> frozenset[str]:
         """The recipes that this very step trains under: `roles`, unless its fields say otherwise."""
         return self.roles
+
+    def kind_problem(self, kind: str) -> str | None:
+        """Why this very step makes no sense for a task with an output of that kind, as a sentence; None where it does.
+
+        Asked when a suite is read, of the kinds that its task tells (`Task.kinds`), and again when the data is there.
+        """
+        if kind in self.kinds:
+            return None
+        return f"{self.by_kind.get(kind, 'it is not made for them')}."
 
     def problem(self, model: Any, ctx: Context) -> str | None:
         """Why this technique makes no sense for this model, as a sentence; None when it does."""

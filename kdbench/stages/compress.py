@@ -106,6 +106,11 @@ def _not_given(technique: Technique, result: object, expected: str) -> str:
 
 
 def _refuse(technique: Technique, model: object, ctx: StageContext) -> None:
+    for output in ctx.task.outputs:
+        unsuited = technique.kind_problem(output.kind)
+        if unsuited is not None:
+            name = f" '{output.name}'" if len(ctx.task.outputs) > 1 else ""
+            raise TechniqueError(f"it makes no sense for the task's output{name}, of kind {output.kind}: {unsuited}")
     problem = technique.problem(model, ctx)
     if problem is not None:
         raise TechniqueError(problem)

@@ -12,6 +12,8 @@ from kdbench.suite.form import MeasureEntry
 MOST_ROWS = 50_000
 """Cases x seeds x targets of a suite: planning 50,000 takes about a minute."""
 
+ESTIMATOR_KINDS = frozenset({"classes", "values"})
+"""The kinds of output that a student which is no network can give."""
 Found = Iterator[tuple[Place, str]]
 
 
@@ -123,6 +125,22 @@ def as_given_faults(cases: Mapping[str, Case]) -> Found:
     if case is not None and not (case.plain and case.student.is_given):
         what = "has steps" if case.student.is_given else "has a student that is trained here"
         yield case.place, f"'{AS_GIVEN}' is a given student as it is, and this case {what}; choose another name."
+
+
+def kind_faults(cases: Collection[Case], kinds: Collection[str]) -> Found:
+    """Steps that make no sense for the task's kinds of output, as far as the task tells these before it is decoded."""
+    for case in cases:
+        student = case.student.model
+        for kind in kinds:
+            if student is not None and case.student.form == "estimator" and kind not in ESTIMATOR_KINDS:
+                yield (
+                    case.place,
+                    f"{student.name} gives classes or values, and the task's outputs are {kind}; take a network.",
+                )
+            for step in case.steps:
+                problem = step.technique.kind_problem(kind)
+                if problem is not None:
+                    yield step.place, f"{step.spec.name} makes no sense for a task whose outputs are {kind}: {problem}"
 
 
 def selection_faults(recipes: Mapping[str, Recipe], task: PartSpec) -> Found:

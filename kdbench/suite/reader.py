@@ -90,6 +90,7 @@ class _Reader:
         note_all(checks.size_faults(len(cases), len(file.seeds), measure))
         if task is not None:
             note_all(checks.selection_faults(recipes, task))
+            note_all(checks.kind_faults(cases.values(), task.build().kinds()))
         if limits is not None and measure and len(measure) == len(file.measure):
             note_all((("limits", *place), text) for place, text in limit_faults(limits, measure))
         if tolerances is not None and "cases" not in self.wrong:

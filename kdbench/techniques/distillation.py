@@ -13,9 +13,16 @@ from kdbench.protocols import Batch, Context, Effect, Loss, Outputs, TaskDescrip
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    Measure = Callable[[Tensor, Tensor], Tensor]
+    """Rows of logits (n, K) of student and teacher -> a scalar."""
+
 
 class Distillation(Technique):
-    """A fresh student learns ce_weight * CE(labels) + kd_weight * (the sum of the method's own terms).
+    """A fresh student learns ce_weight * (the loss on the labels) + kd_weight * (the sum of the method's own terms).
+
+    The loss on the labels is the task's own for each output (`kdbench.functional.labels_loss`): cross-entropy where
+    there are classes. Methods are written down for one output of classes; `by_kind` says what they do on others, and
+    of several outputs each has its term, times its `loss_weight`.
 
     A method overrides `terms`. A weight of 0 leaves its part out altogether: with `kd_weight: 0` the teacher is
     never asked, and `ce_weight: 1, kd_weight: 0` is `from-scratch` to the bit.
@@ -59,19 +66,44 @@ class Distillation(Technique):
         """
         return taught.roll(1, 0) if self.shuffled else taught
 
+    def matched(
+        self, name: str, task: TaskDescription, batch: Batch, student: Outputs, teacher: Outputs, measure: Measure
+    ) -> dict[str, Tensor]:
+        """One term an output: `measure` on its rows (`kdbench.functional.rows`), named and weighted like its labels'.
+
+        Values and embeddings have no rows; their term is the squared error to the teacher's.
+        """
+        from kdbench import functional as F
+
+        terms: dict[str, Tensor] = {}
+        for output, mine, its in zip(task.outputs, student, teacher, strict=True):
+            own, taught, real = F.row_pair(output, mine, its, batch, self.dealt)
+            if output.kind in ("values", "embedding"):
+                term = F.value_matching(output, own, taught)
+            else:
+                rows = F.rows(output, own, real)
+                term = measure(rows, F.rows(output, taught, real)) if len(rows) else 0.0 * own.sum()
+            terms |= F.weighted_term(task, output, name, term)
+        return terms
+
     def fitted_to(self, batch: Batch, ctx: Context, answers: Callable[[Tensor], Tensor]) -> Tensor:
         """Targets for a student that is no network: the teacher's answers and the labels, by their weights.
 
         answers: logits (B, K) -> classes (B,) or scores (B, K). Where both weights are above 0, the weighted mean of
-        the scores (classes as one-hot rows) and of the one-hot labels; where one is, that part alone.
+        the scores (classes as one-hot rows) and of the one-hot labels; where one is, that part alone. The teacher's
+        values (B, D) are taken as they are.
         """
         from torch.nn.functional import one_hot
 
         if self.kd_weight == 0:
             return batch.targets[0]
-        taught = answers(self.dealt(ctx.teacher(batch)[0]))
+        of_values = ctx.task.outputs[0].kind == "values"
+        taught = self.dealt(ctx.teacher(batch)[0])
+        taught = taught if of_values else answers(taught)
         if self.ce_weight == 0:
             return taught
+        if of_values:
+            return (self.kd_weight * taught + self.ce_weight * batch.targets[0]) / (self.kd_weight + self.ce_weight)
         count = ctx.task.class_count
         scores = one_hot(taught, count).float() if taught.dim() == 1 else taught
         labels = one_hot(batch.targets[0], count).float()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from kdbench.errors import TechniqueError
-from kdbench.protocols import Batch, Context, Layers, Loss, Outputs
+from kdbench.protocols import Batch, Context, Layers, Loss, Outputs, TaskDescription
 from kdbench.techniques.distillation import Distillation
+from kdbench.techniques.output_kinds import ON_FEATURES
 
 if TYPE_CHECKING:
     import torch
@@ -27,11 +29,15 @@ class TappedDistillation(Distillation):
     trains for that and drops afterwards (`adapters`). The term is computed in fp32, whatever the training's precision.
     """
 
+    by_kind: ClassVar[Mapping[str, str]] = ON_FEATURES
     needs: ClassVar[frozenset[str]] = frozenset({"teacher_features"})
     tap: ClassVar[Literal["stages", "stem_and_stages", "preactivations", "last_stage", "middle_stage", "embedding"]]
     """The layers of an architecture that it taps unless the suite names others."""
     on_maps: ClassVar[bool] = False
     """Whether features must be maps (B, C, H, W); others are refused before any training."""
+    on_examples: ClassVar[bool] = False
+    """Whether it relates whole examples to each other: of tokens (B, L, d) their mean counts, (B, d). Else each token
+    that is no padding is a vector by itself, (tokens, d)."""
 
     ce_weight: float = Field(1.0, ge=0)
     """Weight of the cross-entropy to the labels."""
@@ -57,11 +63,13 @@ class TappedDistillation(Distillation):
     def term(
         self, student: list[Tensor], teacher: list[Tensor], batch: Batch, adapters: nn.Module | None
     ) -> torch.Tensor:
-        """The method's term without its weight, from the tapped features: one tensor (B, ...) a layer."""
+        """The method's term without its weight, from the tapped features: one tensor a layer, a map (B, C, H, W) or
+        vectors (B, d).
+        """
         raise TypeError(f"{type(self).__name__} has no term()")
 
     def weight(self, term: str) -> float:
-        return self.soft_weight if term == "soft" else self.kd_weight
+        return self.soft_weight if term.split()[-1] == "soft" else self.kd_weight
 
     @classmethod
     def default_layers(cls, layers: Layers) -> Paths:
@@ -91,8 +99,8 @@ class TappedDistillation(Distillation):
 
     @contextmanager
     def terms(self, student: nn.Module, ctx: Context) -> Iterator[tuple[nn.Module | None, Loss]]:
-        from kdbench import functional as F
         from kdbench.techniques.taps import shapes, tapped
+        from kdbench.techniques.tokens import shape_of_each, vectors
 
         teacher = ctx.teacher_module
         of_student, of_teacher = self.pairs(ctx)
@@ -104,16 +112,18 @@ class TappedDistillation(Distillation):
             of_own, of_taught = shapes(student, own, ctx), shapes(teacher, taught, ctx)
             self._refuse_vectors("student", of_student, of_own)
             self._refuse_vectors("teacher", of_teacher, of_taught)
-            adapters = self.adapters(of_own, of_taught, ctx)
+            adapters = self.adapters(list(map(shape_of_each, of_own)), list(map(shape_of_each, of_taught)), ctx)
+            soft = self._softened(ctx.task)
 
             def loss(batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
-                mine = [feature.float() for feature in own.features]
-                answers = self.dealt(ctx.answers(teacher, batch)[0])
-                theirs = [self.dealt(feature.float()) for feature in taught.features]
+                answers = ctx.answers(teacher, batch)
+                features = zip(own.features, taught.features, strict=True)
+                pairs = [
+                    vectors(s.float(), t.float(), ctx.task, batch, self.dealt, self.on_examples) for s, t in features
+                ]
+                mine, theirs = [s for s, _ in pairs], [t for _, t in pairs]
                 parts = {self.label(): self.term(mine, theirs, batch, adapters)}
-                if self.soft_weight > 0:
-                    parts["soft"] = F.soft_distillation(outputs[0], answers, self.temperature)
-                return parts
+                return parts | soft(batch, outputs, answers) if self.soft_weight > 0 else parts
 
             yield adapters, loss
 
@@ -125,16 +135,20 @@ class TappedDistillation(Distillation):
         alone = self.model_copy(update={"ce_weight": 0.0, "soft_weight": 0.0})
         with alone.terms(model, ctx) as (extra, terms):
             ctx.fit(model, alone._weighted(terms, ctx.task), extra, part=(0.0, share))
-        return ctx.fit(model, self._weighted(self._softened(ctx), ctx.task), part=(share, 1.0))
+        soft = self._softened(ctx.task)
 
-    def _softened(self, ctx: Context) -> Loss | None:
+        def softened(batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
+            return soft(batch, outputs, ctx.teacher(batch))
+
+        second = self._weighted(softened if self.soft_weight > 0 else None, ctx.task)
+        return ctx.fit(model, second, part=(share, 1.0))
+
+    def _softened(self, task: TaskDescription) -> Callable[[Batch, Outputs, Outputs], dict[str, Tensor]]:
+        """Soft distillation: (batch, the student's outputs, the teacher's) -> a term an output."""
         from kdbench import functional as F
 
-        if self.soft_weight == 0:
-            return None
-        return lambda batch, outputs: {
-            "soft": F.soft_distillation(outputs[0], self.dealt(ctx.teacher(batch)[0]), self.temperature)
-        }
+        measure = partial(F.soft_distillation, temperature=self.temperature)
+        return lambda batch, outputs, taught: self.matched("soft", task, batch, outputs, taught, measure)
 
     def _refuse_vectors(self, whose: str, paths: Paths, found: Sequence[Shape]) -> None:
         for path, shape in zip(paths, found, strict=True):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
 from kdbench.protocols import Batch, Context, Effect, Outputs, Technique
+from kdbench.techniques.output_kinds import EVERY_KIND, ON_LABELS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -26,6 +28,11 @@ class LabelSmoothing(Technique):
     """
 
     paper: ClassVar[str] = "Szegedy et al. 2016, Rethinking the Inception Architecture for Computer Vision, section 7"
+    kinds: ClassVar[frozenset[str]] = EVERY_KIND - {"values", "sequence", "embedding"}
+    by_kind: ClassVar[Mapping[str, str]] = {
+        **ON_LABELS,
+        "multilabel": "each label is a distribution over two classes, and gets half of its mass back",
+    }
     start: ClassVar[Literal["fresh", "trained", "pretrained"]] = "fresh"
     effects: ClassVar[frozenset[Effect]] = frozenset({"retraining"})
 
@@ -33,9 +40,16 @@ class LabelSmoothing(Technique):
     """The mass that all K classes share; 0.1 in the paper."""
 
     def apply(self, model: nn.Module, ctx: Context) -> nn.Module:
-        import torch.nn.functional as F
+        import torch.nn.functional as nnf
+
+        from kdbench import functional as F
 
         def loss(batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
-            return {"smoothed_ce": F.cross_entropy(outputs[0], batch.targets[0], label_smoothing=self.smoothing)}
+            terms: dict[str, Tensor] = {}
+            for output, given, target in zip(ctx.task.outputs, outputs, batch.targets, strict=True):
+                own, labels = F.labelled_rows(output, given, target, batch)
+                smoothed = nnf.cross_entropy(own, labels, label_smoothing=self.smoothing)
+                terms |= F.weighted_term(ctx.task, output, "smoothed_ce", smoothed)
+            return terms
 
         return ctx.fit(model, loss)

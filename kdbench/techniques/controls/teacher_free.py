@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
 from kdbench.protocols import Batch, Context, Effect, Outputs, Technique
+from kdbench.techniques.output_kinds import EVERY_KIND, ON_LABELS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -29,6 +31,8 @@ class TeacherFree(Technique):
     """
 
     paper: ClassVar[str] = "Yuan et al. 2020, Revisiting Knowledge Distillation via Label Smoothing, section 5"
+    kinds: ClassVar[frozenset[str]] = EVERY_KIND - {"values", "sequence", "embedding"}
+    by_kind: ClassVar[Mapping[str, str]] = ON_LABELS
     start: ClassVar[Literal["fresh", "trained", "pretrained"]] = "fresh"
     effects: ClassVar[frozenset[Effect]] = frozenset({"retraining"})
 
@@ -42,14 +46,17 @@ class TeacherFree(Technique):
     """T, of the virtual teacher only; 20 in the authors' code for ResNet18."""
 
     def apply(self, model: nn.Module, ctx: Context) -> nn.Module:
-        import torch.nn.functional as nnf
-
         from kdbench import functional as F
 
         def loss(batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
-            (logits,), (targets,) = outputs, batch.targets
-            virtual = F.teacher_free(logits, targets, self.correct_probability, self.temperature)
-            labels = {"ce": self.ce_weight * nnf.cross_entropy(logits, targets)} if self.ce_weight > 0 else {}
-            return {**labels, "virtual_teacher": self.kd_weight * virtual}
+            terms: dict[str, Tensor] = {}
+            if self.ce_weight > 0:
+                labels = F.labels_loss(ctx.task, batch, outputs)
+                terms = {name: self.ce_weight * term for name, term in labels.items()}
+            for output, given, target in zip(ctx.task.outputs, outputs, batch.targets, strict=True):
+                own, classes = F.labelled_rows(output, given, target, batch)
+                virtual = F.teacher_free(own, classes, self.correct_probability, self.temperature)
+                terms |= F.weighted_term(ctx.task, output, "virtual_teacher", self.kd_weight * virtual)
+            return terms
 
         return ctx.fit(model, loss)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
 from kdbench.protocols import Batch
 from kdbench.techniques.feature_distillation import FeatureDistillation
+from kdbench.techniques.output_kinds import ON_MAPS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -27,6 +29,7 @@ class AttentionTransfer(FeatureDistillation):
     RepDistiller; the weight of 1000 belongs to that.
     """
 
+    by_kind: ClassVar[Mapping[str, str]] = ON_MAPS
     paper: ClassVar[str] = "Zagoruyko and Komodakis 2017, Paying More Attention to Attention, section 3.1"
     tap: ClassVar[Literal["stages"]] = "stages"
     on_maps: ClassVar[bool] = True

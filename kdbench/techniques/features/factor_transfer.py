@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from pydantic import Field
 
 from kdbench.protocols import Batch, Context
 from kdbench.techniques.feature_distillation import PairDistillation, Shape
+from kdbench.techniques.output_kinds import ON_MAPS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -37,6 +38,7 @@ class FactorTransfer(PairDistillation):
     rate of its own for ResNets.
     """
 
+    by_kind: ClassVar[Mapping[str, str]] = ON_MAPS
     paper: ClassVar[str] = "Kim, Park, Kwak 2018, Paraphrasing Complex Network: Network Compression via Factor Transfer"
     tap: ClassVar[Literal["last_stage"]] = "last_stage"
     on_maps: ClassVar[bool] = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -11,6 +11,7 @@ from pydantic import Field
 from kdbench.errors import TechniqueError
 from kdbench.protocols import Batch, Context
 from kdbench.techniques.feature_distillation import InitialDistillation, Shape
+from kdbench.techniques.output_kinds import ON_MAPS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -33,6 +34,7 @@ class FlowOfSolution(InitialDistillation):
     30 epochs come on top, where here both goes share the recipe's epochs.)
     """
 
+    by_kind: ClassVar[Mapping[str, str]] = ON_MAPS
     paper: ClassVar[str] = "Yim et al. 2017, A Gift from Knowledge Distillation, section 3"
     tap: ClassVar[Literal["stem_and_stages"]] = "stem_and_stages"
     on_maps: ClassVar[bool] = True

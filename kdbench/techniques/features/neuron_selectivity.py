@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
 from kdbench.protocols import Batch
 from kdbench.techniques.feature_distillation import FeatureDistillation
+from kdbench.techniques.output_kinds import ON_MAPS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -27,6 +29,7 @@ class NeuronSelectivity(FeatureDistillation):
     term; the weight of 50 is RepDistiller's, for the term as it stands here.
     """
 
+    by_kind: ClassVar[Mapping[str, str]] = ON_MAPS
     paper: ClassVar[str] = "Huang and Wang 2017, Like What You Like: Knowledge Distill via Neuron Selectivity Transfer"
     tap: ClassVar[Literal["stages"]] = "stages"
     on_maps: ClassVar[bool] = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
@@ -10,6 +10,7 @@ from pydantic import Field
 from kdbench.errors import TechniqueError
 from kdbench.protocols import Batch, Context, Layers
 from kdbench.techniques.feature_distillation import FeatureDistillation, Shape
+from kdbench.techniques.output_kinds import ON_MAPS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -34,6 +35,7 @@ class Review(FeatureDistillation):
     resnet20; 1 for resnet110 > resnet32.
     """
 
+    by_kind: ClassVar[Mapping[str, str]] = ON_MAPS
     paper: ClassVar[str] = "Chen et al. 2021, Distilling Knowledge via Knowledge Review, section 3"
     tap: ClassVar[Literal["stages"]] = "stages"
 

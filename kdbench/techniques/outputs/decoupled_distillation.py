@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field, model_validator
 
+from kdbench.techniques.output_kinds import EVERY_KIND, NO_RANKING, SOFTENED
 from kdbench.techniques.outputs._outputs import OutputDistillation
 
 if TYPE_CHECKING:
@@ -31,6 +33,18 @@ class DecoupledDistillation(OutputDistillation):
     those of the best test epoch.
     """
 
+    kinds: ClassVar[frozenset[str]] = EVERY_KIND - NO_RANKING.keys()
+    by_kind: ClassVar[Mapping[str, str]] = {
+        **SOFTENED,
+        **NO_RANKING,
+        "dense_classes": "at each place that is labelled",
+        "token_classes": "at each token that is labelled",
+    }
+    about_labels: ClassVar[bool] = True
+    of_two_classes: ClassVar[str] = (
+        "with two classes there is one wrong class and nothing to rank: decoupled_distillation is soft_distillation, "
+        "times target_weight."
+    )
     paper: ClassVar[str] = "Zhao et al. 2022, Decoupled Knowledge Distillation, section 3"
     label: ClassVar[str] = "decoupled"
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field, model_validator
 
+from kdbench.techniques.output_kinds import EVERY_KIND, NO_RANKING, SOFTENED
 from kdbench.techniques.outputs._outputs import OutputDistillation
 
 if TYPE_CHECKING:
@@ -27,6 +29,17 @@ class Dist(OutputDistillation):
     to which the published weights belong, not in the paper.
     """
 
+    kinds: ClassVar[frozenset[str]] = EVERY_KIND - NO_RANKING.keys()
+    by_kind: ClassVar[Mapping[str, str]] = {
+        **SOFTENED,
+        **NO_RANKING,
+        "dense_classes": "at each place; classes are correlated over all places of the batch",
+        "token_classes": "at each token, padding left out; classes are correlated over all tokens of the batch",
+    }
+    of_two_classes: ClassVar[str] = (
+        "with two classes the correlation over the classes of an example is always 1 or -1, so of dist the relation "
+        "between examples is left."
+    )
     paper: ClassVar[str] = "Huang et al. 2022, Knowledge Distillation from A Stronger Teacher (DIST), section 4"
     label: ClassVar[str] = "dist"
 

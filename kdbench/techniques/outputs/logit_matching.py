@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from kdbench.protocols import Batch, Context
+from kdbench.protocols import Batch, Context, Output
+from kdbench.techniques.output_kinds import SOFTENED
 from kdbench.techniques.outputs._outputs import OutputDistillation
 
 if TYPE_CHECKING:
@@ -24,8 +26,21 @@ class LogitMatching(OutputDistillation):
     the field's code), and it may standardize the teacher's logits over the training set, which we do not.
     """
 
+    by_kind: ClassVar[Mapping[str, str]] = {
+        **SOFTENED,
+        "multilabel": "on the logits of the labels",
+        "values": "squared error to the teacher's values, in units of their spread",
+        "sequence": "squared error of each frame's probabilities, padding left out; equal frame rates are needed",
+        "embedding": "squared error to the teacher's embedding",
+    }
     paper: ClassVar[str] = "Ba and Caruana 2014, Do Deep Nets Really Need to be Deep?, section 2.2"
     label: ClassVar[str] = "logits"
+
+    def rows(self, output: Output, given: Tensor, real: Tensor | None) -> Tensor:
+        if output.kind == "multilabel":
+            return given.reshape(-1, 1)
+        rows = super().rows(output, given, real)
+        return rows.softmax(1) if output.kind == "sequence" else rows
 
     def term(self, student: Tensor, teacher: Tensor, targets: Tensor | None) -> Tensor:
         from kdbench import functional as F

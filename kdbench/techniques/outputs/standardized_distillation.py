@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
+from kdbench.protocols import Context
+from kdbench.techniques.output_kinds import EVERY_KIND, NO_RANKING, SOFTENED
 from kdbench.techniques.outputs._outputs import OutputDistillation
 
 if TYPE_CHECKING:
@@ -24,6 +27,8 @@ class StandardizedDistillation(OutputDistillation):
     of the authors' code; the cross-entropy sees the student's logits as they are.
     """
 
+    kinds: ClassVar[frozenset[str]] = EVERY_KIND - NO_RANKING.keys()
+    by_kind: ClassVar[Mapping[str, str]] = {**SOFTENED, **NO_RANKING}
     paper: ClassVar[str] = "Sun et al. 2024, Logit Standardization in Knowledge Distillation"
     label: ClassVar[str] = "standardized"
 
@@ -33,6 +38,14 @@ class StandardizedDistillation(OutputDistillation):
     """Weight of the cross-entropy to the labels; 0.1 in the authors' CIFAR-100 runs."""
     temperature: float = Field(2.0, gt=0)
     """T; 2 in the authors' CIFAR-100 runs."""
+
+    def problem(self, model: Any, ctx: Context) -> str | None:
+        if any(output.class_count == 2 for output in ctx.task.outputs):
+            return (
+                "standardized_distillation teaches nothing about two classes: the standardized logits of two classes "
+                "are 0.71 and -0.71 whatever the teacher says; use soft_distillation."
+            )
+        return super().problem(model, ctx)
 
     def term(self, student: Tensor, teacher: Tensor, targets: Tensor | None) -> Tensor:
         from kdbench import functional as F

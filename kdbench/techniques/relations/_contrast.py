@@ -60,7 +60,9 @@ class Contrast(nn.Module):
         temperature: float,
         momentum: float,
     ) -> None:
-        """student, teacher: shapes of the features; targets: (n,), of the training split in its order."""
+        """student, teacher: shapes of the features; targets: of the training split in its order, (n,): classes; or
+        (n, K): 0 or 1 for each label.
+        """
         super().__init__()
         self.negative_count = min(negative_count, most_negatives(targets))
         self.temperature = temperature
@@ -81,12 +83,24 @@ class Contrast(nn.Module):
         return terms[0] + terms[1]
 
     def negatives(self, index: Tensor) -> Tensor:
-        """(B, K): for each example K of other classes, drawn without repetition, every set as likely as any other."""
+        """(B, K): for each example K that are not `alike`, drawn without repetition, every set as likely as any."""
         lots = torch.rand(len(index), len(self.targets), device=index.device)
-        lots.masked_fill_(self.targets == self.targets[index][:, None], -1)
+        lots.masked_fill_(alike(self.targets, self.targets[index]), -1)
         return lots.topk(self.negative_count, dim=1, sorted=False).indices
 
 
+def alike(targets: Tensor, own: Tensor) -> Tensor:
+    """bool (B, n): which of the training examples are of an example's class, or share a label with it.
+
+    An example without any label is alike to those without any.
+    """
+    if targets.dim() == 1:
+        return targets == own[:, None]
+    return (own @ targets.T > 0) | ((own.sum(1) == 0)[:, None] & (targets.sum(1) == 0))
+
+
 def most_negatives(targets: Tensor) -> int:
-    """The number of examples of other classes that an example of the largest class has."""
-    return len(targets) - int(targets.bincount().max())
+    """The number of training examples that every one of them can have as negatives."""
+    if targets.dim() == 1:
+        return len(targets) - int(targets.bincount().max())
+    return min(len(targets) - int(alike(targets, own[None]).sum()) for own in targets)

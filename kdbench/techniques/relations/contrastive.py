@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
@@ -10,6 +10,7 @@ from pydantic import Field
 from kdbench.errors import TechniqueError
 from kdbench.protocols import Batch, Context
 from kdbench.techniques.feature_distillation import PairDistillation, Shape
+from kdbench.techniques.output_kinds import EVERY_KIND, ON_EMBEDDINGS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -27,16 +28,26 @@ class Contrastive(PairDistillation):
     `memory_momentum`; row 0 is the example's own. Z is the mean of exp over the first batch, times n. Both linear maps
     are trained and dropped. Taps what the classifier sees by default.
 
-    Negatives are drawn from the training examples of other classes, without repetition, anew in each step; no more than
-    there are. Two memories of n * embedding_size numbers go to the device, and each step takes some (B, n) numbers: 13
-    MB each for CIFAR-100 at B = 64, where gathering the rows takes 537 MB.
+    Negatives are drawn from the training examples of other classes (of the first output), without repetition, anew in
+    each step; no more than there are. Two memories of n * embedding_size numbers go to the device, and each step takes
+    some (B, n) numbers: 13 MB each for CIFAR-100 at B = 64, where gathering the rows takes 537 MB.
 
     Paper: Tian, Krishnan, Isola 2020, "Contrastive Representation Distillation", section 3, with the constants of its
     CIFAR-100 experiments. "CRD+KD" of its tables is `soft_weight: 1`. The order of draws is ours, so runs of the
     authors' code cannot be repeated to the bit. With `shuffled` the memory of the teacher holds neighbours' embeddings.
     """
 
+    kinds: ClassVar[frozenset[str]] = EVERY_KIND - {"values"}
+    by_kind: ClassVar[Mapping[str, str]] = {
+        "multilabel": "negatives are examples that share no label",
+        "values": "values have no classes whose examples could be told apart",
+        **{
+            kind: f"{how}; negatives are all other examples"
+            for kind, how in {**ON_EMBEDDINGS, "embedding": "on the embedding"}.items()
+        },
+    }
     paper: ClassVar[str] = "Tian, Krishnan, Isola 2020, Contrastive Representation Distillation, section 3"
+    on_examples: ClassVar[bool] = True
     tap: ClassVar[Literal["embedding"]] = "embedding"
 
     kd_weight: float = Field(0.8, ge=0)
@@ -55,7 +66,10 @@ class Contrastive(PairDistillation):
 
         from kdbench.techniques.relations._contrast import Contrast, most_negatives
 
-        targets = torch.cat([batch.targets[0] for batch in ctx.train])
+        if ctx.task.outputs[0].kind in ("classes", "multilabel"):
+            targets = torch.cat([batch.targets[0] for batch in ctx.train])
+        else:
+            targets = torch.arange(ctx.task.example_counts["train"])  # every example is a class of its own
         if most_negatives(targets) == 0:
             raise TechniqueError("contrastive needs negatives, but all training examples are of one class.")
         return Contrast(

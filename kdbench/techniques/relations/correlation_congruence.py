@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
 from kdbench.protocols import Batch, Context
 from kdbench.techniques.feature_distillation import PairDistillation, Shape
+from kdbench.techniques.output_kinds import ON_EMBEDDINGS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -32,7 +33,9 @@ class CorrelationCongruence(PairDistillation):
     that classes repeat in them, and soft distillation is part of the loss (here: `soft_weight`).
     """
 
+    by_kind: ClassVar[Mapping[str, str]] = ON_EMBEDDINGS
     paper: ClassVar[str] = "Peng et al. 2019, Correlation Congruence for Knowledge Distillation, section 3"
+    on_examples: ClassVar[bool] = True
     tap: ClassVar[Literal["embedding"]] = "embedding"
 
     kd_weight: float = Field(0.02, ge=0)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
 from kdbench.protocols import Batch
 from kdbench.techniques.feature_distillation import PairDistillation
+from kdbench.techniques.output_kinds import ON_EMBEDDINGS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -27,9 +29,11 @@ class ProbabilisticTransfer(PairDistillation):
     weight 30000 belongs to. The term depends on the batch size: a recipe with another one wants another weight.
     """
 
+    by_kind: ClassVar[Mapping[str, str]] = ON_EMBEDDINGS
     paper: ClassVar[str] = (
         "Passalis and Tefas 2018, Learning Deep Representations with Probabilistic Knowledge Transfer"
     )
+    on_examples: ClassVar[bool] = True
     tap: ClassVar[Literal["embedding"]] = "embedding"
 
     kd_weight: float = Field(30000.0, ge=0)

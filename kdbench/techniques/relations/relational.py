@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from kdbench.protocols import Batch
 from kdbench.techniques.feature_distillation import PairDistillation
+from kdbench.techniques.output_kinds import ON_EMBEDDINGS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -27,7 +29,9 @@ class Relational(PairDistillation):
     the labels out (`ce_weight: 0`) and normalises the student's embedding in some settings; we never do.
     """
 
+    by_kind: ClassVar[Mapping[str, str]] = ON_EMBEDDINGS
     paper: ClassVar[str] = "Park et al. 2019, Relational Knowledge Distillation, section 3.2"
+    on_examples: ClassVar[bool] = True
     tap: ClassVar[Literal["embedding"]] = "embedding"
 
     distance_weight: float = Field(25.0, ge=0)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
 from kdbench.protocols import Batch
 from kdbench.techniques.feature_distillation import FeatureDistillation
+from kdbench.techniques.output_kinds import ON_EMBEDDINGS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -26,7 +28,9 @@ class SimilarityPreserving(FeatureDistillation):
     recipe with another one wants another weight.
     """
 
+    by_kind: ClassVar[Mapping[str, str]] = ON_EMBEDDINGS
     paper: ClassVar[str] = "Tung and Mori 2019, Similarity-Preserving Knowledge Distillation, section 3.1"
+    on_examples: ClassVar[bool] = True
     tap: ClassVar[Literal["last_stage"]] = "last_stage"
 
     kd_weight: float = Field(3000.0, ge=0)

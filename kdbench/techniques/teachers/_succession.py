@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from kdbench.protocols import Batch, Context, Loss, Outputs
+from kdbench.protocols import Batch, Context, Loss, Outputs, TaskDescription
 from kdbench.techniques.distillation import Distillation
+from kdbench.techniques.output_kinds import SOFTENED
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,6 +27,8 @@ class Succession(Distillation):
     temperature: float = Field(4.0, gt=0)
     """T, of every network in the chain; 1 leaves the outputs as they are."""
 
+    by_kind: ClassVar[Mapping[str, str]] = SOFTENED
+
     def between(self, ctx: Context) -> Iterator[nn.Module]:
         """The networks between teacher and student with new weights, in the order in which they learn."""
         raise TypeError(f"{type(self).__name__} has no between()")
@@ -35,14 +38,13 @@ class Succession(Distillation):
             return super().apply(model, ctx)
         answers: Callable[[Batch], Outputs] = ctx.teacher
         for network in itertools.chain(self.between(ctx), [model]):
-            taught = ctx.fit(network, self._weighted(self._from(answers), ctx.task))
+            taught = ctx.fit(network, self._weighted(self._from(answers, ctx.task), ctx.task))
             answers = partial(ctx.answers, taught)
         return taught
 
-    def _from(self, answers: Callable[[Batch], Outputs]) -> Loss:
+    def _from(self, answers: Callable[[Batch], Outputs], task: TaskDescription) -> Loss:
         """Soft distillation from a network that gives these answers."""
         from kdbench import functional as F
 
-        return lambda batch, outputs: {
-            "soft": F.soft_distillation(outputs[0], self.dealt(answers(batch)[0]), self.temperature)
-        }
+        soft = partial(F.soft_distillation, temperature=self.temperature)
+        return lambda batch, outputs: self.matched("soft", task, batch, outputs, answers(batch), soft)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from kdbench.protocols import Batch, Context, Effect, Loss, Outputs
+from kdbench.protocols import Batch, Context, Effect, Loss, Outputs, TaskDescription
 from kdbench.techniques.distillation import Distillation
+from kdbench.techniques.output_kinds import EVERY_KIND, SOFTENED
 from kdbench.techniques.teachers._architectures import Architecture, identity
 
 if TYPE_CHECKING:
@@ -35,6 +37,12 @@ class DeepMutualLearning(Distillation):
     """
 
     paper: ClassVar[str] = "Zhang et al. 2018, Deep Mutual Learning, section 3"
+    kinds: ClassVar[frozenset[str]] = EVERY_KIND - {"embedding"}
+    by_kind: ClassVar[Mapping[str, str]] = {
+        **SOFTENED,
+        "values": "squared error to the other students' values, in units of their spread; no temperature",
+        "embedding": "students that have no embedding yet have none to teach each other",
+    }
     needs: ClassVar[frozenset[str]] = frozenset()
     effects: ClassVar[frozenset[Effect]] = frozenset({"teaching", "restart"})
 
@@ -56,33 +64,39 @@ class DeepMutualLearning(Distillation):
 
     @contextmanager
     def terms(self, student: nn.Module, ctx: Context) -> Iterator[tuple[nn.Module | None, Loss]]:
+        import torch
         from torch import nn
+
+        from kdbench import functional as F
 
         others = nn.ModuleList(ctx.fresh(number, self.peer_model) for number in range(1, self.peers))
 
         def loss(batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
-            everyone = [outputs[0], *(other(*batch.inputs).float() for other in others)]
-            mutual = [self._mutual(everyone, own) for own in range(self.peers)]
-            return {"mutual": mutual[0], "peers": self._others(everyone[1:], mutual[1:], batch)}
+            everyone = [outputs, *(F.outputs_of(other(*batch.inputs), other) for other in others)]
+            mutual = [self._mutual(ctx.task, batch, everyone, own) for own in range(self.peers)]
+            peers = zip(everyone[1:], mutual[1:], strict=True)
+            losses = [self._of_peer(ctx.task, batch, answers, terms) for answers, terms in peers]
+            return {**mutual[0], "peers": torch.stack(losses).sum()}
 
         yield others, loss
 
-    def _mutual(self, everyone: Sequence[Tensor], own: int) -> Tensor:
-        """Mean divergence of student number `own` from each of the others."""
+    def _mutual(self, task: TaskDescription, batch: Batch, everyone: Sequence[Outputs], own: int) -> dict[str, Tensor]:
+        """Mean divergence of student number `own` from each of the others, a term an output."""
         import torch
 
         from kdbench import functional as F
 
-        others = [self.dealt(logits.detach()) for number, logits in enumerate(everyone) if number != own]
-        return torch.stack([F.soft_distillation(everyone[own], other, self.temperature) for other in others]).mean()
+        soft = partial(F.soft_distillation, temperature=self.temperature)
+        others = [tuple(one.detach() for one in outputs) for number, outputs in enumerate(everyone) if number != own]
+        found = [self.matched("mutual", task, batch, everyone[own], other, soft) for other in others]
+        return {name: torch.stack([terms[name] for terms in found]).mean() for name in found[0]}
 
-    def _others(self, everyone: Sequence[Tensor], mutual: Sequence[Tensor], batch: Batch) -> Tensor:
-        """The whole losses of all but student 1."""
+    def _of_peer(self, task: TaskDescription, batch: Batch, outputs: Outputs, mutual: dict[str, Tensor]) -> Tensor:
+        """The whole loss of a student: on the labels, and on what the others say."""
         import torch
-        import torch.nn.functional as nnf
 
-        losses = [
-            self.ce_weight * nnf.cross_entropy(logits, batch.targets[0]) + self.kd_weight * term
-            for logits, term in zip(everyone, mutual, strict=True)
-        ]
-        return torch.stack(losses).sum()
+        from kdbench import functional as F
+
+        labels = list(F.labels_loss(task, batch, outputs).values())
+        mine = self.kd_weight * torch.stack(list(mutual.values())).sum()
+        return self.ce_weight * torch.stack(labels).sum() + mine if labels else mine

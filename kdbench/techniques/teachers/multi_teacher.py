@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from kdbench.errors import TechniqueError
-from kdbench.protocols import Batch, Context, Loss
+from kdbench.protocols import Batch, Context, Loss, Output, Outputs
 from kdbench.techniques.distillation import Distillation
+from kdbench.techniques.output_kinds import SOFTENED
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -33,6 +35,11 @@ class MultiTeacher(Distillation):
     divergence instead of the cross-entropy moves the loss by a constant, not its gradient.
     """
 
+    by_kind: ClassVar[Mapping[str, str]] = {
+        **SOFTENED,
+        "values": "squared error to the teachers' mean, in units of the values' spread; no temperature",
+        "embedding": "squared error to the mean of the teachers' embeddings; no temperature",
+    }
     least_teachers: ClassVar[int] = 2
     paper: ClassVar[str] = "You et al. 2017, Learning from Multiple Teacher Networks"
 
@@ -49,17 +56,31 @@ class MultiTeacher(Distillation):
         from kdbench import functional as F
 
         shares = self._shares(ctx.teacher_count)
+        soft = partial(F.soft_distillation, temperature=self.temperature)
 
-        def together(batch: Batch) -> Tensor:
-            taught = [ctx.teacher(batch, number)[0] for number in range(len(shares))]
-            return combined(taught, shares, self.of, self.temperature)
+        def loss(batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
+            taught = zip(*(ctx.teacher(batch, number) for number in range(len(shares))), strict=True)
+            pairs = zip(ctx.task.outputs, taught, strict=True)
+            together = tuple(self._together(output, each, shares) for output, each in pairs)
+            return self.matched("soft", ctx.task, batch, outputs, together, soft)
 
-        yield (
-            None,
-            lambda batch, outputs: {
-                "soft": F.soft_distillation(outputs[0], self.dealt(together(batch)), self.temperature)
-            },
-        )
+        yield None, loss
+
+    def _together(self, output: Output, taught: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
+        """The teachers' mean of one output, in its shape. Raises TechniqueError where theirs differ."""
+        import torch
+
+        if len({tuple(each.shape) for each in taught}) > 1:
+            shapes = ", ".join(str(tuple(each.shape[1:])) for each in taught)
+            raise TechniqueError(f"the teachers give '{output.name}' in shapes that differ ({shapes}); take others.")
+        if output.kind in ("values", "embedding"):
+            return combined(taught, shares, "logits", 1.0)
+        if output.kind == "multilabel":
+            pairs = [torch.stack([torch.zeros_like(each), each], 2) for each in taught]
+            both = combined(pairs, shares, self.of, self.temperature, 2)
+            return both[..., 1] - both[..., 0]
+        axis = 2 if output.kind in ("token_classes", "sequence") else 1
+        return combined(taught, shares, self.of, self.temperature, axis)
 
     def _shares(self, teacher_count: int) -> list[float]:
         if teacher_count < 2:
@@ -75,17 +96,19 @@ class MultiTeacher(Distillation):
         return [weight / sum(weights) for weight in weights]
 
 
-def combined(taught: Sequence[Tensor], shares: Sequence[float], of: str, temperature: float) -> Tensor:
+def combined(taught: Sequence[Tensor], shares: Sequence[float], of: str, temperature: float, axis: int = 1) -> Tensor:
     """Logits (B, K) whose softmax at T = temperature is the teachers' mean.
 
-    taught: logits of each teacher, (B, K); shares: their weights, of sum 1. The mean of probabilities becomes
+    taught: logits of each teacher, (B, K), or of any shape with the K classes along `axis`; shares: their weights, of
+    sum 1. The mean of probabilities becomes
     logits as T * log q.
     """
     import torch
 
     stacked = torch.stack(list(taught))
-    weights = torch.tensor(shares, dtype=stacked.dtype, device=stacked.device)[:, None, None]
+    weights = torch.tensor(shares, dtype=stacked.dtype, device=stacked.device)
+    weights = weights.reshape(-1, *[1] * (stacked.dim() - 1))
     if of == "logits":
         return (weights * stacked).sum(0)
-    logarithms = torch.log_softmax(stacked / temperature, dim=2) + weights.log()
+    logarithms = torch.log_softmax(stacked / temperature, dim=axis + 1) + weights.log()
     return temperature * torch.logsumexp(logarithms, dim=0)

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from kdbench import functional as F
-from kdbench.protocols import Batch
+from kdbench.protocols import Batch, TaskDescription
 from kdbench.techniques.outputs.decoupled_distillation import DecoupledDistillation
 from kdbench.techniques.outputs.dist import Dist
 from kdbench.techniques.outputs.hard_distillation import HardDistillation
@@ -25,6 +25,10 @@ LABELS = torch.tensor([0, 1, 2, 2, 2])
 RIGHT, CONFIDENT = [0, 1, 4], [0, 2, 4]
 """The examples where the teacher's decision is the label, and where its highest probability is 0.9 or more."""
 
+TASK = TaskDescription.classification(
+    input_names=("x",), input_shapes=((3,),), class_names=("a", "b", "c"), example_counts={"train": 5}
+)
+
 
 class Said:
     """A context whose teacher says what it is told to."""
@@ -33,6 +37,7 @@ class Said:
         self.taught = taught
         self.more = more
         self.asked = []
+        self.task = TASK
 
     def teacher(self, batch, number=0):
         self.asked.append(batch)
