@@ -29,7 +29,7 @@ def list_command(kind: str) -> None:
     help="Of a technique: show the layers that it taps in this suite's teachers and students.",
 )
 @click.option("--format", "form", type=click.Choice(["text", "markdown"]), default="text", show_default=True,
-              help="How to print all fields of a suite.")  # fmt: skip
+              help="How to print all fields of a suite, or the kinds.")  # fmt: skip
 def describe(name: str, suite: Path | None, form: str) -> None:
     """Explain NAME: its fields with defaults and bounds; of a technique also formula and paper.
 
@@ -40,14 +40,19 @@ def describe(name: str, suite: Path | None, form: str) -> None:
       a family of techniques: distillation, pruning, quantization
       suite, for every field of a suite file, or one entry of it:
       recipe, regularizer, teacher, student, case, measure, limits, check
+      kinds, for what every technique does on every kind of output
     """
     from kdbench.cli._describe import describe_text, models_of
+    from kdbench.cli._kinds_table import kinds_page, kinds_text
     from kdbench.cli._reference import suite_page
 
+    pages = {"suite": suite_page, "kinds": kinds_page}
     if form == "markdown":
-        if name != "suite":
-            raise click.UsageError("--format markdown belongs to `kdbench describe suite`.")
-        click.echo(suite_page(), nl=False)
+        if name not in pages:
+            raise click.UsageError("--format markdown is for `describe suite` and `describe kinds`.")
+        click.echo(pages[name](), nl=False)
+    elif name == "kinds":
+        click.echo(kinds_text())
     else:
         click.echo(describe_text(name, models_of(suite) if suite else None))
 

@@ -5,11 +5,18 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from kdbench.models._heads import last_layer
+from kdbench.protocols import Output
+
 
 def cnn(
-    input_channels: int, channels: Sequence[int], strides: Sequence[int], convs_per_stage: int, class_count: int
+    input_channels: int,
+    channels: Sequence[int],
+    strides: Sequence[int],
+    convs_per_stage: int,
+    outputs: Sequence[Output],
 ) -> nn.Sequential:
-    """(B, C, H, W) -> (B, classes): stages `layer1`, `layer2`, ..., global average `pool`, `classifier`."""
+    """(B, C, H, W) -> what the outputs give: `layer1`, `layer2`, ..., global average `pool`, `classifier`."""
     modules: OrderedDict[str, nn.Module] = OrderedDict()
     before = input_channels
     for number, (width, stride) in enumerate(zip(channels, strides, strict=True), start=1):
@@ -17,7 +24,7 @@ def cnn(
         before = width
     modules["pool"] = nn.AdaptiveAvgPool2d(1)
     modules["flatten"] = nn.Flatten()
-    modules["classifier"] = nn.Linear(before, class_count)
+    modules["classifier"] = last_layer(before, outputs)
     return nn.Sequential(modules)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -23,6 +25,20 @@ class Affine(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         return values * self.scale + self.mean
+
+
+class Heads(nn.ModuleList):
+    """One last layer an output, on the same features (B, width)."""
+
+    def forward(self, features: Tensor) -> tuple[Tensor, ...]:
+        return tuple(one(features) for one in self)
+
+
+def last_layer(width: int, outputs: Sequence[Output]) -> nn.Module:
+    """(B, width) -> what the outputs give: a tensor, or of several outputs a tuple. Raises ModelError."""
+    if len(outputs) == 1:
+        return head(width, outputs[0])
+    return Heads(head(width, output) for output in outputs)
 
 
 def head(width: int, output: Output) -> nn.Module:

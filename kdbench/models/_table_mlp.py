@@ -7,14 +7,14 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from kdbench.models._heads import head
+from kdbench.models._heads import last_layer
 from kdbench.models.columns import Features
 from kdbench.protocols import Output
 from kdbench.protocols.columns import TableColumns
 
 
 class TableNetwork(nn.Module):
-    """Columns -> `features`, hidden layers `layer1`, `layer2`, ..., then `classifier`, or `heads` by output."""
+    """Columns -> `features`, hidden layers `layer1`, `layer2`, ..., then `classifier`."""
 
     def __init__(
         self,
@@ -31,17 +31,12 @@ class TableNetwork(nn.Module):
         for number, (before, after) in enumerate(pairwise(sizes), 1):
             dropped = [nn.Dropout(dropout)] if dropout else []
             self.add_module(f"layer{number}", nn.Sequential(nn.Linear(before, after), nn.ReLU(), *dropped))
-        if len(outputs) == 1:
-            self.classifier = head(sizes[-1], outputs[0])
-        else:
-            self.heads = nn.ModuleList(head(sizes[-1], output) for output in outputs)
+        self.classifier = last_layer(sizes[-1], outputs)
 
     def forward(self, first: Tensor, second: Tensor | None = None) -> Tensor | tuple[Tensor, ...]:
         """Numbers and categories, or what the table has of them; by name, as the exporter takes no `*inputs`."""
         hidden = self.features(first) if second is None else self.features(first, second)
         for number in range(1, self.hidden_count + 1):
             hidden = self.get_submodule(f"layer{number}")(hidden)
-        if hasattr(self, "heads"):
-            return tuple(one(hidden) for one in self.heads)
-        answer: Tensor = self.classifier(hidden)
+        answer: Tensor | tuple[Tensor, ...] = self.classifier(hidden)
         return answer

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 class CNN(Model):
     """Stages of 3x3 convolution, BatchNorm and ReLU, then global average pooling and a linear classifier.
 
-    Layers to tap: `layer1`, `layer2`, ... (B, channels, height, width), `classifier` (B, classes).
+    Layers to tap: `layer1`, `layer2`, ... (B, channels, height, width), `classifier` (B, classes), or what
+    the task's outputs have in the place of classes.
     """
 
     channels: tuple[PositiveInt, ...] = Field((16, 32, 64), min_length=1)
@@ -43,4 +44,4 @@ class CNN(Model):
 
         input_channels, _, _ = image_shape("cnn", task)
         strides = self.strides or (1, *(2 for _ in self.channels[1:]))
-        return cnn(input_channels, self.channels, strides, self.convs_per_stage, task.class_count)
+        return cnn(input_channels, self.channels, strides, self.convs_per_stage, task.outputs)

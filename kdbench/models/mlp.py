@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 class MLP(Model):
     """Fully connected layers with ReLU, on any single input, flattened.
 
-    Layers to tap: `layer1` ... `layer<depth>` (B, width), `classifier` (B, classes).
+    Layers to tap: `layer1` ... `layer<depth>` (B, width), `classifier` (B, classes), or what the task's outputs have in
+    the place of classes.
     """
 
     depth: int = Field(3, gt=0)
@@ -31,4 +32,4 @@ class MLP(Model):
         """Raises ModelError for a task with several inputs."""
         from kdbench.models._mlp import mlp
 
-        return mlp(feature_count("mlp", task), self.depth, self.width, task.class_count)
+        return mlp(feature_count("mlp", task), self.depth, self.width, task.outputs)

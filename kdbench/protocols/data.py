@@ -158,6 +158,11 @@ class Output(_Described):
         """K: how many classes, labels or symbols there are."""
         return len(self.class_names)
 
+    @property
+    def width(self) -> int:
+        """How many numbers a model gives at each place: one a class, label, symbol or value."""
+        return int(self.axes[-1] if self.kind in ("token_classes", "sequence") else self.axes[0])
+
     def places(self, lengths: Mapping[str, Any]) -> Any:
         """How many of its places along axis 1 are each example's own, (B,); None where all have the same.
 

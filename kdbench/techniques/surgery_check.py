@@ -6,6 +6,7 @@ from itertools import islice
 import torch
 from torch import Tensor, nn
 
+from kdbench import functional as F
 from kdbench.errors import TechniqueError
 from kdbench.protocols import Batch
 
@@ -22,21 +23,27 @@ def check_inputs(batches: Iterable[Batch]) -> tuple[Tensor, ...]:
 
 
 @torch.no_grad()
-def answers(network: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
-    """A network's outputs in eval mode, (B, ...). Its modules go back to the modes that they were in."""
+def answers(network: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """A network's outputs in eval mode, each (B, ...). Its modules go back to the modes that they were in."""
     modes = [(module, module.training) for module in network.modules()]
     device = next(network.parameters(), torch.empty(0)).device  # a fresh student is not yet where the data is
-    given: Tensor = network.eval()(*(tensor.to(device) for tensor in inputs))
+    given = F.outputs_of(network.eval()(*(tensor.to(device) for tensor in inputs)), network)
     for module, mode in modes:
         module.training = mode
     return given
 
 
-def difference(expected: Tensor, got: Tensor) -> float:
-    """The largest difference between two networks' logits, relative to the largest logit expected; 0 where rounding.
+def difference(expected: tuple[Tensor, ...], got: tuple[Tensor, ...]) -> float:
+    """The largest difference between two networks' outputs, relative to the largest of that output; 0 where rounding.
 
     Infinite where the shapes differ or the answers are no numbers.
     """
+    if len(got) != len(expected):
+        return float("inf")
+    return max(_difference(one, other) for one, other in zip(expected, got, strict=True))
+
+
+def _difference(expected: Tensor, got: Tensor) -> float:
     if got.shape != expected.shape:
         return float("inf")
     largest = float(expected.abs().max())
@@ -46,11 +53,11 @@ def difference(expected: Tensor, got: Tensor) -> float:
     return apart / largest if apart == apart and largest else float("inf")
 
 
-def check_same(expected: Tensor, got: Tensor, what: str) -> None:
+def check_same(expected: tuple[Tensor, ...], got: tuple[Tensor, ...], what: str) -> None:
     """Raise TechniqueError where a network does not answer as expected; `what` begins the sentence: "X is the same"."""
     apart = difference(expected, got)
     if apart:
         raise TechniqueError(
-            f"{what}, but the logits differ by {100 * apart:.2g}% of the largest; nothing was trained or measured. "
+            f"{what}, but the outputs differ by {100 * apart:.2g}% of the largest; nothing was trained or measured. "
             "The network computes in a way that the technique cannot follow: leave the technique out for it."
         )

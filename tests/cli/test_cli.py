@@ -13,6 +13,7 @@ from kdbench import registry
 from kdbench.cli import cli, exit_code
 from kdbench.cli._describe import describe_text
 from kdbench.cli._fields import field_texts
+from kdbench.cli._kinds_table import kinds_page
 from kdbench.cli._listing import list_text
 from kdbench.cli._reference import ENTRIES, NESTED, suite_page
 from kdbench.suite.form import SuiteFields
@@ -108,6 +109,15 @@ def test_describe_explains_entries_of_a_suite_providers_and_families(name: str, 
 def test_the_page_of_all_fields_is_current() -> None:
     """After a change: kdbench describe suite --format markdown > report/suite.md."""
     assert (SUITES.parent / "report" / "suite.md").read_text(encoding="utf-8") == suite_page()
+
+
+def test_the_table_of_kinds_is_current_and_has_a_reason_for_every_no() -> None:
+    """After a change: kdbench describe kinds --format markdown > report/kinds.md."""
+    page = kinds_page()
+    assert (SUITES.parent / "report" / "kinds.md").read_text(encoding="utf-8") == page
+    assert "| no |" not in page
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    assert len(rows) == len(registry.names("technique"))
 
 
 def test_every_field_of_a_suite_is_explained() -> None:

@@ -41,7 +41,7 @@ from kdbench.stages.work import read_description
 from kdbench.stages.worker import run_stages
 from kdbench.tasks.arrays import ArrayData
 from kdbench.tasks.batches import plain_batches
-from kdbench.training import accuracy
+from kdbench.training import decisive_metric, score
 
 SEEDS = (0, 1, 2)
 TASK = PartSpec("task", "digits", 1, {})
@@ -143,10 +143,8 @@ class Bench:
     def score(self, key: str) -> float:
         """Accuracy on every example that no training has seen."""
         network = torch_models.load(self.store.folder(key), self.task, torch.device("cpu"))
-        splits = (
-            plain_batches(self.arrays, split, self.task, 512, torch.device("cpu")) for split in ("validation", "test")
-        )
-        return accuracy(network, itertools.chain.from_iterable(splits))
+        splits = (plain_batches(self.arrays, split, 512, torch.device("cpu")) for split in ("validation", "test"))
+        return score(network, itertools.chain.from_iterable(splits), decisive_metric(self.task))
 
     def terms(self, key: str, name: str) -> list[float]:
         """The technique's term, epoch by epoch, of the go that has it."""

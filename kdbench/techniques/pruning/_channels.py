@@ -53,12 +53,12 @@ def _tensors(member: Member) -> Iterator[tuple[str, int]]:
 
 
 def check_cut(
-    pruned: nn.Module, traced: Traced, gone: Sequence[tuple[Coupled, Tensor]], inputs: tuple[Tensor, ...], classes: int
+    pruned: nn.Module, traced: Traced, gone: Sequence[tuple[Coupled, Tensor]], inputs: tuple[Tensor, ...]
 ) -> None:
     """Compare a network that lost channels with the whole one in which no layer reads those channels.
 
     traced: the whole network as it was traced; gone: what was cut. Raises TechniqueError where the smaller network
-    cannot run, gives something else than logits, or answers otherwise: then other channels were taken than was meant.
+    cannot run, gives outputs of another shape, or answers otherwise: then other channels were taken than was meant.
     """
     try:
         got = answers(pruned, inputs)
@@ -67,9 +67,12 @@ def check_cut(
             f"the model cannot run without the channels that were taken ({str(error).splitlines()[0]}); name the "
             "layers whose widths its code relies on in 'keep'."
         ) from error
-    if got.shape[1:] != (classes,):
-        raise TechniqueError(f"pruning changed the model's outputs to {tuple(got.shape[1:])}; {classes} were expected.")
-    if difference(answers(silenced(traced.model, gone, pruned), inputs), got):
+    expected = answers(silenced(traced.model, gone, pruned), inputs)
+    changed = [(one, other) for one, other in zip(got, expected, strict=True) if one.shape != other.shape]
+    if changed:
+        now, before = (tuple(one.shape[1:]) for one in changed[0])
+        raise TechniqueError(f"pruning changed the model's outputs to {now}; {before} were expected.")
+    if difference(expected, got):
         wrong = [channels.name for channels, chosen in gone if _mixed(traced.model, channels, chosen, inputs)]
         raise TechniqueError(
             "without the channels that were taken the model does not answer as with the same channels silenced: "

@@ -13,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 from torch_pruning.dependency import DependencyGraph
 from torch_pruning.ops import OPTYPE
 
+from kdbench import functional as F
 from kdbench.errors import TechniqueError, nearest
 from kdbench.techniques.pruning._layout import Layout
 from kdbench.techniques.surgery import CONVOLUTIONS
@@ -72,10 +73,12 @@ class Traced:
         return sum(len(member.places) for member in written) / every
 
 
-def obstacle(model: nn.Module, example: tuple[Tensor, ...], class_count: int, keep: Sequence[str] = ()) -> str | None:
+def obstacle(
+    model: nn.Module, example: tuple[Tensor, ...], widths: Sequence[int], keep: Sequence[str] = ()
+) -> str | None:
     """Why no channel of this network can go, as a sentence; None when some can."""
     try:
-        traced = trace(model, example, class_count, keep)
+        traced = trace(model, example, widths, keep)
     except TechniqueError as error:
         return str(error)
     if traced.sets or keep:
@@ -83,8 +86,10 @@ def obstacle(model: nn.Module, example: tuple[Tensor, ...], class_count: int, ke
     return "every channel of the model is tied to its outputs or goes through a channel shuffle, so none can go."
 
 
-def trace(model: nn.Module, example: tuple[Tensor, ...], class_count: int, keep: Sequence[str] = ()) -> Traced:
-    """The sets of channels that may be removed: not the classifier's outputs, nor the layers that `keep` names.
+def trace(model: nn.Module, example: tuple[Tensor, ...], widths: Sequence[int], keep: Sequence[str] = ()) -> Traced:
+    """The sets of channels that may be removed: not the model's outputs, nor the layers that `keep` names.
+
+    widths: of each of the model's outputs the number of its classes or values, in order.
 
     Channels that are shuffled stay, with all that they are added to. Raises TechniqueError where the network cannot be
     followed, or a kept layer does not exist.
@@ -95,7 +100,7 @@ def trace(model: nn.Module, example: tuple[Tensor, ...], class_count: int, keep:
     traced = copy.deepcopy(model).eval().requires_grad_(True)  # the graph is read off the gradient functions
     uses = _uses(traced, example)
     stays = {
-        _classifier(list(uses), class_count),
+        *_last_layers(list(uses), widths),
         *(inner for name in keep for inner in _layer(traced, name).modules()),
     }
     splits, layout = _Splits(), Layout()
@@ -208,14 +213,21 @@ def _uses(model: nn.Module, example: tuple[Tensor, ...]) -> dict[nn.Module, int]
     return uses
 
 
-def _classifier(order: Sequence[Any], class_count: int) -> nn.Module:
-    """The last layer to run that has as many outputs as there are classes. Raises TechniqueError without one."""
-    found: nn.Module | None = next((layer for layer in reversed(order) if layer.weight.shape[0] == class_count), None)
-    if found is None:
-        raise TechniqueError(
-            f"the model has no linear or convolution layer with {class_count} outputs, so its classifier is unknown."
-        )
-    if len(order) < 2:
+def _last_layers(order: Sequence[Any], widths: Sequence[int]) -> list[nn.Module]:
+    """For each output, the last one first, the last layer to run that has as many outputs and is not another's.
+
+    Raises TechniqueError without one.
+    """
+    found: list[nn.Module] = []
+    for width in reversed(widths):
+        rest = (layer for layer in reversed(order) if layer.weight.shape[0] == width and layer not in found)
+        last = next(rest, None)
+        if last is None:
+            raise TechniqueError(
+                f"the model has no linear or convolution layer with {width} outputs, so its classifier is unknown."
+            )
+        found.append(last)
+    if len(order) <= len(found):
         raise TechniqueError(
             "the model has no convolution or linear layer before its classifier to take channels from."
         )
@@ -247,18 +259,18 @@ class _Splits(TorchFunctionMode):
         self.attention = False
 
     def forward(self, model: nn.Module, example: Any) -> Any:
-        """The logits and all that goes into a shuffle; copies, so that the graph has a node of its own for each.
+        """The outputs and all that goes into a shuffle; copies, so that the graph has a node of its own for each.
 
         Raises TechniqueError where the model computes attention.
         """
         with self:
-            logits = model(*example)
+            outputs = F.outputs_of(model(*example), model)
         if self.attention:
             raise TechniqueError(
                 "the model computes attention, whose heads share out the features, and channels cannot be followed "
                 "through that; structured pruning is for networks without."
             )
-        return [tensor.clone() for tensor in (logits, *self.before)]
+        return [tensor.clone() for tensor in (*outputs, *self.before)]
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))

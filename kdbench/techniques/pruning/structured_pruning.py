@@ -97,7 +97,7 @@ class StructuredPruning(Recovery):
 
         before = None
         for step in range(1, self.steps + 1):
-            traced = trace(model, ctx.example, ctx.task.class_count, self.keep)
+            traced = trace(model, ctx.example, [output.width for output in ctx.task.outputs], self.keep)
             if traced.shuffles and step == 1:
                 free = round(100 * traced.free_fraction)
                 ctx.note(f"channels that go through a shuffle stayed; the amount holds for the others, {free}% of all.")
@@ -134,7 +134,7 @@ class StructuredPruning(Recovery):
         going = self._going(sets, traced, before, step / self.steps)
         gone = [(one.channels, one.gone(count)) for one, count in zip(sets, going, strict=True) if count]
         cut(model, gone)
-        check_cut(model, traced, gone, check_inputs(ctx.train), ctx.task.class_count)
+        check_cut(model, traced, gone, check_inputs(ctx.train))
         left = macs(traced, sets, going) / before.macs
         ctx.log.info("step %d of %d: %.1f%% of the MACs left", step, self.steps, 100 * left)
 
@@ -183,4 +183,4 @@ class StructuredPruning(Recovery):
 
         if self.criterion == "batchnorm_scale" and not any(isinstance(m, _BatchNorm) for m in model.modules()):
             return "criterion batchnorm_scale ranks channels by BatchNorm's scale, and the model has no BatchNorm."
-        return _coupling.obstacle(model, ctx.example, ctx.task.class_count, self.keep)
+        return _coupling.obstacle(model, ctx.example, [output.width for output in ctx.task.outputs], self.keep)

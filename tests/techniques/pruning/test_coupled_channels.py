@@ -75,11 +75,11 @@ def silenced(model: nn.Module, gone: list[tuple[Coupled, torch.Tensor]]) -> nn.M
 @torch.no_grad()
 def proven(model: nn.Module, rebuilt: nn.Module, images: torch.Tensor, exact: bool = True, left: float = 0.6) -> None:
     """What stays computes what it computed; the MACs are as foretold; the state dict is all one needs to keep."""
-    traced = trace(model, (images[:2],), CLASSES)
+    traced = trace(model, (images[:2],), (CLASSES,))
     gone = chosen(traced, "l2", 0.5)
     smaller = copy.deepcopy(model)
     cut(smaller, gone)
-    check_cut(smaller, traced, gone, (images,), CLASSES)
+    check_cut(smaller, traced, gone, (images,))
     if exact:
         expected = silenced(model, gone)(images)
         assert torch.allclose(smaller(images), expected, rtol=1e-3, atol=1e-5 * float(expected.abs().max()))
@@ -89,7 +89,7 @@ def proven(model: nn.Module, rebuilt: nn.Module, images: torch.Tensor, exact: bo
     sets = [ranked(one, torch.zeros(one.width), one.width) for one in traced.sets]
     lost = {one.name: len(indices) for one, indices in gone}
     foretold = macs(traced, sets, [lost.get(one.name, 0) for one in traced.sets])
-    assert foretold == macs(trace(smaller, (images[:2],), CLASSES))
+    assert foretold == macs(trace(smaller, (images[:2],), (CLASSES,)))
 
     fit_shapes(rebuilt, smaller.state_dict())
     rebuilt.load_state_dict(smaller.state_dict())
@@ -123,7 +123,7 @@ def of_registry(name: str) -> tuple[nn.Module, nn.Module, torch.Tensor]:
 def of_registry_holds(name: str) -> None:
     torch.manual_seed(0)
     model, rebuilt, images = of_registry(name)
-    problem = obstacle(model, (images,), CLASSES)
+    problem = obstacle(model, (images,), (CLASSES,))
     if name.startswith(ATTENTIVE):
         assert problem.startswith("the model computes attention")
     else:
@@ -169,7 +169,7 @@ def test_scores_are_those_of_torch_pruning(name, criterion, reference, build, co
     from torch_pruning.dependency import DependencyGraph
 
     model, example = awake(build(name)), context().example
-    traced = trace(model, example, CLASSES)
+    traced = trace(model, example, (CLASSES,))
     graph = DependencyGraph().build_dependency(model, example)
     theirs = {}
     for group in graph.get_all_groups():
@@ -186,7 +186,7 @@ def test_taylor_estimates_what_the_loss_does_without_a_channels_weights():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 3, bias=False), nn.ReLU(), nn.Linear(3, CLASSES, bias=False)).double()
     inputs, targets = torch.rand(8, 4, dtype=torch.float64), torch.arange(8)
-    traced = trace(model, (inputs,), CLASSES)
+    traced = trace(model, (inputs,), (CLASSES,))
     (channels,) = traced.sets
 
     class Batch:
@@ -236,4 +236,4 @@ def test_layers_that_hold_channels_in_another_way_are_refused_by_name(context):
         def forward(self, x):
             return self.last(self.act(self.first(x)).mean((2, 3)))
 
-    assert "channels go through 'act' (PReLU)" in obstacle(Odd(), context().example, CLASSES)
+    assert "channels go through 'act' (PReLU)" in obstacle(Odd(), context().example, (CLASSES,))

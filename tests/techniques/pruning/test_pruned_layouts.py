@@ -104,7 +104,7 @@ class Split(nn.Module):
 def pruned(model: nn.Module, seed: int, images: torch.Tensor) -> None:
     """Random channels go from every set, one of them and half of them; `check_cut` is the assertion."""
     generator = torch.Generator().manual_seed(seed)
-    traced = trace(model, (images[:2],), 10)
+    traced = trace(model, (images[:2],), (10,))
     gone = []
     for one in traced.sets:
         share = one.width // one.blocks
@@ -112,7 +112,7 @@ def pruned(model: nn.Module, seed: int, images: torch.Tensor) -> None:
         gone.append((one, torch.cat([chosen + block * share for block in range(one.blocks)])))
     smaller = copy.deepcopy(model)
     cut(smaller, gone)
-    check_cut(smaller, traced, gone, (images,), 10)
+    check_cut(smaller, traced, gone, (images,))
     with torch.no_grad():
         assert not torch.allclose(smaller.eval()(images), model.eval()(images), rtol=1e-2)
 
@@ -147,7 +147,7 @@ def test_dead_channels_go_without_a_change(way, context):
 def test_channels_taken_from_the_wrong_places_are_an_error_that_names_the_layer(context):
     torch.manual_seed(0)
     model, images = Flattened("channels last").eval(), torch.randn(8, 1, 8, 8)
-    traced = trace(model, (images[:2],), 10)
+    traced = trace(model, (images[:2],), (10,))
     (one,) = (one for one in traced.sets if one.name == "conv")
     first = torch.arange(256)
     (reader,) = (member for member in one.members if member.name == "hidden")
@@ -158,7 +158,7 @@ def test_channels_taken_from_the_wrong_places_are_an_error_that_names_the_layer(
     cut(smaller, gone)
 
     with pytest.raises(TechniqueError, match=r"those of conv cannot be followed; name that layer in 'keep'"):
-        check_cut(smaller, traced, gone, (images,), 10)
+        check_cut(smaller, traced, gone, (images,))
 
 
 def test_channels_that_are_split_are_refused_before_any_training_with_the_remedy(context):

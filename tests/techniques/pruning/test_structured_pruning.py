@@ -252,7 +252,7 @@ def pruned(model: nn.Module, ctx, **fields) -> nn.Module:
 
 
 def mac_count(model: nn.Module, ctx) -> int:
-    return macs(trace(model, ctx.example, 10))
+    return macs(trace(model, ctx.example, (10,)))
 
 
 @pytest.mark.parametrize("scope", ["uniform", "global"])

@@ -9,7 +9,7 @@ from torch import nn
 
 from kdbench.techniques.pruning.structured_pruning import StructuredPruning
 from kdbench.techniques.weights.batchnorm_reestimation import BatchnormReestimation
-from kdbench.training import accuracy
+from kdbench.training import decisive_metric, score
 
 
 def test_statistics_are_those_of_the_training_images_by_hand(context):
@@ -56,14 +56,15 @@ def test_dropout_is_off_while_it_measures(context):
 def test_it_mends_what_wrong_statistics_break(build, context):
     ctx = context(epochs=30)
     model = ctx.fit(build("residual"))
-    trained = accuracy(model, ctx.train)
+    metric = decisive_metric(ctx.task)
+    trained = score(model, ctx.train, metric)
     for layer in model.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.running_mean.add_(5.0)
             layer.running_var.mul_(9.0)
-    broken = accuracy(model, ctx.train)
+    broken = score(model, ctx.train, metric)
 
-    mended = accuracy(BatchnormReestimation().apply(model, ctx), ctx.train)
+    mended = score(BatchnormReestimation().apply(model, ctx), ctx.train, metric)
 
     assert broken < 0.3 < trained - 0.2
     assert mended > trained - 0.1
