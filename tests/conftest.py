@@ -1,8 +1,11 @@
 """What holds for every test."""
 
 import os
+import re
 import signal
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,15 +31,26 @@ def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared-store"
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share a fixture of their file or folder run in one worker of pytest-xdist, so that it is made once."""
-    for item in items:
-        shared = {
-            definition.baseid
-            for name in item.fixturenames
-            for definition in item._fixtureinfo.name2fixturedefs.get(name, ())
-            if definition.scope in ("module", "package", "session") and definition.baseid not in ("", "tests")
-        }
-        if shared:
-            item.add_marker(pytest.mark.xdist_group(min(shared, key=len)))
+WIDE = re.compile(r"scope=\"(module|package|session)\"")
+"""A fixture that several tests share."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Tests of a file with shared fixtures run in one worker of pytest-xdist, so that these are made once.
+
+    pytest-xdist 3.8 has `--dist loadgroup` for that, which pytest 9.2 leaves without effect.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class BySharedFixture(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::")[0]
+            return file if _shares(config.rootpath / file) else nodeid
+
+    return BySharedFixture(config, log)
+
+
+@cache
+def _shares(file: Path) -> bool:
+    return WIDE.search(file.read_text(encoding="utf-8")) is not None

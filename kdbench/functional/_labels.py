@@ -49,10 +49,12 @@ def label_term(output: Output, given: Tensor, target: Tensor, batch: Batch) -> T
 
 
 def ctc(output: Output, given: Tensor, target: Tensor, symbol_counts: Tensor, batch: Batch) -> Tensor:
-    """Connectionist temporal classification (Graves et al. 2006), over the target's length, averaged over examples.
+    """Connectionist temporal classification, over the target's length, averaged over examples.
 
     given: logits (B, T, K) of a sequence output; target: int64 (B, S), padded; symbol_counts: int64 (B,), how many
     symbols of it are each example's own. An example with too few frames for its target counts as 0.
+
+    Source: Graves et al. 2006, "Connectionist Temporal Classification", section 3.
     """
     frames = output.places(batch.lengths)
     if frames is None:

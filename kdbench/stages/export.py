@@ -1,10 +1,13 @@
 """The export stage: a model becomes one ONNX file that is checked against it; what it holds is counted here."""
 
+import inspect
 import json
 import logging
+import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
@@ -28,6 +31,7 @@ from kdbench.tasks.examples import own_answers, put_together
 
 Answer = Callable[[Batch], Sequence[Array]]
 """A batch -> the model's own outputs, one array (B, ...) an output."""
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 CPU = torch.device("cpu")
 PADDED = 1e-3
 """How far the answers to an example alone and in a padded batch may differ before that is noted; relative, see
@@ -130,7 +134,7 @@ def to_onnx(model: nn.Module, example: tuple[torch.Tensor, ...], task: TaskDescr
 
     Every axis that varies is dynamic, the batch axis among them.
 
-    Raises ExportError with the exporter's own first line.
+    Raises ExportError with the first line of what the exporter met.
     """
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
@@ -144,17 +148,30 @@ def to_onnx(model: nn.Module, example: tuple[torch.Tensor, ...], task: TaskDescr
                 opset_version=opset,
                 input_names=list(task.input_names),
                 output_names=list(task.output_names),
-                dynamic_shapes=dynamic_shapes(task),
+                dynamic_shapes=_by_signature(model, dynamic_shapes(task)),
                 external_data=False,
                 verbose=False,
             )
     except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
-        line = str(error).strip().splitlines()[0]
-        raise ExportError(f"{type(model).__name__} cannot be exported to ONNX: {line}") from error
+        raise ExportError(f"{type(model).__name__} cannot be exported to ONNX: {_reason(error)}") from error
     written = onnx.load(path)
     name_weights(written, model.state_dict().keys())
     onnx.save(stripped(written), path)
     onnx.checker.check_model(path, full_check=True)
+
+
+def _by_signature(model: nn.Module, shapes: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The inputs' shapes as forward() takes them: those of `*inputs` are one argument to the exporter."""
+    parameters = inspect.signature(model.forward).parameters.values()
+    starred = any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in parameters)
+    return (shapes,) if starred and len(parameters) == 1 else shapes
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of what made the exporter give up, without colours: its own words only name the step."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return COLOUR.sub("", str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def stripped(model: onnx.ModelProto) -> onnx.ModelProto:

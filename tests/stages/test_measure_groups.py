@@ -25,8 +25,8 @@ class File:
     def paths(self) -> dict[str, Path]:
         return {digest: Path(digest) for digest in self.digests}
 
-    def asked(self) -> "File":
-        return self
+    def asked(self, lengths: dict[str, int]) -> list[str]:
+        return [self.digests[-1]]
 
 
 def test_a_group_holds_so_many_distinct_files_with_the_references_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,15 +44,16 @@ def test_a_file_with_more_references_than_a_group_holds_is_a_group(monkeypatch: 
 def test_where_a_process_dies_each_of_its_files_is_timed_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     timed: list[list[str]] = []
 
-    def heard(group: Any) -> str:
+    def heard(group: Any) -> list[tuple[dict[str, int], str]]:
         names = [file.digests[-1] for file in group.files]
         timed.append(names)
         if "deadly" in names:
             raise MeasureError("onnxruntime's process crashed with SIGSEGV.")
-        return "heard"
+        return [({}, "heard")]
 
     monkeypatch.setattr(measure._Group, "_heard", heard)
-    monkeypatch.setattr(measure, "facts_of", lambda file, heard: [file.digests[-1]])
+    monkeypatch.setattr(measure, "facts_of", lambda file, heard: file)
+    monkeypatch.setattr(measure, "_together", lambda found: [name for names in found for name in names])
     group = measure._Group([File("base", name) for name in ("good", "deadly", "fine")])  # type: ignore[misc]
     found = dict(group.facts())
     assert timed == [["good", "deadly", "fine"], ["good"], ["deadly"], ["fine"]]

@@ -87,7 +87,7 @@ def test_a_layer_under_two_names_is_kept_and_stays_one_layer(declared, tmp_path)
 def test_a_layer_under_two_names_is_pruned_under_both(declared, tmp_path):
     declared(TwoNames)
     model, image = TwoNames().eval(), torch.rand(2, 1, 8, 8)
-    traced = trace(model, (image,), 10)
+    traced = trace(model, (image,), (10,))
 
     cut(model, [(one, torch.arange(8)) for one in traced.sets])
     pruning = spec_of("technique", "structured_pruning", StructuredPruning(channel_fraction=0.5))
