@@ -37,6 +37,8 @@ TABLE: dict[str, dict[str, str]] = {
         "decoupled_distillation": "kdbench.techniques.outputs.decoupled_distillation:DecoupledDistillation",
         "dist": "kdbench.techniques.outputs.dist:Dist",
         "standardized_distillation": "kdbench.techniques.outputs.standardized_distillation:StandardizedDistillation",
+        "teacher_bounded": "kdbench.techniques.outputs.teacher_bounded:TeacherBounded",
+        "attentive_imitation": "kdbench.techniques.outputs.attentive_imitation:AttentiveImitation",
         "label_smoothing": "kdbench.techniques.controls.label_smoothing:LabelSmoothing",
         "teacher_free": "kdbench.techniques.controls.teacher_free:TeacherFree",
         "longer_training": "kdbench.techniques.controls.longer_training:LongerTraining",

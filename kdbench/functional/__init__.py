@@ -12,11 +12,22 @@ if TYPE_CHECKING:
     from kdbench.functional._labels import *  # noqa: F403
     from kdbench.functional._outputs import *  # noqa: F403
     from kdbench.functional._penalties import *  # noqa: F403
+    from kdbench.functional._regression import *  # noqa: F403
     from kdbench.functional._relations import *  # noqa: F403
     from kdbench.functional._rows import *  # noqa: F403
     from kdbench.functional._transformed import *  # noqa: F403
 
-_MODULES = ("_answers", "_features", "_labels", "_outputs", "_penalties", "_relations", "_rows", "_transformed")
+_MODULES = (
+    "_answers",
+    "_features",
+    "_labels",
+    "_outputs",
+    "_penalties",
+    "_regression",
+    "_relations",
+    "_rows",
+    "_transformed",
+)
 
 
 def _functions() -> dict[str, Any]:

@@ -12,11 +12,13 @@ from kdbench.protocols import Batch, Output, TaskDescription
 __all__ = [
     "decoded",
     "decodes_to",
+    "in_spreads",
     "labelled_rows",
     "places",
     "row_labels",
     "row_pair",
     "rows",
+    "squared_errors",
     "value_matching",
     "weighted_term",
 ]
@@ -113,8 +115,17 @@ def value_matching(output: Output, student: Tensor, teacher: Tensor) -> Tensor:
     student s, teacher t: (B, D), values in the targets' own unit, divided by `output.scale`; or embeddings, as they
     are. There is no temperature: a number has no distribution to soften.
     """
-    scale = torch.tensor(output.scale or (1.0,), dtype=student.dtype, device=student.device)
-    return F.mse_loss(student / scale, teacher / scale)
+    return F.mse_loss(in_spreads(output, student), in_spreads(output, teacher))
+
+
+def in_spreads(output: Output, values: Tensor) -> Tensor:
+    """Values (B, D) in units of the training split's spread, `output.scale`."""
+    return values / torch.tensor(output.scale or (1.0,), dtype=values.dtype, device=values.device)
+
+
+def squared_errors(values: Tensor, targets: Tensor) -> Tensor:
+    """How far each example's values are from its targets: (B,), the mean over D of (v - y)^2; both (B, D)."""
+    return (values - targets).square().mean(1)
 
 
 def weighted_term(task: TaskDescription, output: Output, name: str, term: Tensor) -> dict[str, Tensor]:

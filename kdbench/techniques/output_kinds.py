@@ -24,6 +24,11 @@ NO_RANKING: Mapping[str, str] = {
 }
 """Methods that rest on how several classes are ranked."""
 
+ON_VALUES: Mapping[str, str] = dict.fromkeys(
+    EVERY_KIND - {"values"}, "it weighs how far the teacher's numbers are from the labels; use soft_distillation"
+)
+"""Methods that need values, and labels whose distance from them means something."""
+
 ON_LABELS: Mapping[str, str] = {
     "multilabel": "each label is a distribution over two classes",
     "values": "a number has no distribution over classes",

@@ -62,6 +62,19 @@ def test_registered_technique(name: str) -> None:
     assert technique.paper, f"{name} names no paper"
 
 
+OF_VALUES = ("soft_distillation", "relational", "structured_pruning", "static_quantization")
+
+
+@pytest.mark.parametrize("name", OF_VALUES)
+def test_registered_technique_on_values(name: str) -> None:
+    testing.check_technique(registry.resolve("technique", name).from_fields(FIELDS.get(name, {})), kinds=["values"])
+
+
+def test_a_technique_is_checked_on_kinds_that_it_takes_only() -> None:
+    with pytest.raises(AssertionError, match="refuses values"):
+        testing.check_technique(registry.resolve("technique", "hard_distillation")(), kinds=["values"])
+
+
 def test_a_technique_in_a_file_beside_the_suite(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(OWN)
     (tmp_path / "s.yaml").write_text(SUITE.format(name="mine.py:Smaller"))
