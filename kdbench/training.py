@@ -72,14 +72,13 @@ class Training:
         self.metric = decisive_metric(task)
         self.loss = loss or partial(F.labels_loss, task)
         self.steps_per_epoch = math.ceil(examples.train_count / recipe.batch_size)
-        parameters = [p for module in (self.model, self.extra) for p in module.parameters() if p.requires_grad]
-        if not parameters:
+        if not self._trained():
             raise ModelError(f"{type(model).__name__} has no weight that can be trained: none asks for a gradient.")
         self.weights = [
             module.weight for module in model.modules() if isinstance(module, nn.Linear | nn.modules.conv._ConvNd)
         ]
         """The weights that a regularizer penalises."""
-        self.optimizer = _optimizer(recipe, parameters)
+        self.optimizer = _optimizer(recipe, self._trained())
         self.history = History()
         self.best: dict[str, Tensor] | None = None
 
@@ -138,6 +137,8 @@ class Training:
             )
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(total)
+        if self.recipe.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self._trained(), self.recipe.clip_norm)
         self.optimizer.step()
         return {name: float(value.detach()) for name, value in terms.items()}
 
@@ -157,6 +158,10 @@ class Training:
             return {}
         penalty = {"l1": F.l1_penalty, "group": F.group_penalty}[chosen.penalty]
         return {f"{chosen.penalty}_penalty": chosen.weight * penalty(self.weights)}
+
+    def _trained(self) -> list[nn.Parameter]:
+        """Every parameter that is trained, the technique's own modules' included."""
+        return [p for module in (self.model, self.extra) for p in module.parameters() if p.requires_grad]
 
     def _set_rate(self, step: int) -> None:
         rate = self.recipe.learning_rate * rate_factor(self.recipe, step / self.steps_per_epoch)
@@ -209,9 +214,11 @@ def rate_factor(recipe: Recipe, epochs: float) -> float:
     """The factor on the learning rate after `epochs` epochs, a fraction of one included."""
     if epochs < recipe.warmup_epochs:
         return epochs / recipe.warmup_epochs
+    share = (epochs - recipe.warmup_epochs) / (recipe.epochs - recipe.warmup_epochs)
     if recipe.schedule == "cosine":
-        share = (epochs - recipe.warmup_epochs) / (recipe.epochs - recipe.warmup_epochs)
         return 0.5 * (1 + math.cos(math.pi * share))
+    if recipe.schedule == "linear":
+        return 1 - share
     return recipe.step_factor ** sum(epochs >= epoch for epoch in recipe.steps_down)
 
 
@@ -267,10 +274,14 @@ def _all(batches: list[Any]) -> Any:
 
 
 def _optimizer(recipe: Recipe, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    given: Any = parameters
+    if recipe.decay == "matrices":
+        matrices, vectors = ([p for p in parameters if (p.dim() > 1) is whether] for whether in (True, False))
+        given = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
     if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+        return torch.optim.AdamW(given, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     return torch.optim.SGD(
-        parameters,
+        given,
         lr=recipe.learning_rate,
         momentum=recipe.momentum,
         nesterov=recipe.nesterov,

@@ -120,6 +120,47 @@ def test_the_optimizer_is_torchs_own_sgd_with_momentum_and_decay() -> None:
     assert same([p.data for p in ours.parameters()], [p.data for p in theirs.parameters()])
 
 
+def by_hand(optimizer: torch.optim.Optimizer, model: nn.Module, clip_norm: float | None = None) -> list[Tensor]:
+    """The parameters after one epoch, in torch's own words."""
+    torch.manual_seed(1)
+    model.train()
+    for part in separable(0):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(*part.inputs), part.targets[0]).backward()
+        if clip_norm is not None:
+            norm = torch.cat([p.grad.flatten() for p in model.parameters()]).norm()  # type: ignore[union-attr]
+            for parameter in model.parameters():
+                parameter.grad *= min(1.0, clip_norm / (float(norm) + 1e-6))
+        optimizer.step()
+    return [p.data for p in model.parameters()]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_decay_of_matrices_leaves_biases_and_normalisations_alone(optimizer: str) -> None:
+    ours, theirs = network(), network()
+    train(recipe(epochs=1, optimizer=optimizer, weight_decay=0.5, decay="matrices", nesterov=False), ours)
+    matrices = [module.weight for module in theirs.modules() if isinstance(module, nn.Linear)]
+    vectors = [p for p in theirs.parameters() if all(p is not matrix for matrix in matrices)]
+    groups = [{"params": matrices, "weight_decay": 0.5}, {"params": vectors, "weight_decay": 0.0}]
+    torchs = torch.optim.SGD(groups, 0.1, 0.9) if optimizer == "sgd" else torch.optim.AdamW(groups, 0.1)
+    assert same([p.data for p in ours.parameters()], by_hand(torchs, theirs))
+
+
+def test_a_gradient_longer_than_clip_norm_is_shortened_and_a_shorter_one_stays() -> None:
+    for clip_norm in (1e-3, 1e3):
+        ours, theirs = network(), network()
+        train(recipe(epochs=1, weight_decay=0.0, clip_norm=clip_norm), ours)
+        expected = by_hand(torch.optim.SGD(theirs.parameters(), 0.1, 0.9), theirs, clip_norm)
+        for mine, its in zip(ours.parameters(), expected, strict=True):
+            torch.testing.assert_close(mine.data, its)
+
+
+def test_linear_schedule_rises_then_falls_to_zero_along_a_line() -> None:
+    chosen = recipe(epochs=10, schedule="linear", warmup_epochs=2.0)
+    factors = [rate_factor(chosen, epochs) for epochs in (0, 1, 2, 6, 8, 10)]
+    assert factors == pytest.approx([0, 0.5, 1, 0.5, 0.25, 0])
+
+
 def test_step_schedule_falls_after_the_epochs_it_names() -> None:
     chosen = recipe(epochs=240, steps_down=[150, 180, 210])
     factors = [rate_factor(chosen, epochs) for epochs in (0, 149.99, 150, 180, 239)]

@@ -37,9 +37,15 @@ class Recipe(Part):
     nesterov: bool = False
     """Whether SGD's momentum is Nesterov's."""
     weight_decay: float = Field(5e-4, ge=0)
-    """Weight decay on every parameter, biases and BatchNorm included, as the field's CIFAR protocols have it."""
-    schedule: Literal["steps", "cosine"] = "steps"
-    """`steps`: the rate is multiplied by `step_factor` after each epoch in `steps_down`; `cosine`: it falls to zero."""
+    """How strongly the weights that `decay` names are drawn to zero."""
+    decay: Literal["all", "matrices"] = "all"
+    """`all`: weight decay on every parameter, biases and BatchNorm included, as the field's CIFAR protocols have it;
+    `matrices`: not on vectors (biases and normalisations), as is usual for transformers."""
+    clip_norm: float | None = Field(None, gt=0)
+    """The largest norm of the gradient of all parameters together; a longer one is shortened to it. None: any."""
+    schedule: Literal["steps", "cosine", "linear"] = "steps"
+    """`steps`: the rate is multiplied by `step_factor` after each epoch in `steps_down`; `cosine`, `linear`: it
+    falls to zero along half a cosine, or a line."""
     steps_down: tuple[int, ...] = ()
     """Epochs, counted from 1 and rising, after which schedule `steps` lowers the rate."""
     step_factor: float = Field(0.1, gt=0, lt=1)
