@@ -57,7 +57,7 @@ class Ragged:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of an example without its length."""
+        """The sizes of an example's other axes."""
         return tuple(self.values.shape[1:])
 
     @property

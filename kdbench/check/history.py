@@ -45,7 +45,7 @@ class Point:
     direction: str = "lower"
     """Whether higher or lower values are better."""
     unit: str = ""
-    """Of a score: "fraction" is shown in per cent."""
+    """The unit of a score: "fraction" is shown in per cent."""
     fingerprint: str = ""
     """The machine and the runtime; values of different ones are not compared."""
     file_sha256: str = ""

@@ -40,7 +40,7 @@ class Lineup:
     excluded: dict[str, str]
     """Case -> why it cannot be chosen."""
     scale: Scale
-    """Of the metric that cases are chosen by."""
+    """Name, unit and direction of the metric that cases are chosen by."""
     baseline: BySeed | None
     """The answers of the suite's baseline; None where it lacks a seed."""
 

@@ -91,7 +91,7 @@ class Choice:
     baseline: str
     """The case that a drop in accuracy refers to."""
     scale: Scale
-    """Of the metric that cases are chosen by."""
+    """Name, unit and direction of the metric that cases are chosen by."""
     devices: tuple[DeviceChoice, ...]
     one_for_all: OneForAll | None
     """None for a single device and batch size, where no case fits on all, and where some device has no choice."""

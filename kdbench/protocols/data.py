@@ -247,7 +247,7 @@ class TaskDescription(_Described):
 
     @property
     def input_shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Of one example, axes that vary at the training split's median."""
+        """The shapes of one example's inputs, axes that vary at the training split's median."""
         return self.shapes_at({})
 
     def shapes_at(self, sizes: Mapping[str, int]) -> tuple[tuple[int, ...], ...]:

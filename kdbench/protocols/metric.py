@@ -94,7 +94,7 @@ class Metric(Part):
 
     @property
     def unit_name(self) -> str:
-        """Of a value that is no fraction: its unit, "" for a plain number."""
+        """The unit of a value that is no fraction; "" for a plain number."""
         return ""
 
     def undefined(self, outputs: Answers, targets: Answers) -> str | None:

@@ -11,6 +11,8 @@ from kdbench.ragged import Index, Ragged, Stored
 from kdbench.streams import stream
 from kdbench.tasks.arrays import ArrayData, epoch_order, epoch_views, gathered, made_array
 
+IGNORED = -100
+"""The target that torch's cross-entropy leaves out unless told otherwise."""
 POOL = 50
 """How many batches of examples are sorted by length together, so that few places of a batch are padding; a random
 batch of 32 sentences nearly always has a long one, and half of its places are padding."""
@@ -113,8 +115,16 @@ def _batch(data: ArrayData, split: str, index: Index, views: Tensor, augmenting:
 
 
 def _targets(output: Output, array: Stored, index: Index, device: torch.device) -> Tensor:
-    """Targets of some examples; those of unequal length padded with what counts nowhere."""
-    padding = 0 if output.ignore is None else output.ignore
-    chosen = array.padded(index, padding) if isinstance(array, Ragged) else array[index]
-    tensor = torch.from_numpy(chosen).to(device)
-    return tensor.float() if output.kind in ("multilabel", "values", "embedding") else tensor.long()
+    """Targets of some examples. Behind the end of a shorter one's tokens stands what counts nowhere.
+
+    That is the output's `ignore`, or torch's own -100. It is put in as int64: stored labels may be bytes.
+    """
+    if not isinstance(array, Ragged):
+        tensor = torch.from_numpy(array[index]).to(device)
+        return tensor.float() if output.kind in ("multilabel", "values", "embedding") else tensor.long()
+    padded = torch.from_numpy(array.padded(index, 0)).to(device).long()
+    if output.kind != "token_classes":
+        return padded
+    lengths = torch.from_numpy(array.lengths[index]).to(device)
+    behind = torch.arange(padded.shape[1], device=device) >= lengths[:, None]
+    return padded.masked_fill(behind, IGNORED if output.ignore is None else output.ignore)

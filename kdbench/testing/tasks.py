@@ -68,7 +68,7 @@ def _opened(name: str, folder: Path, description: TaskDescription) -> ArrayData:
 
 
 def _check_ids(name: str, data: ArrayData) -> None:
-    """Of every split: whole numbers, and below `values` where that is said."""
+    """Check the ids of every split: whole numbers, and below `values` where that is said."""
     stored = [one for one in data.description.inputs if one.stored]
     for split in data.splits:
         for one, array in zip(stored, data.inputs(split), strict=True):

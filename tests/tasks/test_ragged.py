@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from kdbench.errors import DataError
+from kdbench.functional import label_term
 from kdbench.protocols import Input, Output, Preprocessing, SymbolicAxis, Task, TaskDescription
 from kdbench.ragged import Ragged
 from kdbench.tasks.arrays import ArrayData, gathered, model_inputs, write_split
@@ -124,3 +125,20 @@ def test_an_axis_that_nobody_describes_is_refused() -> None:
         TaskDescription(
             inputs=(Input(name="ids", axes=("time",)),), outputs=(Output(axes=(2,)),), example_counts={"train": 1}
         )
+
+
+def test_padding_behind_tokens_counts_nowhere_whatever_the_labels_are_stored_as(tmp_path: Path) -> None:
+    """Without an `ignore` of the task, and with labels as bytes, which have no room for -100."""
+    description = _description(5)
+    tags = description.outputs[1].model_copy(update={"ignore": None})
+    description = description.model_copy(update={"outputs": (description.outputs[0], tags)})
+    labels = [word.astype(np.uint8) for word in WORDS]
+    write_split(tmp_path, "train", (WORDS, SOUND), (np.array([0, 1, 0, 1, 0]), labels))
+    (batch,) = plain_batches(ArrayData.open(tmp_path, description), "train", 5, CPU)
+    given = torch.randn(5, 5, 10, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    term = label_term(tags, given, batch.targets[1], batch)
+    own = [(given[row, place], int(label)) for row, word in enumerate(labels) for place, label in enumerate(word)]
+    expected = torch.stack([-scores.log_softmax(0)[label] for scores, label in own]).mean()
+    torch.testing.assert_close(term, expected)
+    (gradient,) = torch.autograd.grad(term, given)
+    assert gradient[1, 1:].eq(0).all()
