@@ -1,28 +1,33 @@
 """Networks of timm and transformers, built for a task's classes, and the weights that come with them."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from kdbench.errors import ModelError
-from kdbench.protocols import TaskDescription
+from kdbench.models._heads import classifier_width, replace_classifier
+from kdbench.protocols import Output, TaskDescription
 from kdbench.state_dicts import first_line, fit_exactly
 
 FAILURES = (OSError, RuntimeError, ValueError, KeyError, ImportError)
 """What the two libraries raise for names, folders and files that are not what they should be."""
 
 
-def timm_network(architecture: str, shape: tuple[int, int, int], class_count: int) -> nn.Module:
+def timm_network(architecture: str, shape: tuple[int, int, int], outputs: Sequence[Output]) -> nn.Module:
     """A network of timm with new weights for images of `shape` (channels, height, width). Raises ModelError."""
     import timm
 
+    width = classifier_width(outputs)
     try:
         network: nn.Module = timm.create_model(
-            _timm_name(architecture), pretrained=False, in_chans=shape[0], num_classes=class_count
+            _timm_name(architecture), pretrained=False, in_chans=shape[0], num_classes=width or 1
         )
     except FAILURES as error:
         raise ModelError(f"timm cannot make '{architecture}' ({first_line(error)}).") from None
+    if width is None:
+        replace_classifier(network, outputs, architecture)
     return network
 
 

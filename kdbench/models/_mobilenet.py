@@ -1,8 +1,12 @@
 """The network of `MobileNetV2`."""
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
+from kdbench.models._heads import last_layer
 from kdbench.models._weights import he_normal, small_normal
+from kdbench.protocols import Output
 
 EXPANSION = 6
 HEAD = 1280
@@ -30,7 +34,7 @@ class InvertedResidual(nn.Module):
 class MobileNetV2(nn.Module):
     """(B, C, H, W) -> (B, classes) at half width; the stem and the last three stages halve height and width."""
 
-    def __init__(self, input_channels: int, class_count: int) -> None:
+    def __init__(self, input_channels: int, outputs: Sequence[Output]) -> None:
         super().__init__()
         self.stem = _conv(input_channels, 16, 3, 2)
         self.layer1 = nn.Sequential(InvertedResidual(16, 8, 1, 1), *_group(8, 12, 1, 2))
@@ -39,14 +43,14 @@ class MobileNetV2(nn.Module):
         self.layer4 = nn.Sequential(*_group(48, 80, 2, 3), *_group(80, 160, 1, 1))
         self.head = _conv(160, HEAD, 1)
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(HEAD, class_count)
+        self.fc = last_layer(HEAD, outputs)
         self.apply(he_normal)
         small_normal(self.fc)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         x = self.layer4(self.layer3(self.layer2(self.layer1(self.stem(x)))))
-        logits: Tensor = self.fc(self.pool(self.head(x)).flatten(1))
-        return logits
+        answers: Tensor | tuple[Tensor, ...] = self.fc(self.pool(self.head(x)).flatten(1))
+        return answers
 
 
 def _group(before: int, width: int, stride: int, block_count: int) -> list[InvertedResidual]:

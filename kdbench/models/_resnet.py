@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional
 
+from kdbench.models._heads import last_layer
 from kdbench.models._weights import he_normal
+from kdbench.protocols import Output
 
 
 class BasicBlock(nn.Module):
@@ -28,9 +30,9 @@ class BasicBlock(nn.Module):
 
 
 class CifarResNet(nn.Module):
-    """(B, C, H, W) -> (B, classes); 6n + 2 layers in three stages of n blocks; the last two halve height and width."""
+    """(B, C, H, W) -> the outputs; 6n + 2 layers in three stages of n blocks; the last two halve height and width."""
 
-    def __init__(self, input_channels: int, depth: int, widths: Sequence[int], class_count: int) -> None:
+    def __init__(self, input_channels: int, depth: int, widths: Sequence[int], outputs: Sequence[Output]) -> None:
         super().__init__()
         stem, *stages = widths
         block_count = (depth - 2) // 6
@@ -41,14 +43,14 @@ class CifarResNet(nn.Module):
         self.layer2 = _stage(stages[0], stages[1], 2, block_count)
         self.layer3 = _stage(stages[1], stages[2], 2, block_count)
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(stages[2], class_count)
+        self.fc = last_layer(stages[2], outputs)
         self.apply(he_normal)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         x = self.relu(self.bn1(self.conv1(x)))
         x = self.layer3(self.layer2(self.layer1(x)))
-        logits: Tensor = self.fc(self.pool(x).flatten(1))
-        return logits
+        answers: Tensor | tuple[Tensor, ...] = self.fc(self.pool(x).flatten(1))
+        return answers
 
 
 def _stage(before: int, width: int, stride: int, block_count: int) -> nn.Sequential:

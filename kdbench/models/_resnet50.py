@@ -1,9 +1,13 @@
 """The network of `ResNet50`."""
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 from torch.nn import functional
 
+from kdbench.models._heads import last_layer
 from kdbench.models._weights import he_normal
+from kdbench.protocols import Output
 
 EXPANSION = 4
 """Output channels of a bottleneck over its inner channels (He et al. 2016, table 1)."""
@@ -33,9 +37,9 @@ class Bottleneck(nn.Module):
 
 
 class ResNet50(nn.Module):
-    """(B, C, H, W) -> (B, classes); stages of 3, 4, 6 and 3 bottlenecks; the last three halve height and width."""
+    """(B, C, H, W) -> the outputs; stages of 3, 4, 6 and 3 bottlenecks; the last three halve height and width."""
 
-    def __init__(self, input_channels: int, class_count: int) -> None:
+    def __init__(self, input_channels: int, outputs: Sequence[Output]) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(input_channels, 64, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
@@ -45,14 +49,14 @@ class ResNet50(nn.Module):
         self.layer3 = _stage(512, 256, 2, 6)
         self.layer4 = _stage(1024, 512, 2, 3)
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(2048, class_count)
+        self.fc = last_layer(2048, outputs)
         self.apply(he_normal)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         x = self.relu(self.bn1(self.conv1(x)))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        logits: Tensor = self.fc(self.pool(x).flatten(1))
-        return logits
+        answers: Tensor | tuple[Tensor, ...] = self.fc(self.pool(x).flatten(1))
+        return answers
 
 
 def _stage(before: int, inner: int, stride: int, block_count: int) -> nn.Sequential:

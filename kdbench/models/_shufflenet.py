@@ -1,7 +1,12 @@
 """The networks of the two ShuffleNets."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
+
+from kdbench.models._heads import last_layer
+from kdbench.protocols import Output
 
 STEM = 24
 GROUPS = 3
@@ -40,21 +45,21 @@ class UnitV1(nn.Module):
 
 
 class ShuffleNetV1(nn.Module):
-    """(B, C, H, W) -> (B, classes); each of three stages halves height and width."""
+    """(B, C, H, W) -> the outputs; each of three stages halves height and width."""
 
-    def __init__(self, input_channels: int, class_count: int) -> None:
+    def __init__(self, input_channels: int, outputs: Sequence[Output]) -> None:
         super().__init__()
         self.stem = _conv(input_channels, STEM, 1)
         self.layer1 = _stage_v1(STEM, 240, 4)
         self.layer2 = _stage_v1(240, 480, 8)
         self.layer3 = _stage_v1(480, 960, 4)
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(960, class_count)
+        self.fc = last_layer(960, outputs)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         x = self.layer3(self.layer2(self.layer1(self.stem(x))))
-        logits: Tensor = self.fc(self.pool(x).flatten(1))
-        return logits
+        answers: Tensor | tuple[Tensor, ...] = self.fc(self.pool(x).flatten(1))
+        return answers
 
 
 class DownUnitV2(nn.Module):
@@ -95,9 +100,9 @@ class UnitV2(nn.Module):
 
 
 class ShuffleNetV2(nn.Module):
-    """(B, C, H, W) -> (B, classes); each of three stages halves height and width."""
+    """(B, C, H, W) -> the outputs; each of three stages halves height and width."""
 
-    def __init__(self, input_channels: int, class_count: int) -> None:
+    def __init__(self, input_channels: int, outputs: Sequence[Output]) -> None:
         super().__init__()
         self.stem = _conv(input_channels, STEM, 1)
         self.layer1 = _stage_v2(STEM, 116, 3)
@@ -105,12 +110,12 @@ class ShuffleNetV2(nn.Module):
         self.layer3 = _stage_v2(232, 464, 3)
         self.head = _conv(464, 1024, 1)
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(1024, class_count)
+        self.fc = last_layer(1024, outputs)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         x = self.layer3(self.layer2(self.layer1(self.stem(x))))
-        logits: Tensor = self.fc(self.pool(self.head(x)).flatten(1))
-        return logits
+        answers: Tensor | tuple[Tensor, ...] = self.fc(self.pool(self.head(x)).flatten(1))
+        return answers
 
 
 def _stage_v1(before: int, width: int, unit_count: int) -> nn.Sequential:

@@ -1,6 +1,7 @@
 """torchvision's models, made for a task's image size and class count, and their weight files."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from torch.func import functional_call
 from torchvision.models import get_model, get_model_weights  # type: ignore[attr-defined]  # re-exported silently
 
 from kdbench.errors import ModelError, nearest
+from kdbench.models._heads import classifier_width, head_path, replace_classifier
+from kdbench.protocols import Output
 from kdbench.state_dicts import first_line, fit_exactly, misfit, read_state, renamed_for
 
 log = logging.getLogger(__name__)
@@ -18,16 +21,19 @@ AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 """Prefixes of googlenet's and inception_v3's auxiliary classifiers, which published weight files carry."""
 
 
-def build(architecture: str, shape: tuple[int, int, int], class_count: int) -> nn.Module:
+def build(architecture: str, shape: tuple[int, int, int], outputs: Sequence[Output]) -> nn.Module:
     """A network with fresh weights for images of `shape` (channels, height, width).
 
     Raises ModelError when the architecture cannot take such images, before anything is computed.
     """
     if shape[0] != 3:
         raise ModelError(f"{architecture} takes images of 3 channels, the task's have {shape[0]}; use cnn or a resnet.")
-    options = {"weights": None, "num_classes": class_count, **_options(architecture, shape)}
+    width = classifier_width(outputs)
+    options = {"weights": None, "num_classes": width or 1, **_options(architecture, shape)}
     try:
         model: nn.Module = get_model(architecture, **options)
+        if width is None:
+            replace_classifier(model, outputs, architecture)
         _try_out(model, shape)
     except (RuntimeError, ValueError, AssertionError) as error:
         size = f"{shape[1]}x{shape[2]}"
@@ -57,22 +63,22 @@ def _options(architecture: str, shape: tuple[int, int, int]) -> dict[str, Any]:
 
 
 def load_weights(model: nn.Module, path: Path, architecture: str) -> None:
-    """Copy a state dict into `model`; entries of the last layer that do not fit are left as they are, and logged.
+    """Copy a state dict into `model`; what does not fit of the last layer is left as it is, and logged.
 
     Raises ModelError when the file cannot be read, or anything else in it does not fit.
     """
     own = model.state_dict()
     read = renamed_for(own, read_state(path))
     state = {name: value for name, value in read.items() if not name.startswith(AUXILIARY)}
-    last = _last_layer(model)
+    last = f"{head_path(model)}."
     unfit = sorted(name for name in own if name not in state or state[name].shape != own[name].shape)
     foreign = sorted(state.keys() - own.keys())
-    wrong = [name for name in unfit if not name.startswith(last)] + foreign
+    wrong = [name for name in (*unfit, *foreign) if not name.startswith(last)]
     if wrong:
         reason = misfit(wrong[0], state, own)
         raise ModelError(f"the weights file '{path}' does not fit {architecture}: {reason}; name its own architecture.")
     if unfit:
-        log.warning("%s: %s did not fit the task's classes and kept fresh weights.", path, ", ".join(unfit))
+        log.warning("%s: %s did not fit the task's outputs and kept fresh weights.", path, ", ".join(unfit))
     model.load_state_dict({**own, **{name: state[name] for name in own if name not in unfit}})
 
 
@@ -93,9 +99,3 @@ def load_published(model: nn.Module, architecture: str, name: str) -> None:
         ) from None
     state = {key: value for key, value in read.items() if not key.startswith(AUXILIARY)}
     fit_exactly(model, state, f"{architecture}'s weights {name}", architecture)
-
-
-def _last_layer(model: nn.Module) -> str:
-    """The prefix of the classifier's entries in the state dict: a convolution in squeezenet, else a linear layer."""
-    layers = [name for name, module in model.named_modules() if isinstance(module, (nn.Linear, nn.Conv2d))]
-    return f"{layers[-1]}."

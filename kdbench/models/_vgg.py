@@ -1,16 +1,22 @@
 """The networks of the VGGs."""
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
+from kdbench.models._heads import last_layer
 from kdbench.models._weights import he_normal, small_normal
+from kdbench.protocols import Output
 
 WIDTHS = (64, 128, 256, 512, 512)
 
 
 class VGG(nn.Module):
-    """(B, C, H, W) -> (B, classes); five groups of 3x3 convolutions, height and width halved between the first four."""
+    """(B, C, H, W) -> the outputs; five groups of 3x3 convolutions, height and width halved between the first four."""
 
-    def __init__(self, input_channels: int, convs_per_stage: int, halved_before_last: bool, class_count: int) -> None:
+    def __init__(
+        self, input_channels: int, convs_per_stage: int, halved_before_last: bool, outputs: Sequence[Output]
+    ) -> None:
         super().__init__()
         self.layer0 = _stage(input_channels, WIDTHS[0], convs_per_stage)
         self.layer1 = _stage(WIDTHS[0], WIDTHS[1], convs_per_stage)
@@ -20,17 +26,17 @@ class VGG(nn.Module):
         self.halve = nn.MaxPool2d(2)
         self.before_last = nn.MaxPool2d(2) if halved_before_last else nn.Identity()
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(WIDTHS[4], class_count)
+        self.fc = last_layer(WIDTHS[4], outputs)
         self.apply(he_normal)
         small_normal(self.fc)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         x = self.layer0(x)
         for stage in (self.layer1, self.layer2, self.layer3):
             x = stage(self.halve(x))
         x = self.layer4(self.before_last(x))
-        logits: Tensor = self.fc(self.pool(x).flatten(1))
-        return logits
+        answers: Tensor | tuple[Tensor, ...] = self.fc(self.pool(x).flatten(1))
+        return answers
 
 
 def _stage(before: int, width: int, conv_count: int) -> nn.Sequential:

@@ -1,8 +1,12 @@
 """The networks of the wide ResNets."""
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
-from kdbench.models._weights import he_normal
+from kdbench.models._heads import last_layer
+from kdbench.models._weights import he_normal, zero_biases
+from kdbench.protocols import Output
 
 
 class PreactivationBlock(nn.Module):
@@ -27,9 +31,9 @@ class PreactivationBlock(nn.Module):
 
 
 class WideResNet(nn.Module):
-    """(B, C, H, W) -> (B, classes); 6n + 4 layers in three stages of n blocks; the last two halve height and width."""
+    """(B, C, H, W) -> the outputs; 6n + 4 layers in three stages of n blocks; the last two halve height and width."""
 
-    def __init__(self, input_channels: int, depth: int, widening: int, class_count: int) -> None:
+    def __init__(self, input_channels: int, depth: int, widening: int, outputs: Sequence[Output]) -> None:
         super().__init__()
         block_count = (depth - 4) // 6
         self.conv1 = nn.Conv2d(input_channels, 16, 3, padding=1, bias=False)
@@ -39,15 +43,15 @@ class WideResNet(nn.Module):
         self.bn = nn.BatchNorm2d(64 * widening)
         self.relu = nn.ReLU()
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(64 * widening, class_count)
+        self.fc = last_layer(64 * widening, outputs)
         self.apply(he_normal)
-        nn.init.zeros_(self.fc.bias)
+        zero_biases(self.fc)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         x = self.layer3(self.layer2(self.layer1(self.conv1(x))))
         x = self.relu(self.bn(x))
-        logits: Tensor = self.fc(self.pool(x).flatten(1))
-        return logits
+        answers: Tensor | tuple[Tensor, ...] = self.fc(self.pool(x).flatten(1))
+        return answers
 
 
 def _stage(before: int, width: int, stride: int, block_count: int) -> nn.Sequential:

@@ -59,7 +59,7 @@ class Timm(_Library):
         from kdbench.models import _libraries
 
         shape = image_shape(self.architecture, task)
-        return _libraries.timm_network(self.architecture, shape, task.class_count)
+        return _libraries.timm_network(self.architecture, shape, task.outputs)
 
     def load_published(self, network: nn.Module, name: str) -> None:
         """Raises ModelError where the weights cannot be had, or do not fit the task's classes."""

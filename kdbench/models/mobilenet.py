@@ -35,4 +35,4 @@ class MobileNetV2(Model):
         from kdbench.models import _mobilenet
 
         input_channels, _, _ = image_shape("MobileNetV2", task)
-        return _mobilenet.MobileNetV2(input_channels, task.class_count)
+        return _mobilenet.MobileNetV2(input_channels, task.outputs)

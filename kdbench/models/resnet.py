@@ -34,7 +34,7 @@ class CifarResNet(Model):
         from kdbench.models import _resnet
 
         input_channels, _, _ = image_shape(type(self).__name__.lower(), task)
-        return _resnet.CifarResNet(input_channels, self.depth, self.widths, task.class_count)
+        return _resnet.CifarResNet(input_channels, self.depth, self.widths, task.outputs)
 
 
 class ResNet20(CifarResNet):

@@ -32,4 +32,4 @@ class ResNet50(Model):
         from kdbench.models import _resnet50
 
         input_channels, _, _ = image_shape("ResNet50", task)
-        return _resnet50.ResNet50(input_channels, task.class_count)
+        return _resnet50.ResNet50(input_channels, task.outputs)

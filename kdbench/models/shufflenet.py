@@ -33,7 +33,7 @@ class ShuffleNetV1(Model):
         from kdbench.models import _shufflenet
 
         input_channels, _, _ = image_shape("ShuffleNetV1", task)
-        return _shufflenet.ShuffleNetV1(input_channels, task.class_count)
+        return _shufflenet.ShuffleNetV1(input_channels, task.outputs)
 
 
 class ShuffleNetV2(Model):
@@ -55,4 +55,4 @@ class ShuffleNetV2(Model):
         from kdbench.models import _shufflenet
 
         input_channels, _, _ = image_shape("ShuffleNetV2", task)
-        return _shufflenet.ShuffleNetV2(input_channels, task.class_count)
+        return _shufflenet.ShuffleNetV2(input_channels, task.outputs)

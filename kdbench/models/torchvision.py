@@ -127,7 +127,7 @@ class Torchvision(Model):
         """Raises ModelError when the architecture cannot take the task's inputs."""
         from kdbench.models import _torchvision
 
-        return _torchvision.build(self.architecture, image_shape(self.architecture, task), task.class_count)
+        return _torchvision.build(self.architecture, image_shape(self.architecture, task), task.outputs)
 
     def pretrained(self) -> Path | None:
         return Path(self.weights_file).expanduser() if self.weights_file is not None else None

@@ -43,7 +43,7 @@ class VGG(Model):
         input_channels, height, width = image_shape(name, task)
         if min(height, width) < SMALLEST:
             raise ModelError(f"{name} takes images of {SMALLEST}x{SMALLEST} or more, got {height}x{width}; use cnn.")
-        return _vgg.VGG(input_channels, self.convs_per_stage, height >= LARGE, task.class_count)
+        return _vgg.VGG(input_channels, self.convs_per_stage, height >= LARGE, task.outputs)
 
 
 class VGG8(VGG):

@@ -35,7 +35,7 @@ class WideResNet(Model):
         from kdbench.models import _wide_resnet
 
         input_channels, _, _ = image_shape(f"wrn_{self.depth}_{self.widening}", task)
-        return _wide_resnet.WideResNet(input_channels, self.depth, self.widening, task.class_count)
+        return _wide_resnet.WideResNet(input_channels, self.depth, self.widening, task.outputs)
 
 
 class WRN16x2(WideResNet):

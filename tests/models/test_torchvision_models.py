@@ -91,7 +91,7 @@ def test_a_weights_file_of_other_classes_leaves_the_last_layer_fresh_and_says_so
         loaded = _built(path).state_dict()
     assert torch.equal(loaded["conv1.0.weight"], state["conv1.0.weight"])
     assert loaded["fc.weight"].shape == (10, 1024)
-    assert caplog.messages == [f"{path}: fc.bias, fc.weight did not fit the task's classes and kept fresh weights."]
+    assert caplog.messages == [f"{path}: fc.bias, fc.weight did not fit the task's outputs and kept fresh weights."]
 
 
 def test_a_weights_file_of_another_architecture_is_refused_in_a_sentence(tmp_path: Path) -> None:
