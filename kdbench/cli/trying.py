@@ -138,6 +138,10 @@ def _write_trial(
         from kdbench.state_dicts import read_state
 
         has_linear = any(tensor.dim() == 2 for tensor in read_state(Path(student["weights"])).values())
+    elif "torchvision" in student["model"]:
+        from kdbench.models.torchvision import Torchvision
+
+        has_linear = Torchvision(**student["model"]["torchvision"]).has_linear_layers()
     published = "onnx" not in student and Path(student["weights"]).suffix not in _try_data.WEIGHTS
     task = _try_data.task(data, _try_data.Asked(**said), shapes, published)
     path = folder / "suite.yaml"

@@ -99,3 +99,10 @@ def load_published(model: nn.Module, architecture: str, name: str) -> None:
         ) from None
     state = {key: value for key, value in read.items() if not key.startswith(AUXILIARY)}
     fit_exactly(model, state, f"{architecture}'s weights {name}", architecture)
+
+
+def has_linear_layers(architecture: str) -> bool:
+    """Whether torchvision's network has fully connected layers, found without making its weights."""
+    with torch.device("meta"):
+        model = get_model(architecture, weights=None)
+    return any(isinstance(module, nn.Linear) for module in model.modules())

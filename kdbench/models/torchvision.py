@@ -129,6 +129,12 @@ class Torchvision(Model):
 
         return _torchvision.build(self.architecture, image_shape(self.architecture, task), task.outputs)
 
+    def has_linear_layers(self) -> bool:
+        """Whether it has fully connected layers: squeezenet has none."""
+        from kdbench.models import _torchvision
+
+        return _torchvision.has_linear_layers(self.architecture)
+
     def pretrained(self) -> Path | None:
         return Path(self.weights_file).expanduser() if self.weights_file is not None else None
 

@@ -147,3 +147,8 @@ def test_a_weights_file_counts_by_its_content_and_not_by_its_place(tmp_path: Pat
     )
     assert here == there
     assert here != other
+
+
+@pytest.mark.parametrize(("name", "linear"), [("squeezenet1_1", False), (SMALL, True)])
+def test_squeezenets_have_no_fully_connected_layer(name: str, linear: bool) -> None:
+    assert Torchvision(architecture=name).has_linear_layers() is linear

@@ -1,35 +1,19 @@
 """A network that somebody trained without kdbench: as it was given, made smaller, and fine-tuned."""
 
 import json
+import runpy
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_digits
-from torch import nn
 
 from kdbench.cli import exit_code
 from kdbench.evidence import evidence
 from kdbench.results.folder import Results
 from kdbench.results.records import Score
-from kdbench.tasks.arrays import stratified_split
 
-NET = """
-from torch import nn
-
-class Net(nn.Module):
-    def __init__(self, width: int = 8):
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(1, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(),
-            nn.Conv2d(width, 2 * width, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
-        )
-        self.head = nn.Linear(32 * width, 10)
-
-    def forward(self, image):
-        return self.head(self.body(image))
-"""
+SCRIPT = Path(__file__).parents[2] / "suites" / "given" / "plain_digits.py"
 SUITE = """
 kdbench: 1
 name: given
@@ -46,33 +30,12 @@ measure: [{provider: cpu, processes: 3, calls: 20, seconds: 0, memory: false, st
 """
 
 
-def trained_by_its_owner() -> tuple[nn.Module, np.ndarray]:
-    """A plain loop that knows nothing of kdbench; the network, and its owner's answers to the test examples."""
-    scope: dict[str, type[nn.Module]] = {}
-    exec(NET, scope)
-    digits = load_digits()
-    images = (torch.tensor(digits.images, dtype=torch.float32)[:, None] / 16 - 0.306030) / 0.376209
-    labels = torch.tensor(digits.target)
-    train, _, test = stratified_split(digits.target, (0.6, 0.2, 0.2), 0)
-    torch.manual_seed(1)
-    net = scope["Net"](width=8)
-    optimizer = torch.optim.Adam(net.parameters(), 2e-3)
-    for _ in range(6):
-        for chosen in torch.randperm(len(train)).split(64):
-            batch = torch.tensor(train)[chosen]
-            optimizer.zero_grad()
-            nn.functional.cross_entropy(net(images[batch]), labels[batch]).backward()
-            optimizer.step()
-    with torch.no_grad():
-        return net.eval(), net(images[test]).argmax(1).numpy()
-
-
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory, shared_store: Path) -> tuple[Path, np.ndarray]:
     """The results of the suite, and the owner's answers."""
     folder = tmp_path_factory.mktemp("given")
-    net, answers = trained_by_its_owner()
-    (folder / "net.py").write_text(NET)
+    net, answers = runpy.run_path(str(SCRIPT))["trained"](epochs=6)
+    (folder / "net.py").write_bytes(SCRIPT.read_bytes())
     (folder / "suite.yaml").write_text(SUITE)
     wrapped = {f"module.{name}": tensor for name, tensor in net.state_dict().items()}
     torch.save({"epoch": 6, "model_state_dict": wrapped}, folder / "net.pt")
@@ -83,7 +46,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory, shared_store: Path) -> tuple[P
     )  # fmt: skip
     arguments = ["run", str(folder / "suite.yaml"), "-o", str(folder / "results"), "--store", str(shared_store)]
     assert exit_code(arguments) == 0
-    return folder / "results", answers
+    return folder / "results", answers.numpy()
 
 
 def on_test(results: Results, case: str) -> list[Score]:
