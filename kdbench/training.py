@@ -18,7 +18,7 @@ from kdbench.errors import ModelError, TechniqueError, TrainingError
 from kdbench.files import write_whole
 from kdbench.measure.decisions import decide
 from kdbench.protocols import Batch, Loss, Outputs, TaskDescription
-from kdbench.protocols.data import DEFAULT_METRICS
+from kdbench.protocols.data import usual_metrics
 from kdbench.protocols.metric import Metric, metric_named
 from kdbench.protocols.recipe import Recipe
 
@@ -228,7 +228,8 @@ def decisive_metric(task: TaskDescription) -> Metric:
     A metric of the suite's own file does not run in a training; the usual one of its kind stands in for it.
     """
     output = task.outputs[0]
-    name = DEFAULT_METRICS[output.kind][0] if registry.is_file(output.metrics[0]) else output.metrics[0]
+    usual = usual_metrics(output.kind, output.targets)[0]
+    name = usual if registry.is_file(output.metrics[0]) else output.metrics[0]
     return metric_named(name).judging(output)
 
 

@@ -152,10 +152,10 @@ def class_losses(results: Results, tested: Sequence[Score]) -> tuple[ClassLoss, 
 
 
 def _changes_by_class(results: Results, record: Score) -> dict[int, NDArray[np.float64]] | None:
-    """True class -> for each of its examples, right after compression minus right before."""
+    """True class -> for each of its examples, right after compression minus right before; None without classes."""
     after = results.predictions(record)
     before = results.origin_predictions(record)
-    if after is None or before is None or after.examples != before.examples:
+    if after is None or before is None or after.examples != before.examples or after.metric.output.kind != "classes":
         return None
     truth = after.targets
     change = (after.decisions == truth).astype(np.float64) - (before.decisions == truth)

@@ -16,9 +16,18 @@ values         D numbers: (B, D), the target float32 (B, D)
 dense_classes  a class at each place: logits (B, K, H, W), the target int64 (B, H, W), `ignore` where it does not count
 token_classes  a class for each token: logits (B, L, K), the target int64 (B, L), `ignore` where it does not count
 sequence       a shorter sequence of symbols: logits (B, T, K) with a blank, the target a ragged row of int64 (CTC)
-embedding      a place in space: (B, D); what it is judged by is the metric's own
+embedding      a place in space: (B, D); the target says what belongs together (`EmbeddingTargets`)
 """
 KINDS: tuple[str, ...] = get_args(Kind)
+EmbeddingTargets = Literal["ids", "queries", "pairs"]
+"""What the targets of an embedding say. Whatever they call one thing is one observation to intervals.
+
+ids      int64 (B,): examples with the same id belong together; each is searched for among all others of its split
+queries  int64 (B, 2): an id, and 1 for a query or 0 for a document; queries are searched for among the documents, and
+         those with the query's id belong to it
+pairs    float32 (B, 2): the number of a pair, below 2^24, and its score; the two examples with a number are the pair,
+         and both bear its score
+"""
 ValidationOrigin = Literal["own", "train"]
 """Whether a task has validation examples of its own, or takes them out of what others know as its training split."""
 
@@ -137,6 +146,8 @@ class Output(_Described):
     """A target that counts nowhere."""
     blank: int = 0
     """Of a sequence: the symbol that stands for nothing."""
+    targets: EmbeddingTargets = "ids"
+    """Of an embedding: what its targets say."""
     frames: str | None = None
     """Of a sequence: the input axis that its T frames come from."""
     subsampling: int = Field(1, ge=1)
@@ -150,7 +161,7 @@ class Output(_Described):
     @classmethod
     def _metric_of_kind(cls, data: Any) -> Any:
         if isinstance(data, dict) and not data.get("metrics"):
-            return {**data, "metrics": DEFAULT_METRICS[data.get("kind", "classes")]}
+            return {**data, "metrics": usual_metrics(data.get("kind", "classes"), data.get("targets", "ids"))}
         return data
 
     @property
@@ -181,9 +192,17 @@ DEFAULT_METRICS: Mapping[str, tuple[str, ...]] = {
     "dense_classes": ("mean_iou",),
     "token_classes": ("macro_f1",),
     "sequence": ("word_error_rate",),
-    "embedding": ("spearman",),
 }
-"""By kind of output: the metrics of a task that names none."""
+OF_EMBEDDINGS: Mapping[str, tuple[str, ...]] = {
+    "ids": ("recall_at_1",),
+    "queries": ("ndcg_at_10",),
+    "pairs": ("cosine_spearman",),
+}
+
+
+def usual_metrics(kind: str, targets: str = "ids") -> tuple[str, ...]:
+    """The metrics of an output that names none, by its kind; of an embedding by what its targets say."""
+    return OF_EMBEDDINGS[targets] if kind == "embedding" else DEFAULT_METRICS[kind]
 
 
 class TaskDescription(_Described):

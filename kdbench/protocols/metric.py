@@ -106,6 +106,10 @@ class Metric(Part):
         count = len(targets)
         return f"only {count} examples" if count < FEWEST_EXAMPLES and not self.counted else None
 
+    def units(self, targets: Answers) -> NDArray[np.int64] | None:
+        """(n,) numbers: examples with the same one are one observation, as the two of a pair are; None: each is one."""
+        return None
+
     def support(self, targets: Answers) -> str:
         """How much the value rests on, in words: "357 examples, 18 of them positive"."""
         return f"{len(targets):,} examples"
@@ -122,6 +126,13 @@ class Metric(Part):
         """
         return jackknife(self, outputs, targets)
 
+    def without(self, outputs: Answers, targets: Answers, places: NDArray[np.intp]) -> float:
+        """The value without the examples at `places`, as questions: what others are compared with may stay."""
+        import numpy as np
+
+        rest = np.delete(np.arange(len(targets)), places)
+        return self.value(taken(outputs, rest), taken(targets, rest))
+
     def loss(self, reference: float, new: float) -> float:
         """How much worse `new` is than `reference`: positive where it is worse, whichever way is better."""
         return reference - new if self.direction == "higher" else new - reference
@@ -136,16 +147,18 @@ def jackknife(metric: Metric, outputs: Answers, targets: Answers) -> NDArray[np.
     """
     import numpy as np
 
-    count = len(targets)
+    count, units = len(targets), metric.units(targets)
     whole = metric.value(outputs, targets)
-    order = np.random.default_rng([0, count]).permutation(count)
-    blocks = np.array_split(order, min(count, BLOCKS if count >= MANY_EXAMPLES else FEWER_BLOCKS))
+    own = np.arange(count) if units is None else np.unique(units, return_inverse=True)[1]
+    order = np.random.default_rng([0, count]).permutation(int(own.max()) + 1)
+    shared = np.array_split(order, min(len(order), BLOCKS if count >= MANY_EXAMPLES else FEWER_BLOCKS))
+    blocks = shared if units is None else [np.flatnonzero(np.isin(own, some)) for some in shared]
     if len(blocks) < 2:
         return np.full(count, whole)
     found = np.empty(count)
     for block in blocks:
-        rest, times = np.delete(np.arange(count), block), count / len(block)
-        found[block] = times * whole - (times - 1) * metric.value(taken(outputs, rest), taken(targets, rest))
+        times = count / len(block)
+        found[block] = times * whole - (times - 1) * metric.without(outputs, targets, block)
     return np.asarray(whole + np.sqrt(count / len(blocks)) * (found - found.mean()), np.float64)
 
 

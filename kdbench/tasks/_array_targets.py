@@ -21,8 +21,11 @@ DIMENSIONS = {
     "multilabel": "(N, labels)",
     "values": "(N,) or (N, numbers)",
     "dense_classes": "(N, height, width)",
+    "ids": "(N,)",
+    "queries": "(N, 2): ids, and 1 for a query or 0 for a document",
+    "pairs": "(N, 2): numbers of pairs, and scores",
 }
-"""Kind of output -> the shape of its targets."""
+"""Kind of output, or what the targets of an embedding say -> the shape of its targets."""
 SHOWN = 3
 """Texts that a message names."""
 
@@ -46,6 +49,11 @@ class Targets:
             if one.kind == "classes" and isinstance(array, np.ndarray):
                 return array
         return None
+
+    def together(self) -> Array | None:
+        """What stays in one split unless a task says otherwise: pairs, and queries with their documents, by number."""
+        torn = (self.arrays[name] for name, one in self.said.items() if one.targets in ("pairs", "queries"))
+        return next((array[:, 0].astype(np.int64) for array in torn if isinstance(array, np.ndarray)), None)
 
     def described(self, task: ArrayFiles, places: Index, inputs: Mapping[str, Stored]) -> tuple[Output, ...]:
         """The outputs as the training examples at `places` have them. Raises DataError."""
@@ -74,7 +82,7 @@ class Targets:
         values = train.values if isinstance(train, Ragged) else train
         same = {"name": name, "kind": one.kind, "loss_weight": one.loss_weight, "metrics": one.metrics}
         if one.kind == "embedding":
-            return Output(**same, axes=(one.size or 0,))
+            return Output(**same, axes=(one.size or 0,), targets=one.targets or "ids")
         if one.kind == "values":
             return self._values(name, one, values, same)
         names = one.class_names or self._class_names(name, one, values)
@@ -133,8 +141,10 @@ class Targets:
         return one.axis or varying[0]
 
     def _numbered(self, output: Output, values: Array) -> Array:
-        if output.kind in ("values", "embedding"):
+        if output.kind == "values" or output.targets == "pairs":
             return values.astype(np.float32)
+        if output.kind == "embedding":
+            return values.astype(np.int64)
         if output.kind == "multilabel":
             return values.astype(np.uint8)
         if values.dtype.kind == "U":
@@ -174,7 +184,7 @@ def read_targets(task: ArrayFiles, source: Source, inputs: Mapping[str, Stored])
         if len(array) != len(examples):
             raise source.error(key, f"has {len(array):,} examples, and {first} has {len(examples):,}.")
         values = array.values if isinstance(array, Ragged) else array
-        if one.kind in ("values", "embedding"):
+        if one.kind == "values" or one.targets == "pairs":
             array = _floats(source, key, one, values)
         else:
             _check_whole(source, key, one, values)
@@ -203,10 +213,12 @@ def _check_whole(source: Source, key: str, one: ArrayOutput, values: Array) -> N
 
 
 def _check_shape(source: Source, key: str, one: ArrayOutput, array: Stored) -> None:
-    if isinstance(array, Ragged) or one.kind in ("embedding", "token_classes"):
+    if isinstance(array, Ragged) or one.kind == "token_classes":
         return
-    wanted = DIMENSIONS[one.kind]
-    if array.ndim != {"classes": 1, "dense_classes": 3}.get(one.kind, 2):
+    said = one.targets or one.kind
+    wanted = DIMENSIONS[said]
+    two = said not in ("queries", "pairs") or array.shape[1:] == (2,)
+    if array.ndim != {"classes": 1, "ids": 1, "dense_classes": 3}.get(said, 2) or not two:
         hint = "; of one-hot rows take argmax(1)" if one.kind == "classes" and array.ndim == 2 else ""
         raise source.error(key, f"has shape {array.shape}, and an output of kind {one.kind} has {wanted}{hint}.")
 

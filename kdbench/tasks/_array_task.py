@@ -142,6 +142,8 @@ def _parts(task: ArrayFiles, source: Source, targets: Targets, fractions: dict[s
         if task.group_by is not None:
             groups = _column(source, task.group_by, targets.count, "group_by")
             return by_group(groups, fractions, task.split_seed)
+        if (numbers := targets.together()) is not None:
+            return by_group(numbers, fractions, task.split_seed)
         return at_random(targets.count, fractions, task.split_seed, targets.classes())
     except DataError as error:
         raise DataError(f"'{source.place}': {error}") from None

@@ -8,7 +8,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
 
 from kdbench.protocols import TaskDescription
-from kdbench.protocols.data import Kind
+from kdbench.protocols.data import EmbeddingTargets, Kind
 from kdbench.tasks._splitting import Filed
 
 
@@ -80,7 +80,7 @@ class ArrayOutput(_Said):
     kind: Kind
     """What the model says, and its targets: classes (one of K, as whole numbers from 0 or as texts), multilabel (0 or 1
     for each label), values (numbers), dense_classes (a class at each place), token_classes (a class at each place of
-    `axis`), sequence (symbols, fewer than places of `axis`: CTC), embedding (whatever its metric takes)."""
+    `axis`), sequence (symbols, fewer than places of `axis`: CTC), embedding (what `targets` says)."""
     key: str | None = None
     """The target's name in the files; the output's own by default."""
     class_names: tuple[str, ...] = ()
@@ -99,6 +99,9 @@ class ArrayOutput(_Said):
     """Of a sequence: n places of the axis give ceil(n / subsampling) frames."""
     size: int | None = Field(None, gt=0)
     """Of an embedding: how many numbers it has."""
+    targets: EmbeddingTargets | None = None
+    """Of an embedding: `ids` (N,), where the same id means that examples belong together; `queries` (N, 2), an id and 1
+    for a query or 0 for a document; `pairs` (N, 2), the number of a pair and its score, the same for both examples."""
     loss_weight: float = Field(1.0, ge=0)
     """The weight of its loss beside the other outputs'."""
     metrics: tuple[str, ...] = ()
@@ -108,6 +111,11 @@ class ArrayOutput(_Said):
     def _fits(self) -> Self:
         if (self.kind == "embedding") != (self.size is not None):
             raise ValueError("`size` is how many numbers an embedding has: an output of kind embedding needs it")
+        if (self.kind == "embedding") != (self.targets is not None):
+            raise ValueError(
+                "`targets` says what the targets of an embedding mean, ids, queries or pairs: an output of kind "
+                "embedding needs it"
+            )
         if self.class_names and self.kind in ("values", "embedding"):
             raise ValueError(f"an output of kind {self.kind} has no classes; leave out class_names")
         if (self.value_names or self.unit) and self.kind != "values":

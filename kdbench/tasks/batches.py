@@ -121,7 +121,8 @@ def _targets(output: Output, array: Stored, index: Index, device: torch.device) 
     """
     if not isinstance(array, Ragged):
         tensor = torch.from_numpy(array[index]).to(device)
-        return tensor.float() if output.kind in ("multilabel", "values", "embedding") else tensor.long()
+        numbers = output.kind in ("multilabel", "values") or (output.kind == "embedding" and output.targets == "pairs")
+        return tensor.float() if numbers else tensor.long()
     padded = torch.from_numpy(array.padded(index, 0)).to(device).long()
     if output.kind != "token_classes":
         return padded

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from kdbench.ragged import Stored
     from kdbench.tasks.arrays import Split
 
+MOST_PAIRS = 2**24
+"""Pairs' numbers are float32, which holds every whole number below it."""
 MEND = "mend the task's decode()."
 
 
@@ -51,7 +53,9 @@ def _check_targets(output: Output, stored: Stored, split: str, description: Task
         _check_numbers(values, named, (len(stored), *output.axes))
         if not np.isin(values, (0, 1)).all():
             raise DataError(f"{named} must be 0 or 1 for each of the {output.class_count} labels; {MEND}")
-    elif output.kind != "embedding":
+    elif output.kind == "embedding":
+        _check_relations(values, named, output)
+    else:
         _check_classes(values, named, output)
 
 
@@ -60,6 +64,30 @@ def _check_numbers(values: Array, named: str, shape: tuple[int | str, ...]) -> N
         raise DataError(f"{named} have shape {values.shape}, and {shape} was expected; {MEND}")
     if values.dtype.kind not in "biuf" or not np.isfinite(values).all():
         raise DataError(f"{named} must be finite numbers; leave out examples without a target.")
+
+
+def _check_relations(values: Array, named: str, output: Output) -> None:
+    """Raises DataError where targets of an embedding are not what `Output.targets` says."""
+    _check_numbers(values, named, (len(values),) if output.targets == "ids" else (len(values), 2))
+    ids = values if output.targets == "ids" else values[:, 0]
+    if (ids != np.floor(ids)).any():
+        raise DataError(f"{named} must have whole numbers where they say what belongs together; {MEND}")
+    if output.targets == "queries" and not np.isin(values[:, 1], (0, 1)).all():
+        raise DataError(f"{named} must say 1 for a query and 0 for a document; {MEND}")
+    if output.targets != "pairs":
+        return
+    if ids.max(initial=0) >= MOST_PAIRS or ids.min(initial=0) < 0:
+        raise DataError(f"{named} must number pairs from 0 to {MOST_PAIRS - 1}; {MEND}")
+    numbers, counts = np.unique(ids, return_counts=True)
+    if (counts != 2).any():
+        odd = np.flatnonzero(counts != 2)[0]
+        raise DataError(
+            f"{named} have {counts[odd]} examples of pair {int(numbers[odd])}, and a pair has two in one split; {MEND}"
+        )
+    one, other = values[np.argsort(ids, kind="stable"), 1].reshape(-1, 2).T
+    if (one != other).any():
+        odd = np.flatnonzero(one != other)[0]
+        raise DataError(f"{named} give the two examples of pair {int(numbers[odd])} different scores; {MEND}")
 
 
 def _check_classes(values: Array, named: str, output: Output) -> None:

@@ -1,9 +1,11 @@
 """What every metric must hold to, on answers drawn for each kind of output that it judges."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+from kdbench.errors import DataError
 from kdbench.measure.decisions import decide
 from kdbench.protocols import Metric
 from kdbench.protocols.data import Output
@@ -16,13 +18,17 @@ NAMES = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
 
 def drawn(metric: Metric, kind: str) -> tuple[Metric, Any, Any]:
     """The metric for an output of a kind, answers of which about three in four are right, and targets."""
-    draw = np.random.default_rng(0)
-    for classes in (4, 2, 8):
-        output, outputs, targets = _drawn(kind, draw, classes)
-        judge = metric.judging(output)
-        if judge.undefined(given := _given(judge, outputs), targets) is None:
+    draw, why = np.random.default_rng(0), "none is of what it judges"
+    several = _embeddings(draw) if kind == "embedding" else (_drawn(kind, draw, classes) for classes in (4, 2, 8))
+    for output, outputs, targets in several:
+        try:
+            judge = metric.judging(output)
+        except DataError as error:
+            why = str(error)
+            continue
+        if (why := judge.undefined(given := _given(judge, outputs), targets) or "") == "":
             return judge, given, targets
-    raise AssertionError(f"{metric.name} has no value of drawn answers: {judge.undefined(given, targets)}.")
+    raise AssertionError(f"{metric.name} has no value of drawn answers: {why}.")
 
 
 def check_values(metric: Metric) -> None:
@@ -48,17 +54,21 @@ def _check(metric: Metric, outputs: Any, targets: Any, name: str) -> None:
     few = np.arange(FEWEST_EXAMPLES - 1)
     assert metric.counted or metric.few(taken(targets, few)), f"{name} finds {len(few)} examples enough."
     if type(metric).pseudo_values is not Metric.pseudo_values:
-        places = order[:LEFT_OUT]
-        spread = (COUNT - 1) * np.std([_without(metric, outputs, targets, place) for place in places])
-        assert np.isclose(np.std(each[places]), spread, rtol=0.1), (
-            f"{name}'s pseudo-values spread by {np.std(each[places])}, not {spread}."
-        )
+        _check_spread(metric, outputs, targets, each, name)
 
 
-def _without(metric: Metric, outputs: Any, targets: Any, place: int) -> float:
-    """The value without one example."""
-    rest = np.delete(np.arange(len(targets)), place)
-    return metric.value(taken(outputs, rest), taken(targets, rest))
+def _check_spread(metric: Metric, outputs: Any, targets: Any, each: Any, name: str) -> None:
+    """Against the brute jackknife: one observation left out at a time."""
+    units = metric.units(targets)
+    own = np.arange(COUNT) if units is None else np.unique(units, return_inverse=True)[1]
+    count = int(own.max()) + 1
+    some = np.random.default_rng(1).permutation(count)[: LEFT_OUT if units is None else count]
+    found = np.bincount(own, each - each.mean())[some] + each.mean()
+    without = [metric.without(outputs, targets, np.flatnonzero(own == place)) for place in some]
+    spread = (count - 1) * np.std(without) * COUNT / count
+    assert np.isclose(np.std(found), spread, rtol=0.1), (
+        f"{name}'s pseudo-values spread by {np.std(found)}, not {spread}."
+    )
 
 
 def _given(metric: Metric, outputs: Any) -> Any:
@@ -95,6 +105,23 @@ def _drawn(kind: str, draw: np.random.Generator, classes: int) -> tuple[Output, 
         frames = [_logits(draw, np.stack([row, 0 * row], axis=1).ravel(), 5) for row in rows]
         return Output(kind=kind, axes=(24, 5), class_names=symbols), frames, rows
     raise AssertionError(f"no answers can be drawn for an output of kind {kind}; leave it out of `kinds`.")
+
+
+def _embeddings(draw: np.random.Generator) -> Iterator[tuple[Output, Any, Any]]:
+    """For each thing that targets say: places in space of which those that belong together lie nearer."""
+    ids = draw.permutation(np.arange(COUNT) // 4)
+    places = (draw.normal(size=(COUNT, 8))[ids] + draw.normal(size=(COUNT, 8))).astype(np.float32)
+    asks = np.zeros(COUNT, np.int64)
+    asks[np.unique(ids, return_index=True)[1]] = 1
+    pairs = draw.permutation(np.arange(COUNT) // 2)
+    near = draw.random(COUNT // 2)
+    twins = np.where(draw.random(COUNT) < near[pairs], 1, -1)[:, None] * draw.normal(size=(COUNT, 8))[pairs]
+    for said, outputs, targets in (
+        ("ids", places, ids),
+        ("queries", places, np.stack([ids, asks], axis=1)),
+        ("pairs", twins.astype(np.float32), np.stack([pairs, near[pairs]], axis=1).astype(np.float32)),
+    ):
+        yield Output(kind="embedding", axes=(8,), targets=said, metrics=("",)), outputs, targets
 
 
 def _logits(draw: np.random.Generator, truth: Any, classes: int) -> Any:

@@ -1,3 +1,4 @@
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -225,7 +226,7 @@ OUTPUTS: dict[str, tuple[dict[str, Any], Any, tuple[Any, ...]]] = {
     "values": ({"unit": "MW"}, np.arange(80.0).reshape(40, 2), (2,)),
     "multilabel": ({}, np.arange(120).reshape(40, 3) % 2, (3,)),
     "dense_classes": ({"ignore": 255}, np.arange(40 * 12).reshape(40, 3, 4) % 5, (5, 3, 4)),
-    "embedding": ({"size": 6}, np.ones((40, 6)), (6,)),
+    "embedding": ({"size": 6, "targets": "ids"}, np.arange(40) // 4, (6,)),
 }
 
 
@@ -387,6 +388,7 @@ def test_a_group_in_two_files_is_refused(tmp_path: Path) -> None:
         ({"inputs": {"x": {"values": 3, "standardize": True}}}, "whole numbers are never scaled"),
         ({"inputs": {"x": {"mean": [0.0]}}}, "mean and std are given together"),
         ({"outputs": {"y": {"kind": "embedding"}}}, "needs it"),
+        ({"outputs": {"y": {"kind": "embedding", "size": 6}}}, "ids, queries or pairs"),
         ({"outputs": {"y": {"kind": "class"}}}, "classes"),
         ({"outputs": {"y": {"kind": "values", "class_names": ["a"]}}}, "has no classes"),
         ({"axes": {"n": {}}}, "axes.n bounds the axis 'n', and no input has one that varies"),
@@ -399,3 +401,32 @@ def test_fields_that_contradict_each_other_are_refused(fields: dict[str, Any], t
 def test_arrays_of_ones_own_keep_the_contract(tmp_path: Path) -> None:
     outputs = {"tags": {"kind": "token_classes"}, **CLASSES}
     check_task(_task(_saved(tmp_path, **_sentences()), inputs=TOKENS, outputs=outputs))
+
+
+PAIRS = np.stack([np.arange(40) // 2, np.repeat(np.linspace(0, 1, 20), 2)], axis=1)
+QUERIES = np.stack([np.arange(40) // 4, np.arange(40) % 4 == 0], axis=1)
+
+
+@pytest.mark.parametrize(("said", "targets"), [("pairs", PAIRS), ("queries", QUERIES)])
+def test_what_belongs_together_stays_in_one_split(said: str, targets: Any, tmp_path: Path) -> None:
+    outputs = {"y": {"kind": "embedding", "size": 6, "targets": said}}
+    data, description = _decoded(_task(_saved(tmp_path, y=targets), outputs=outputs), tmp_path / "out")
+    numbers = [set(np.asarray(data.targets(split))[:, 0].tolist()) for split in description.example_counts]
+    assert sum(map(len, numbers)) == len(set.union(*numbers)) == len(np.unique(targets[:, 0]))
+
+
+@pytest.mark.parametrize(
+    ("said", "targets", "told"),
+    [
+        ("ids", QUERIES, "has shape (40, 2), and an output of kind embedding has (N,)"),
+        ("ids", np.linspace(0, 1, 40), "must be whole numbers"),
+        ("queries", np.stack([np.arange(40) // 4, np.arange(40)], axis=1), "1 for a query and 0 for a document"),
+        ("pairs", np.arange(40), "numbers of pairs, and scores"),
+        ("pairs", np.stack([np.arange(40) // 4, np.ones(40)], axis=1), "have 4 examples of pair 0, and a pair has two"),
+        ("pairs", np.stack([np.arange(40) // 2, np.arange(40)], axis=1), "different scores"),
+    ],
+)
+def test_targets_of_an_embedding_that_say_something_else(said: str, targets: Any, told: str, tmp_path: Path) -> None:
+    outputs = {"y": {"kind": "embedding", "size": 6, "targets": said}}
+    with pytest.raises(DataError, match=re.escape(told)):
+        _decoded(_task(_saved(tmp_path, y=targets), outputs=outputs), tmp_path / "out")

@@ -1,76 +1,210 @@
-"""How often two alike cases are told apart by metrics that are no share of examples: `python of_metrics.py`.
+"""How often two alike cases are told apart by metrics that are no share of examples.
+
+`python tests/studies/simulation/of_metrics.py --date DATE -o report/statistics/metric-levels.md`
 
 Answers are truth plus noise that both cases share on an example (difficulty, sd 1), noise of a case on an example
 whatever the seed, and noise of each training; both cases draw from the same law, so 5 % is promised.
 """
 
 import argparse
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kdbench.evidence.intervals import influence_difference
+import kdbench
+from kdbench.evidence.intervals import FEWEST, examples_difference, influence_difference
 from kdbench.measure.decisions import decide
 from kdbench.protocols.data import Output
 from kdbench.protocols.metric import Metric, metric_named
 
 REGIMES = {"examples rule": (0.7, 0.02), "both": (0.5, 0.1), "seeds rule": (0.3, 0.4)}
 """(sd of a case on an example, sd of a training as a whole)."""
-TWO_CLASSES = Output(axes=(2,), class_names=("no", "yes"))
-VALUES = Output(kind="values", axes=(1,))
-METRICS = {"rmse": VALUES, "macro_f1": TWO_CLASSES, "auc": TWO_CLASSES}
-APART = 2.5
-"""Distance between the two classes on the scale of the shared difficulty."""
-POSITIVE = 0.3
+SIZES = ((1, 200), (3, 200), (5, 200), (3, 1000))
+"""(seeds, examples)."""
+APART, PLACE_SD = 2.5, 0.7
+"""Distance between the true class and another on the scale of the shared difficulty; a place's own noise."""
+BAR = 0.07
+Noise = Callable[[int], NDArray[np.float64]]
+"""D -> (n, D), the noise of one file: its examples' as wholes, and each number's own."""
 
 
-def level(name: str, seeds: int, examples: int, regime: str, tables: int) -> float:
-    """The share of tables in which two alike cases have p < 0.05."""
-    draw = np.random.default_rng([seeds, examples, len(name), len(regime)])
-    metric = metric_named(name).judging(METRICS[name])
-    told = 0
+@dataclass(frozen=True)
+class Law:
+    """What is drawn: an output, its targets, and answers made of targets and noise."""
+
+    metrics: Sequence[str]
+    output: Output
+    truth: Callable[[np.random.Generator, int], Any]
+    answers: Callable[[Any, Noise], Any]
+
+
+def _classes(shares: Sequence[float]) -> Callable[[np.random.Generator, int], Any]:
+    return lambda draw, n: draw.choice(len(shares), n, p=shares).astype(np.int32)
+
+
+def _logits(truth: Any, noise: Any) -> NDArray[np.float64]:
+    """(..., K): APART for the true class, and the noise."""
+    return np.asarray(noise + APART * np.eye(noise.shape[-1])[truth])
+
+
+def _of_rows(symbols: int) -> Callable[[Any, Noise], Any]:
+    """Rows of one length (n, L) answered place by place."""
+    return lambda truth, noise: list(
+        _logits(np.stack(truth), noise(truth[0].size * symbols).reshape(len(truth), -1, symbols))
+    )
+
+
+def _pairs(draw: np.random.Generator, n: int) -> Any:
+    return np.stack([np.repeat(np.arange(n // 2), 2), np.repeat(draw.random(n // 2), 2)], axis=1)
+
+
+def _twins(truth: Any, noise: Noise) -> Any:
+    """Two places whose cosine follows the pair's score."""
+    first = np.tile([1.0, 0.0], (len(truth), 1))
+    turned = np.stack([truth[:, 1], np.sqrt(1 - truth[:, 1] ** 2)], axis=1)
+    return np.where((np.arange(len(truth)) % 2 == 0)[:, None], first, turned) + 0.3 * noise(2)
+
+
+def _ids(size: int) -> Callable[[np.random.Generator, int], Any]:
+    return lambda draw, n: np.repeat(np.arange(n // size), size)
+
+
+def _around(truth: Any, noise: Noise) -> Any:
+    """Places around one centre an id; the centres are as good as drawn, and the same for every file."""
+    return np.random.default_rng(7).normal(size=(int(truth.max()) + 1, 8))[truth] + 0.6 * noise(8)
+
+
+NAMES = tuple("abcdefgh")
+LAWS = {
+    "2 classes, 30 % of the second": Law(
+        ("macro_f1", "f1", "balanced_accuracy", "auc", "log_loss"),
+        Output(axes=(2,), class_names=NAMES[:2]), _classes((0.7, 0.3)), lambda truth, noise: _logits(truth, noise(2)),
+    ),
+    "2 classes, 10 % of the second": Law(
+        ("macro_f1", "f1", "balanced_accuracy", "auc"),
+        Output(axes=(2,), class_names=NAMES[:2]), _classes((0.9, 0.1)), lambda truth, noise: _logits(truth, noise(2)),
+    ),
+    "3 labels of a third": Law(
+        ("macro_f1", "micro_f1", "average_precision"), Output(kind="multilabel", axes=(3,), class_names=NAMES[:3]),
+        lambda draw, n: (draw.random((n, 3)) < 1 / 3).astype(np.float32),
+        lambda truth, noise: APART * (truth - 0.5) + noise(3),
+    ),
+    "values": Law(
+        ("rmse", "mae", "r2", "pearson", "spearman"), Output(kind="values", axes=(1,)),
+        lambda draw, n: draw.normal(size=(n, 1)) * 2, lambda truth, noise: truth + noise(1),
+    ),
+    "pictures of 16 places, 3 classes": Law(
+        ("mean_iou", "pixel_accuracy"), Output(kind="dense_classes", axes=(3, 4, 4), class_names=NAMES[:3]),
+        lambda draw, n: draw.choice(3, (n, 4, 4), p=(0.6, 0.3, 0.1)),
+        lambda truth, noise: np.moveaxis(_logits(truth, noise(48).reshape(len(truth), 4, 4, 3)), -1, 1),
+    ),
+    "10 tokens": Law(
+        ("macro_f1", "entity_f1"),
+        Output(kind="token_classes", axes=(10, 3), class_names=("O", "B-X", "I-X"), ignore=-1),
+        lambda draw, n: list(draw.choice(3, (n, 10), p=(0.6, 0.25, 0.15))), _of_rows(3),
+    ),
+    "10 symbols": Law(
+        ("word_error_rate", "token_error_rate"), Output(kind="sequence", axes=(10, 5), class_names=("", *"abc", " ")),
+        lambda draw, n: list(1 + np.tile([0, 1, 2, 3, 1, 0, 3, 2, 1, 2], (n, 1))), _of_rows(5),
+    ),
+    "pairs": Law(
+        ("cosine_spearman",), Output(kind="embedding", axes=(2,), targets="pairs"), _pairs, _twins,
+    ),
+    "ids of 4 examples": Law(
+        ("recall_at_1", "recall_at_10", "ndcg_at_10", "mean_reciprocal_rank"),
+        Output(kind="embedding", axes=(8,)), _ids(4), _around,
+    ),
+}  # fmt: skip
+
+
+def levels(law: Law, seeds: int, examples: int, regime: str, tables: int) -> dict[str, float]:
+    """Metric -> the share of tables in which two alike cases have p < 0.05."""
+    draw = np.random.default_rng([seeds, examples, len(law.metrics), len(regime)])
+    judges = {name: metric_named(name).judging(law.output) for name in law.metrics}
+    told = dict.fromkeys(judges, 0)
     for _ in range(tables):
-        table = _table(metric, draw, seeds, examples, *REGIMES[regime])
-        p = influence_difference(table, table).p
-        told += p is not None and p < 0.05
-    return told / tables
+        truth = law.truth(draw, examples)
+        shared = draw.normal(size=(examples, 1))
+        cases = [list(_files(law, draw, truth, shared, seeds, *REGIMES[regime])) for _ in range(2)]
+        for name, judge in judges.items():
+            one, other = (np.stack([_pseudo_values(judge, given, truth) for given in files]) for files in cases)
+            d = one - other
+            p = (influence_difference(d, d) if seeds >= FEWEST else examples_difference(d)).p
+            told[name] += p is not None and p < 0.05
+    return {name: count / tables for name, count in told.items()}
 
 
-def _table(
-    metric: Metric, draw: np.random.Generator, seeds: int, examples: int, own: float, training: float
-) -> NDArray[np.float64]:
-    """d[seed, example]: differences of two alike cases' pseudo-values."""
-    shared = draw.normal(size=examples)
-    true = draw.random(examples) < POSITIVE
-    cases = []
-    for _ in range(2):
-        noise = shared + own * draw.normal(size=examples) + training * draw.normal(size=(seeds, 1))
-        noise = noise + 0.2 * draw.normal(size=(seeds, examples))
-        cases.append([_pseudo_values(metric, true, row) for row in noise])
-    return np.asarray(cases[0]) - np.asarray(cases[1])
+def _files(
+    law: Law, draw: np.random.Generator, truth: Any, shared: Any, seeds: int, own: float, training: float
+) -> Iterator[Any]:
+    """The answers of each seed of one case."""
+    seed = int(draw.integers(2**32))
+    kept = shared + own * draw.normal(size=shared.shape)
+    for _ in range(seeds):
+        shift = training * draw.normal()
+
+        def noise(width: int, shift: float = shift) -> NDArray[np.float64]:
+            """Numbers of an example differ by noise that all seeds share, and by a little that they do not."""
+            same = np.random.default_rng(seed).normal(size=(len(shared), width))
+            return np.asarray((kept + shift) * _signs(width) + PLACE_SD * same + 0.2 * draw.normal(size=same.shape))
+
+        yield law.answers(truth, noise)
 
 
-def _pseudo_values(metric: Metric, true: NDArray[np.bool_], noise: NDArray[np.float64]) -> NDArray[np.float64]:
-    if metric.output.kind == "values":
-        return metric.pseudo_values(noise[:, None], np.zeros((len(noise), 1)))
-    scores = APART * (true - 0.5) + noise
-    logits = np.stack([np.zeros(len(scores)), scores - 0.3], axis=1)
-    judged = logits if metric.needs == "outputs" else decide("classes", logits)
-    return metric.pseudo_values(judged, true.astype(np.int32))
+def _signs(width: int) -> NDArray[np.float64]:
+    """(D,), in turns 1 and -1: what is hard about an example moves its numbers apart."""
+    return np.where(np.arange(width) % 2 == 0, -1.0, 1.0) if width > 1 else np.ones(1)
+
+
+def _pseudo_values(metric: Metric, given: Any, truth: Any) -> NDArray[np.float64]:
+    judged = given if metric.needs == "outputs" else decide(metric.output.kind, given, metric.output.blank)
+    return metric.pseudo_values(judged, truth)
+
+
+PAGE = """# The level of intervals of metrics that are no share of examples
+
+Written by `python tests/studies/simulation/of_metrics.py --date {date} --tables {tables} -o
+report/statistics/metric-levels.md` ({date}; kdbench {version}). Two alike cases; per cent of {tables} tables in which
+they are told apart, where 5 is promised (Monte-Carlo standard error {error:.1f} near 5); above 7 is bold. One seed:
+over test examples alone, as for files that no training made. What noise an example, a case and a training have in each
+regime stands in the script.
+
+{rows}
+"""
+
+
+def rows(tables: int) -> Iterator[str]:
+    """A Markdown table, a line a metric and law."""
+    head = [f"{seeds} seed{'s' if seeds > 1 else ''}, {n:,}: {regime}" for seeds, n in SIZES for regime in REGIMES]
+    yield "| metric | data | " + " | ".join(head) + " |"
+    yield "|:---|:---|" + "---:|" * len(head)
+    for data, law in LAWS.items():
+        cells = [levels(law, seeds, n, regime, tables) for seeds, n in SIZES for regime in REGIMES]
+        for name in law.metrics:
+            texts = (f"**{100 * cell[name]:.1f}**" if cell[name] > BAR else f"{100 * cell[name]:.1f}" for cell in cells)
+            yield f"| {name} | {data} | " + " | ".join(texts) + " |"
 
 
 def main() -> None:
-    """Print a Markdown table."""
+    """Write the page."""
     asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("--date", required=True, help="written into the page; the clock is not asked")
     asked.add_argument("--tables", type=int, default=300)
-    tables = asked.parse_args().tables
-    print("| metric | seeds | examples | " + " | ".join(REGIMES) + " |\n|---|---:|---:|---:|---:|---:|")
-    for name in METRICS:
-        for seeds, examples in ((3, 200), (5, 200), (3, 1000)):
-            found = [100 * level(name, seeds, examples, regime, tables) for regime in REGIMES]
-            print(
-                f"| {name} | {seeds} | {examples} | " + " | ".join(f"{value:.1f}" for value in found) + " |", flush=True
-            )
+    asked.add_argument("-o", "--out", type=Path, required=True)
+    given = asked.parse_args()
+    error = 100 * float(np.sqrt(0.05 * 0.95 / given.tables))
+    text = PAGE.format(
+        date=given.date,
+        tables=given.tables,
+        version=kdbench.__version__,
+        error=error,
+        rows="\n".join(rows(given.tables)),
+    )
+    given.out.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
