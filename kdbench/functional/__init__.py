@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from kdbench.functional._relations import *  # noqa: F403
     from kdbench.functional._rows import *  # noqa: F403
     from kdbench.functional._transformed import *  # noqa: F403
+    from kdbench.functional._transformers import *  # noqa: F403
 
 _MODULES = (
     "_answers",
@@ -27,6 +28,7 @@ _MODULES = (
     "_relations",
     "_rows",
     "_transformed",
+    "_transformers",
 )
 
 

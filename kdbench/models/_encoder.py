@@ -15,18 +15,16 @@ class Attention(nn.Module):
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        self.heads = heads
+        self.head_size = width // heads  # of pruned heads none is left, and the others stay as they are
         self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
 
     def forward(self, x: Tensor, added: Tensor) -> Tensor:
         """added: (B, 1, 1, L), 0 at real tokens and MASKED at padding."""
-        batch, length, width = x.shape
         query, key, value = (
-            layer(x).view(batch, length, self.heads, width // self.heads).transpose(1, 2)
-            for layer in (self.query, self.key, self.value)
+            layer(x).unflatten(2, (-1, self.head_size)).transpose(1, 2) for layer in (self.query, self.key, self.value)
         )
-        scores = query @ key.transpose(2, 3) / math.sqrt(width // self.heads) + added
-        mixed: Tensor = self.out((scores.softmax(-1) @ value).transpose(1, 2).reshape(batch, length, width))
+        scores = query @ key.transpose(2, 3) / math.sqrt(self.head_size) + added
+        mixed: Tensor = self.out((scores.softmax(-1) @ value).transpose(1, 2).flatten(2))
         return mixed
 
 
@@ -90,6 +88,7 @@ class EncoderNetwork(nn.Module):
         self.roles = roles
         self.tokens, self.positions = nn.Embedding(ids, width), nn.Embedding(positions, width)
         self.segments = nn.Embedding(SEGMENTS, width) if "segments" in roles else None
+        self.embedded = nn.Dropout(dropout)
         self.layers = nn.ModuleList(
             Layer(width, attention_heads, inner_width, dropout, norm_first) for _ in range(depth)
         )
@@ -107,7 +106,7 @@ class EncoderNetwork(nn.Module):
         x = self.tokens(ids) + self.positions.weight[: ids.shape[1]]
         if self.segments is not None:
             x = x + self.segments(given["segments"])
-        x = self.dropout(x)
+        x = self.embedded(x)
         added = ((1 - mask) * MASKED)[:, None, None, :]
         for layer in self.layers:
             x = layer(x, added)

@@ -8,9 +8,12 @@ from pydantic import Field, model_validator
 
 from kdbench.errors import ModelError
 from kdbench.protocols import Layers, Model, TaskDescription
+from kdbench.protocols.model import Block, TapKind
 
 if TYPE_CHECKING:
     from torch import nn
+
+KINDS: dict[str, TapKind] = {"embedded": "tokens", "layers": "tokens", "norm": "tokens", "pool": "vector"}
 
 
 class Encoder(Model):
@@ -44,7 +47,20 @@ class Encoder(Model):
         return self
 
     def layers(self) -> Layers:
-        return Layers(stages=tuple(f"layers.{number}" for number in range(self.depth)), embedding="pool")
+        paths = tuple(f"layers.{number}" for number in range(self.depth))
+        return Layers(
+            stages=paths,
+            embedding="pool",
+            blocks=tuple(self._block(path) for path in paths),
+            embeddings="embedded",
+            vocabulary="tokens",
+            kinds=KINDS,
+        )
+
+    def _block(self, path: str) -> Block:
+        attention = {name: f"{path}.attention.{name}" for name in ("query", "key", "value", "out")}
+        inner = {name: f"{path}.{name}" for name in ("wide", "narrow")}
+        return Block(path=path, **attention, **inner, head_size=self.width // self.heads)
 
     def build(self, task: TaskDescription) -> nn.Module:
         """Raises ModelError for a task without ids and a mask, or with outputs that a text cannot have."""

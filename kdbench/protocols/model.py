@@ -5,13 +5,40 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from kdbench.protocols.data import TaskDescription
 from kdbench.protocols.part import Part
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+TapKind = Literal["map", "tokens", "frames", "vector"]
+"""What a layer gives for an example: a map (C, H, W), a vector a token or a frame (L, d), or one vector (d,)."""
+
+
+class Block(BaseModel):
+    """One layer of a transformer: attention from tokens to tokens, then two linear layers. All are module paths.
+
+    Head h of the attention has the outputs h * head_size ... of `query`, `key` and `value`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str
+    """The layer itself; its output is the hidden state (B, L, d)."""
+    query: str
+    key: str
+    value: str
+    """Linear layers: hidden state -> heads * head_size."""
+    out: str
+    """Linear layer: the heads' values, side by side, -> d."""
+    wide: str
+    narrow: str
+    """The two linear layers behind the attention: d -> inner width, inner width -> d."""
+    head_size: int = Field(gt=0)
+    """Numbers a head; stays where heads are pruned."""
 
 
 class Layers(BaseModel):
@@ -27,6 +54,20 @@ class Layers(BaseModel):
     """For each stage the ReLU that ends it: what goes *into* that module is the stage's pre-activation."""
     embedding: str = ""
     """Its output, flattened, is what the classifier sees: (B, D)."""
+    blocks: tuple[Block, ...] = ()
+    """Of a transformer: its layers from input to output."""
+    embeddings: str = ""
+    """Of a transformer: its output is what goes into the first of the blocks, (B, L, d)."""
+    vocabulary: str = ""
+    """Of a model of ids: the embedding that has a row an id."""
+    kinds: dict[str, TapKind] = {}
+    """What layers give, by module path; it holds for all that is inside a path, too. What is not said is told from the
+    shape, in which tokens (L, d) and rows (C, T) of a 1-d convolution look alike."""
+
+    def kind(self, path: str) -> TapKind | None:
+        """What the layer at a path is said to give: by the longest path that holds it; None where nothing is said."""
+        holding = [known for known in self.kinds if path == known or path.startswith(f"{known}.")]
+        return self.kinds[max(holding, key=len)] if holding else None
 
 
 class Model(Part):

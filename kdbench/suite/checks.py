@@ -143,6 +143,25 @@ def kind_faults(cases: Collection[Case], kinds: Collection[str]) -> Found:
                     yield step.place, f"{step.spec.name} makes no sense for a task whose outputs are {kind}: {problem}"
 
 
+def transformer_faults(cases: Collection[Case]) -> Found:
+    """Steps that work inside transformers need networks whose architectures say where their blocks are."""
+    for case in cases:
+        for step in case.steps:
+            if not step.technique.inside_transformers:
+                continue
+            networks = {"student": case.student.model}
+            if step.technique.asks() and case.teachers:
+                networks["teacher"] = case.teachers[0].model
+            for whose, model in networks.items():
+                if model is not None and not model.build().layers().blocks:
+                    yield (
+                        step.place,
+                        f"{step.spec.name} works inside transformers, and the {whose} {model.name} does not say where "
+                        "its attention is; take encoder, or transformers with the folder of a BERT, RoBERTa or "
+                        "DistilBERT, or let layers() of your own model name its `blocks`.",
+                    )
+
+
 def selection_faults(recipes: Mapping[str, Recipe], task: PartSpec) -> Found:
     """Without a validation split nothing can be chosen: choosing on the test split is never done."""
     for name, recipe in recipes.items():

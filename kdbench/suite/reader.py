@@ -86,6 +86,7 @@ class _Reader:
 
         if "cases" not in self.wrong:
             note_all(checks.comparison_faults({("baseline",): baseline, **reader.compared}, names))
+        note_all(checks.transformer_faults(cases.values()))
         note_all(checks.teaching_faults(cases, self.networks.read, names))
         note_all(checks.size_faults(len(cases), len(file.seeds), measure))
         if task is not None:

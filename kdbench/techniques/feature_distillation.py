@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from kdbench.errors import TechniqueError
-from kdbench.protocols import Batch, Context, Layers, Loss, Outputs, TaskDescription
-from kdbench.techniques.distillation import Distillation
+from kdbench.protocols import Batch, Context, Layers, Loss, Outputs
+from kdbench.techniques.internal_distillation import Internal
 from kdbench.techniques.output_kinds import ON_FEATURES
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ Shape = tuple[int, ...]
 Paths = tuple[str, ...]
 
 
-class TappedDistillation(Distillation):
+class TappedDistillation(Internal):
     """loss = ce_weight * CE(labels) + kd_weight * the method's term + soft_weight * soft distillation.
 
     A method says which layers it taps (`tap`, `named`), how it computes its term (`term`), and which modules it
@@ -30,7 +30,6 @@ class TappedDistillation(Distillation):
     """
 
     by_kind: ClassVar[Mapping[str, str]] = ON_FEATURES
-    needs: ClassVar[frozenset[str]] = frozenset({"teacher_features"})
     tap: ClassVar[Literal["stages", "stem_and_stages", "preactivations", "last_stage", "middle_stage", "embedding"]]
     """The layers of an architecture that it taps unless the suite names others."""
     on_maps: ClassVar[bool] = False
@@ -38,19 +37,6 @@ class TappedDistillation(Distillation):
     on_examples: ClassVar[bool] = False
     """Whether it relates whole examples to each other: of tokens (B, L, d) their mean counts, (B, d). Else each token
     that is no padding is a vector by itself, (tokens, d)."""
-
-    ce_weight: float = Field(1.0, ge=0)
-    """Weight of the cross-entropy to the labels."""
-    soft_weight: float = Field(0.0, ge=0)
-    """Weight of soft distillation on the outputs, beside the method's own term; not multiplied by kd_weight."""
-    temperature: float = Field(4.0, gt=0)
-    """T of soft distillation; without effect while soft_weight is 0."""
-
-    @model_validator(mode="after")
-    def _features_first(self) -> Self:
-        if self.soft_weight > 0 and self.kd_weight == 0:
-            raise ValueError("soft_weight without kd_weight is mixed_distillation; use that, or raise kd_weight")
-        return self
 
     def named(self) -> tuple[Paths | None, Paths | None]:
         """The layers that the suite names in student and teacher; None: the architecture's own."""
@@ -67,9 +53,6 @@ class TappedDistillation(Distillation):
         vectors (B, d).
         """
         raise TypeError(f"{type(self).__name__} has no term()")
-
-    def weight(self, term: str) -> float:
-        return self.soft_weight if term.split()[-1] == "soft" else self.kd_weight
 
     @classmethod
     def default_layers(cls, layers: Layers) -> Paths:
@@ -100,7 +83,7 @@ class TappedDistillation(Distillation):
     @contextmanager
     def terms(self, student: nn.Module, ctx: Context) -> Iterator[tuple[nn.Module | None, Loss]]:
         from kdbench.techniques.taps import shapes, tapped
-        from kdbench.techniques.tokens import shape_of_each, vectors
+        from kdbench.techniques.tokens import kind_of, shape_of_each, vectors
 
         teacher = ctx.teacher_module
         of_student, of_teacher = self.pairs(ctx)
@@ -112,14 +95,19 @@ class TappedDistillation(Distillation):
             of_own, of_taught = shapes(student, own, ctx), shapes(teacher, taught, ctx)
             self._refuse_vectors("student", of_student, of_own)
             self._refuse_vectors("teacher", of_teacher, of_taught)
-            adapters = self.adapters(list(map(shape_of_each, of_own)), list(map(shape_of_each, of_taught)), ctx)
-            soft = self._softened(ctx.task)
+            own_kinds = list(map(partial(kind_of, ctx.student_layers), of_student, of_own))
+            kinds = list(map(partial(kind_of, ctx.teacher_layers), of_teacher, of_taught))
+            adapters = self.adapters(
+                list(map(shape_of_each, of_own, own_kinds)), list(map(shape_of_each, of_taught, kinds)), ctx
+            )
+            soft = self.softened(ctx.task)
 
             def loss(batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
                 answers = ctx.answers(teacher, batch)
-                features = zip(own.features, taught.features, strict=True)
+                features = zip(own.features, taught.features, own_kinds, kinds, strict=True)
                 pairs = [
-                    vectors(s.float(), t.float(), ctx.task, batch, self.dealt, self.on_examples) for s, t in features
+                    vectors((s.float(), t.float()), (k, m), ctx.task, batch, self.dealt, self.on_examples)
+                    for s, t, k, m in features
                 ]
                 mine, theirs = [s for s, _ in pairs], [t for _, t in pairs]
                 parts = {self.label(): self.term(mine, theirs, batch, adapters)}
@@ -135,20 +123,13 @@ class TappedDistillation(Distillation):
         alone = self.model_copy(update={"ce_weight": 0.0, "soft_weight": 0.0})
         with alone.terms(model, ctx) as (extra, terms):
             ctx.fit(model, alone._weighted(terms, ctx.task), extra, part=(0.0, share))
-        soft = self._softened(ctx.task)
+        soft = self.softened(ctx.task)
 
         def softened(batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
             return soft(batch, outputs, ctx.teacher(batch))
 
         second = self._weighted(softened if self.soft_weight > 0 else None, ctx.task)
         return ctx.fit(model, second, part=(share, 1.0))
-
-    def _softened(self, task: TaskDescription) -> Callable[[Batch, Outputs, Outputs], dict[str, Tensor]]:
-        """Soft distillation: (batch, the student's outputs, the teacher's) -> a term an output."""
-        from kdbench import functional as F
-
-        measure = partial(F.soft_distillation, temperature=self.temperature)
-        return lambda batch, outputs, taught: self.matched("soft", task, batch, outputs, taught, measure)
 
     def _refuse_vectors(self, whose: str, paths: Paths, found: Sequence[Shape]) -> None:
         for path, shape in zip(paths, found, strict=True):
@@ -157,11 +138,6 @@ class TappedDistillation(Distillation):
                     f"{self.label()} works on feature maps (C, H, W), but the {whose}'s layer '{path}' gives {shape}; "
                     "tap a layer that gives maps."
                 )
-
-    @classmethod
-    def label(cls) -> str:
-        """The term's name in the training log: the name of the technique's module."""
-        return cls.__module__.rpartition(".")[2]
 
 
 class FeatureDistillation(TappedDistillation):

@@ -7,34 +7,52 @@ from collections.abc import Callable
 from torch import Tensor
 
 from kdbench.errors import TechniqueError
-from kdbench.protocols import Batch, TaskDescription
+from kdbench.protocols import Batch, Layers, TaskDescription
+from kdbench.protocols.model import TapKind
 
 Shape = tuple[int, ...]
+IN_A_ROW = ("tokens", "frames")
 
 
-def shape_of_each(shape: Shape) -> Shape:
+def kind_of(layers: Layers, path: str, shape: Shape) -> TapKind:
+    """What a tapped layer gives: what its architecture says, else what its shape (without the batch axis) looks like.
+
+    By shape alone two axes are taken for (length, width).
+    """
+    return layers.kind(path) or {1: "vector", 2: "tokens"}.get(len(shape), "map")  # type: ignore[return-value]
+
+
+def shape_of_each(shape: Shape, kind: TapKind) -> Shape:
     """What `vectors` makes of features of that shape, without the batch axis: of tokens (L, d) each is (d,)."""
-    return shape[1:] if len(shape) == 2 else shape
+    return shape[1:] if kind in IN_A_ROW else shape
 
 
 def vectors(
-    student: Tensor, teacher: Tensor, task: TaskDescription, batch: Batch, deal: Callable[[Tensor], Tensor], means: bool
+    pair: tuple[Tensor, Tensor],
+    kinds: tuple[TapKind, TapKind],
+    task: TaskDescription,
+    batch: Batch,
+    deal: Callable[[Tensor], Tensor],
+    means: bool,
 ) -> tuple[Tensor, Tensor]:
     """A student's and a teacher's features, the teacher's dealt out; maps and vectors (B, ...) otherwise as they are.
 
-    Of tokens (B, L, d) padding is left out. means: whether an example's mean over its tokens counts, (B, d), or each
-    token, (tokens, d), for which both networks need the same tokens; raises TechniqueError where they have not.
+    Of tokens or frames (B, L, d) padding is left out. means: whether an example's mean over its tokens counts, (B, d),
+    or each token, (tokens, d), for which both networks need the same tokens; raises TechniqueError where they have not.
     """
-    if student.dim() != 3 and teacher.dim() != 3:
+    student, teacher = pair
+    rows = [kind in IN_A_ROW for kind in kinds]
+    if not any(rows):
         return student, deal(teacher)
     if means:
-        return _mean(student, task, batch), deal(_mean(teacher, task, batch))
-    if student.shape[:2] != teacher.shape[:2]:
+        own, taught = (_mean(one, task, batch) if is_row else one for one, is_row in zip(pair, rows, strict=True))
+        return own, deal(taught)
+    if student.shape[:2] != teacher.shape[:2] or not all(rows):
         raise TechniqueError(
             f"a tapped layer of the student gives {tuple(student.shape[1:])} an example, the teacher's "
             f"{tuple(teacher.shape[1:])}; to be matched token by token both must give as many."
         )
-    real = _own(student, task, batch)
+    real = real_tokens(student, task, batch)
     if real is None:
         return student.flatten(0, 1), deal(teacher).flatten(0, 1)
     real = real & deal(real)
@@ -42,17 +60,15 @@ def vectors(
 
 
 def _mean(features: Tensor, task: TaskDescription, batch: Batch) -> Tensor:
-    """(B, L, d) averaged over each example's own tokens; anything else as it is."""
-    if features.dim() != 3:
-        return features
-    real = _own(features, task, batch)
+    """(B, L, d) averaged over each example's own tokens."""
+    real = real_tokens(features, task, batch)
     if real is None:
         return features.mean(1)
     weights = real.to(features.dtype)[..., None]
     return (features * weights).sum(1) / weights.sum(1).clamp(min=1)
 
 
-def _own(features: Tensor, task: TaskDescription, batch: Batch) -> Tensor | None:
+def real_tokens(features: Tensor, task: TaskDescription, batch: Batch) -> Tensor | None:
     """bool (B, L): which tokens are an example's own; None where all are.
 
     Where L is not the padded length of the batch (a network with strides, say), lengths shrink by the same factor.

@@ -12,6 +12,7 @@ from kdbench import testing
 from kdbench.protocols import Input, Output, SymbolicAxis, Task, TaskDescription
 from kdbench.tasks.arrays import write_split
 from kdbench.tasks.digits import Digits
+from kdbench.tasks.sentences import Sentences
 from kdbench.tasks.shapes import Shapes
 from kdbench.tasks.sklearn_table import Friedman1, SklearnTable
 
@@ -23,6 +24,7 @@ from kdbench.tasks.sklearn_table import Friedman1, SklearnTable
         SklearnTable(name="wine"),
         Friedman1(train_count=50, test_count=20, validation_count=10),
         Shapes(train_count=8, test_count=4, validation_count=4),
+        Sentences(train_count=8, test_count=4, validation_count=4),
     ],
     ids=lambda task: type(task).__name__,
 )

@@ -1,0 +1,1 @@
+"""Distillation inside transformers: hidden states, attention, and how tokens are related."""
