@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import re
@@ -20,7 +21,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Callable, Union
+from typing import Any, BinaryIO, Callable, Union
 
 from kdbench.errors import Unreadable
 
@@ -194,18 +195,35 @@ class Archive:
 
 def read_arrays(path: Path, most_bytes: int = MOST_ARRAY_BYTES) -> dict[str, Any]:
     """Every array of an .npz by its name, whoever wrote it. Raises Unreadable."""
+    try:
+        with open(regular(path), "rb") as file:
+            return arrays_of(file, most_bytes)
+    except OSError as error:
+        raise Unreadable(reason(error)) from None
+
+
+def arrays_of(file: BinaryIO, most_bytes: int = MOST_ARRAY_BYTES) -> dict[str, Any]:
+    """Every array of an .npz that is open, or lies in memory. Raises Unreadable."""
     import numpy
 
     try:
-        with open(regular(path), "rb") as file:
-            with zipfile.ZipFile(file) as archive:
-                if sum(member.file_size for member in archive.infolist()) > most_bytes:
-                    raise Unreadable(f"it unpacks to more than {most_bytes:,} bytes")
-            file.seek(0)
-            with numpy.load(file, allow_pickle=False) as arrays:
-                return {name: arrays[name] for name in arrays.files}
+        with zipfile.ZipFile(file) as archive:
+            if sum(member.file_size for member in archive.infolist()) > most_bytes:
+                raise Unreadable(f"it unpacks to more than {most_bytes:,} bytes")
+        file.seek(0)
+        with numpy.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
     except READING as error:
         raise Unreadable(reason(error)) from None
+
+
+def npz_bytes(arrays: Mapping[str, Any]) -> bytes:
+    """Arrays as a compressed .npz; the same arrays always give the same bytes."""
+    import numpy
+
+    file = io.BytesIO()
+    numpy.savez_compressed(file, **arrays)
+    return file.getvalue()
 
 
 def read_array(path: Path) -> Any:

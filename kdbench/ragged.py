@@ -5,7 +5,7 @@ The measuring program carries the file: it keeps to the syntax of Python 3.9.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Union
@@ -116,6 +116,20 @@ def save_array(path: Path, examples: Stored) -> None:
         examples.save(path)
     else:
         np.save(path, examples)
+
+
+def as_entries(name: str, stored: Stored) -> dict[str, Array]:
+    """The entries of an .npz under a name."""
+    if isinstance(stored, Ragged):
+        return {name: stored.values, f"{name}{OFFSETS}": stored.offsets}
+    return {name: np.asarray(stored)}
+
+
+def from_entries(arrays: Mapping[str, Array], name: str) -> Stored | None:
+    """What `as_entries` made; None where there is nothing under the name."""
+    if name in arrays and f"{name}{OFFSETS}" in arrays:
+        return Ragged(arrays[name], arrays[f"{name}{OFFSETS}"])
+    return arrays.get(name)
 
 
 def _offsets_file(path: Path) -> Path:

@@ -1,5 +1,9 @@
 """The form that a device's record must have. Whoever wrote it, only what fits these types is believed."""
 
+import base64
+import binascii
+import io
+from functools import cached_property
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
@@ -13,10 +17,12 @@ from pydantic import (
     model_validator,
 )
 
-from kdbench.errors import MeasureError, RecordError
+from kdbench.errors import MeasureError, RecordError, Unreadable
+from kdbench.files import arrays_of
 from kdbench.measure import answers
 from kdbench.measure.answers import OrError
 from kdbench.measure.device.record_file import Line, Recorded
+from kdbench.ragged import from_entries
 
 
 def _tuple(value: Any) -> Any:
@@ -35,6 +41,10 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 BatchSize = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}$")]
 """A whole number, as JSON's keys spell it."""
 Counts = dict[Text, Count]
+Group = tuple[int, str]
+"""The place of the lengths that files were measured at, and the name of those that were timed together."""
+MOST_BYTES = 2**30
+"""The most that the arrays of one step may take, unpacked."""
 
 
 class Answer(BaseModel):
@@ -47,6 +57,8 @@ class Measure(Answer):
     """What the device was asked to measure."""
 
     batch_sizes: Annotated[tuple[AtLeastOne, ...], Listed, Field(min_length=1)]
+    lengths: Annotated[tuple[dict[Text, AtLeastOne], ...], Listed, Field(min_length=1)]
+    """For each axis that varies a size; the places in this list stand in the steps' names."""
     processes: AtLeastOne
     memory: bool
     start: bool
@@ -83,12 +95,35 @@ class Header(Answer):
     created_utc: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$")]
 
 
-class Predicted(Answer):
-    """Step predict: a file's class of each example, and how its answers compare with those at bundling."""
+class Compared(Answer):
+    """How far one output's answers are those at bundling (`kdbench.measure.decisions.agreement`)."""
 
-    classes: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Listed]
+    agreement_fraction: Annotated[FiniteFloat, Field(ge=-1, le=1)]
     max_abs_difference: Positive
-    agreement_fraction: Fraction
+
+
+class Predicted(Answer):
+    """Step predict: what a file's outputs decide of each example, and how these compare with what was expected."""
+
+    outputs: Annotated[tuple[Compared, ...], Listed, Field(min_length=1)]
+    arrays: Annotated[StrictStr, Field(max_length=2**30)]
+    """An .npz (`kdbench.measure.device.answered`) as base64."""
+
+    @cached_property
+    def entries(self) -> dict[str, Any]:
+        """Its arrays. Raises Unreadable."""
+        try:
+            return arrays_of(io.BytesIO(base64.b64decode(self.arrays, validate=True)), MOST_BYTES)
+        except binascii.Error as error:
+            raise Unreadable(f"it is no base64: {error}") from None
+
+    def decisions(self, number: int) -> Any:
+        """Those of one output; None where it has none."""
+        return from_entries(self.entries, str(number))
+
+    def numbers(self, number: int) -> Any:
+        """One output's numbers, where they were asked for."""
+        return from_entries(self.entries, f"{number}_outputs")
 
 
 class Kernels(Answer):
@@ -135,8 +170,15 @@ class Timing(Answer):
     warmup_total_ns: Count | None = None
     samples_ns: Annotated[tuple[AtLeastOne, ...], Listed, Field(min_length=1)]
     thread_cpu_ns: Annotated[tuple[Count, ...], Listed] | None = None
-    classes: Annotated[tuple[tuple[Count, ...], ...], Listed, Field(min_length=1)]
+    classes: Annotated[tuple[tuple[Count, ...], ...], Listed, Field(min_length=1)] | None = None
+    agreement_fraction: Annotated[FiniteFloat, Field(ge=-1, le=1)] | None = None
     warnings: Annotated[tuple[Text, ...], Listed] = ()
+
+    @model_validator(mode="after")
+    def _answers_are_told(self) -> "Timing":
+        if self.classes is None and self.agreement_fraction is None:
+            raise ValueError("it says nothing of what the timed calls answered")
+        return self
 
 
 class TimedFile(FileAnswer):
@@ -165,7 +207,7 @@ class Timed(Answer):
             timings = [file.by_batch[size] for file in self.files if size in file.by_batch]
             if len({len(timing.samples_ns) for timing in timings}) > 1:
                 raise ValueError(f"files of one process were called unequally often at batch {size}")
-            if any(str(len(batch)) != size for timing in timings for batch in timing.classes):
+            if any(str(len(batch)) != size for timing in timings for batch in timing.classes or ()):
                 raise ValueError(f"a batch of {size} has another number of answers")
         return self
 
@@ -211,11 +253,11 @@ class Answers:
         """Raises RecordError for what has not its form; `place`: the record's name."""
         self.header = _read_as(Header, recorded.header, f"{place}:1")
         self.predicted: dict[str, Predicted | MeasureError] = {}
-        self.proved: dict[str, Proved | MeasureError] = {}
-        """By group."""
-        self.timed: dict[str, list[Timed | MeasureError]] = {}
+        self.proved: dict[Group, Proved | MeasureError] = {}
+        self.timed: dict[Group, list[Timed | MeasureError]] = {}
         """Group -> its processes."""
-        self.memory: dict[tuple[str, int], Peak | MeasureError] = {}
+        self.memory: dict[tuple[int, str, int], Peak | MeasureError] = {}
+        """By place of the lengths, file and batch size."""
         self.started: dict[str, list[Started] | MeasureError] = {}
         for step, line in recorded.steps.items():
             self._add(step.split("/"), line, f"{place}, step {step[:100]}")
@@ -226,22 +268,26 @@ class Answers:
         match step:
             case ["predict", digest]:
                 self.predicted[digest] = error or _read_as(Predicted, answer, place)
-            case ["prove", group]:
-                self.proved[group] = error or _read_as(Proved, answer, place)
-            case ["time", group, _]:
-                self.timed.setdefault(group, []).append(error or _read_as(Timed, answer, place))
-            case ["memory", digest, size] if size.isdecimal():
-                self.memory[digest, int(size)] = error or _read_as(Peak, answer, place)
+            case ["prove", at, group] if self._is_place(at):
+                self.proved[int(at), group] = error or _read_as(Proved, answer, place)
+            case ["time", at, group, _] if self._is_place(at):
+                self.timed.setdefault((int(at), group), []).append(error or _read_as(Timed, answer, place))
+            case ["memory", at, digest, size] if self._is_place(at) and size.isdecimal():
+                self.memory[int(at), digest, int(size)] = error or _read_as(Peak, answer, place)
             case ["start", digest]:
                 self.started[digest] = error or _processes(answer, place)
             case _:
                 raise RecordError(f"{place}: this record is damaged: there is no such step.")
 
+    def _is_place(self, at: str) -> bool:
+        """Whether it is the place of lengths that the header names."""
+        return at.isdecimal() and int(at) < len(self.header.measure.lengths)
+
     @property
     def digests(self) -> set[str]:
         """Every file that an answer is of."""
         timed = {digest for group in self.timed.values() for t in group if isinstance(t, Timed) for digest in t.digests}
-        return {*self.predicted, *timed, *self.started, *(digest for digest, _ in self.memory)}
+        return {*self.predicted, *timed, *self.started, *(digest for _, digest, _ in self.memory)}
 
 
 def _processes(answer: Any, place: str) -> list[Started]:

@@ -4,19 +4,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from kdbench.bundle.answers import Answers, Predicted
+from kdbench.bundle.judged import Entries, Judge
 from kdbench.bundle.timings import facts_of
 from kdbench.errors import KdbenchError
 from kdbench.evidence import Results
-from kdbench.protocols.metric import Metric, metric_named
 from kdbench.results import records
 from kdbench.results.devices import is_own
 from kdbench.results.records import Compression, Environment, Failed, Latency, Record, Score, Size
+from kdbench.stages.work import Fact
 
-Classes = NDArray[np.int32]
 Row = tuple[str, int]
 """(case, seed)."""
 
@@ -70,18 +67,12 @@ class Composer:
     answers: Answers
     target: str
     key: str
-    truth: Classes
-    """True classes of the sample's examples."""
+    judge: Judge
     split_example_count: int
-    metric_name: str
-    """The name of the task's metric."""
-    predictions: Mapping[str, str]
-    """Digest -> where its classes lie in the results folder."""
-
-    @property
-    def metric(self) -> Metric:
-        metric, output = metric_named(self.metric_name), self.home.results.output("")
-        return metric if output is None else metric.judging(output)
+    predictions: Mapping[str, Entries]
+    """Digest -> what is kept of the file's answers."""
+    paths: Mapping[str, str]
+    """Digest -> where that lies in the results folder."""
 
     def records(self) -> list[Record]:
         """The environment, then each file's, row by row."""
@@ -104,7 +95,7 @@ class Composer:
             yield replace(size, **own)
             yield from (replace(work, target=self.target) for work in self.home.compressions(size))
             if isinstance(predicted, Predicted):
-                yield self._accuracy(size, predicted, labels)
+                yield from (records.from_data({**labels, **fact}) for fact in self._scores(size, predicted))
             else:
                 yield Failed(**labels, kind=Score.KIND, status="failed", reason=str(predicted))
             facts = facts_of(self.answers, digest, self.home.references.get((size.case, size.seed), {}))
@@ -113,52 +104,24 @@ class Composer:
             else:
                 yield from (records.from_data({**labels, **fact}) for fact in facts)
 
-    def _accuracy(self, size: Size, predicted: Predicted, labels: dict[str, Any]) -> Score:
-        header, classes = self.answers.header, np.array(predicted.classes, np.int32)
-        metric = self.metric
-        row = self.home.results.teacher_of(size.case)
-        teacher = self._classes(self.home.digest_of(row, size.seed) if row is not None else None)
-        origin_digest = size.origin.get("onnx_sha256")
-        origin = self._classes(origin_digest)
-        return Score(
-            **labels,
-            metric=self.metric_name,
-            direction=metric.direction,
-            unit="fraction" if metric.unit == "fraction" else metric.unit_name,
-            value=self._value(metric, classes),
-            undefined=self._undefined(metric, classes),
-            correct_count=int(metric.pseudo_values(classes, self.truth).sum()) if _counts(metric) else None,
-            example_count=len(classes),
-            split_example_count=self.split_example_count,
-            split="test",
-            runtime=f"{header.runtime} {header.runtime_version} {header.session['provider']}",
-            teacher_agreement_fraction=_share(teacher, classes),
-            origin_value=None if origin is None else self._value(metric, origin),
-            origin_agreement_fraction=_share(origin, classes),
-            home_agreement_fraction=predicted.agreement_fraction,
-            max_abs_home_difference=predicted.max_abs_difference,
-            predictions_path=self.predictions[size.onnx_sha256],
-            origin_predictions_path=None if origin is None else self.predictions[str(origin_digest)],
-        )
-
-    def _undefined(self, metric: Metric, classes: Classes) -> str | None:
-        """Why there is no value: a device's record keeps the classes that its files decided."""
-        if metric.needs == "outputs":
-            return f"a device's record keeps what was decided, and {metric.name} needs the outputs themselves"
-        return metric.undefined(classes, self.truth)
-
-    def _value(self, metric: Metric, classes: Classes) -> float | None:
-        return metric.value(classes, self.truth) if self._undefined(metric, classes) is None else None
-
-    def _classes(self, digest: str | None) -> Classes | None:
-        found = self.answers.predicted.get(digest or "")
-        return np.array(found.classes, np.int32) if isinstance(found, Predicted) else None
-
-
-def _counts(metric: Metric) -> bool:
-    """Whether how many are right can be said from classes."""
-    return metric.counted and metric.needs == "decisions"
-
-
-def _share(some: Classes | None, others: Classes) -> float | None:
-    return None if some is None else float((some == others).mean())
+    def _scores(self, size: Size, predicted: Predicted) -> Iterator[Fact]:
+        header, row = self.answers.header, self.home.results.teacher_of(size.case)
+        teacher = self.home.digest_of(row, size.seed) if row is not None else None
+        origin = str(size.origin.get("onnx_sha256", ""))
+        told: Fact = {
+            "split_example_count": self.split_example_count,
+            "runtime": f"{header.runtime} {header.runtime_version} {header.session['provider']}",
+            "predictions_path": self.paths[size.onnx_sha256],
+        }
+        if origin in self.paths:
+            told["origin_predictions_path"] = self.paths[origin]
+        others = {"teacher": self.predictions.get(teacher or ""), "origin": self.predictions.get(origin)}
+        names = ["", *(output.name for output in self.judge.task.outputs[1:])]
+        for fact in self.judge.facts(self.predictions[size.onnx_sha256], **others):
+            near = predicted.outputs[names.index(fact.get("output", ""))]
+            yield {
+                **fact,
+                **told,
+                "home_agreement_fraction": near.agreement_fraction,
+                "max_abs_home_difference": near.max_abs_difference,
+            }

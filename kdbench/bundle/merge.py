@@ -2,22 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from kdbench.bundle.answers import Answers, Header, Predicted
 from kdbench.bundle.compose import Composer, Home, home
-from kdbench.errors import KdbenchError, RecordError, StoreError
+from kdbench.bundle.judged import Judge
+from kdbench.errors import KdbenchError, RecordError, StoreError, Unreadable
 from kdbench.evidence import read_results
-from kdbench.files import sha256_of, slug, write_whole
+from kdbench.files import npz_bytes, sha256_of, slug, write_whole
 from kdbench.measure import jobs
+from kdbench.measure.decisions import alike, differing
 from kdbench.measure.device.command import DEVICE, device_target
 from kdbench.measure.device.record_file import Recorded, read_record
 from kdbench.measure.host import fingerprint
 from kdbench.measure.target_id import HERE
+from kdbench.protocols import TaskDescription
 from kdbench.results import records
 from kdbench.results.devices import FOLDER, DeviceRun, device_records, device_runs, with_devices
 from kdbench.results.plan_json import read_plan
@@ -58,14 +58,15 @@ def merge(folder: Path, path: Path, device: str | None = None) -> Merging:
         raise RecordError(f"{path} is of suite '{header.suite}', '{folder}' holds '{results.plan.suite}'.")
     sample = _sample(read_sample(results, task), header, folder, path)
     known = home(results)
-    _check_files(known, answers, path)
+    judge = Judge.of(results, task.description, sample)
+    _check_files(known, answers, judge, path)
     run = _run(header, name, len(sample.index), task.description.example_counts["test"], path)
     others = device_runs(folder)
     _check_others(run, others)
     if run in others and _is_merged(folder, run):
         return Merging(run.target, *_counts(device_records(folder, run)), False, ())
-    lines = _keep(folder, run, known, answers, sample, task.description.metrics[0])
-    return Merging(run.target, *_counts(lines), True, _warnings(recorded, answers, known))
+    lines = _keep(folder, run, known, answers, judge)
+    return Merging(run.target, *_counts(lines), True, _warnings(recorded, answers, known, judge.task))
 
 
 def _check_header(header: Header, device: str, path: Path) -> None:
@@ -96,7 +97,7 @@ def _sample(kept: Sample, header: Header, folder: Path, path: Path) -> Sample:
     return kept.part(header.sample.example_count)
 
 
-def _check_files(known: Home, answers: Answers, path: Path) -> None:
+def _check_files(known: Home, answers: Answers, judge: Judge, path: Path) -> None:
     unknown = sorted(answers.digests - known.sizes.keys())
     if unknown:
         raise RecordError(
@@ -104,8 +105,14 @@ def _check_files(known: Home, answers: Answers, path: Path) -> None:
             "since: bundle it anew and run that on the device."
         )
     for digest, predicted in answers.predicted.items():
-        if isinstance(predicted, Predicted) and len(predicted.classes) != answers.header.sample.example_count:
-            raise RecordError(f"{path}: this record is damaged: the model {digest[:16]} did not answer every example.")
+        if not isinstance(predicted, Predicted):
+            continue
+        try:
+            fault = judge.fault(predicted)
+        except Unreadable as error:
+            fault = f"has answers that cannot be read ({error})"
+        if fault is not None:
+            raise RecordError(f"{path}: this record is damaged: the model {digest[:16]} {fault}.")
     if not answers.predicted:
         raise RecordError(f"{path} holds no answer yet; let the bundle run on.")
 
@@ -161,7 +168,7 @@ def _is_merged(folder: Path, run: DeviceRun) -> bool:
     return any((record.target, record.key) == (run.target, run.key) for record in labelled(found))
 
 
-def _keep(folder: Path, run: DeviceRun, known: Home, answers: Answers, sample: Sample, metric: str) -> list[Record]:
+def _keep(folder: Path, run: DeviceRun, known: Home, answers: Answers, judge: Judge) -> list[Record]:
     """Write devices/ first, then the records and plan.json: a kill between them is mended by merging again."""
     place = folder / FOLDER / run.stem
     found = {digest: each for digest, each in answers.predicted.items() if isinstance(each, Predicted)}
@@ -171,16 +178,15 @@ def _keep(folder: Path, run: DeviceRun, known: Home, answers: Answers, sample: S
         answers=answers,
         target=run.target,
         key=run.key,
-        truth=np.asarray(sample.targets).astype(np.int32),
+        judge=judge,
         split_example_count=run.split_example_count,
-        metric_name=metric,
-        predictions=paths,
+        predictions={digest: judge.predictions(predicted) for digest, predicted in found.items()},
+        paths=paths,
     )
     lines = composer.records()
     try:
-        for digest, predicted in found.items():
-            classes = np.array(predicted.classes, np.int32)
-            write_whole(folder / paths[digest], partial(_save, {"test": classes, "test_targets": composer.truth}))
+        for digest, kept in composer.predictions.items():
+            write_whole(folder / paths[digest], npz_bytes(kept))
         write_whole(place.with_name(f"{run.stem}.jsonl"), "".join(records.to_line(line) + "\n" for line in lines))
         write_whole(place.with_name(f"{run.stem}.json"), run.model_dump_json(indent=1))
         _put(folder, lines)
@@ -188,11 +194,6 @@ def _keep(folder: Path, run: DeviceRun, known: Home, answers: Answers, sample: S
     except OSError as error:
         raise StoreError(f"cannot write '{folder}' ({error.strerror}); make room, then merge again.") from None
     return lines
-
-
-def _save(arrays: dict[str, np.ndarray], path: Path) -> None:
-    with open(path, "wb") as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # numpy types only its flag
 
 
 def _put(folder: Path, lines: Sequence[Record]) -> None:
@@ -219,16 +220,19 @@ def _counts(lines: Sequence[Record]) -> tuple[int, int]:
     return len(rows), len(failed)
 
 
-def _warnings(recorded: Recorded, answers: Answers, known: Home) -> tuple[str, ...]:
+def _warnings(recorded: Recorded, answers: Answers, known: Home, task: TaskDescription) -> tuple[str, ...]:
     """Sentences for the reader of the merged table: an unfinished run, answers that differ from those at home."""
     found = []
     if not recorded.finished:
         found.append("the run was stopped before its end; what was finished is merged.")
     for digest, predicted in answers.predicted.items():
-        if isinstance(predicted, Predicted) and predicted.agreement_fraction < 1:
-            size = known.sizes[digest][0]
-            found.append(
-                f"{size.case}, seed {size.seed}, gives {1 - predicted.agreement_fraction:.1%} of the examples another "
-                f"class there than here (largest difference of an output {predicted.max_abs_difference:.2g})."
-            )
+        size = known.sizes[digest][0]
+        compared = predicted.outputs if isinstance(predicted, Predicted) else ()
+        for number, (output, near) in enumerate(zip(task.outputs, compared, strict=False)):
+            if not alike(output.kind, near.agreement_fraction):
+                found.append(
+                    f"{size.case}, seed {size.seed}, {differing(output.kind, near.agreement_fraction)} there than here"
+                    f"{f' ({output.name})' if number else ''} (largest difference of an output "
+                    f"{near.max_abs_difference:.2g})."
+                )
     return tuple(found)

@@ -1,8 +1,8 @@
 """`kdbench bundle`: packs models, inputs, expected outputs and the measuring program into one file. The same results
 always give the same bytes."""
 
+import dataclasses
 import hashlib
-import io
 import json
 import tempfile
 from collections.abc import Sequence
@@ -11,19 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kdbench import __version__
+from kdbench.bundle.expected import Entries, carried_outputs, check_answers
 from kdbench.bundle.rows import File, choose_target, chosen_files, groups
 from kdbench.errors import MeasureError, StoreError
 from kdbench.evidence import Results, read_results
-from kdbench.files import write_archive
+from kdbench.files import npz_bytes, write_archive
 from kdbench.measure import program
 from kdbench.measure.client import Client
+from kdbench.measure.device.answered import Carried, expected_entries
 from kdbench.measure.device.bundle_file import FOLDER, MANIFEST, SCHEMA
 from kdbench.measure.device.run import STARTS
-from kdbench.ragged import chosen, same
-from kdbench.results.predictions import Predictions
+from kdbench.measure.form import ENTRY
+from kdbench.protocols import TaskDescription
 from kdbench.results.records import Latency
 from kdbench.results.sample import Sample, read_sample
 from kdbench.results.task_json import read_task
@@ -32,11 +33,7 @@ from kdbench.stages.evaluate import PREDICTION_BATCH
 from kdbench.stages.measure import rule as timing_rule
 from kdbench.stats import median_of_process_medians
 from kdbench.suite.form import MeasureEntry
-
-LEAST_AGREEMENT = 0.99
-"""The least share of the sample that must be given the recorded class when a bundle is made. Near ties fall otherwise
-in another runtime, on another processor or, with dynamic quantization, among other neighbours in a batch. A wrong file
-or wrong inputs fall far below."""
+from kdbench.tasks.examples import form, lengths_to_measure
 
 MOST_BYTES = 2**31 - 2**26
 """The most that the models may take: zipfile writes archives over 2 GiB in a form that no Python before 3.13 starts
@@ -70,6 +67,7 @@ class Asked:
     cases: Sequence[str] = ()
     seeds: Sequence[str] = ()
     batch_sizes: Sequence[int] = ()
+    lengths: Sequence[int] = ()
     target: str | None = None
     examples: int | None = None
 
@@ -106,29 +104,26 @@ def bundle(folder: Path, out: Path, asked: Asked | None = None, confirmed: Confi
             f"{target} runs files in {session['runtime']}, and a bundle carries onnxruntime's sessions only; name "
             "another target with --target."
         )
-    first = task.description.outputs[0]
-    if task.description.axes:
-        raise StoreError(
-            f"a bundle is for examples of one size, and this task's vary in {task.description.axes[0].name}; measure "
-            "on the device itself."
-        )
-    if first.kind != "classes":
-        raise StoreError(
-            f"a bundle is for tasks whose first output is classes, and '{first.name}' is {first.kind}; measure on the "
-            "device itself."
-        )
     files = chosen_files(results, target, asked.cases, asked.seeds)
     sample = read_sample(results, task).part(asked.examples)
-    inputs = _npz(sample.inputs.entries())
-    expected = _expected(files, inputs)
-    notes = _check(results, target, files, sample, expected)
+    inputs = npz_bytes({**sample.inputs.entries(), ENTRY: form(task.description).array()})
+    outputs = carried_outputs(task.description, len(sample.index))
+    expected = _expected(files, inputs, outputs)
+    notes = check_answers(results, target, files, sample, expected)
+    lengths = _lengths(results, target, task.description, asked.lengths)
     if sum(file.path.stat().st_size for file in files) > MOST_BYTES:
         raise StoreError(
             "these models take more than the 2 GB that Python starts from one file; name fewer with --case."
         )
+    wanted = {digest: npz_bytes(entries) for digest, entries in expected.items()}
     carried = {file.digest: file.path.read_bytes() for file in files}
-    carried |= {_sha256(data): data for data in (inputs, *map(_npy, expected.values()))}
-    said = _manifest(results, target, files, sample, expected, asked.batch_sizes, session)
+    carried |= {_sha256(data): data for data in (inputs, *wanted.values())}
+    said = {
+        **_manifest(results, files, sample, session),
+        "models": [{"digest": f.digest, "expected": _sha256(wanted[f.digest]), "rows": f.rows} for f in files],
+        "outputs": [dataclasses.asdict(output) for output in outputs],
+        "measure": _measure(results, target, files, asked.batch_sizes, lengths),
+    }
     said["files"] = {digest: len(data) for digest, data in sorted(carried.items())}
     said["sample"]["inputs"] = _sha256(inputs)
     manifest = json.dumps(said, indent=1, sort_keys=True, allow_nan=False).encode()
@@ -147,108 +142,69 @@ def bundle(folder: Path, out: Path, asked: Asked | None = None, confirmed: Confi
 
 
 def _process_count(said: Json) -> int:
-    client, models = said["measure"], len(said["models"])
-    memory = models * len(client["batch_sizes"]) if client["memory"] else 0
-    processes: int = client["processes"]
-    return models + memory + STARTS * len(client["start"]) + len(said["groups"]) * (1 + processes)
+    measure, models = said["measure"], len(said["models"])
+    memory = models * len(measure["batch_sizes"]) if measure["memory"] else 0
+    processes: int = measure["processes"]
+    timed = memory + len(said["groups"]) * (1 + processes)
+    return models + STARTS * len(measure["start"]) + len(measure["lengths"]) * timed
 
 
-def _expected(files: Sequence[File], inputs: bytes) -> dict[str, NDArray[np.float32]]:
-    """Digest -> logits (N, C) as onnxruntime's CPU provider gives them here, in a process of its own."""
+def _expected(files: Sequence[File], inputs: bytes, outputs: Sequence[Carried]) -> dict[str, Entries]:
+    """Digest -> answers as onnxruntime's CPU provider gives them here, in a process of its own."""
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
         (place / "inputs.npz").write_bytes(inputs)
         paths = {file.digest: file.path for file in files}
         answers = Client(place, PLAIN).predict(paths, place / "inputs.npz", PREDICTION_BATCH)
-        logits = {}
+        found: dict[str, Entries] = {}
         for digest, answer in answers.items():
             if isinstance(answer, MeasureError):
                 raise answer
-            logits[digest] = np.asarray(answer.outputs()[0])
-        return logits
+            found[digest] = expected_entries(outputs, answer.outputs())
+        return found
 
 
-def _check(
+def _lengths(results: Results, target: str, task: TaskDescription, asked: Sequence[int]) -> list[dict[str, int]]:
+    """The lengths that the device measures at: those asked for, else those of the target's own timings."""
+    timed = [dict(record.lengths) for record in results.of(Latency) if record.target == target]
+    known = [lengths for place, lengths in enumerate(timed) if lengths not in timed[:place]]
+    return lengths_to_measure(task, asked) if asked or not known or not task.axes else known
+
+
+def _manifest(results: Results, files: Sequence[File], sample: Sample, session: Json) -> Json:
+    """What the manifest says beside the digests of its files and what is measured."""
+    return {
+        "schema": SCHEMA,
+        "kdbench": __version__,
+        "suite": results.plan.suite,
+        "groups": groups(files),
+        "sample": {"digest": sample.digest, "example_count": len(sample.index), "batch_size": PREDICTION_BATCH},
+        "session": session,
+        "program": {name: _sha256(data) for name, data in program.sources().items()},
+    }
+
+
+def _measure(
     results: Results,
     target: str,
     files: Sequence[File],
-    sample: Sample,
-    expected: dict[str, NDArray[np.float32]],
-) -> list[str]:
-    """Compare the answers with those that the run recorded. Returns notes on files that differ a little.
-
-    Raises StoreError where one differs by more.
-    """
-    tests = [record for record in results.scores() if record.target == target and record.split == "test"]
-    recorded = {(record.case, record.seed): results.predictions(record) for record in tests}
-    notes = []
-    for file in files:
-        for row in file.rows:
-            agreement = _agreement(results.folder, row, recorded.get(row), sample, expected[file.digest])
-            if agreement < LEAST_AGREEMENT:
-                raise StoreError(
-                    f"{row[0]}, seed {row[1]}, gives {1 - agreement:.1%} of the sample another class here than was "
-                    "recorded; run the suite again on this machine, then bundle."
-                )
-            if agreement < 1:
-                notes.append(f"{row[0]}, seed {row[1]}, gives {1 - agreement:.1%} of the sample another class here.")
-    return notes
-
-
-def _agreement(
-    folder: Path,
-    row: tuple[str, int],
-    found: Predictions | None,
-    sample: Sample,
-    logits: NDArray[np.float32],
-) -> float:
-    if found is None:
-        raise StoreError(f"'{folder}' has no predictions of {row[0]}, seed {row[1]}; run the suite again.")
-    if not same(chosen(found.targets, sample.index), sample.targets):
-        raise StoreError(f"the sample in '{folder}' is not of the data that was tested; run the suite again.")
-    return float((found.decisions[sample.index] == logits.argmax(1)).mean())
-
-
-def _manifest(
-    results: Results,
-    target: str,
-    files: Sequence[File],
-    sample: Sample,
-    expected: dict[str, NDArray[np.float32]],
     batch_sizes: Sequence[int],
-    session: Json,
+    lengths: Sequence[dict[str, int]],
 ) -> Json:
-    """The manifest, without `files` and the digest of the inputs."""
+    """What is measured, as the target's entry in the suite says it."""
     entry = results.plan.measured(target)
     default = MeasureEntry(provider="cpu")
     sizes = list(batch_sizes or entry.get("batch_sizes") or default.batch_sizes)
     settings = {name: entry.get(name, getattr(default, name)) for name in SETTINGS}
     rule, processes = timing_rule(settings), settings["processes"]
     return {
-        "schema": SCHEMA,
-        "kdbench": __version__,
-        "suite": results.plan.suite,
-        "models": [
-            {"digest": file.digest, "expected": _sha256(_npy(expected[file.digest])), "rows": file.rows}
-            for file in files
-        ],
-        "groups": groups(files),
-        "sample": {
-            "digest": sample.digest,
-            "index": sample.index.tolist(),
-            "targets": np.asarray(sample.targets).tolist(),
-            "batch_size": PREDICTION_BATCH,
-        },
-        "session": session,
-        "measure": {
-            "batch_sizes": sizes,
-            "processes": processes,
-            "memory": settings["memory"],
-            "start": _first_of_cases(files) if settings["start"] else [],
-            "rule": rule,
-            "seconds": processes * len(files) * len(sizes) * _seconds(results, target, sizes, rule),
-        },
-        "program": {name: _sha256(data) for name, data in program.sources().items()},
+        "batch_sizes": sizes,
+        "lengths": list(lengths),
+        "processes": processes,
+        "memory": settings["memory"],
+        "start": _first_of_cases(files) if settings["start"] else [],
+        "rule": rule,
+        "seconds": processes * len(files) * len(sizes) * len(lengths) * _seconds(results, target, sizes, rule),
     }
 
 
@@ -277,18 +233,6 @@ def _write(out: Path, manifest: bytes, carried: dict[str, bytes]) -> None:
         write_archive(out, members)
     except OSError as error:
         raise StoreError(f"cannot write '{out}' ({error.strerror}); name another file with -o.") from None
-
-
-def _npz(arrays: dict[str, NDArray[np.float32]]) -> bytes:
-    file = io.BytesIO()
-    np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # numpy types only its flag
-    return file.getvalue()
-
-
-def _npy(array: NDArray[np.float32]) -> bytes:
-    file = io.BytesIO()
-    np.save(file, array)
-    return file.getvalue()
 
 
 def _sha256(data: bytes) -> str:

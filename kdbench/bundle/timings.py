@@ -2,9 +2,7 @@
 
 from typing import Any
 
-import numpy as np
-
-from kdbench.bundle.answers import Answers, Predicted, Proved, ProvedFile, Timed, TimedFile
+from kdbench.bundle.answers import Answers, Group, Predicted, Proved, ProvedFile, Timed, TimedFile
 from kdbench.errors import KdbenchError, MeasureError, RecordError
 from kdbench.timing import facts
 
@@ -12,8 +10,8 @@ UNPROVED = MeasureError("the run was stopped before it was proved which provider
 
 
 def facts_of(answers: Answers, digest: str, wanted: dict[str, str]) -> "list[dict[str, Any]] | KdbenchError":
-    """The facts on a file's latency, memory and start, or the error that says why there are none; an empty list where
-    the run was stopped before they were measured.
+    """The facts on a file's latency, memory and start at all lengths, or the error that says why there are none; an
+    empty list where the run was stopped before they were measured.
 
     wanted: role -> digest of the file that it is compared with.
     Raises RecordError where answers contradict one another.
@@ -21,7 +19,20 @@ def facts_of(answers: Answers, digest: str, wanted: dict[str, str]) -> "list[dic
     predicted = answers.predicted.get(digest)
     if not isinstance(predicted, Predicted):
         return predicted or []
-    group = _group(answers, digest, set(wanted.values()))
+    found: list[dict[str, Any]] = []
+    for at in range(len(answers.header.measure.lengths)):
+        facts = _facts_at(at, answers, digest, predicted, wanted)
+        if isinstance(facts, KdbenchError):
+            return facts
+        found += facts
+    return found
+
+
+def _facts_at(
+    at: int, answers: Answers, digest: str, predicted: Predicted, wanted: dict[str, str]
+) -> "list[dict[str, Any]] | KdbenchError":
+    """Those at one of the lengths."""
+    group = _group(at, answers, digest, set(wanted.values()))
     if group is None:
         return []
     proof, timed = answers.proved.get(group, UNPROVED), []
@@ -33,23 +44,26 @@ def facts_of(answers: Answers, digest: str, wanted: dict[str, str]) -> "list[dic
     assert isinstance(proof, Proved)
     references = {role: other for role, other in wanted.items() if _ran(other, proof, timed)}
     _check(answers, proof, timed, {digest, *references.values()})
+    measure = answers.header.measure
     asked = facts.Asked(
         digest=digest,
         references=references,
         session={"threads_intra": 1, "threads_inter": 1, "graph_optimization": "all", **answers.header.session},
-        batch_sizes=answers.header.measure.batch_sizes,
-        evaluated=np.array(predicted.classes, np.int32),
-        memory=all((digest, size) in answers.memory for size in answers.header.measure.batch_sizes),
-        start=digest in answers.started,
+        batch_sizes=measure.batch_sizes,
+        evaluated=predicted.decisions(0),
+        memory=all((at, digest, size) in answers.memory for size in measure.batch_sizes),
+        start=at == 0 and digest in answers.started,
+        lengths=measure.lengths[at],
     )
-    return facts.facts(asked, _heard(answers, timed, proof))
+    return facts.facts(asked, _heard(at, answers, timed, proof))
 
 
-def _group(answers: Answers, digest: str, references: set[str]) -> str | None:
+def _group(at: int, answers: Answers, digest: str, references: set[str]) -> Group | None:
     """The group in which a file was timed beside most of what it is compared with."""
     together = {
         group: set.union(set(), *(timed.digests for timed in processes if isinstance(timed, Timed)))
         for group, processes in answers.timed.items()
+        if group[0] == at
     }
     fitting = [group for group, members in together.items() if digest in members or not members]
     return max(fitting, key=lambda group: len(references & together[group]), default=None)
@@ -96,12 +110,16 @@ def _contradiction(answers: Answers, digest: str, what: str) -> RecordError:
     )
 
 
-def _heard(answers: Answers, timed: list[Timed], proof: Proved) -> facts.Heard:
+def _heard(at: int, answers: Answers, timed: list[Timed], proof: Proved) -> facts.Heard:
     header = answers.header
     return facts.Heard(
         processes=[answer.made(header.runtime, header.runtime_version) for answer in timed],
         proof=proof.made(header.runtime, header.runtime_version),
-        memory={at: peak if isinstance(peak, MeasureError) else peak.made() for at, peak in answers.memory.items()},
+        memory={
+            (digest, size): peak if isinstance(peak, MeasureError) else peak.made()
+            for (place, digest, size), peak in answers.memory.items()
+            if place == at
+        },
         start={
             digest: found if isinstance(found, MeasureError) else [each.made() for each in found]
             for digest, found in answers.started.items()

@@ -13,6 +13,8 @@ from kdbench.cli._shared import case_option, confirmed, report, seed_option, sui
 @seed_option
 @click.option("--batch-size", "batch_sizes", type=click.IntRange(1), multiple=True, metavar="N",
               help="Time this batch size; repeatable.  [default: those of the suite]")  # fmt: skip
+@click.option("--length", "lengths", type=click.IntRange(1), multiple=True, metavar="N",
+              help="Time this length, where lengths vary; repeatable.  [default: those of the results]")  # fmt: skip
 @click.option(
     "--examples",
     type=click.IntRange(1),
@@ -31,6 +33,7 @@ def bundle_command(
     cases: tuple[str, ...],
     seeds: tuple[str, ...],
     batch_sizes: tuple[int, ...],
+    lengths: tuple[int, ...],
     examples: int | None,
     target: str | None,
     suite: Path | None,
@@ -47,7 +50,7 @@ def bundle_command(
     from kdbench import units
     from kdbench.bundle import Asked, bundle
 
-    asked, allowed = Asked(cases, seeds, batch_sizes, target, examples), confirmed(suite)
+    asked, allowed = Asked(cases, seeds, batch_sizes, lengths, target, examples), confirmed(suite)
     with waiting("packing ..."):
         made = bundle(results, output, asked, allowed)
     for note in made.notes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Union
 
+KINDS = ("classes", "multilabel", "values", "dense_classes", "token_classes", "sequence", "embedding")
 Decisions = Union[Any, Sequence[Any]]
 """An array (n, ...), or n arrays where examples differ in length."""
 
@@ -61,6 +62,26 @@ def agreement(kind: str, one: Decisions, other: Decisions) -> float:
     if kind == "token_classes":
         return float(np.mean(np.concatenate([np.asarray(a) == np.asarray(b) for a, b in zip(one, other)])))
     return float((np.asarray(one) == np.asarray(other)).mean())
+
+
+def alike(kind: str, fraction: float) -> bool:
+    """Whether an agreement says that two models' decisions are the same; numbers are, but for rounding."""
+    return fraction >= (0.9999 if kind in ("values", "embedding") else 1)
+
+
+def differing(kind: str, fraction: float) -> str:
+    """An agreement below 1 in words that follow a model's name: "gives 2.0% of the examples another class"."""
+    if kind == "values":
+        return f"gives other values (correlation {fraction:.4f})"
+    if kind == "embedding":
+        return f"gives other embeddings (cosine {fraction:.4f})"
+    share = f"{1 - fraction:.1%}"
+    if kind == "multilabel":
+        return f"decides {share} of the labels otherwise"
+    if kind == "sequence":
+        return f"gives {share} of the examples other symbols"
+    places = {"dense_classes": "places", "token_classes": "tokens"}
+    return f"gives {share} of the {places.get(kind, 'examples')} another class"
 
 
 def _correlation(one: Any, other: Any) -> float:

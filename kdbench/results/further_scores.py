@@ -13,9 +13,10 @@ from kdbench import registry
 from kdbench.errors import KdbenchError, StoreError, Unreadable
 from kdbench.files import read_arrays, write_whole
 from kdbench.protocols.metric import Metric, metric_named
+from kdbench.ragged import from_entries
 from kdbench.results import records
 from kdbench.results.folder import Results, read_results
-from kdbench.results.predictions import from_entries, own_key, prefix_of
+from kdbench.results.predictions import own_key, prefix_of
 from kdbench.results.records import Score
 
 

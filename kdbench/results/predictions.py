@@ -8,7 +8,6 @@ a metric that a suite brought as its own file, which whoever reads the folder ma
 """
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,9 +19,9 @@ from numpy.typing import NDArray
 from kdbench import registry
 from kdbench.errors import StoreError, Unreadable
 from kdbench.files import read_arrays, slug
-from kdbench.protocols.data import Output
+from kdbench.protocols.data import KINDS, Output
 from kdbench.protocols.metric import Metric, metric_named
-from kdbench.ragged import OFFSETS, Ragged, Stored
+from kdbench.ragged import Ragged, Stored, as_entries, from_entries
 from kdbench.results.records import Score
 
 REMEDY = "remove it and run the suite again: what is finished is reused."
@@ -107,20 +106,6 @@ def entries(prefix: str, decisions: Stored, targets: Stored, outputs: Stored | N
     return found
 
 
-def as_entries(name: str, stored: Stored) -> dict[str, NDArray[Any]]:
-    """The entries of an .npz under a name."""
-    if isinstance(stored, Ragged):
-        return {name: stored.values, f"{name}{OFFSETS}": stored.offsets}
-    return {name: np.asarray(stored)}
-
-
-def from_entries(arrays: Mapping[str, NDArray[Any]], name: str) -> Stored | None:
-    """What `as_entries` made; None where there is nothing under the name."""
-    if name in arrays and f"{name}{OFFSETS}" in arrays:
-        return Ragged(arrays[name], arrays[f"{name}{OFFSETS}"])
-    return arrays.get(name)
-
-
 def own_key(prefix: str, metric: str) -> str:
     """The name of the pseudo-values of a suite's own metric."""
     return f"{prefix}_by_{slug(metric)}"
@@ -154,6 +139,7 @@ def recorded_metric(record: Score) -> Metric:
         "unit": "fraction" if record.unit == "fraction" else "value",
         "unit_name": property(lambda self: unit),
         "range": (None, None),
+        "kinds": frozenset(KINDS),
         "__module__": __name__,
     }
     made: Metric = type("Recorded", (Metric,), told)()

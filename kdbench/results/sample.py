@@ -1,6 +1,7 @@
 """The test examples that a results folder keeps to measure its files again: evenly spaced, as models take them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,8 @@ from numpy.typing import NDArray
 from kdbench.errors import StoreError, Unreadable
 from kdbench.files import read_arrays, sha256_of
 from kdbench.measure.inputs import Inputs, inputs_of
-from kdbench.ragged import Stored, chosen
+from kdbench.ragged import Stored, chosen, from_entries
 from kdbench.results.folder import Results
-from kdbench.results.predictions import from_entries
 from kdbench.results.task_json import KeptTask
 
 
@@ -29,13 +29,16 @@ class Sample:
     """Those of the first output: of classes (N,)."""
     index: NDArray[np.int64]
     """(N,), the examples' places in the split."""
+    further: Mapping[str, Stored] = field(default_factory=dict)
+    """The targets of the task's other outputs by their names; empty in folders of an older kdbench."""
 
     def part(self, count: int | None) -> "Sample":
         """Evenly spaced examples of it, `count` of them or all."""
         kept = len(self.index)
         rows = np.linspace(0, kept, kept if count is None else min(kept, count), endpoint=False).astype(np.int64)
         inputs, targets = self.inputs.taken(rows), chosen(self.targets, rows)
-        return Sample(self.path, self.digest, inputs, targets, self.index[rows])
+        further = {name: chosen(each, rows) for name, each in self.further.items()}
+        return Sample(self.path, self.digest, inputs, targets, self.index[rows], further)
 
 
 def read_sample(results: Results, task: KeptTask) -> Sample:
@@ -54,7 +57,12 @@ def read_sample(results: Results, task: KeptTask) -> Sample:
         raise StoreError(f"the sample '{path}' is damaged ({fault}); {remedy}")
     targets = from_entries(arrays, "targets")
     assert targets is not None
-    return Sample(path, digest, inputs_of(arrays, _names(task)), targets, arrays["index"])
+    return Sample(path, digest, inputs_of(arrays, _names(task)), targets, arrays["index"], _further(arrays, task))
+
+
+def _further(arrays: dict[str, NDArray[Any]], task: KeptTask) -> dict[str, Stored]:
+    found = {one.name: from_entries(arrays, f"targets.{one.name}") for one in task.description.outputs[1:]}
+    return {name: targets for name, targets in found.items() if targets is not None}
 
 
 def _names(task: KeptTask) -> list[str]:
@@ -80,7 +88,7 @@ def _fault(arrays: dict[str, NDArray[Any]], task: KeptTask) -> str | None:
         inputs = inputs_of(arrays, names)
     except (ValueError, TypeError, KeyError) as error:
         return f"its inputs do not fit each other: {error}"
-    listed = [targets, *inputs.arrays.values()]
+    listed = [targets, *_further(arrays, task).values(), *inputs.arrays.values()]
     if not len(index) or any(getattr(each, "ndim", 1) == 0 or len(each) != len(index) for each in listed):
         return "its arrays differ in length, or are empty"
     if index.min() < 0 or index.max() >= task.description.example_counts.get("test", 0):

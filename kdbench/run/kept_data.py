@@ -7,8 +7,7 @@ import numpy as np
 
 from kdbench.files import slug
 from kdbench.protocols import Task, TaskDescription
-from kdbench.ragged import Array, chosen
-from kdbench.results.predictions import as_entries
+from kdbench.ragged import Array, Index, as_entries, chosen
 from kdbench.results.task_json import KeptTask
 from kdbench.stages.names import DESCRIPTION
 from kdbench.stages.spec import StageSpec
@@ -49,23 +48,29 @@ def write_test_inputs(decoded: Path, description: TaskDescription, path: Path) -
     stored = (one for one in description.inputs if one.stored)
     for one, examples_of_it in zip(stored, data.inputs("test"), strict=True):
         arrays |= as_entries(one.name, examples_of_it)
-    for number, (output, targets) in enumerate(zip(description.outputs, data.split("test").targets, strict=True)):
-        arrays |= as_entries(f"targets.{output.name}" if number else "targets", targets)
-    _save(path, arrays)
+    _save(path, arrays | _targets(data))
 
 
 def write_sample(decoded: Path, description: TaskDescription, path: Path) -> None:
     """Write an .npz of test examples as models take them, evenly spaced over the split: each input (N, ...) by name,
 
-    with the first output's `targets`, and `index` (N,), int64, the examples' places in the split.
+    with the outputs' targets as in `write_test_inputs`, and `index` (N,), int64, the examples' places in the split.
     """
     data = ArrayData.open(decoded, description)
     example_bytes = sum(4 * prod(shape) for shape in description.input_shapes)
     least, most = SAMPLE_EXAMPLES
     count = min(max(least, min(most, SAMPLE_BYTES // example_bytes)), data.count("test"))
     index = np.linspace(0, data.count("test"), count, endpoint=False).astype(np.int64)
-    targets = as_entries("targets", chosen(data.targets("test"), index))
-    _save(path, {**examples(data, "test", index).entries(), **targets, "index": index})
+    _save(path, {**examples(data, "test", index).entries(), **_targets(data, index), "index": index})
+
+
+def _targets(data: ArrayData, index: Index | None = None) -> dict[str, Array]:
+    """The entries of every output's targets: `targets` of the first, `targets.NAME` of the others."""
+    arrays: dict[str, Array] = {}
+    for number, (output, targets) in enumerate(zip(data.description.outputs, data.split("test").targets, strict=True)):
+        some = targets if index is None else chosen(targets, index)
+        arrays |= as_entries(f"targets.{output.name}" if number else "targets", some)
+    return arrays
 
 
 def _save(path: Path, arrays: dict[str, Array]) -> None:

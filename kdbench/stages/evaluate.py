@@ -17,8 +17,8 @@ from kdbench.protocols.metric import Metric, metric_named
 from kdbench.ragged import Ragged, Stored, stored_array
 from kdbench.stages import _contents, _session
 from kdbench.stages._inputs import write_inputs
-from kdbench.stages._scores import predictions_of, score_facts
 from kdbench.stages.names import EXPORT_FACTS, ONNX_FILE, PREDICTIONS, RECORDS, answers_file
+from kdbench.stages.scores import predictions_of, score_facts
 from kdbench.stages.work import Fact, Work, read_description
 
 SPLITS = ("validation", "test")
@@ -48,10 +48,16 @@ def evaluate(work: Work) -> list[Fact]:
             outputs = predict(work, task, model, split, Path(scratch))
             predictions |= predictions_of(task, split, outputs, _targets(work, task, split), metrics)
             told = {"runtime": runtime_name(work), **_difference(work, split, outputs)}
-        others = {role: work.input(role) / PREDICTIONS for role in ("teacher", "origin") if role in work.spec.inputs}
+        others = {role: _stored(work, role) for role in ("teacher", "origin") if role in work.spec.inputs}
         facts += [{**fact, **told} for fact in score_facts(task, split, predictions, metrics, **others)]
     np.savez_compressed(work.out / PREDICTIONS, **predictions)  # type: ignore[arg-type]  # numpy types only its flag
     return [*facts, _size(work, model, task)] if model.name == ONNX_FILE else facts
+
+
+def _stored(work: Work, role: str) -> dict[str, np.ndarray]:
+    """What another file of the same data answered."""
+    with np.load(work.input(role) / PREDICTIONS) as arrays:
+        return dict(arrays)
 
 
 def _metric(work: Work, name: str) -> Metric:

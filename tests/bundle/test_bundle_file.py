@@ -1,6 +1,7 @@
 """What goes into a bundle, and what is refused before there is one."""
 
 import ast
+import io
 import json
 import shutil
 import subprocess
@@ -52,7 +53,11 @@ def test_fewer_examples_are_spread_over_the_whole_sample(results: Path, tmp_path
     made = bundle(results, tmp_path / "ten.pyz", Asked(examples=10, batch_sizes=(4, 1)))
     said = manifest(made.path)
     assert made.example_count == 10
-    assert said["sample"]["index"] == list(range(0, 90, 9))  # type: ignore[index]
+    with zipfile.ZipFile(made.path) as archive:
+        carried = archive.read(f"files/{said['sample']['inputs']}")  # type: ignore[index]
+    with np.load(io.BytesIO(carried)) as inputs, np.load(results / SAMPLE) as kept:
+        assert np.array_equal(inputs["image"], kept["image"][::3])
+        assert kept["index"][::3].tolist() == list(range(0, 90, 9))
     assert said["measure"]["batch_sizes"] == [4, 1]  # type: ignore[index]
     assert bundle(results, tmp_path / "all.pyz", Asked(examples=10**6)).example_count == KEPT
 
@@ -134,7 +139,7 @@ def _lose_answers(folder: Path) -> None:
         (_spoil_sample, "the sample .* is damaged"),
         (_change_model, "is not the file that was measured"),
         (_lose_model, "lacks a model that its records name"),
-        (_change_answers, r"soft, seed 0, gives \d\d.\d% of the sample another class here than was recorded"),
+        (_change_answers, r"soft, seed 0, gives \d\d.\d% of the examples another class here than was recorded"),
         (_change_row, "is not what soft, seed 0 was recorded with"),
         (_change_targets, "is not of the data that was tested"),
         (_lose_answers, "has no predictions of soft, seed 0"),

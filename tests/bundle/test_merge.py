@@ -193,7 +193,7 @@ def test_a_provider_that_ran_none_of_it_is_a_failed_row(results: Path, record: P
 
 def test_answers_that_differ_from_those_at_bundling_are_told(results: Path, record: Path, tmp_path: Path) -> None:
     def differ(lines: list[dict[str, Any]]) -> None:
-        _step(lines, "predict")["answer"].update(agreement_fraction=0.9, max_abs_difference=0.5)
+        _step(lines, "predict")["answer"]["outputs"][0].update(agreement_fraction=0.9, max_abs_difference=0.5)
 
     made = merge(results, rewritten(record, tmp_path / "d.jsonl", differ))
     assert made.warnings == (
@@ -210,7 +210,7 @@ def _facts(lines: list[dict[str, Any]], **changed: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda lines: lines[0].update(schema=2), "this record has schema 2, this kdbench reads schema 1"),
+        (lambda lines: lines[0].update(schema=1), "this record has schema 1, this kdbench reads schema 2"),
         (lambda lines: lines[0].update(suite="large"), "is of suite 'large'"),
         (lambda lines: lines[0]["sample"].update(digest="0" * 64), "comes from a bundle of other data"),
         (lambda lines: lines[0]["sample"].update(example_count=31), "it has more examples than the sample"),
@@ -238,9 +238,13 @@ def _facts(lines: list[dict[str, Any]], **changed: Any) -> None:
         (lambda lines: lines[1].update(step="predict/../evil"), "there is no such step"),
         (lambda lines: lines[1].update(step="predict/.."), "is none of this folder's"),
         (lambda lines: lines[1].update(answer=[]), "this record is damaged"),
-        (lambda lines: lines[1]["answer"]["classes"].__setitem__(0, -1), "classes.0: this record is damaged"),
-        (lambda lines: lines[1]["answer"]["classes"].__setitem__(0, "1"), "classes.0: this record is damaged"),
-        (lambda lines: lines[1]["answer"].update(agreement_fraction=1.5), "agreement_fraction: this record is damaged"),
+        (lambda lines: lines[1]["answer"].update(arrays="###"), "has answers that cannot be read (it is no base64"),
+        (lambda lines: lines[1]["answer"].update(arrays="AAAA"), "has answers that cannot be read (File is not a zip"),
+        (lambda lines: lines[1]["answer"].update(arrays=5), "arrays: this record is damaged"),
+        (
+            lambda lines: lines[1]["answer"]["outputs"][0].update(agreement_fraction=1.5),
+            "outputs.0.agreement_fraction: this record is damaged",
+        ),
         (lambda lines: lines.__delitem__(slice(1, None)), "holds no answer yet"),
     ],
 )

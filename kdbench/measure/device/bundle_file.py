@@ -11,8 +11,10 @@ from typing import Any
 
 from kdbench.errors import MeasureError, Unreadable
 from kdbench.files import Archive
+from kdbench.measure.decisions import KINDS
+from kdbench.measure.device.answered import Carried
 
-SCHEMA = 1
+SCHEMA = 2
 MANIFEST = "manifest.json"
 FOLDER = "files/"
 """Where a bundle keeps what its manifest names, each under its SHA-256."""
@@ -26,7 +28,7 @@ class Model:
 
     digest: str
     expected: str
-    """Digest of its expected outputs: float32 (N, C), .npy."""
+    """Digest of its expected answers, .npz (`kdbench.measure.device.answered`)."""
     rows: tuple[tuple[str, int], ...]
     """(case, seed)."""
 
@@ -51,12 +53,15 @@ class Manifest:
     """Digest of the inputs, .npz by input name."""
     sample: str
     """Digest of the results folder's whole sample, of which the inputs are a part."""
-    targets: tuple[int, ...]
-    """The true class of each example."""
+    example_count: int
     prediction_batch_size: int
+    outputs: tuple[Carried, ...]
+    """The task's outputs, in the order of the files'."""
     session: dict[str, Any]
     """How files are run unless the command line says otherwise: the session fields of a job."""
     batch_sizes: tuple[int, ...]
+    lengths: tuple[dict[str, int], ...]
+    """What files are timed at: for each axis that varies a size. One, empty, where none does."""
     processes: int
     memory: bool
     start: tuple[str, ...]
@@ -138,10 +143,15 @@ def _fields(digest: str, said: dict[str, Any]) -> Manifest:
         groups=tuple(tuple(group) for group in said["groups"]),
         inputs=sample["inputs"],
         sample=sample["digest"],
-        targets=tuple(map(int, sample["targets"])),
+        example_count=int(sample["example_count"]),
         prediction_batch_size=int(sample["batch_size"]),
+        outputs=tuple(
+            Carried(str(one["name"]), str(one["kind"]), int(one["blank"]), bool(one["numbers"]))
+            for one in said["outputs"]
+        ),
         session=dict(said["session"]),
         batch_sizes=tuple(map(int, measure["batch_sizes"])),
+        lengths=tuple({str(axis): int(size) for axis, size in sizes.items()} for sizes in measure["lengths"]),
         processes=int(measure["processes"]),
         memory=bool(measure["memory"]),
         start=tuple(measure["start"]),
@@ -166,6 +176,11 @@ def _fault(manifest: Manifest) -> str | None:
         return "a group names a model that is not there"
     if not isinstance(manifest.session.get("provider"), str):
         return "its session names no provider"
-    if min((*manifest.batch_sizes, manifest.processes, manifest.prediction_batch_size, len(manifest.targets))) < 1:
+    if not manifest.outputs or not all(one.kind in KINDS for one in manifest.outputs):
+        return "its outputs are none, or of no kind that is known"
+    if not manifest.batch_sizes or not manifest.lengths:
+        return "it says no size to measure at"
+    sizes = (*manifest.batch_sizes, *(size for lengths in manifest.lengths for size in lengths.values()))
+    if min((*sizes, manifest.processes, manifest.prediction_batch_size, manifest.example_count)) < 1:
         return "a count in it is less than one"
     return None

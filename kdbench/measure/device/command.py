@@ -170,6 +170,7 @@ def _measure(manifest: Manifest, quick: bool) -> Line:
         processes = min(QUICK_PROCESSES, processes)
     return {
         "batch_sizes": list(manifest.batch_sizes),
+        "lengths": [dict(sizes) for sizes in manifest.lengths],
         "processes": processes,
         "memory": manifest.memory,
         "start": bool(manifest.start),
@@ -193,7 +194,7 @@ def _header(manifest: Manifest, session: dict[str, Any], measure: Line, said: De
         "target": device_target(device, session),
         "session": session,
         "measure": measure,
-        "sample": {"digest": manifest.sample, "example_count": len(manifest.targets)},
+        "sample": {"digest": manifest.sample, "example_count": manifest.example_count},
         "runtime": said["runtime"],
         "runtime_version": said["runtime_version"],
         "versions": said["versions"],

@@ -11,7 +11,7 @@ from typing import Any
 from kdbench.errors import RecordError
 from kdbench.files import regular
 
-SCHEMA = 1
+SCHEMA = 2
 SAME = ("schema", "kind", "bundle", "device", "target", "session", "measure", "fingerprint")
 """Fields of a header that must agree for a run to go on where another stopped."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -11,12 +12,24 @@ from statistics import mean
 from typing import Any, Callable
 
 from kdbench.errors import MeasureError, Unreadable
-from kdbench.files import read_array
-from kdbench.measure.client import Client
+from kdbench.files import npz_bytes, read_arrays
+from kdbench.measure.client import Client, Lengths
+from kdbench.measure.decisions import alike, differing
+from kdbench.measure.device.answered import carried_entries, compared
 from kdbench.measure.device.bundle_file import Bundle, Model
 from kdbench.measure.device.record_file import Line, RecordFile
 
 SOME_FAILED = 1
+EXPECTED = {
+    "classes": "class",
+    "multilabel": "labels",
+    "values": "values",
+    "dense_classes": "class at each place",
+    "token_classes": "class of each token",
+    "sequence": "symbols",
+    "embedding": "embedding",
+}
+"""By kind of output: what a device is to answer."""
 STARTS = 3
 """Fresh processes that time one file's start."""
 
@@ -66,7 +79,7 @@ class Passage:
         """Seconds that the rest takes: like steps as long as those that were done, timing before that as at home."""
         measure, manifest = self.header["measure"], self.manifest
         share: float = measure["rule"].get("min_calls", 1) / max(1, manifest.rule.get("min_calls", 1))
-        timing = share * manifest.seconds / manifest.processes / len(manifest.groups)
+        timing = share * manifest.seconds / manifest.processes / len(manifest.groups) / len(manifest.lengths)
         other = mean(self._took["other"])
         usual = {"time": timing + other, "start": STARTS * other}
         rest = [_action(name) for name in steps if name not in self.record.steps]
@@ -77,73 +90,76 @@ class Passage:
         self._bundle.put(self.manifest.inputs, self.scratch / "inputs.npz")
         for model in self.manifest.models:
             self._bundle.put(model.digest, self._path(model.digest))
-            self._bundle.put(model.expected, self.scratch / f"{model.expected}.npy")
+            self._bundle.put(model.expected, self._expected_path(model))
 
     def _path(self, digest: str) -> Path:
         return self.scratch / f"{digest}.onnx"
+
+    def _expected_path(self, model: Model) -> Path:
+        return self.scratch / f"{model.expected}.npz"
 
     def _steps(self) -> Iterator[tuple[str, str, Callable[[], Line]]]:
         """(name, words, work) in order; what a step works on is looked up when it begins."""
         manifest, measure = self.manifest, self.header["measure"]
         for model in manifest.models:
             yield f"predict/{model.digest}", f"answers: {model.name}", partial(self._answers, model)
-        for place, group in enumerate(manifest.groups):
-            several = f" (group {place + 1} of {len(manifest.groups)})" if len(manifest.groups) > 1 else ""
-            yield f"prove/{place}", f"what runs where{several}", partial(self._prove, group)
-        for model in manifest.models if measure["memory"] else ():
-            for size in measure["batch_sizes"]:
-                name = f"memory/{model.digest}/{size}"
-                yield name, f"memory at batch {size}: {model.name}", partial(self._memory, model, size)
-        for process in range(measure["processes"]):
-            for place, group in enumerate(manifest.groups):
-                several = f", group {place + 1} of {len(manifest.groups)}" if len(manifest.groups) > 1 else ""
-                words = f"timing, process {process + 1} of {measure['processes']}{several}"
-                yield f"time/{place}/{process}", words, partial(self._time, group, process)
+        for at, lengths in enumerate(manifest.lengths):
+            yield from self._steps_at(at, lengths, measure)
         for model in map(manifest.model, manifest.start):
             yield f"start/{model.digest}", f"start: {model.name}", partial(self._start, model)
 
+    def _steps_at(self, at: int, lengths: Lengths, measure: Line) -> Iterator[tuple[str, str, Callable[[], Line]]]:
+        """The steps of one of the lengths to measure at, whose place is in their names."""
+        groups = list(enumerate(self.manifest.groups))
+        of = {place: f" (group {place + 1} of {len(groups)})" if len(groups) > 1 else "" for place, _ in groups}
+        long = "".join(f", {axis} {size}" for axis, size in lengths.items())
+        for place, group in groups:
+            yield f"prove/{at}/{place}", f"what runs where{long}{of[place]}", partial(self._prove, group, lengths)
+        for model in self.manifest.models if measure["memory"] else ():
+            for size in measure["batch_sizes"]:
+                words = f"memory at batch {size}{long}: {model.name}"
+                yield f"memory/{at}/{model.digest}/{size}", words, partial(self._memory, model, size, lengths)
+        for process in range(measure["processes"]):
+            for place, group in groups:
+                words = f"timing{long}, process {process + 1} of {measure['processes']}{of[place]}"
+                yield f"time/{at}/{place}/{process}", words, partial(self._time, group, process, lengths)
+
     def _answers(self, model: Model) -> Line:
-        """The classes a file gives, and how they and its logits compare with those at bundling."""
-        import numpy
+        """What a file decides of every example, and how far that and its numbers are those expected."""
+        from kdbench.ragged import stored_array
 
+        outputs, folder = self.manifest.outputs, self.scratch / "answers"
         size = self.manifest.prediction_batch_size
-        answer = self._ask("predict", self.scratch / "answers", files=self._files([model.digest]), batch_size=size)
-        got = numpy.load(self.scratch / "answers" / f"{model.digest}-0.npy", allow_pickle=False)
-        expected = self._expected(model)
-        if got.shape != expected.shape or got.ndim != 2:
-            raise MeasureError(f"{model.name} gives outputs of shape {got.shape} here, expected {expected.shape}.")
-        classes = got.argmax(1)
-        return {
-            "providers_got": answer["files"][0]["providers_got"],
-            "classes": classes.tolist(),
-            "max_abs_difference": float(numpy.abs(got - expected).max()),
-            "agreement_fraction": float((classes == expected.argmax(1)).mean()),
-        }
-
-    def _expected(self, model: Model) -> Any:
-        """The outputs (N, C) that a model gave when the bundle was made. Raises MeasureError where these are none."""
+        answer = self._ask("predict", folder, files=self._files([model.digest]), batch_size=size)
+        (entry,) = answer["files"]
+        if "error" in entry:
+            raise MeasureError(entry["error"])
+        given = [stored_array(folder / name) for name in entry["paths"]]
+        if len(given) != len(outputs):
+            raise MeasureError(f"{model.name} gives {len(given)} outputs here, expected {len(outputs)}.")
         try:
-            expected = read_array(self.scratch / f"{model.expected}.npy")
+            expected = read_arrays(self._expected_path(model))
         except Unreadable as error:
-            raise MeasureError(f"the expected outputs of {model.name} cannot be read ({error}).") from None
-        if expected.dtype.kind != "f":
-            raise MeasureError(f"the expected outputs of {model.name} are {expected.dtype}, not numbers.")
-        return expected
+            raise MeasureError(f"the expected answers of {model.name} cannot be read ({error}).") from None
+        found = [compared(one, number, given[number], expected) for number, one in enumerate(outputs)]
+        arrays = base64.b64encode(npz_bytes(carried_entries(outputs, given))).decode()
+        return {"providers_got": entry["providers_got"], "outputs": found, "arrays": arrays}
 
-    def _prove(self, group: tuple[str, ...]) -> Line:
-        return self._ask("prove", files=self._files(self._alive(group)), batch_sizes=self._sizes())
-
-    def _memory(self, model: Model, size: int) -> Line:
-        return self._ask("memory", files=self._files(self._alive((model.digest,))), batch_size=size)
-
-    def _time(self, group: tuple[str, ...], process: int) -> Line:
+    def _prove(self, group: tuple[str, ...], lengths: Lengths) -> Line:
         files = self._files(self._alive(group))
-        rule = self.header["measure"]["rule"]
-        return self._ask("time", files=files, batch_sizes=self._sizes(), process=process, **rule)
+        return self._ask("prove", files=files, batch_sizes=self._sizes(), lengths=lengths)
+
+    def _memory(self, model: Model, size: int, lengths: Lengths) -> Line:
+        return self._ask("memory", files=self._files(self._alive((model.digest,))), batch_size=size, lengths=lengths)
+
+    def _time(self, group: tuple[str, ...], process: int, lengths: Lengths) -> Line:
+        files, rule = self._files(self._alive(group)), self.header["measure"]["rule"]
+        return self._ask("time", files=files, batch_sizes=self._sizes(), lengths=lengths, process=process, **rule)
 
     def _start(self, model: Model) -> Line:
-        files, size = self._files(self._alive((model.digest,))), self._sizes()[0]
-        return {"processes": [self._ask("start", files=files, batch_size=size) for _ in range(STARTS)]}
+        files, lengths = self._files(self._alive((model.digest,))), self.manifest.lengths[0]
+        asked = partial(self._ask, "start", files=files, batch_size=self._sizes()[0], lengths=lengths)
+        return {"processes": [asked() for _ in range(STARTS)]}
 
     def _alive(self, group: tuple[str, ...]) -> list[str]:
         """Files that gave answers: one that ends its process must not take the others along."""
@@ -177,16 +193,24 @@ class Passage:
         return sentence.replace(str(self.scratch), "the scratch folder")
 
     def _conclude(self, seconds: float) -> None:
-        answers = [line["answer"] for name, line in self.record.steps.items() if _gave(name, line)]
+        answers = [line["answer"]["outputs"] for name, line in self.record.steps.items() if _gave(name, line)]
         if answers:
-            same = min(answer["agreement_fraction"] for answer in answers)
-            furthest = max(answer["max_abs_difference"] for answer in answers)
-            classes = "the class expected" if same == 1 else f"the class expected (of one model {100 * same:.1f} %)"
+            furthest = max(output["max_abs_difference"] for outputs in answers for output in outputs)
+            kept = [self._kept(number, answers) for number in range(len(self.manifest.outputs))]
             say(
-                f"{len(answers)} of {len(self.manifest.models)} models answered; their {len(self.manifest.targets)} "
-                f"examples have {classes}, and no output lies further than {furthest:.2g} from the one expected."
+                f"{len(answers)} of {len(self.manifest.models)} models answered; their {self.manifest.example_count} "
+                f"examples have {' and '.join(kept)}, and no output lies further than {furthest:.2g} from the one "
+                "expected."
             )
         say(f"Done in {span(seconds)}. At home: kdbench merge RESULTS {self.record.path.name}")
+
+    def _kept(self, number: int, answers: list[list[Line]]) -> str:
+        """What is as expected of one output, in words; with the model that is furthest off."""
+        output = self.manifest.outputs[number]
+        worst = min(outputs[number]["agreement_fraction"] for outputs in answers)
+        named = f" of {output.name}" if number else ""
+        off = "" if alike(output.kind, worst) else f" (one model {differing(output.kind, worst)})"
+        return f"the {EXPECTED[output.kind]} expected{named}{off}"
 
     def _code(self) -> int:
         lines = self.record.steps.values()

@@ -1,7 +1,6 @@
-"""What the evaluate stage says of one split's answers: a score for every metric of every output, and what is kept."""
+"""What is said of one split's answers: a score for every metric of every output, and what is kept of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,8 @@ from numpy.typing import NDArray
 from kdbench import registry
 from kdbench.measure.decisions import agreement, decide
 from kdbench.protocols import Metric, Output, TaskDescription
-from kdbench.ragged import Ragged, Stored
-from kdbench.results.predictions import WITH_OUTPUTS, entries, from_entries, own_key, prefix_of
+from kdbench.ragged import Ragged, Stored, from_entries
+from kdbench.results.predictions import WITH_OUTPUTS, entries, own_key, prefix_of
 from kdbench.stages.work import Fact
 
 Entries = dict[str, NDArray[Any]]
@@ -40,19 +39,19 @@ def score_facts(
     split: str,
     predictions: Mapping[str, NDArray[Any]],
     metrics: Metrics,
-    teacher: Path | None = None,
-    origin: Path | None = None,
+    teacher: Entries | None = None,
+    origin: Entries | None = None,
 ) -> list[Fact]:
     """A fact for each metric of each output, the decisive one first.
 
-    predictions: what `predictions_of` gives. teacher, origin: the stored predictions of the teacher's file and of the
-    uncompressed student's.
+    predictions: what `predictions_of` gives. teacher, origin: the same of the teacher's file and of the uncompressed
+    student's.
     """
-    others = {role: _loaded(path) for role, path in (("teacher", teacher), ("origin", origin)) if path is not None}
+    others = {role: arrays for role, arrays in (("teacher", teacher), ("origin", origin)) if arrays is not None}
     facts = []
     for number, (output, prefix) in enumerate(zip(task.outputs, _prefixes(task, split), strict=True)):
         for place, name in enumerate(output.metrics):
-            fact = _fact(name, metrics[name].judging(output), prefix, predictions, others.get("origin"))
+            fact = _fact(name, metrics[name].judging(output), prefix, predictions, origin)
             fact |= {"split": split, "decides": number == place == 0, **({"output": output.name} if number else {})}
             fact |= _agreements(output, prefix, predictions, others)
             facts.append(fact)
@@ -67,11 +66,6 @@ def _prefixes(task: TaskDescription, split: str) -> Iterator[str]:
 def _decided(output: Output, answers: Stored) -> Stored:
     found = decide(output.kind, answers, output.blank)
     return found if isinstance(found, np.ndarray) else Ragged.of(found)
-
-
-def _loaded(path: Path) -> Entries:
-    with np.load(path) as arrays:
-        return dict(arrays)
 
 
 def _judged(arrays: Mapping[str, NDArray[Any]], prefix: str, metric: Metric) -> Any:
