@@ -11,6 +11,10 @@ ACCURACY = "accuracy"
 MOST_DECIMALS = 6
 
 
+WAYS = {"higher": "drop", "lower": "rise"}
+"""Which values are better -> what a loss is called."""
+
+
 @dataclass(frozen=True)
 class Scale:
     """How the values of one metric are written, and which way is better."""
@@ -26,6 +30,11 @@ class Scale:
     def of(cls, name: str, unit: str, unit_name: str, direction: str) -> "Scale":
         """From what a metric declares (`kdbench.protocols.metric`)."""
         return cls(name, FRACTION if unit == FRACTION else unit_name, direction == "higher")
+
+    @property
+    def way(self) -> str:
+        """Where a value goes that gets worse: it drops, or rises."""
+        return WAYS["higher" if self.higher else "lower"]
 
     @property
     def heading(self) -> str:

@@ -186,6 +186,7 @@ SIZES = {
 POINT_UNITS = {"pt": 0.01, "pts": 0.01, "%": 0.01}
 """Both mean a hundredth of the accuracy itself: 1 % of 90 % is not meant."""
 NUMBER = r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)"
+ANY_QUANTITY = re.compile(r"((?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)\s*([^\d.,+\s-].*|)")
 QUANTITY = re.compile(NUMBER + r"\s*([a-zA-Zµμ%]*)")
 
 
@@ -199,9 +200,16 @@ def parse_size(text: str) -> float:
     return _above_zero(_parsed(text, SIZES, "a size", "1MiB"), text, "a size")
 
 
-def parse_difference(text: str) -> float:
+def parse_difference(text: str, what: str = "a drop in accuracy") -> float:
     """A difference of two rates from text: 1pt and 1% are 0.01; 0pt is allowed. Raises ValueError."""
-    return _parsed(text, POINT_UNITS, "a drop in accuracy", "1pt")
+    return _parsed(text, POINT_UNITS, what, "1pt")
+
+
+def parse_quantity(text: str) -> tuple[float | None, str]:
+    """A number and its unit, whatever that is: 0.4 MW, 3%, 5e-4; no number where there is none."""
+    match = ANY_QUANTITY.fullmatch(text.strip())
+    value = float(match[1]) if match else math.inf
+    return (value, match[2].strip()) if match and math.isfinite(value) else (None, "")
 
 
 def quantity_pattern(units: Collection[str]) -> str:

@@ -12,6 +12,7 @@ from kdbench.check.verdicts import Row, Verdict
 from kdbench.errors import StoreError, UnknownName
 from kdbench.evidence.intervals import (
     FEWEST,
+    Difference,
     examples_difference,
     influence_difference,
     paired_difference,
@@ -20,6 +21,7 @@ from kdbench.evidence.intervals import (
 from kdbench.protocols.metric import Metric
 from kdbench.results.predictions import Predictions
 from kdbench.scale import ACCURACY, Scale
+from kdbench.suite.losses import Allowed
 from kdbench.suite.tolerances import SuiteTolerances
 
 FALSE_ALARM = 0.005
@@ -34,7 +36,7 @@ def accuracy_rows(scope: Scope, tolerances: SuiteTolerances, wrong: Mapping[Plac
     wrong: the new files whose records do not hold on this machine -> what is the matter with them.
     """
     for case in scope.shared_cases:
-        limit = tolerances.at(case).max_drop
+        limit = tolerances.at(case).loss(scope.new.results.metric_name, scope.new.metric)
         for target in scope.shared_targets(case):
             seeds = scope.shared_seeds(case, target)
             for group in [seeds] if len(seeds) >= FEWEST else [(seed,) for seed in seeds]:
@@ -42,7 +44,7 @@ def accuracy_rows(scope: Scope, tolerances: SuiteTolerances, wrong: Mapping[Plac
 
 
 def _row(
-    scope: Scope, case: str, target: str, seeds: tuple[int, ...], limit: float | None, wrong: Mapping[Place, str]
+    scope: Scope, case: str, target: str, seeds: tuple[int, ...], limit: Allowed, wrong: Mapping[Place, str]
 ) -> Row:
     verdict, said, numbers = _judged(scope, case, target, seeds, limit, wrong)
     seed = seeds[0] if len(seeds) == 1 else None
@@ -54,37 +56,35 @@ Judged = tuple[Verdict, str, dict[str, Any]]
 
 
 def _judged(
-    scope: Scope, case: str, target: str, seeds: tuple[int, ...], limit: float | None, wrong: Mapping[Place, str]
+    scope: Scope, case: str, target: str, seeds: tuple[int, ...], limit: Allowed, wrong: Mapping[Place, str]
 ) -> Judged:
     for seed in seeds:
         if (case, seed, target) in wrong:
             sentence = wrong[case, seed, target]
-            return verdict_of(sentence), f"Seed {seed}: {sentence}", {"limit": limit}
+            return verdict_of(sentence), f"Seed {seed}: {sentence}", {"limit": limit.amount}
     try:
         metric = scope.new.metric
         pairs = [_both(scope, metric, case, seed, target) for seed in seeds]
     except (StoreError, UnknownName) as error:
-        return Verdict.ERRORED, str(error), {"limit": limit}
+        return Verdict.ERRORED, str(error), {"limit": limit.amount}
     if any(pair is None for pair in pairs):
-        return Verdict.CANNOT_TELL, _unpaired(scope), {"limit": limit}
+        return Verdict.CANNOT_TELL, _unpaired(scope), {"limit": limit.amount}
     each = np.array([pair for pair in pairs if pair is not None])
     few = next((found.few for seed in seeds if (found := _predictions(scope.new, case, seed, target))), None)
     return judged(metric, scope.new.results.scale, each, limit, few)
 
 
-def judged(
-    metric: Metric, scale: Scale, each: NDArray[np.float64], limit: float | None, few: str | None = None
-) -> Judged:
+def judged(metric: Metric, scale: Scale, each: NDArray[np.float64], limit: Allowed, few: str | None = None) -> Judged:
     """The verdict on pseudo-values (seeds, 2, n), the new file's first, and what a row of it shows.
 
-    limit: the loss that is allowed, None for the metric's own; few: why the examples are too few.
+    limit: the loss that is allowed; few: why the examples are too few.
     """
     shown = {
-        **{"limit": metric.tolerance if limit is None else limit},
+        **{"limit": limit.amount},
         **{"name": scale.name, "unit": scale.unit, "higher_is_better": scale.higher},
     }
     if metric.counted:
-        verdict, said, numbers = compared(metric, each, metric.tolerance if limit is None else limit)
+        verdict, said, numbers = compared(metric, each, limit.amount)
     else:
         untold = few if metric.tested else f"{metric.name} is shown and never tested"
         verdict, said, numbers = compared_values(metric, scale, each, limit, untold)
@@ -143,44 +143,47 @@ def _chance(each: NDArray[np.float64]) -> float:
 
 
 def compared_values(
-    metric: Metric, scale: Scale, each: NDArray[np.float64], limit: float | None, untold: str | None = None
+    metric: Metric, scale: Scale, each: NDArray[np.float64], limit: Allowed, untold: str | None = None
 ) -> Judged:
     """The verdict on pseudo-values (seeds, 2, n) of a metric that is no share of examples, the new file's first.
 
     By the 95 % interval of the loss: worse where its low end is beyond what may be lost, ok where its high end is not.
-    limit: the loss that is allowed, None for the metric's own; of a value that is no fraction a share of the
-    reference's. untold: why nothing may be told.
+    A loss that is allowed as a share of the reference's value is judged by logarithms. untold: why nothing may be told.
     """
-    relative = metric.relative if limit is None else not scale.is_fraction
-    allowed = metric.tolerance if limit is None else limit
-    sign = -1.0 if scale.higher else 1.0
-    values = each.mean(axis=2, keepdims=True)
-    losses = sign * ((each / values + np.log(values)) if relative and (values > 0).all() else each)
-    table = losses[:, 0] - losses[:, 1]
-    difference = examples_difference(table) if len(table) < FEWEST else influence_difference(table, table)
-    shown = [None if end is None else _as_shown(end, sign, relative) for end in
-             (difference.value, difference.low, difference.high)]  # fmt: skip
-    loss, low, high = shown if untold is None else (shown[0], None, None)
-    new, its = (float(value) for value in values[:, :, 0].mean(axis=0))
-    numbers = {"value": loss, "low": low, "high": high, "new": new, "reference": its, "limit": allowed,
-               "is_relative": relative}  # fmt: skip
+    values = each.mean(axis=2)
     n, _, m = each.shape
+    new, its = (float(value) for value in values.mean(axis=0))
+    numbers: dict[str, Any] = {"new": new, "reference": its, "limit": limit.amount, "is_relative": limit.is_share}
     examples = f"{m:,} test examples{f', {n} seeds' if n > 1 else ''}"
-    may = f"{units.percent(allowed, 1)} %" if relative else scale.amount(allowed, 2 if scale.is_fraction else None)
-    said = f"{scale.heading} {scale.said(new)} against {scale.said(its)} ({examples}); {may} may be lost"
-    if untold is not None:
-        return Verdict.CANNOT_TELL, f"{said}; {untold}.", numbers
-    if difference.untold is not None:
-        return Verdict.CANNOT_TELL, f"{said}; {difference.untold}.", numbers
-    if loss is None or low is None or high is None:
+    said = f"{scale.heading} {scale.said(new)} against {scale.said(its)} ({examples}); {limit.said(scale)} may be lost"
+    if np.array_equal(each[:, 0], each[:, 1]):
+        return Verdict.OK, f"{said}; every example says the same.", {**numbers, "value": 0.0, "low": 0.0, "high": 0.0}
+    if limit.is_share and (values <= 0).any():
+        return Verdict.CANNOT_TELL, f"{said}, and of a value of 0 or less there is no share.", numbers
+    difference = _loss(scale, each, limit.is_share)
+    value, low, high = (_as_shown(end, scale, limit.is_share) for end in
+                        (difference.value, difference.low, difference.high))  # fmt: skip
+    numbers |= {"value": value, **({"low": low, "high": high} if untold is None else {})}
+    if (why := untold or difference.untold) is not None:
+        return Verdict.CANNOT_TELL, f"{said}; {why}.", numbers
+    if low is None or high is None:
         return Verdict.CANNOT_TELL, f"{said}.", numbers
-    if low > allowed:
+    if low > limit.amount:
         return Verdict.WORSE, f"{said}, and the whole 95 % interval of the loss is beyond it.", numbers
-    if high <= allowed + ROUNDING:
+    if high <= limit.amount + ROUNDING:
         return Verdict.OK, f"{said}.", numbers
     return Verdict.CANNOT_TELL, f"{said}, and the 95 % interval of the loss holds that much and less.", numbers
 
 
-def _as_shown(loss: float, sign: float, relative: bool) -> float:
+def _loss(scale: Scale, each: NDArray[np.float64], is_share: bool) -> Difference:
+    """How much worse the new file is, from pseudo-values (seeds, 2, n); of a share as a difference of logarithms."""
+    values = each.mean(axis=2, keepdims=True)
+    table = (each / values + np.log(values)) if is_share else each
+    lost = (table[:, 0] - table[:, 1]) * (-1.0 if scale.higher else 1.0)
+    return examples_difference(lost) if len(lost) < FEWEST else influence_difference(lost, lost)
+
+
+def _as_shown(loss: float | None, scale: Scale, is_share: bool) -> float | None:
     """A loss on the scale that it was judged on, as a share of the reference where that was logarithms."""
-    return loss if not relative else sign * float(np.expm1(sign * loss))
+    sign = -1.0 if scale.higher else 1.0
+    return loss if loss is None or not is_share else sign * float(np.expm1(sign * loss))

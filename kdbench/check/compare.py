@@ -67,11 +67,15 @@ def check(
 def tolerances_of(results: Results, name: str) -> SuiteTolerances:
     """What a results folder's suite lets a file lose. Raises StoreError where its plan says it wrongly."""
     try:
-        return SuiteTolerances.from_fields(results.plan.check)
+        found = SuiteTolerances.from_fields(results.plan.check)
+        found.check_losses(results.metric_name, results.metric)
+        return found
     except ValidationError as error:
         raise StoreError(
             f"'check' in plan.json of {name} cannot be understood ({error.error_count()} faults); run the suite again."
         ) from None
+    except ValueError as error:
+        raise StoreError(f"'check' in plan.json of {name}: {error}; mend the suite and run it again.") from None
 
 
 @dataclass

@@ -167,16 +167,15 @@ def _scores(side: Side) -> Iterator[Point]:
             kinds[place] = {"label": record.label or record.metric, "direction": record.direction, "unit": record.unit}
     metric = side.results.metric
     for (case, target), values in found.items():
-        value, drop = math.fsum(values) / len(values), tolerances.at(case).max_drop
-        allowed = metric.tolerance if drop is None else drop
-        is_share = metric.relative if drop is None else metric.unit != "fraction"
+        value = math.fsum(values) / len(values)
+        allowed = tolerances.at(case).loss(side.results.metric_name, metric)
         yield Point(
             case=case,
             metric="score",
             target=target,
             value=value,
             each=tuple(values),
-            limit=allowed * abs(value) if is_share else allowed,
+            limit=allowed.amount * abs(value) if allowed.is_share else allowed.amount,
             **kinds[case, target],  # type: ignore[arg-type]  # texts all, under the names of texts
         )
 

@@ -171,13 +171,14 @@ class _Target:
 
     def _compared(self, place: Place, new: NDArray[Any], its: NDArray[Any]) -> Row:
         case, seed, target = place
-        limit = self.tolerances.at(case).max_drop
-        shared: dict[str, Any] = {"case": case, "seed": seed, "metric": "accuracy", "target": target, "limit": limit}
+        metric = self.work.scope.new.metric
+        limit = self.tolerances.at(case).loss(self.work.scope.new.results.metric_name, metric)
+        shared: dict[str, Any] = {"case": case, "seed": seed, "metric": "accuracy", "target": target}
+        shared |= {"limit": limit.amount, "is_relative": limit.is_share}
         if new.shape != its.shape or new.ndim != 2:
             said = f"the outputs are of shape {new.shape} after and {its.shape} before, not scores an example."
             return Row(**shared, verdict=Verdict.ERRORED, said=said)
         told = _told(new, its)
-        metric = self.work.scope.new.metric
         given = [self._judged(outputs) for outputs in (new, its)]
         each = np.stack([metric.pseudo_values(outputs, self.sample.targets) for outputs in given])
         few = metric.few(self.sample.targets)

@@ -9,6 +9,7 @@ from kdbench.evidence.accuracy import SPLIT, BySeed, answers_by_case, is_untrain
 from kdbench.results.records import Size
 from kdbench.scale import Scale
 from kdbench.suite.limits import Limits
+from kdbench.suite.losses import Allowed, allowed, key_of
 
 VALIDATION = "validation"
 
@@ -43,6 +44,10 @@ class Lineup:
     """Name, unit and direction of the metric that cases are chosen by."""
     baseline: BySeed | None
     """The answers of the suite's baseline; None where it lacks a seed."""
+    loss: str
+    """The name of the limit on that metric's loss against the baseline: accuracy_drop, rmse_rise."""
+    allowed: Allowed | None
+    """How much may be lost; None where it is not limited."""
 
 
 def lineup(evidence: Evidence, setting: Setting, limits: Limits) -> Lineup:
@@ -75,7 +80,21 @@ def lineup(evidence: Evidence, setting: Setting, limits: Limits) -> Lineup:
         excluded,
         results.scale,
         baseline if baseline.keys() == seeds else None,
+        key_of(results.metric_name, results.scale),
+        _allowed(limits, results),
     )
+
+
+def _allowed(limits: Limits, results: Results) -> Allowed | None:
+    """The limit on what the task is judged by. Raises KdbenchError for one on something else, or in another unit."""
+    scale, key = results.scale, key_of(results.metric_name, results.scale)
+    for other in limits.losses:
+        if other != key:
+            raise KdbenchError(f"'{other}' is limited, and the task is judged by {scale.name}; limit '{key}'.")
+    try:
+        return allowed(limits.losses[key], scale) if key in limits.losses else None
+    except ValueError as error:
+        raise KdbenchError(f"{key}: {error}.") from None
 
 
 def _over_seeds(answers: Mapping[str, BySeed]) -> dict[str, BySeed]:

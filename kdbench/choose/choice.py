@@ -31,7 +31,7 @@ RESAMPLES = 1000
 
 @dataclass(frozen=True)
 class Miss:
-    """A case that is beyond a limit; both numbers in base units (rate, ns, bytes)."""
+    """A case that is beyond a limit; both numbers in base units (ns, bytes, the metric's own)."""
 
     case: str
     limit: str
@@ -39,6 +39,8 @@ class Miss:
     bound: float
     alone: bool
     """Whether this limit is the only one it misses."""
+    is_share: bool = False
+    """Whether both are shares of the baseline's value of the metric."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class DeviceChoice:
 
     target: str
     batch_size: int
+    lengths: dict[str, int]
+    """The examples' lengths that it holds at, by axis; empty where they do not vary."""
     limits: Limits
     split: str
     """The one it was chosen on: "validation", or "test" where nothing else was recorded."""
@@ -194,12 +198,11 @@ def _at_batches(found: Evidence, target: str, batch_sizes: Collection[int]) -> I
 def _device(found: Evidence, setting: Setting, limits: Limits, count: int) -> tuple[DeviceChoice, Ranking]:
     everybody = lineup(found, setting, limits)
     names = tuple(candidate.name for candidate in everybody.candidates)
-    _check_drop(limits, everybody.scale)
     numbers, rule = measured(everybody), _rule(everybody, limits)
-    if "accuracy_drop" in rule.bounds and everybody.baseline is None:
+    if everybody.allowed is not None and everybody.baseline is None:
         raise KdbenchError(
-            f"accuracy_drop refers to {found.results.plan.baseline}, whose accuracy on {setting[0]} is not complete; "
-            "run it again, or leave the limit out."
+            f"{everybody.loss} refers to {found.results.plan.baseline}, whose {everybody.scale.name} on "
+            f"{setting[0]} is not complete; run it again, or leave the limit out."
         )
     ranking = Ranking(setting, names, rule, numbers, rule.decide(numbers))
     undecided = _undecided(everybody)
@@ -208,6 +211,7 @@ def _device(found: Evidence, setting: Setting, limits: Limits, count: int) -> tu
     device = DeviceChoice(
         target=setting[0],
         batch_size=setting[1],
+        lengths=dict(getattr(setting[1], "lengths", ())),
         limits=limits,
         split=everybody.split,
         is_validation_seen=everybody.is_validation_seen,
@@ -218,9 +222,9 @@ def _device(found: Evidence, setting: Setting, limits: Limits, count: int) -> tu
         alike=tuple(one for name in others if (one := offer(found, name, setting))),
         as_fast=tuple(name for name in others if name in ranking.as_fast),
         less_accurate=tuple(name for name in ranking.fitting if pick and name not in ranking.alike),
-        misses=tuple(_misses(ranking)),
+        misses=tuple(_misses(ranking, everybody)),
         excluded=everybody.excluded,
-        obstacles=() if ranking.fitting else tuple(_obstacles(ranking)),
+        obstacles=() if ranking.fitting else tuple(_obstacles(ranking, everybody)),
         shares=_shares(everybody, rule, count) if undecided is None else {},
         seed_count=_seed_count(everybody),
         example_noise_only=0 < _seed_count(everybody) < FEWEST and not _all_untrained(everybody),
@@ -228,15 +232,6 @@ def _device(found: Evidence, setting: Setting, limits: Limits, count: int) -> tu
         teacher=offer(found, TEACHER, setting),
     )
     return device, ranking
-
-
-def _check_drop(limits: Limits, scale: Scale) -> None:
-    """Raises KdbenchError for a drop in points of a value that has none."""
-    if limits.accuracy_drop is not None and not scale.is_fraction and not limits.accuracy_drop.strip().endswith("%"):
-        raise KdbenchError(
-            f"accuracy_drop is {limits.accuracy_drop}, and {scale.name} is no fraction, so it has no points; give a "
-            "share of the baseline's value, such as 3%."
-        )
 
 
 def _undecided(everybody: Lineup) -> str | None:
@@ -259,7 +254,8 @@ def _all_untrained(everybody: Lineup) -> bool:
 
 def _rule(everybody: Lineup, limits: Limits) -> Rule:
     placed = [candidate.latency.placed_ns for candidate in everybody.candidates]
-    return Rule(limits.bounds(), _alike_within(everybody), np.array([log_half(one.low, one.high) for one in placed]))
+    bounds = limits.bounds() | ({} if everybody.allowed is None else {everybody.loss: everybody.allowed.amount})
+    return Rule(bounds, _alike_within(everybody), np.array([log_half(one.low, one.high) for one in placed]))
 
 
 def _alike_within(everybody: Lineup) -> Array:
@@ -275,7 +271,7 @@ def _alike_within(everybody: Lineup) -> Array:
     return np.where(np.isfinite(half), half, examples)
 
 
-def _misses(ranking: Ranking) -> Iterator[Miss]:
+def _misses(ranking: Ranking, everybody: Lineup) -> Iterator[Miss]:
     """Every case and limit that do not go together, case by case."""
     rule, numbers = ranking.rule, ranking.numbers
     kept = {limit: rule.within(numbers, limit)[0] for limit in rule.bounds}
@@ -283,12 +279,13 @@ def _misses(ranking: Ranking) -> Iterator[Miss]:
     for place, name in enumerate(ranking.names):
         beyond = [limit for limit in rule.bounds if not kept[limit][place]]
         for limit in beyond:
-            yield Miss(name, limit, float(values[limit][place]), rule.bounds[limit], len(beyond) == 1)
+            is_share = limit == everybody.loss and everybody.allowed is not None and everybody.allowed.is_share
+            yield Miss(name, limit, float(values[limit][place]), rule.bounds[limit], len(beyond) == 1, is_share)
 
 
-def _obstacles(ranking: Ranking) -> Iterator[Miss]:
+def _obstacles(ranking: Ranking, everybody: Lineup) -> Iterator[Miss]:
     """For each limit the nearest case: among those that miss it alone, else (some limit nobody misses alone) all."""
-    missed = list(_misses(ranking))
+    missed = list(_misses(ranking, everybody))
     for limit in ranking.rule.bounds:
         here = [miss for miss in missed if miss.limit == limit]
         alone = [miss for miss in here if miss.alone]

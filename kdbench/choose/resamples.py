@@ -45,14 +45,14 @@ def drawn(lineup: Lineup, count: int) -> Iterator[Numbers]:
 def _numbers(lineup: Lineup, rates: Array, baseline: Array, p50: Array, placed: Array) -> Numbers:
     """Tables [draw, candidate] but for `baseline`, [draw]."""
     byte_count = np.array([candidate.onnx_bytes for candidate in lineup.candidates])
-    sign, scale = 1.0 if lineup.scale.higher else -1.0, lineup.scale
+    sign, is_share = 1.0 if lineup.scale.higher else -1.0, lineup.allowed is not None and lineup.allowed.is_share
     rates, baseline = sign * rates, sign * baseline
     drop = baseline[:, None] - rates
     limited = {
         "latency_p50": p50,
         "bytes": byte_count,
         "memory": np.array([float(candidate.memory_bytes or 0) for candidate in lineup.candidates]),
-        "accuracy_drop": drop if scale.is_fraction else drop / np.maximum(np.abs(baseline[:, None]), TINY),
+        lineup.loss: drop / np.maximum(np.abs(baseline[:, None]), TINY) if is_share else drop,
     }
     return Numbers(rates, placed, byte_count, limited)
 

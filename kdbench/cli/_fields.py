@@ -58,6 +58,8 @@ def field_texts(cls: type[Part]) -> Iterator[FieldText]:
     for name, field in cls.model_fields.items():
         kind = value_text(schema["properties"][name], schema.get("$defs", {}))
         yield FieldText(name, kind, _default(field), " ".join((field.description or "").split()))
+    for name, text in getattr(cls, "by_metric", {}).items():
+        yield FieldText(name, "mapping of max_drop or max_rise" if name == "METRIC" else "text", "not set", text)
 
 
 def fields_text(cls: type[Part], *names: str) -> str:

@@ -7,7 +7,7 @@ from kdbench.protocols.part import Part
 from kdbench.protocols.recipe import Recipe, Regularizer
 from kdbench.suite.form import CaseFields, ExportFields, MeasureEntry, StudentFields, SuiteFields, TeacherFields
 from kdbench.suite.limits import SuiteLimits
-from kdbench.suite.tolerances import AccuracyTolerance, LatencyTolerance, SizeTolerance, SuiteTolerances
+from kdbench.suite.tolerances import LatencyTolerance, MetricTolerance, SizeTolerance, SuiteTolerances
 
 ENTRIES: dict[str, tuple[type[Part], str]] = {
     "recipe": (Recipe, "recipes: {NAME: RECIPE}"),
@@ -22,7 +22,7 @@ ENTRIES: dict[str, tuple[type[Part], str]] = {
 }
 """Name -> the type of an entry of a suite, and where it stands in the file."""
 NESTED: dict[str, dict[str, type[Part]]] = {
-    "check": {"latency": LatencyTolerance, "accuracy": AccuracyTolerance, "size": SizeTolerance},
+    "check": {"latency": LatencyTolerance, "METRIC": MetricTolerance, "size": SizeTolerance},
 }
 """Entry -> field -> the type of what stands there."""
 PAGE = """# Every field of a suite

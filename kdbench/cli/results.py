@@ -1,6 +1,7 @@
 """Verbs on a results folder: render, load, choose, get, score."""
 
 import sys
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,32 @@ def score_command(results: Path, names: tuple[str, ...]) -> None:
             click.echo(f"  without a value: {reason}")
 
 
+class _Choosing(click.Command):
+    """A verb with an option for the loss of every registered metric: --accuracy-drop, --rmse-rise."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Its own, and those."""
+        return [*super().get_params(ctx), *self._losses]
+
+    @cached_property
+    def _losses(self) -> list[click.Option]:
+        from kdbench import registry
+
+        names = [f"{name}_{way}" for name in registry.names("metric") for way in ("drop", "rise")]
+        return [click.Option([f"--{name.replace('_', '-')}"], callback=_loss, hidden=True) for name in names]
+
+
+def _loss(context: click.Context, option: click.Parameter, text: str | None) -> str | None:
+    """A loss's text, checked as far as the metric alone says what it may be; click says the option's name."""
+    from kdbench.suite.limits import Limits
+    from kdbench.suite.losses import LossReader
+
+    if text is not None:
+        for _, sentence in LossReader((), None).limits({option.name: text}, Limits.model_fields):
+            raise click.BadParameter(sentence, context, option)
+    return text
+
+
 def _limit(context: click.Context, option: click.Parameter, text: str | None) -> str | None:
     """A limit's text, checked; click says the option's name."""
     from kdbench.suite.limits import PARSERS
@@ -105,13 +132,10 @@ def _limit(context: click.Context, option: click.Parameter, text: str | None) ->
     return text
 
 
-@click.command("choose")
+@click.command("choose", cls=_Choosing)
 @click.argument("results", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--latency-p50", callback=_limit, metavar="TIME", help="Highest median latency of a call: 2ms, 800us.")
 @click.option("--bytes", callback=_limit, metavar="SIZE", help="Largest ONNX file: 1MiB, 500kB.")
-@click.option(
-    "--accuracy-drop", callback=_limit, metavar="POINTS", help="Most accuracy to lose against the baseline: 1pt."
-)
 @click.option(
     "--memory", callback=_limit, metavar="SIZE", help="Most memory that loading and running a file adds: 8MiB."
 )
@@ -125,6 +149,9 @@ def choose_command(
 ) -> None:
     """Say which case to ship on each device. Limits given here win over those in the suite.
 
+    How much of what the task is judged by may be lost against the baseline stands under the metric's name:
+    --accuracy-drop 1pt, --macro-f1-drop 0.8pt, --rmse-rise "0.4 MW" (or 3%).
+
     The choice is made on the validation split and told in numbers of the test split. Exit code: 0 where every device
     has a pick, 1 where nothing fits on some device, 4 where no choice can be made on some device, because fewer than
     two cases can be chosen there.
@@ -132,7 +159,8 @@ def choose_command(
     from kdbench.choose import Limits, choose
     from kdbench.render.verbs.choice_forms import written
 
-    choice = choose(results, Limits(**limits), targets, batch_sizes)
+    given = {name: text for name, text in limits.items() if text is not None}
+    choice = choose(results, Limits(**given), targets, batch_sizes)
     click.echo(written(choice, form))
     sys.exit(choice.exit_code)
 

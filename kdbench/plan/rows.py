@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from kdbench import registry, stages
 from kdbench.measure.carried import find_runtime
@@ -20,6 +19,7 @@ from kdbench.results.records import TEACHER
 from kdbench.stages.names import numbered
 from kdbench.stages.spec import StageSpec
 from kdbench.suite.cases import Case, Suite, TeacherChoice
+from kdbench.suite.losses import named_metrics
 from kdbench.suite.targets import Target, targets_of
 from kdbench.timing.machine import Machine
 
@@ -225,7 +225,7 @@ class _Planner:
         """The metrics that the task names by a file of the suite's, each under that name: their code travels along."""
         folder = self.suite.folder
         found = {}
-        for name in dict.fromkeys(_named_metrics(self.suite.task.fields)):
+        for name in dict.fromkeys(named_metrics(self.suite.task.fields)):
             if registry.is_file(name):
                 made = registry.resolve("metric", name, folder)()
                 found[name] = spec_of("metric", name, made, folder).located()
@@ -274,19 +274,6 @@ def _runtime_code(target: Target) -> dict[str, str]:
     """A digest of a third party's runtime, which no version speaks for; nothing for kdbench's own."""
     name = target.entry.runtime
     return {"runtime_code": find_runtime(name).carried.digest} if name else {}
-
-
-def _named_metrics(fields: Any) -> Iterator[str]:
-    """Every name under `metrics` in a task's fields, at any depth."""
-    if isinstance(fields, dict):
-        for key, value in fields.items():
-            if key == "metrics" and isinstance(value, list | tuple):
-                yield from (name for name in value if isinstance(name, str))
-            else:
-                yield from _named_metrics(value)
-    elif isinstance(fields, list | tuple):
-        for item in fields:
-            yield from _named_metrics(item)
 
 
 def _teacher_row(choice: TeacherChoice, rows: Mapping[str, TeacherChoice], case: str, number: int) -> str:

@@ -133,6 +133,14 @@ class Results:
         """Predictions that were read already: many ask for the same files."""
         return {}
 
+    @property
+    def metric_name(self) -> str:
+        """The name of the decisive metric: a registered one, or that of a suite's own file."""
+        first = next(iter(self.scores()), None)
+        if first is not None:
+            return first.metric
+        return self._description.outputs[0].metrics[0] if self._description else "accuracy"
+
     @cached_property
     def metric(self) -> Metric:
         """What cases are compared by: the decisive metric; accuracy where nothing says it."""

@@ -1,20 +1,20 @@
 """Upper limits on what a file may cost on a device, as a suite or a command line writes them. Knows no results."""
 
 from collections.abc import Callable, Collection
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from kdbench import units
 from kdbench.protocols.part import Part
+from kdbench.suite.losses import Written
 
 PARSERS: dict[str, Callable[[str], float]] = {
-    "accuracy_drop": units.parse_difference,
     "latency_p50": units.parse_duration,
     "bytes": units.parse_size,
     "memory": units.parse_size,
 }
-"""Every limit on a quantity, and the function that reads its text as a number."""
+"""Every limit on a quantity that has the same unit everywhere, and the function that reads its text as a number."""
 
 
 def _checked_by(parse: Callable[[str], float]) -> BeforeValidator:
@@ -32,7 +32,6 @@ def _text(names: Collection[str]) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": units.quantity_pattern(names)})
 
 
-Drop = Annotated[str, _checked_by(units.parse_difference), _text(units.POINT_UNITS)]
 Duration = Annotated[str, _checked_by(units.parse_duration), _text(units.DURATIONS)]
 ByteCount = Annotated[str, _checked_by(units.parse_size), _text(units.SIZES)]
 
@@ -40,9 +39,15 @@ ByteCount = Annotated[str, _checked_by(units.parse_size), _text(units.SIZES)]
 class Limits(Part):
     """Upper limits on what a file may cost, each with its unit. What is left out is not limited."""
 
-    accuracy_drop: Drop | None = None
-    """How far its accuracy, or what the task's metric is, may lie on the worse side of the baseline's: in points (1pt);
-    of a metric that is no fraction, as a share of the baseline's value (3%)."""
+    model_config = ConfigDict(extra="allow", json_schema_extra={"additionalProperties": False})
+    __pydantic_extra__: dict[str, Written]
+    by_metric: ClassVar[dict[str, str]] = {
+        "METRIC_drop or METRIC_rise": "How far what the task is judged by may lie on the worse side of the baseline's, "
+        "under the metric's name: `accuracy_drop: 1pt`, `macro_f1_drop: 0.8pt`, `rmse_rise: 0.4 MW`. Of values that "
+        "are no fraction also a share of the baseline's value: `rmse_rise: 3%`."
+    }
+    """What stands beside the fields, for `kdbench describe`."""
+
     latency_p50: Duration | None = None
     """Highest median latency of one call: 2ms."""
     bytes: ByteCount | None = None
@@ -52,8 +57,13 @@ class Limits(Part):
     batch_size: Annotated[int, Field(gt=0)] | None = None
     """The batch size that latency and memory are judged at. Left out: every batch size that was measured."""
 
+    @property
+    def losses(self) -> dict[str, Written]:
+        """The losses of metrics that are limited, by key (`kdbench.suite.losses.key_of`), as they were written."""
+        return dict(self.__pydantic_extra__ or {})
+
     def bounds(self) -> dict[str, float]:
-        """Name -> number in base units (a drop as a rate, ns, bytes), for every limit on a quantity that is set."""
+        """Name -> number in base units (ns, bytes), for every limit on time or bytes that is set."""
         return {name: parse(text) for name, parse in PARSERS.items() if (text := getattr(self, name)) is not None}
 
     def over(self, other: "Limits") -> "Limits":
@@ -62,7 +72,7 @@ class Limits(Part):
 
     def written(self) -> dict[str, str]:
         """Name -> text as it was given, for every limit on a quantity that is set."""
-        return {name: getattr(self, name) for name in self.bounds()}
+        return {**{name: getattr(self, name) for name in self.bounds()}, **{k: str(v) for k, v in self.losses.items()}}
 
 
 class SuiteLimits(Limits):
@@ -81,4 +91,5 @@ class SuiteLimits(Limits):
 
 
 def _set(limits: Limits) -> dict[str, Any]:
-    return {name: value for name in Limits.model_fields if (value := getattr(limits, name)) is not None}
+    fields = {name: value for name in Limits.model_fields if (value := getattr(limits, name)) is not None}
+    return fields | limits.losses

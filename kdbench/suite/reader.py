@@ -3,12 +3,15 @@
 Everything wrong with a file is reported at once, one sentence a line, each with its place.
 """
 
+import copy
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from kdbench import registry
+from kdbench.errors import Place
 from kdbench.protocols.field_errors import sentences, shown
 from kdbench.protocols.part import PartSpec
 from kdbench.protocols.recipe import Recipe
@@ -19,6 +22,7 @@ from kdbench.suite.faults import Faults
 from kdbench.suite.form import VERSION, ExportFields, MeasureEntry, SuiteFields
 from kdbench.suite.grids import MOST_CASES
 from kdbench.suite.limits import SuiteLimits
+from kdbench.suite.losses import LossReader, named_metrics
 from kdbench.suite.network_reader import NetworkReader
 from kdbench.suite.part_reader import PartReader
 from kdbench.suite.targets import limit_faults
@@ -81,8 +85,12 @@ class _Reader:
         note_all(checks.as_given_faults(cases))
         export = kept(self.parts.built, ExportFields, _or_empty(file.export), ("export",), "export")
         measure = self._measure()
-        limits = kept(self.parts.built, SuiteLimits, _or_empty(file.limits), ("limits",), "limits")
-        tolerances = kept(self.parts.built, SuiteTolerances, _or_empty(file.check), ("check",), "check")
+        own = [name for name in named_metrics(file.task) if registry.is_file(name)]
+        losses = LossReader(own, self.parts.folder)
+        said = self._without("limits", losses.limits(file.limits, SuiteLimits.model_fields))
+        limits = kept(self.parts.built, SuiteLimits, said, ("limits",), "limits")
+        said = self._without("check", losses.tolerances(file.check, SuiteTolerances.model_fields))
+        tolerances = kept(self.parts.built, SuiteTolerances, said, ("check",), "check")
 
         if "cases" not in self.wrong:
             note_all(checks.comparison_faults({("baseline",): baseline, **reader.compared}, names))
@@ -119,6 +127,18 @@ class _Reader:
             limits=limits,
             tolerances=tolerances,
         )
+
+    def _without(self, key: str, wrong: Iterable[tuple[Place, str]]) -> Any:
+        """The data under a key of the file without what is wrong, which is noted."""
+        rest = copy.deepcopy(_or_empty(getattr(self.file, key)))
+        for place, sentence in wrong:
+            self.faults.note((key, *place), sentence)
+            *before, last = place
+            here = rest
+            for step in before:
+                here = here[step]
+            here.pop(last)
+        return rest
 
     def _form(self) -> SuiteFields:
         """The file's keys. Values that are wrong are noted, and left out."""

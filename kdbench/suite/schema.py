@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from kdbench import registry
+from kdbench import registry, units
 from kdbench.protocols.recipe import Recipe, Regularizer
 from kdbench.suite.form import (
     LINK,
@@ -16,16 +16,21 @@ from kdbench.suite.form import (
     TeacherFields,
 )
 from kdbench.suite.limits import Limits, SuiteLimits
+from kdbench.suite.losses import scale_of
 from kdbench.suite.tolerances import SuiteTolerances
 
 OWN = r"\.py:\w+$"
 """How the name of a class in a user's own file ends."""
+POINTS: dict[str, Any] = {"type": "string", "pattern": units.quantity_pattern(units.POINT_UNITS)}
+"""A loss of a fraction."""
+VALUE: dict[str, Any] = {"anyOf": [{"type": "string"}, {"type": "number", "minimum": 0}]}
+"""A loss of other values: their unit is the task's."""
 ONE_TEACHER: dict[str, Any] = {"anyOf": [{LINK: "#/$defs/teacher"}, {"type": "string", "pattern": NAME}]}
 
 
 def schema() -> dict[str, Any]:
     """The JSON Schema of a whole suite file, with the fields of every registered technique, model and task."""
-    tolerances = SuiteTolerances.model_json_schema()
+    tolerances = _with_metrics(SuiteTolerances.model_json_schema())
     definitions: dict[str, Any] = {
         "recipe": Recipe.model_json_schema(),
         "teacher": TeacherFields.model_json_schema(),
@@ -34,8 +39,8 @@ def schema() -> dict[str, Any]:
         "student": StudentFields.model_json_schema(),
         "export": ExportFields.model_json_schema(),
         "measure": MeasureEntry.model_json_schema(),
-        "limits": SuiteLimits.model_json_schema(),
-        "Limits": Limits.model_json_schema(),
+        "limits": _with_metrics(SuiteLimits.model_json_schema()),
+        "Limits": _with_metrics(Limits.model_json_schema()),
         "check": tolerances,
         **tolerances.pop("$defs"),
         "case": {"anyOf": [{"type": "array", "items": {LINK: "#/$defs/step"}}, CaseFields.model_json_schema()]},
@@ -47,6 +52,24 @@ def schema() -> dict[str, Any]:
     unlinked = {**SuiteFields.model_json_schema(), **head, "$defs": definitions}
     linked: dict[str, Any] = json.loads(json.dumps(unlinked).replace(f'"{LINK}"', '"$ref"'))
     return linked
+
+
+def _with_metrics(form: dict[str, Any]) -> dict[str, Any]:
+    """A form in which losses of registered and own metrics may stand beside its fields, at every depth."""
+    ways: dict[tuple[str, bool], list[str]] = {}
+    for name in registry.names("metric"):
+        scale = scale_of(registry.resolve("metric", name)())
+        ways.setdefault((scale.way, scale.is_fraction), []).append(name)
+    limits: dict[str, Any] = {rf"{OWN[:-1]}_(drop|rise)$": VALUE}
+    tolerances: dict[str, Any] = {OWN: {"type": "object"}}
+    for (way, is_fraction), names in ways.items():
+        loss = POINTS if is_fraction else VALUE
+        limits[f"^({'|'.join(names)})_{way}$"] = loss
+        tolerances[f"^({'|'.join(names)})$"] = {"properties": {f"max_{way}": loss}, "additionalProperties": False}
+    for one in (form, *form.get("$defs", {}).values()):
+        if one.get("title", "").endswith(("Limits", "Tolerances")):
+            one["patternProperties"] = limits if one["title"].endswith("Limits") else tolerances
+    return form
 
 
 def _any_part(kind: str) -> dict[str, Any]:

@@ -1,14 +1,14 @@
 """How much worse than a reference a file may be before `check` objects, as a suite writes it. Knows no results."""
 
-from collections.abc import Collection, Iterator
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, model_validator
 
-from kdbench import units
 from kdbench.errors import nearest
+from kdbench.protocols.metric import Metric
 from kdbench.protocols.part import Part
-from kdbench.suite.limits import Drop
+from kdbench.suite.losses import Allowed, Written, allowed, key_of, scale_of, usual
 
 
 class LatencyTolerance(Part):
@@ -19,13 +19,28 @@ class LatencyTolerance(Part):
     that a slow-down of the whole size is not missed."""
 
 
-class AccuracyTolerance(Part):
-    """How much less accurate a file may be, on the same examples of the test split."""
+class MetricTolerance(Part):
+    """How much of the task's metric may be lost, on the same examples of the test split.
 
-    max_drop: Drop | None = None
-    """How far its accuracy, or what the task's metric is, may lie on the worse side of the reference's: in points; of a
-    metric that is no fraction, as a share of the reference's value (3%). Left out: the metric's own, 0.5pt for accuracy
-    and 3% for RMSE. A larger drop is a regression once it is more than chance."""
+    Left out: the metric's own, 0.5pt for accuracy and 3% for RMSE. More is a regression once it is no chance.
+    """
+
+    max_drop: Written | None = None
+    """Of a metric of which more is better: how far its value may lie below the reference's, in points (0.5pt); of
+    values that are no fraction in their unit, or as a share of the reference's value (3%)."""
+    max_rise: Written | None = None
+    """Of a metric of which less is better: how far it may lie above (0.4 MW, 3%)."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.max_drop is not None and self.max_rise is not None:
+            raise ValueError("a metric gets worse one way only; give max_drop or max_rise")
+        return self
+
+    def losses(self, metric: str) -> dict[str, Written]:
+        """The loss that is allowed, if one is given, as `kdbench.suite.losses` calls it."""
+        given = {f"{metric}_drop": self.max_drop, f"{metric}_rise": self.max_rise}
+        return {key: text for key, text in given.items() if text is not None}
 
 
 class SizeTolerance(Part):
@@ -36,27 +51,49 @@ class SizeTolerance(Part):
     the same size: names and metadata move a file by less, and nobody ships or holds back a model for it."""
 
 
-class Tolerances(Part):
+class ByMetric(Part):
+    """Fields, and beside them the tolerance of what the task is judged by, under the metric's own name."""
+
+    model_config = ConfigDict(extra="allow", json_schema_extra={"additionalProperties": False})
+    __pydantic_extra__: dict[str, MetricTolerance]
+    by_metric: ClassVar[dict[str, str]] = {
+        "METRIC": "How much of what the task is judged by may be lost, under the metric's name: `accuracy: {max_drop: "
+        "0.5pt}`, `macro_f1: {max_drop: 0.8pt}`, `rmse: {max_rise: 0.4 MW}`, or a share of the reference's value, "
+        "`rmse: {max_rise: 3%}`. Left out: the metric's own, 0.5pt for accuracy and 3% for RMSE. More is a regression "
+        "once it is no chance."
+    }
+    """What stands beside the fields, for `kdbench describe`."""
+
+    @property
+    def metrics(self) -> Mapping[str, MetricTolerance]:
+        """Metric -> what of it may be lost."""
+        return self.__pydantic_extra__ or {}
+
+
+class Tolerances(ByMetric):
     """How much worse than its reference a case may be."""
 
     latency: LatencyTolerance = LatencyTolerance()
     """How much slower it may be."""
-    accuracy: AccuracyTolerance = AccuracyTolerance()
-    """How much less accurate it may be."""
     size: SizeTolerance = SizeTolerance()
     """How much larger its file may be."""
 
-    @property
-    def max_drop(self) -> float | None:
-        """The accuracy that may be lost, as a rate: 0.005 for 0.5pt; None where the metric says it."""
-        return None if self.accuracy.max_drop is None else units.parse_difference(self.accuracy.max_drop)
+    def loss(self, name: str, metric: Metric) -> Allowed:
+        """How much of a metric may be lost. Raises ValueError where what is written is none of its losses."""
+        scale = scale_of(metric)
+        written = self.metrics[name].losses(name) if name in self.metrics else {}
+        if not written:
+            return usual(metric)
+        ((key, text),) = written.items()
+        if key != key_of(name, scale):
+            raise ValueError(f"{scale.name} gets worse where it {scale.way}s; say max_{scale.way}")
+        return allowed(text, scale)
 
 
-class CaseTolerances(Part):
+class CaseTolerances(ByMetric):
     """Tolerances of one case. What is left out is as for every other case."""
 
     latency: LatencyTolerance | None = None
-    accuracy: AccuracyTolerance | None = None
     size: SizeTolerance | None = None
 
 
@@ -72,9 +109,17 @@ class SuiteTolerances(Tolerances):
         own = self.cases.get(case, CaseTolerances())
         return Tolerances(
             latency=own.latency or grid.latency or self.latency,
-            accuracy=own.accuracy or grid.accuracy or self.accuracy,
             size=own.size or grid.size or self.size,
+            **{**self.metrics, **grid.metrics, **own.metrics},
         )
+
+    def check_losses(self, name: str, metric: Metric) -> None:
+        """Raises ValueError where another metric than the one that decides has a tolerance, or its own is none."""
+        for held in (self, *(self.at(case) for case in self.cases)):
+            for other, tolerance in held.metrics.items():
+                if other != name and tolerance.losses(other):
+                    raise ValueError(f"the task is judged by {name}, its first metric, so {other} has no tolerance")
+            held.loss(name, metric)
 
     def unknown_cases(self, cases: Collection[str]) -> Iterator[tuple[str, str]]:
         """(name, sentence) for every name under `cases` that is none of a suite's `cases`."""

@@ -144,3 +144,21 @@ def test_a_limit_without_a_unit_is_refused_by_its_option(shelf: Build) -> None:
     told = CliRunner().invoke(cli, ["choose", str(shelf()), "--bytes", "100"])
     assert told.exit_code == 2
     assert "'--bytes': a size is a number with one of B, kB" in flat(told.output)
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "said"),
+    [
+        (
+            "--accuracy-drop",
+            "1",
+            "'--accuracy-drop': a drop in accuracy is a number with one of pt, pts, %",
+        ),
+        ("--accuracy-rise", "1pt", "accuracy is better where it is higher, and loses by a drop: accuracy_drop."),
+        ("--rmse-rise", "0.4 MW", "'rmse_rise' is limited, and the task is judged by accuracy; limit 'accuracy_drop'."),
+        ("--accurcy-drop", "1pt", "Did you mean one of: '--accuracy-drop'"),
+    ],
+)
+def test_a_loss_is_limited_by_the_metrics_own_name_and_unit(shelf: Build, option: str, text: str, said: str) -> None:
+    told = CliRunner().invoke(cli, ["choose", str(shelf()), option, text])
+    assert said in flat(told.output + str(told.exception))

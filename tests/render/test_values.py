@@ -14,6 +14,7 @@ from kdbench.cli import cli
 from kdbench.errors import KdbenchError
 from kdbench.evidence import evidence
 from kdbench.render import render
+from kdbench.suite.losses import usual
 
 SETTING = ("local-cpu-1t-fp32", 1)
 CASES = {name: STEPS[name] for name in ERRORS if name != "teacher"}
@@ -60,11 +61,17 @@ def test_choose_takes_the_lowest_error_and_a_share_of_it_as_limit(values: Path) 
     assert chosen.pick is not None
     assert chosen.pick.case == "soft"
     assert chosen.split_accuracy["soft"] < chosen.split_accuracy["from-scratch"]
-    limited = choose(values, Limits(accuracy_drop="3%"), resample_count=0).devices[0]
+    limited = choose(values, Limits(rmse_rise="3%"), resample_count=0).devices[0]
     missed = {miss.case: miss.value for miss in limited.misses}
     assert missed.keys() == {"pruned-structured"}
     assert missed["pruned-structured"] == pytest.approx(2.4 / 1.5 - 1, rel=0.05)
-    with pytest.raises(KdbenchError, match="RMSE is no fraction, so it has no points"):
+    in_its_unit = choose(values, Limits(rmse_rise="0.4 MW"), resample_count=0).devices[0]
+    missed = {miss.case: miss.value for miss in in_its_unit.misses}
+    assert missed.keys() == {"pruned-structured"}
+    assert missed["pruned-structured"] == pytest.approx(2.4 - 1.5, rel=0.1)
+    with pytest.raises(KdbenchError, match=r"rmse_rise: a rise in RMSE is a number of MW, such as 0.4 MW, or a share"):
+        choose(values, Limits(rmse_rise="0.4 kW"))
+    with pytest.raises(KdbenchError, match="'accuracy_drop' is limited, and the task is judged by RMSE; limit 'rmse"):
         choose(values, Limits(accuracy_drop="1pt"))
 
 
@@ -93,7 +100,7 @@ def test_a_check_judges_by_the_interval_of_the_relative_loss(values: Path) -> No
         import numpy as np
 
         rows = [[found[case, seed].pseudo_values for case in (new, old)] for seed in (0, 1, 2)]  # type: ignore[union-attr]
-        return compared_values(results.metric, results.scale, np.array(rows), None)[0]
+        return compared_values(results.metric, results.scale, np.array(rows), usual(results.metric))[0]
 
     assert each("from-scratch", "from-scratch") == "ok"
     assert each("soft", "from-scratch") == "ok"

@@ -78,6 +78,16 @@ def test_a_suite_carries_its_limits(tmp_path: Path) -> None:
             "got 'one'.",
         ),
         (
+            "{targets: {local-cpu-1t-fp32: {accurcy_drop: 1pt}}}",
+            "s.yaml:10: limits.targets.local-cpu-1t-fp32.accurcy_drop: limits has no field 'accurcy_drop'. "
+            "Did you mean 'accuracy_drop'?",
+        ),
+        (
+            "{accuracy_rise: 1pt}",
+            "s.yaml:10: limits.accuracy_rise: accuracy is better where it is higher, and loses by a drop: "
+            "accuracy_drop.",
+        ),
+        (
             "{targets: {local-cpu-4t-fp32: {bytes: 1MiB}}}",
             "s.yaml:10: limits.targets.local-cpu-4t-fp32: there is no target 'local-cpu-4t-fp32'. "
             "Did you mean 'local-cpu-2t-fp32'?",

@@ -9,10 +9,14 @@ from jsonschema import Draft202012Validator
 
 from kdbench.errors import SuiteError
 from kdbench.evidence import read_results
+from kdbench.metrics.accuracy import Accuracy
+from kdbench.metrics.errors import RMSE
 from kdbench.plan.rows import make_plan
+from kdbench.protocols import Output
 from kdbench.run.collect import Results
 from kdbench.stages.store import Store
 from kdbench.suite import reader as suites
+from kdbench.suite.losses import Allowed
 from kdbench.suite.schema import schema
 from kdbench.suite.tolerances import SuiteTolerances
 from kdbench.timing.machine import Machine
@@ -38,7 +42,11 @@ def loaded(folder: Path, check: str) -> suites.Suite:
 
 def test_a_suite_that_says_nothing_gets_the_defaults(tmp_path: Path) -> None:
     held = loaded(tmp_path, "").tolerances.at("from-scratch")
-    assert (held.latency.max_ratio, held.max_drop, held.size.max_ratio) == (1.03, None, 1.01)
+    assert (held.latency.max_ratio, held.loss("accuracy", Accuracy()), held.size.max_ratio) == (
+        1.03,
+        Allowed(0.005),
+        1.01,
+    )
 
 
 def test_a_cases_own_tolerances_win_metric_by_metric() -> None:
@@ -51,7 +59,7 @@ def test_a_cases_own_tolerances_win_metric_by_metric() -> None:
     assert tolerances.at("hard").latency.max_ratio == 1.1
     assert tolerances.at("soft/temperature=1").latency.max_ratio == 1.2
     both = tolerances.at("soft/temperature=4")
-    assert (both.latency.max_ratio, both.size.max_ratio, both.max_drop) == (1.2, 2.0, 0.01)
+    assert (both.latency.max_ratio, both.size.max_ratio, both.loss("accuracy", Accuracy())) == (1.2, 2.0, Allowed(0.01))
 
 
 @pytest.mark.parametrize(
@@ -66,6 +74,19 @@ def test_a_cases_own_tolerances_win_metric_by_metric() -> None:
             "got '0.005'.",
         ),
         (
+            "{macro_f1: {max_rise: 1pt}}",
+            "s.yaml:10: check.macro_f1.max_rise: macro F1 is better where it is higher, and loses by a drop: max_drop.",
+        ),
+        (
+            "{cases: {smooth: {rmsee: {max_rise: 1 MW}}}}",
+            "s.yaml:10: check.cases.smooth.rmsee: check has no field 'rmsee'. Did you mean 'rmse'?",
+        ),
+        (
+            "{rmse: {max_rise: much}}",
+            "s.yaml:10: check.rmse.max_rise: a rise in RMSE is a plain number or a share of it, such as 3%; "
+            "got 'much'.",
+        ),
+        (
             "\n  cases:\n    smoth: {size: {max_ratio: 2}}",
             "s.yaml:12: check.cases.smoth: there is no case 'smoth'. Did you mean 'smooth'?",
         ),
@@ -76,6 +97,20 @@ def test_a_wrong_tolerance_is_named_with_its_line(tmp_path: Path, check: str, me
     with pytest.raises(SuiteError) as error:
         loaded(tmp_path, f"check: {check}\n")
     assert str(error.value).endswith(message)
+
+
+def test_what_may_be_lost_is_told_in_the_metrics_own_unit_and_way() -> None:
+    megawatts = RMSE().judging(Output(kind="values", axes=(1,), unit="MW"))
+    assert SuiteTolerances().at("a").loss("rmse", megawatts) == Allowed(0.03, is_share=True)
+    for text, meant in ((0.4, None), ("0.4 MW", Allowed(0.4)), ("3%", Allowed(0.03, True)), ("0.4 kW", None)):
+        held = SuiteTolerances.from_fields({"rmse": {"max_rise": text}})
+        if meant is None:
+            with pytest.raises(ValueError, match=r"a rise in RMSE is a number of MW, such as 0\.4 MW, or a share"):
+                held.check_losses("rmse", megawatts)
+        else:
+            assert held.loss("rmse", megawatts) == meant
+    with pytest.raises(ValueError, match="judged by rmse, its first metric, so accuracy has no tolerance"):
+        SuiteTolerances.from_fields({"accuracy": {"max_drop": "1pt"}}).check_losses("rmse", megawatts)
 
 
 def test_a_grid_is_one_name_for_all_its_cases(tmp_path: Path) -> None:

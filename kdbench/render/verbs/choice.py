@@ -203,7 +203,7 @@ def _share(share: float) -> str:
 
 def _missed(device: DeviceChoice, scale: Scale) -> Iterator[tuple[str, str]]:
     for case in dict.fromkeys(miss.case for miss in device.misses):
-        yield case, ", ".join(limited(miss.limit, miss.value, scale) for miss in device.misses if miss.case == case)
+        yield case, ", ".join(limited(miss, scale) for miss in device.misses if miss.case == case)
 
 
 def _for_all(choice: Choice) -> list[str]:

@@ -29,18 +29,18 @@ def within(limits: Limits, baseline: str, scale: Scale) -> str:
     asked = {
         "latency_p50": f"p50 at most {text.get('latency_p50')}",
         "bytes": f"a file of at most {text.get('bytes')}",
-        "accuracy_drop": f"at most {text.get('accuracy_drop')} {side} {quoted(baseline)}",
+        **{key: f"at most {lost} {side} {quoted(baseline)}" for key, lost in limits.losses.items()},
         "memory": f"at most {text.get('memory')} of memory",
     }
     return ", with " + listed([words for name, words in asked.items() if name in text]) if text else ""
 
 
-def limited(limit: str, value: float, scale: Scale) -> str:
-    """A number that a limit bounds: p50 1.2 ms, 1.7 points below the baseline, 4.2 % above the baseline."""
-    if limit != "accuracy_drop":
-        return VALUES[limit](value)
-    unit = "points" if scale.is_fraction else "%"
-    return f"{units.percent(value)} {unit} {'below' if scale.higher else 'above'} the baseline"
+def limited(miss: Miss, scale: Scale) -> str:
+    """A number that a limit bounds: p50 1.2 ms, 1.7 points below the baseline, 0.6 MW above the baseline."""
+    if miss.limit in VALUES:
+        return VALUES[miss.limit](miss.value)
+    lost = f"{units.percent(miss.value)} %" if miss.is_share else scale.amount(miss.value)
+    return f"{lost} {'below' if scale.higher else 'above'} the baseline"
 
 
 def nothing(device: DeviceChoice, scale: Scale) -> str:
@@ -54,9 +54,9 @@ def nothing(device: DeviceChoice, scale: Scale) -> str:
 def _obstacle(limits: Limits, miss: Miss, scale: Scale) -> str:
     """`a` comes nearest with 12.0 MiB of memory against 8MiB (1.5x), and keeps to every other limit."""
     alone = ", and keeps to every other limit" if miss.alone else ", and misses other limits too"
-    ratio = f" ({units.ratio(miss.value / miss.bound)})" if miss.limit != "accuracy_drop" else ""
-    missing = f"{limited(miss.limit, miss.value, scale)} against {limits.written()[miss.limit]}{ratio}"
-    return f"{quoted(miss.case)} comes nearest with {missing}{alone if len(limits.bounds()) > 1 else ''}"
+    ratio = f" ({units.ratio(miss.value / miss.bound)})" if miss.limit in VALUES else ""
+    missing = f"{limited(miss, scale)} against {limits.written()[miss.limit]}{ratio}"
+    return f"{quoted(miss.case)} comes nearest with {missing}{alone if len(limits.written()) > 1 else ''}"
 
 
 def faster(speedup: Estimate, reference: str) -> str:
