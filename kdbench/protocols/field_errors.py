@@ -2,10 +2,10 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from kdbench.errors import Place, nearest
@@ -48,10 +48,10 @@ def sentences(error: ValidationError, cls: type[Part], owner: str, fields: Any) 
         place = _written(fault["loc"], fields)
         kind, context = fault["type"], fault.get("ctx", {})
         if kind == "extra_forbidden":
-            name = str(fault["loc"][-1])
-            known = _field_names(cls)
-            hint = f"{nearest(name, known)}" if known else "It has no fields."
-            yield fault["loc"], f"{owner} has no field '{name}'. {hint}"
+            *within, name = map(str, fault["loc"])
+            known = _field_names(_models_at(cls, within))
+            hint = nearest(name, known) if known else "It has no fields."
+            yield fault["loc"], f"{'.'.join(within) or owner} has no field '{name}'. {hint}"
         elif kind == "missing":
             yield place, f"{owner} needs the field '{fault['loc'][-1]}'."
         elif kind == "value_error":
@@ -80,8 +80,25 @@ def _telling(faults: list[ErrorDetails]) -> Iterator[ErrorDetails]:
             yield fault
 
 
-def _field_names(cls: type[Part]) -> list[str]:
-    return [field.alias or name for name, field in cls.model_fields.items()]
+def _models_at(cls: type[BaseModel], within: Iterable[str]) -> set[type[BaseModel]]:
+    """The models that a place in a class's fields may hold: keys of mappings and places in lists lead no deeper."""
+    found = {cls}
+    for key in within:
+        annotations = [model.model_fields[key].annotation for model in found if key in model.model_fields]
+        if annotations:
+            found = {model for annotation in annotations for model in _models_in(annotation)}
+    return found
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)
+
+
+def _field_names(models: Iterable[type[BaseModel]]) -> list[str]:
+    return [field.alias or name for model in models for name, field in model.model_fields.items()]
 
 
 def _expectation(message: str, kind: str, context: Mapping[str, Any]) -> str:

@@ -38,6 +38,8 @@ def check_task(task: Task) -> None:
         assert task.decode(Path(two)) == description, f"{name} describes itself differently the second time."
         again = TaskDescription.model_validate_json(description.model_dump_json())
         assert again == description, f"{name}'s description is another one after JSON."
+        kinds = {output.kind for output in description.outputs}
+        assert set(task.kinds()) <= kinds, f"{name}.kinds() says {task.kinds()}, and it decodes to {sorted(kinds)}."
         _check_files(name, Path(one), Path(two), description)
         data = _opened(name, Path(one), description)
         _check_ids(name, data)
