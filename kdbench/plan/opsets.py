@@ -4,8 +4,9 @@ import re
 
 from kdbench.measure.provider import ONNXRUNTIME
 
-FIRST_READ_BY = {18: (1, 14), 19: (1, 15), 20: (1, 17), 21: (1, 18), 22: (1, 20), 23: (1, 22)}
-"""Opset -> the first onnxruntime that reads it: its releases' table "ONNX Runtime version compatibility"."""
+FIRST_READ_BY = {18: (1, 14), 19: (1, 15), 20: (1, 17), 21: (1, 18), 22: (1, 21), 23: (1, 23)}
+"""Opset -> the first onnxruntime that loads a file of it. Tried with the wheels from 1.15 to 1.32; 18 is what the
+project's compatibility table says."""
 
 
 def too_old(opset: int, runtime: str, version: str) -> str | None:

@@ -44,10 +44,10 @@ class LocalExecutor(Executor):
 
     def close(self) -> None:
         with self._lock:
-            slots, self._all, self._free = self._all, set(), []
-        processes = [process for slot in slots for process in (slot._processes or {}).values()]
-        for process in processes:
-            process.kill()
+            slots, busy = self._all, self._all.difference(self._free)
+            self._all, self._free = set(), []
+        for process in [process for slot in busy for process in (slot._processes or {}).values()]:
+            process.kill()  # an idle one ends by itself, and takes back the semaphores that its libraries have made
         for slot in slots:  # wait: a pool that is still closing while Python exits complains of a closed pipe
             slot.shutdown(wait=True, cancel_futures=True)
 
