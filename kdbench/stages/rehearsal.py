@@ -38,12 +38,25 @@ def check_shape(network: object, output: Output, given: Tensor, batch: Batch) ->
         isinstance(wanted, str) or size == wanted for size, wanted in zip(given.shape, expected, strict=True)
     )
     if fits:
+        check_rate(network, output, given, batch)
         return
     wanted = ", ".join(map(str, expected))
     what = {"classes": "logits", "multilabel": "logits"}.get(output.kind, output.kind.replace("_", " "))
     raise ModelError(
         f"{type(network).__name__} gives shape {tuple(given.shape)}; a tensor of {what}, ({wanted}), was expected."
     )
+
+
+def check_rate(network: object, output: Output, given: Tensor, batch: Batch) -> None:
+    """Raises ModelError where a sequence has another number of steps than its subsampling makes of the longest."""
+    places = output.places(batch.lengths) if output.kind == "sequence" else None
+    if places is not None and given.shape[1] < int(places.max()):
+        longest = int(batch.lengths[str(output.frames)].max())
+        raise ModelError(
+            f"{type(network).__name__} gives {given.shape[1]} steps of '{output.name}' for {longest} {output.frames}, "
+            f"and {int(places.max())} were expected: one for every {output.subsampling} of them, rounded up. Teacher "
+            "and student need the task's rate."
+        )
 
 
 def check_logits(network: object, rows: Tensor) -> None:

@@ -48,6 +48,7 @@ def schema() -> dict[str, Any]:
         "task": _any_part("task"),
         "step": _any_part("technique"),
     }
+    definitions |= _lifted(definitions)
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "A kdbench suite"}
     unlinked = {**SuiteFields.model_json_schema(), **head, "$defs": definitions}
     linked: dict[str, Any] = json.loads(json.dumps(unlinked).replace(f'"{LINK}"', '"$ref"'))
@@ -70,6 +71,20 @@ def _with_metrics(form: dict[str, Any]) -> dict[str, Any]:
         if one.get("title", "").endswith(("Limits", "Tolerances")):
             one["patternProperties"] = limits if one["title"].endswith("Limits") else tolerances
     return form
+
+
+def _lifted(node: Any) -> dict[str, Any]:
+    """The definitions that stand inside others, taken out of them: every reference is from the whole schema's root."""
+    found: dict[str, Any] = {}
+    if isinstance(node, dict):
+        if isinstance(node.get("$defs"), dict):
+            found |= node.pop("$defs")
+        for child in [*node.values(), *found.values()]:
+            found |= _lifted(child)
+    elif isinstance(node, list):
+        for child in node:
+            found |= _lifted(child)
+    return found
 
 
 def _any_part(kind: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import wave
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 
 from kdbench.errors import DataError
 from kdbench.tasks._masks import masked
+from kdbench.tasks._sound_task import fitted
 from kdbench.tasks.arrays import ArrayData
-from kdbench.tasks.audio_folder import AudioFolder, fitted
+from kdbench.tasks.audio_folder import AudioFolder
 from kdbench.tasks.log_mel import LogMel, filter_bank
 from kdbench.tasks.recordings import read_recording
 from kdbench.testing import check_task
@@ -160,14 +162,15 @@ def test_masks_hide_a_band_and_a_stretch_and_view_0_nothing() -> None:
         ("name,label,split\na.wav,x,train", "has no column 'file'"),
         ("file,label\na.wav,x", "has no column 'split'"),
         ("file,label,split\na.wav,x,dev", "row 2: the split is one of train, validation, test, got 'dev'"),
-        ("file,label,split\na.wav,,train", "row 2: a file and a label"),
+        ("file,label,split\na.wav,,train", "row 2: a label was expected"),
         ("file,label,split\ngone.wav,x,train\ngone.wav,y,train\ngone.wav,y,test", "gone.wav' (No such file"),
         ("file,label,split\n", "has no row behind its header"),
-        ("file,label,split\na.wav,x,train", "of 1 classes, at least 2"),
+        ("file,label,split\nhere.wav,x,train\nhere.wav,x,test", "1 classes of 'label', at least 2"),
     ],
 )
 def test_a_manifest_that_cannot_be_followed_is_refused_with_its_place(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "list.csv").write_text(text)
+    write_wave(tmp_path / "here.wav", tone(300))
     with pytest.raises(DataError) as error:
         task(tmp_path, manifest="list.csv").identity()
     assert said in str(error.value)
@@ -194,3 +197,159 @@ def test_fields_that_contradict_each_other_are_refused(root: Path) -> None:
         AudioFolder(root=str(root), seconds=0.01)
     with pytest.raises(ValueError, match="raise fft"):
         LogMel(fft=256, window=400)
+
+
+@pytest.fixture(scope="module")
+def named(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tones whose names say what they are, LABEL_SPEAKER_INDEX; their lengths grow with the index, and ben is quiet."""
+    root = tmp_path_factory.mktemp("named")
+    for label, hertz in (("low", 300), ("high", 1500)):
+        for speaker, loudness in (("ann", 1.0), ("ben", 0.1)):
+            for index in range(10):
+                samples = tone(hertz + 5 * index, 0.2 + 0.03 * index) * loudness
+                write_wave(root / "deep" / f"{label}_{speaker}_{index}.wav", samples)
+    return root
+
+
+def told(root: Path, **fields: Any) -> AudioFolder:
+    return AudioFolder.from_fields(
+        {
+            "root": str(root),
+            "pattern": "{label}_{speaker}_{index}",
+            "hold_out": {"index": ["0", "1", "2"]},
+            "sample_rate": RATE,
+            "features": FORM,
+            "validation_fraction": 0.2,
+            **fields,
+        }
+    )
+
+
+def test_names_of_files_say_class_person_and_split(named: Path, tmp_path: Path) -> None:
+    description = told(named, outputs={"label": {}, "speaker": {"loss_weight": 0.5}}).decode(tmp_path)
+    assert description.example_counts == {"train": 22, "validation": 6, "test": 12}
+    assert [(one.name, one.class_names, one.loss_weight) for one in description.outputs] == [
+        ("label", ("high", "low"), 1.0),
+        ("speaker", ("ann", "ben"), 0.5),
+    ]
+    data = ArrayData.open(tmp_path, description)
+    by_label, by_speaker = (np.asarray(targets) for targets in data.split("test").targets)
+    assert by_label.tolist() == [0] * 6 + [1] * 6, "sorted by name: high_ann, high_ben, low_ann, low_ben"
+    assert by_speaker.tolist() == ([0] * 3 + [1] * 3) * 2
+    loud = np.asarray(data.inputs("test")[0]).max((1, 2, 3))
+    assert loud[by_speaker == 0].min() > loud[by_speaker == 1].max() + 3
+
+
+def test_each_recording_can_keep_its_own_length(named: Path, tmp_path: Path) -> None:
+    description = told(named, seconds="own", inputs=["log_mel", "samples"]).decode(tmp_path)
+    assert [(one.name, one.axes, one.role) for one in description.inputs] == [
+        ("log_mel", (1, 20, "frames"), "values"),
+        ("frames_count", (), "lengths"),
+        ("samples", (1, "samples"), "values"),
+        ("samples_count", (), "lengths"),
+    ]
+    data = ArrayData.open(tmp_path, description)
+    lengths = data.lengths("test")
+    assert lengths["samples"][:3].tolist() == [1600, 1840, 2080]
+    assert lengths["frames"][:3].tolist() == [21, 24, 27], "one more than a frame for every 80 samples"
+    assert description.axis("samples").lengths["longest"] == round(0.47 * RATE)
+    first = np.asarray(data.inputs("test")[0][0])
+    alone = LogMel(**FORM).features(read_recording(named / "deep" / "high_ann_0.wav", RATE), RATE)
+    sound = description.settings["sound"]
+    assert isinstance(sound, dict)
+    np.testing.assert_allclose(first[:, 0].T + sound["mean"], alone, atol=1e-5)
+    assert description.inputs[0].padding == pytest.approx(math.log(1e-6) - float(sound["mean"])), "silence"  # type: ignore[arg-type]
+    assert sound["samples"] is None
+
+
+def test_a_part_of_the_people_keeps_everybodys_classes_mean_and_validation(named: Path, tmp_path: Path) -> None:
+    """A teacher of everybody hears the part as it is used to, and has not learnt what the part is validated by."""
+    folders = {name: tmp_path / name for name in ("all", "ann", "ben")}
+    for folder in folders.values():
+        folder.mkdir()
+    everybody = told(named).decode(folders["all"])
+    parts = {name: told(named, only={"speaker": [name]}).decode(folders[name]) for name in ("ann", "ben")}
+    for part in parts.values():
+        assert part.settings == everybody.settings
+        assert part.inputs == everybody.inputs
+        assert part.class_names == everybody.class_names
+    arrays = {name: ArrayData.open(folders[name], made) for name, made in {"all": everybody, **parts}.items()}
+    for split in ("train", "validation", "test"):
+        rows = {name: {row.tobytes() for row in np.asarray(data.inputs(split)[0])} for name, data in arrays.items()}
+        assert rows["ann"] | rows["ben"] == rows["all"]
+        assert not rows["ann"] & rows["ben"]
+    assert told(named).identity() != told(named, only={"speaker": ["ann"]}).identity()
+
+
+def test_what_was_said_is_a_row_of_words_or_characters(named: Path, tmp_path: Path) -> None:
+    rows = ["file,split,text"]
+    for split, index in (("train", 3), ("train", 4), ("test", 1)):
+        rows += [f"deep/low_ann_{index}.wav,{split},go up", f"deep/high_ann_{index}.wav,{split},up  up go"]
+    (tmp_path / "list.csv").write_text("\n".join(rows))
+    same = {"manifest": str(tmp_path / "list.csv"), "pattern": None, "hold_out": {}, "seconds": "own"}
+    more = {"validation_fraction": 0, **same}
+    description = told(named, outputs={"text": {"kind": "sequence"}}, **more).decode(tmp_path)
+    (output,) = description.outputs
+    assert (output.class_names, output.frames, output.subsampling) == (("<blank>", "go", "up"), "frames", 4)
+    targets = ArrayData.open(tmp_path, description).split("test").targets[0]
+    assert [list(targets[place]) for place in range(2)] == [[2, 2, 1], [1, 2]]
+    letters = told(named, outputs={"text": {"kind": "sequence", "symbols": "characters", "subsampling": 16}}, **more)
+    description = letters.decode(tmp_path)
+    assert description.class_names == ("<blank>", " ", "g", "o", "p", "u")
+    (note,) = description.notes
+    assert note.startswith("4 training recordings have fewer frames than the symbols of 'text' need"), "3 steps at most"
+    assert letters.kinds() == ("sequence",)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"pattern": "{label}-{index}"}, "is not named as the pattern '{label}-{index}' says"),
+        ({"outputs": {"lable": {}}}, "has no {lable}. Did you mean 'label'?"),
+        ({"only": {"speaker": ["bem"]}}, "no recording has speaker 'bem'. Did you mean 'ben'?"),
+        ({"only": {"index": ["4"]}, "hold_out": {"speaker": ["ben"]}}, "index 4: 1 in the train split, and at least 5"),
+        ({"outputs": {"label": {"kind": "sequence"}}}, "say `seconds: own`"),
+        ({"hold_out": {"speaker": ["ann"]}, "outputs": {"speaker": {}}}, "have 1 classes of 'speaker', at least 2"),
+        ({"seconds": "own", "features": {**FORM, "fft": 8192}}, "not more than half of the fft (8192)"),
+        ({"hold_out": {"index": ["99"]}}, "is in the test split"),
+    ],
+)
+def test_recordings_that_do_not_fit_are_refused_with_the_remedy(
+    named: Path, tmp_path: Path, fields: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(DataError) as error:
+        told(named, **fields).decode(tmp_path)
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"manifest": "list.csv"}, "give one of them"),
+        ({"hold_out": {}}, "with a pattern, hold_out says"),
+        ({"seconds": "own", "augment": "masks"}, "say masked_frames: 0"),
+        ({"inputs": ["samples", "samples"]}, "given twice"),
+        ({"pattern": None, "hold_out": {}, "only": {"speaker": ["ann"]}}, "only names columns of a manifest"),
+    ],
+)
+def test_fields_of_recordings_that_contradict_each_other_are_refused(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        told(Path("nowhere"), **fields)
+
+
+def test_masks_leave_samples_alone(named: Path) -> None:
+    task = told(named, inputs=["log_mel", "samples"], augment="masks")
+    pictures, samples = task.augmented((torch.ones(2, 1, 20, 30), torch.ones(2, 1, 99)), torch.tensor([3, 4]))
+    assert not pictures.eq(1).all()
+    assert samples.eq(1).all()
+    check_task(task)
+
+
+@pytest.mark.skipif("KDBENCH_DATA" not in os.environ, reason="KDBENCH_DATA names no folder with fsdd/ in it")
+@pytest.mark.skipif(not Path(os.environ.get("KDBENCH_DATA", ""), "fsdd").is_dir(), reason="it has no fsdd/")
+def test_the_spoken_digits_are_split_as_their_makers_say(tmp_path: Path) -> None:
+    root = Path(os.environ["KDBENCH_DATA"]) / "fsdd" / "recordings"
+    listing = told(root, hold_out={"index": list("01234")}).listing()
+    assert {split: len(files) for split, files in listing.splits.items()} == {"train": 2700, "test": 300}
+    unheard = told(root, hold_out={"speaker": ["theo"]}, only={"label": ["7"]}).listing()
+    assert {split: len(files) for split, files in unheard.splits.items()} == {"train": 2500, "test": 500}
