@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from kdbench import units
+from kdbench.plan.companies import MOST, companies
 from kdbench.plan.estimate import from_store
 from kdbench.plan.plan import Label, Plan
 from kdbench.stages.spec import StageSpec
@@ -21,7 +22,8 @@ def plan_text(plan: Plan, labels: list[Label], store: Store) -> str:
     rows = [(kind, str(total[kind]), str(total[kind] - left[kind]), str(left[kind])) for kind in total]
     lines = [f"Suite {plan.suite.name}: {len({label.case for label in labels})} rows, store {store.root}", ""]
     lines += _table([("stage", "all", "in store", "to do"), *rows])
-    lines += ["", *_cases(plan, labels, have, {spec.key for spec in todo}), "", _left(todo, plan, store)]
+    lines += ["", *_cases(plan, labels, have, {spec.key for spec in todo}), "", *_in_step(todo, plan)]
+    lines.append(_left(todo, plan, store))
     return "\n".join(lines)
 
 
@@ -55,6 +57,19 @@ def _trainings(plan: Plan, keys: set[str]) -> str:
     """Whether a teacher is trained here."""
     count = sum(plan.stages[key].kind == "train" for key in keys)
     return f"{count} x new weights" if count else "nothing: it came with weights"
+
+
+def _in_step(todo: list[StageSpec], plan: Plan) -> list[str]:
+    """How many students share passes of their teachers."""
+    wanted = {spec.key for spec in todo}
+    groups = [[spec for spec in company if spec.key in wanted] for company in companies(plan.stages.values())]
+    sizes = [len(group) for group in groups if len(group) > 1]
+    if not sizes:
+        return []
+    return [
+        f"{sum(sizes)} students that ask for a teacher's features go in step in {len(sizes)} groups of up to "
+        f"{max(sizes)}, at most {MOST}: in each, one pass of the teacher a batch. Idle workers share a group out.",
+    ]
 
 
 def _left(todo: list[StageSpec], plan: Plan, store: Store) -> str:

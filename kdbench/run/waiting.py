@@ -1,6 +1,6 @@
 """The stages of a run that have not begun: which are ready, and which will never be."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from heapq import heappop, heappush
 
 from kdbench import stages
@@ -14,11 +14,19 @@ class Waiting:
     """Every stage waits for its inputs, and for the rehearsals of the cases that want it.
 
     All its inputs must be there. Of its rehearsals all must have ended, and one must have gone well: then there is a
-    case that it is of use to.
+    case that it is of use to. Stages that may go in step wait for each other, too.
     """
 
-    def __init__(self, specs: Iterable[StageSpec], rehearsals: Mapping[str, Iterable[str]]) -> None:
-        """rehearsals: key of a stage -> keys of those that it waits for. What is not in `specs` is there already."""
+    def __init__(
+        self,
+        specs: Iterable[StageSpec],
+        rehearsals: Mapping[str, Iterable[str]],
+        companies: Iterable[Sequence[StageSpec]] = (),
+    ) -> None:
+        """rehearsals: key of a stage -> keys of those that it waits for; companies: stages that may go in step.
+
+        What is not in `specs` is there already.
+        """
         self._specs = {spec.key: spec for spec in specs}
         self._places = {key: place for place, key in enumerate(self._specs)}
         self._pending: dict[str, int] = {}
@@ -29,9 +37,18 @@ class Waiting:
         """Key -> the stages whose input it is."""
         self._await: dict[str, list[str]] = {key: [] for key in self._specs}
         """Key -> the stages whose rehearsal it is."""
+        self._companies = {key: [key] for key in self._specs}
+        """Key -> the stages that it goes in step with, itself among them."""
+        for company in companies:
+            members = [spec.key for spec in company if spec.key in self._specs]
+            self._companies |= dict.fromkeys(members, members)
         self._ready: list[tuple[int, int, str]] = []
+        self._offered: set[str] = set()
+        """Keys in `_ready`, one a company."""
         for key, spec in self._specs.items():
             self._add(spec, [*rehearsals.get(key, ())])
+        for key in self._specs:
+            self._offer(key)
 
     def _add(self, spec: StageSpec, rehearsals: list[str]) -> None:
         inputs = {key for key in spec.inputs.values() if key in self._specs}
@@ -43,22 +60,41 @@ class Waiting:
         if rehearsals:
             self._chances[spec.key] = len({*rehearsals})
         self._pending[spec.key] = len(inputs) + len(waited)
-        self._offer(spec.key)
 
     def __bool__(self) -> bool:
         return bool(self._pending)
 
     def _offer(self, key: str) -> None:
-        if self._pending[key] == 0:
-            heappush(self._ready, (ORDER[self._specs[key].kind], self._places[key], key))
+        """Note that a stage and its company are ready, if they are."""
+        company = [key for key in self._companies[key] if key in self._pending]
+        if company and not any(self._pending[key] for key in company) and self._offered.isdisjoint(company):
+            self._offered.add(company[0])
+            heappush(self._ready, (ORDER[self._specs[company[0]].kind], self._places[company[0]], company[0]))
 
-    def take(self) -> StageSpec | None:
-        """The ready stage whose turn it is, which waits no longer; None while none is ready."""
-        while self._ready:
-            _, _, key = heappop(self._ready)
-            if self._pending.pop(key, None) is not None:
-                return self._specs[key]
-        return None
+    def take(self, idle: int = 1) -> list[StageSpec]:
+        """The ready stages whose turn it is, which wait no longer, to go in step; none while none is ready.
+
+        idle: how many workers have nothing to do. Where they are more than the companies that are ready, a company is
+        shared out among them: that costs passes of a teacher, and saves its user time.
+        """
+        if not self._ready:
+            return []
+        workers = max(1, idle - len(self._ready) + 1)
+        _, _, first = heappop(self._ready)
+        self._offered.discard(first)
+        company = [key for key in self._companies[first] if key in self._pending]
+        taken = company[: -(-len(company) // workers)]
+        for key in taken:
+            del self._pending[key]
+        for key in company[len(taken) : len(taken) + 1]:
+            self._offer(key)
+        return [self._specs[key] for key in taken]
+
+    def again_alone(self, key: str) -> None:
+        """A stage whose company's worker died goes once more, by itself."""
+        self._companies[key] = [key]
+        self._pending[key] = 0
+        self._offer(key)
 
     def done(self, key: str) -> None:
         """A stage has its result."""
@@ -69,6 +105,16 @@ class Waiting:
         if key in self._pending:
             self._pending[key] -= 1
             self._offer(key)
+
+    def _drop(self, key: str) -> bool:
+        """Take out a stage that will never run; whether it was still waiting. Its company no longer waits for it."""
+        if self._pending.pop(key, None) is None:
+            return False
+        for other in self._companies[key]:
+            if other in self._pending:
+                self._offer(other)
+                break
+        return True
 
     def failed(self, key: str) -> list[str]:
         """A stage has none: the stages that will never run, each after the one that it rests on."""
@@ -84,7 +130,7 @@ class Waiting:
                 else:
                     self._count_down(then)
             for then in lost:
-                if self._pending.pop(then, None) is not None:
+                if self._drop(then):
                     hopeless.append(then)
                     queue.append(then)
         return hopeless

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from kdbench import registry
 from kdbench.errors import DamagedStage
+from kdbench.plan.companies import companies
 from kdbench.plan.estimate import from_store
 from kdbench.plan.plan import Label, Plan
 from kdbench.plan.rehearsals import awaited
@@ -117,18 +118,26 @@ class Run:
     def _work(self, executor: Executor, progress: Progress) -> None:
         """Run every stage that measures nothing, as many at once as there are jobs."""
         untimed = [spec for spec in self.todo.values() if spec.kind != "measure"]
-        waiting = Waiting([*self.rehearsals.values(), *untimed], self.awaited)
-        flying: dict[Future[list[Outcome]], StageSpec] = {}
+        waiting = Waiting([*self.rehearsals.values(), *untimed], self.awaited, companies(self.plan.stages.values()))
+        flying: set[Future[list[Outcome]]] = set()
         while waiting or flying:
-            while len(flying) < executor.jobs and (spec := waiting.take()):
-                flying[self._submit(executor, [spec], progress)] = spec
+            while len(flying) < executor.jobs and (specs := waiting.take(executor.jobs - len(flying))):
+                flying.add(self._submit(executor, specs, progress))
             with self._interrupts.heeded():
                 done, _ = wait(flying, timeout=TICK_SECONDS, return_when=FIRST_COMPLETED)
             for future in done:
-                del flying[future]
-                self._settle(future.result(), progress)
-                self._free(future.result(), waiting, progress)
+                flying.remove(future)
+                ended = self._without_innocents(future.result(), waiting)
+                self._settle(ended, progress)
+                self._free(ended, waiting, progress)
             progress.tick()
+
+    def _without_innocents(self, outcomes: list[Outcome], waiting: Waiting) -> list[Outcome]:
+        """The outcomes that stand. When the worker of several stages dies, each goes again alone: one is to blame."""
+        again = {outcome.key for outcome in outcomes if outcome.died} if len(outcomes) > 1 else set()
+        for key in again:
+            waiting.again_alone(key)
+        return [outcome for outcome in outcomes if outcome.key not in again]
 
     def _free(self, outcomes: list[Outcome], waiting: Waiting, progress: Progress) -> None:
         """Let go of the stages that waited for these: some are ready now, and some never will be."""
@@ -167,7 +176,8 @@ class Run:
     def _submit(
         self, executor: Executor, specs: list[StageSpec], progress: Progress, name: str = ""
     ) -> "Future[list[Outcome]]":
-        progress.start(specs, name or self.names[specs[0].key])
+        others = f" and {len(specs) - 1} more in step" if len(specs) > 1 else ""
+        progress.start(specs, name or self.names[specs[0].key] + others)
         return executor.submit(specs)
 
     def _settle(self, outcomes: list[Outcome], progress: Progress) -> None:

@@ -1,6 +1,7 @@
 """A teacher's outputs, stored by (example, view); what nobody stored is computed live and counted."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +17,8 @@ from kdbench.protocols import Batch, Outputs, TaskDescription
 from kdbench.ragged import Ragged, Stored, stored_array
 from kdbench.stages import torch_models
 from kdbench.stages._data import TaskData
+from kdbench.stages._shared_passes import SharedPasses
+from kdbench.stages.lockstep import Turn
 from kdbench.stages.names import ONNX_FILE, numbered
 from kdbench.stages.work import Work
 
@@ -60,12 +63,21 @@ class Network(Protocol):
 class Teacher:
     """Answers for a batch, from a stored table where one was given."""
 
-    def __init__(self, answer: Network, task: TaskDescription, outputs: Path | None, view_count: int) -> None:
-        """answer: a module in eval mode, whose parameters stop asking for gradients here, or an ONNX file's session."""
-        self.answer = answer
+    def __init__(
+        self,
+        load: Callable[[], Network],
+        task: TaskDescription,
+        outputs: Path | None,
+        view_count: int,
+        turn: Turn | None = None,
+        passes: SharedPasses | None = None,
+    ) -> None:
+        """load: gives a module in eval mode, whose parameters stop asking for gradients here, or a file's session.
+
+        turn, passes: of the stage that asks, and what it shares with others of its group; by default nothing.
+        """
+        self._load, self._turn, self._passes = load, turn or Turn.alone(), passes or SharedPasses()
         self.task = task
-        if isinstance(answer, nn.Module):
-            answer.requires_grad_(False)
         self.view_count = view_count
         self.forward_count = 0
         """Examples that went through the network."""
@@ -75,6 +87,25 @@ class Teacher:
         self._stored = (
             [stored_array(_outputs_file(outputs, number)) for number in range(len(task.outputs))] if outputs else []
         )
+
+    @cached_property
+    def answer(self) -> Network:
+        """What computes; loaded when first asked, which is never where every output is stored."""
+        network = self._load()
+        if isinstance(network, nn.Module):
+            network.requires_grad_(False)
+            self._passes.join(self._turn, network)
+        return network
+
+    def is_of(self, network: nn.Module) -> bool:
+        """Whether this teacher's answers are that network's."""
+        return vars(self).get("answer") is network
+
+    def said(self, batch: Batch) -> Any:
+        """What the network gives for a batch, by a pass of its own or one that several students share."""
+        if isinstance(self.answer, nn.Module):
+            return self._passes.answer(self._turn, self.answer.eval(), batch)
+        return self.answer(*batch.inputs)
 
     @property
     def module(self) -> nn.Module:
@@ -92,12 +123,12 @@ class Teacher:
         if stored.all():
             return self._looked_up(places, device)
         if not stored.any():
-            return self.live(batch.inputs)
+            return self.live(batch)
         if any(isinstance(array, Ragged) for array in self._stored):
-            return self.live(batch.inputs)  # rows of two lengths would not fit together
+            return self.live(batch)  # rows of two lengths would not fit together
         missing = torch.from_numpy(np.flatnonzero(~stored)).to(device)
         answer = self._looked_up(places, device)
-        for whole, live in zip(answer, self.live(batch.part(missing).inputs), strict=True):
+        for whole, live in zip(answer, self.live(batch.part(missing)), strict=True):
             whole[missing] = live
         return answer
 
@@ -106,12 +137,10 @@ class Teacher:
         return tuple(torch.from_numpy(array).to(device) for array in arrays)
 
     @torch.no_grad()
-    def live(self, inputs: tuple[Tensor, ...]) -> Outputs:
+    def live(self, batch: Batch) -> Outputs:
         """The network's outputs, counted; where it gives probabilities of classes, their logarithms."""
-        if isinstance(self.answer, nn.Module):
-            self.answer.eval()
-        self.forward_count += len(inputs[0])
-        outputs = F.outputs_of(self.answer(*inputs), self.answer, len(self.task.outputs))
+        self.forward_count += len(batch)
+        outputs = F.outputs_of(self.said(batch), self.answer, len(self.task.outputs))
         classes = [output.kind == "classes" for output in self.task.outputs]
         if self.gives_probabilities is None:
             told = [are_probabilities(given) for given, is_classes in zip(outputs, classes, strict=True) if is_classes]
@@ -130,11 +159,18 @@ def are_probabilities(rows: Tensor) -> bool:
 
 
 def load_teacher(work: Work, data: TaskData, device: torch.device, number: int = 0) -> Teacher:
-    """A teacher of a stage, with its stored outputs where the stage has them as an input."""
+    """A teacher of a stage, with its stored outputs where the stage has them as an input.
+
+    Its passes are shared with the other stages of a group that show it the same batches.
+    """
     role = numbered("outputs", number)
     outputs = work.input(role) if role in work.spec.inputs else None
-    network = _network(work.input(numbered("teacher", number)), data, device)
-    return Teacher(network, data.task, outputs, data.declared.views())
+    folder = work.input(numbered("teacher", number))
+    inputs, turn = work.spec.inputs, work.turn
+    shown = (inputs[numbered("teacher", number)], number, inputs["data"], work.spec.seed)
+    passes = turn.lockstep.passes.setdefault(shown, SharedPasses())
+    views = data.declared.views()
+    return Teacher(lambda: _network(folder, data, device), data.task, outputs, views, turn, passes)
 
 
 def _network(folder: Path, data: TaskData, device: torch.device) -> Network:

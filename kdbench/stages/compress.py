@@ -1,7 +1,6 @@
 """The compress stage: one technique works on one model, a torch network, an estimator or an ONNX file."""
 
 import random
-import time
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from kdbench.stages.work import Fact, Work
 
 def compress(work: Work) -> list[Fact]:
     """Apply the technique part. Raises TechniqueError with the technique's own reason where it cannot work here."""
-    wall, cpu = time.perf_counter_ns(), time.process_time_ns()
+    wall, cpu = work.turn.clock()
     technique: Technique = work.part("technique")
     ctx = StageContext(work)
     trained: list[Fact] = []
@@ -29,7 +28,8 @@ def compress(work: Work) -> list[Fact]:
         facts, trained = {}, [_estimators.learn(work, ctx, student, lambda batch: technique.targets(batch, ctx))]
     else:
         facts = _on_network(technique, work, ctx)
-    cost = {"wall_ns": time.perf_counter_ns() - wall, "cpu_ns": time.process_time_ns() - cpu}
+    wall_after, cpu_after = work.turn.clock()
+    cost = {"wall_ns": wall_after - wall, "cpu_ns": cpu_after - cpu}
     ctx.clean()
     return [
         {

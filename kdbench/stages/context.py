@@ -81,7 +81,8 @@ class StageContext:
         before = self.forward_count
         placed = torch_models.placed(model, self.device, self.example)
         self.forward_count = before  # a model may ask a teacher
-        training = Training(placed, chosen, self.task, self._examples(chosen), loss, moved)
+        clock = self._work.turn.clock
+        training = Training(placed, chosen, self.task, self._examples(chosen), loss, moved, clock)
         history = self._run(training, self._work.out / f"{CHECKPOINT}{number}.pt")
         self.histories.append((chosen, history))
         return model
@@ -108,10 +109,17 @@ class StageContext:
     def _examples(self, recipe: Recipe) -> Examples:
         data, device = self._data, self.device
         return Examples(
-            train=lambda epoch: data.epoch(recipe.batch_size, self.seed, epoch, device),
+            train=lambda epoch: self._in_step(recipe, epoch),
             validation=(lambda: data.in_order("validation", device)) if data.has("validation") else None,
             train_count=data.arrays.count("train"),
         )
+
+    def _in_step(self, recipe: Recipe, epoch: int) -> Iterator[Batch]:
+        """An epoch's batches, each once the other stages of a group have come as far."""
+        batches = self._data.epoch(recipe.batch_size, self.seed, epoch, self.device)
+        for step, batch in enumerate(batches):
+            self._work.turn.take(batch, (epoch, step, recipe.batch_size))
+            yield batch
 
     def teacher(self, batch: Batch, number: int = 0) -> Outputs:
         """A teacher's outputs for a batch, without gradients."""
@@ -143,6 +151,9 @@ class StageContext:
     def answers(self, network: nn.Module, batch: Batch) -> Outputs:
         """A network's outputs, live and counted."""
         self.forward_count += len(batch)
+        for teacher in self._teachers.values():
+            if teacher.is_of(network):
+                return F.outputs_of(teacher.said(batch), network, len(self.task.outputs))
         return F.outputs_of(network.eval()(*batch.inputs), network, len(self.task.outputs))
 
     def fresh(self, number: int, model: str | dict[str, Any] | None = None) -> nn.Module:

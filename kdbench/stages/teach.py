@@ -34,7 +34,7 @@ def teach(work: Work) -> list[Fact]:
     for start in range(0, len(codes), CHUNK):
         index, view = np.divmod(codes[start : start + CHUNK], data.declared.views())
         batch = data.chosen(index, view, device)
-        for output, given, kept in zip(data.task.outputs, teacher.live(batch.inputs), rows, strict=True):
+        for output, given, kept in zip(data.task.outputs, teacher.live(batch), rows, strict=True):
             kept += _own_places(output, given, batch)
         work.progress(start / len(codes))
     save_outputs(work.out, codes, [_together(each) for each in rows], bool(teacher.gives_probabilities))

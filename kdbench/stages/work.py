@@ -10,6 +10,7 @@ from typing import Any
 
 from kdbench.protocols import TaskDescription
 from kdbench.protocols.recipe import Recipe
+from kdbench.stages.lockstep import Turn
 from kdbench.stages.names import DESCRIPTION, PROGRESS
 from kdbench.stages.spec import StageSpec
 from kdbench.stages.store import Store
@@ -26,6 +27,8 @@ class Work:
     store: Store
     out: Path
     log: logging.Logger
+    turn: Turn = field(default_factory=Turn.alone)
+    """Its side of going in step with other stages; alone by itself."""
     _reported: float = field(default=0.0, init=False)
 
     def input(self, role: str) -> Path:

@@ -18,10 +18,14 @@ from pathlib import Path
 from kdbench import stages
 from kdbench.errors import KdbenchError
 from kdbench.stages.failure_text import sentence
+from kdbench.stages.lockstep import Result, in_step
 from kdbench.stages.names import CHECKPOINT, LOG, PROGRESS, RECORDS, STAGE
 from kdbench.stages.spec import StageSpec
 from kdbench.stages.store import Store
-from kdbench.stages.work import Fact, Work
+from kdbench.stages.work import Work
+
+TOGETHER = ("compress", "measure")
+"""Kinds of which those in one list are worked on as a group."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ class Outcome:
     log: str = ""
     """The log and traceback of a failed stage, as text."""
     wall_seconds: float = 0.0
+    died: bool = False
+    """Whether it failed because its worker did."""
 
 
 def run_stages(texts: list[str], root: str) -> list[Outcome]:
@@ -60,10 +66,9 @@ def run_stages(texts: list[str], root: str) -> list[Outcome]:
 
 
 def _groups(specs: list[StageSpec]) -> list[list[StageSpec]]:
-    """Files to measure go round together; every other stage stands alone."""
-    together = [spec for spec in specs if spec.kind == "measure"]
-    alone = [[spec] for spec in specs if spec.kind != "measure"]
-    return [*alone, together] if together else alone
+    """Techniques go in step and files to measure go round together; every other stage stands alone."""
+    together = [[spec for spec in specs if spec.kind == kind] for kind in TOGETHER]
+    return [*([spec] for spec in specs if spec.kind not in TOGETHER), *(group for group in together if group)]
 
 
 def _run(specs: list[StageSpec], store: Store) -> list[Outcome]:
@@ -76,26 +81,27 @@ def _run(specs: list[StageSpec], store: Store) -> list[Outcome]:
             for key, facts in _facts(list(works.values())):
                 wall = (time.perf_counter() - begin) / len(works)
                 outcomes[key] = _finish(works[key], store, facts, wall)
-    # The one boundary where a stage's failure becomes a sentence, whatever it is: user code that calls sys.exit too.
+    # The boundary where a group's failure becomes a sentence, whatever it is: user code that calls sys.exit too.
     except (Exception, SystemExit) as error:
         wall = time.perf_counter() - begin
         outcomes |= {spec.key: _fail(spec, store, error, wall) for spec in specs if spec.key not in outcomes}
     return list(outcomes.values())
 
 
-def _facts(works: list[Work]) -> Iterator[tuple[str, list[Fact] | KdbenchError]]:
+def _facts(works: list[Work]) -> Iterator[tuple[str, Result]]:
     kind = works[0].spec.kind
     if kind == "measure":
         yield from stages.function(kind)(works)
-    else:
-        yield works[0].spec.key, stages.function(kind)(works[0])
+        return
+    for work, result in in_step(works, stages.function(kind)):
+        yield work.spec.key, result
 
 
-def _finish(work: Work, store: Store, facts: list[Fact] | KdbenchError, wall: float) -> Outcome:
+def _finish(work: Work, store: Store, facts: Result, wall: float) -> Outcome:
     """Publish a stage, or fail it alone where a group's other stages went well."""
+    if isinstance(facts, BaseException):
+        return _fail(work.spec, store, facts, wall)
     try:
-        if isinstance(facts, KdbenchError):
-            raise facts
         work.remove([PROGRESS])
         (work.out / RECORDS).write_text(json.dumps(facts, allow_nan=False), encoding="utf-8")
         created = datetime.now(UTC).isoformat(timespec="seconds")

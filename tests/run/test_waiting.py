@@ -13,8 +13,8 @@ def stage(kind: str, seed: int, *inputs: StageSpec) -> StageSpec:
 
 def taken(waiting: Waiting) -> list[StageSpec]:
     found = []
-    while (spec := waiting.take()) is not None:
-        found.append(spec)
+    while specs := waiting.take():
+        found += specs
     return found
 
 
@@ -75,6 +75,49 @@ def test_a_rehearsal_that_the_store_has_went_well() -> None:
     assert taken(waiting) == [TRAINED]
 
 
+def company(count: int) -> list[StageSpec]:
+    return [stage("compress", seed, TRAINED) for seed in range(count)]
+
+
+def test_stages_that_go_in_step_are_taken_together_once_all_are_ready() -> None:
+    first, second = company(2)
+    late = stage("train", 7)
+    third = stage("compress", 2, late)
+    waiting = Waiting([late, first, second, third], {}, [[first, second, third]])
+    assert waiting.take() == [late]
+    assert waiting.take() == []
+    waiting.done(late.key)
+    assert waiting.take() == [first, second, third]
+    assert not waiting
+
+
+def test_a_company_does_not_wait_for_one_that_will_never_run() -> None:
+    late = stage("train", 7)
+    first, second, lost = *company(2), stage("compress", 2, late)
+    waiting = Waiting([late, first, second, lost], {}, [[lost, first, second]])
+    assert waiting.take() == [late]
+    assert waiting.failed(late.key) == [lost.key]
+    assert waiting.take() == [first, second]
+
+
+def test_a_company_is_shared_out_among_workers_that_would_idle() -> None:
+    members = company(5)
+    waiting = Waiting(members, {}, [members])
+    assert [len(waiting.take(idle)) for idle in (3, 2, 1)] == [2, 2, 1]
+    other = stage("compress", 9)
+    waiting = Waiting([*members, other], {}, [members])
+    assert [len(waiting.take(idle)) for idle in (2, 1)] == [5, 1], "each worker has something to do"
+
+
+def test_a_stage_whose_worker_died_goes_again_alone() -> None:
+    members = company(2)
+    waiting = Waiting(members, {}, [members])
+    assert waiting.take() == members
+    for spec in members:
+        waiting.again_alone(spec.key)
+    assert [waiting.take(), waiting.take(), waiting.take()] == [[members[0]], [members[1]], []]
+
+
 def test_work_grows_as_the_stages_do() -> None:
     def calls(count: int) -> int:
         chains = [(one := stage("train", seed), stage("export", seed, one)) for seed in range(count)]
@@ -88,8 +131,8 @@ def test_work_grows_as_the_stages_do() -> None:
         sys.setprofile(count_one)
         try:
             waiting = Waiting(specs, {})
-            while (spec := waiting.take()) is not None:
-                waiting.done(spec.key)
+            while specs := waiting.take():
+                waiting.done(specs[0].key)
         finally:
             sys.setprofile(None)
         return made

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from kdbench import testing
 from kdbench.errors import ModelError
-from kdbench.protocols import TaskDescription
+from kdbench.protocols import Batch, TaskDescription
 from kdbench.protocols.part import PartSpec
 from kdbench.stages import torch_models
 from kdbench.stages._teacher import Teacher, _OnnxNetwork
@@ -117,15 +117,16 @@ def test_a_teacher_that_ends_in_a_softmax_teaches_by_its_logarithms(exported: Pa
     rounded = adopted(with_softmax(exported), tmp_path / "softmax")
     bench = testing._bench()
     task = read_description(bench.store.folder(bench.data))
-    inputs = torch.rand(20, *task.input_shapes[0])
+    nowhere = torch.zeros(20, dtype=torch.int64)
+    batch = Batch((torch.rand(20, *task.input_shapes[0]),), (), nowhere, nowhere)
     logits, taken = (teacher_of(folder, task) for folder in (plain, rounded))
-    expected = torch.log_softmax(logits.live((inputs,))[0], 1)
-    torch.testing.assert_close(torch.log_softmax(taken.live((inputs,))[0], 1), expected, atol=1e-4, rtol=1e-4)
+    expected = torch.log_softmax(logits.live(batch)[0], 1)
+    torch.testing.assert_close(torch.log_softmax(taken.live(batch)[0], 1), expected, atol=1e-4, rtol=1e-4)
     assert (logits.gives_probabilities, taken.gives_probabilities) == (False, True)
 
 
 def teacher_of(folder: Path, task: TaskDescription) -> Teacher:
-    return Teacher(_OnnxNetwork(folder / ONNX_FILE, task.input_names), task, None, 1)
+    return Teacher(lambda: _OnnxNetwork(folder / ONNX_FILE, task.input_names), task, None, 1)
 
 
 def test_weights_beside_an_onnx_file_come_along_and_count_as_its_content(exported: Path, tmp_path: Path) -> None:

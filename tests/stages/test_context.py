@@ -60,7 +60,7 @@ def stored(ctx: StageContext, folder: Path, kept: int) -> Teacher:
     """A teacher of whose outputs on the training split the first `kept` are stored, each shifted by 100."""
     logits = torch.cat([ctx.teacher(batch)[0] for batch in ctx.train]).numpy()[:kept]
     save_outputs(folder, np.arange(kept), [logits + 100])
-    return Teacher(ctx.teacher_module, ctx.task, folder, view_count=1)
+    return Teacher(lambda: ctx.teacher_module, ctx.task, folder, view_count=1)
 
 
 def test_stored_outputs_are_looked_up_and_the_rest_is_live_and_counted(ctx: StageContext, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ class Executor(ABC):
         """Run the stages of a list in one process. Does not wait.
 
         The future gives an outcome for each, in order. It raises nothing: a worker that dies, or cannot be reached, is
-        a failed outcome for each stage of the list, with a sentence for the user.
+        a failed outcome for each stage of the list that is not published, `died`, with a sentence for the user.
         """
 
     @abstractmethod

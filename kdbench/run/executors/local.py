@@ -18,6 +18,7 @@ from typing import Any
 from kdbench import stages
 from kdbench.run.executors import Executor
 from kdbench.stages.failure_text import sentence
+from kdbench.stages.names import STAGE
 from kdbench.stages.spec import StageSpec
 from kdbench.stages.store import Store
 from kdbench.stages.worker import Outcome, run_stages
@@ -70,11 +71,18 @@ class LocalExecutor(Executor):
                 self._free.append(slot)
         if isinstance(error, BrokenProcessPool):
             ended = _signal(slot)
-            answer.set_result([Outcome(spec.key, "failed", self._death(spec, ended)) for spec in specs])
+            answer.set_result([self._left(spec, ended) for spec in specs])
         elif error is not None:
             answer.set_result([Outcome(spec.key, "failed", sentence(error)) for spec in specs])
         elif not done.cancelled():
             answer.set_result(done.result())
+
+    def _left(self, spec: StageSpec, ended: str | None) -> Outcome:
+        """What a dead worker leaves of a stage: its result where that was published before, else its failure."""
+        store = Store(self.store)
+        if store.has(spec.key):
+            return Outcome(spec.key, "done", wall_seconds=store.read_json(spec.key, STAGE)["wall_seconds"])
+        return Outcome(spec.key, "failed", self._death(spec, ended), died=True)
 
     def _death(self, spec: StageSpec, ended: str | None) -> str:
         """How a worker died, in which runtime and over which model; memory is suspected after SIGKILL only."""
