@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import Field, model_validator
 
 from kdbench.errors import ModelError
+from kdbench.models.inputs import text_inputs
 from kdbench.protocols import Layers, Model, TaskDescription
 from kdbench.protocols.model import Block, TapKind
 
@@ -66,12 +67,9 @@ class Encoder(Model):
         """Raises ModelError for a task without ids and a mask, or with outputs that a text cannot have."""
         from kdbench.models._encoder import EncoderNetwork
 
-        by_role = {one.role: one for one in task.inputs}
-        ids = by_role.get("values")
-        if ids is None or ids.dtype != "int64" or ids.values is None or "mask" not in by_role or ids.symbolic is None:
-            raise ModelError(
-                "encoder takes ids of varying length and a mask, as the task text_file gives them; use mlp."
-            )
+        ids, _ = text_inputs("encoder", task)
+        assert ids.values is not None, "text_inputs refuses it"
+        assert ids.symbolic is not None, "text_inputs refuses it"
         other = next((one for one in task.outputs if one.kind not in ("classes", "multilabel", "token_classes")), None)
         if other is not None:
             raise ModelError(f"encoder has no head for an output of kind {other.kind} ('{other.name}').")

@@ -3,7 +3,7 @@
 from math import prod
 
 from kdbench.errors import ModelError
-from kdbench.protocols import TaskDescription
+from kdbench.protocols import Input, TaskDescription
 from kdbench.protocols.columns import TableColumns
 
 
@@ -20,6 +20,15 @@ def image_shape(model: str, task: TaskDescription) -> tuple[int, int, int]:
         raise ModelError(f"{model} takes images (channels, height, width), got inputs of shape {text}; use mlp.")
     channels, height, width = shape
     return channels, height, width
+
+
+def text_inputs(model: str, task: TaskDescription) -> tuple[Input, Input]:
+    """The task's ids, of varying length, and their mask. Raises ModelError where it has none."""
+    by_role = {one.role: one for one in task.inputs}
+    ids, mask = by_role.get("values"), by_role.get("mask")
+    if ids is None or mask is None or ids.dtype != "int64" or ids.values is None or ids.symbolic is None:
+        raise ModelError(f"{model} takes ids of varying length and a mask, as the task text_file gives them; use mlp.")
+    return ids, mask
 
 
 def _single_shape(model: str, task: TaskDescription) -> tuple[int, ...]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from kdbench.errors import ModelError
 from kdbench.models.inputs import image_shape
-from kdbench.protocols import Model, TaskDescription
+from kdbench.models.transformers_layers import known_layers
+from kdbench.protocols import Layers, Model, TaskDescription
 
 if TYPE_CHECKING:
     from torch import nn
@@ -72,9 +73,14 @@ class Timm(_Library):
 class Transformers(_Library):
     """A classifier of images or of texts of Hugging Face's transformers, by its name or from a local folder.
 
-    A task with one image takes a classifier of images; one with ids of tokens (and a mask) a classifier of sequences.
-    Attention is computed in its plain form, which can be exported. Nothing of a checkpoint is executed: neither its
-    code nor pickles.
+    A task with one image takes a classifier of images; one with ids of tokens (and a mask) a classifier of sequences,
+    whose ids are those of the checkpoint's own tokenizer: `text_file: {tokenizer: FOLDER}`. Attention is computed in
+    its plain form, which can be exported. Nothing of a checkpoint is executed: neither its code nor pickles.
+
+    `from_checkpoint: true` begins a training with its weights and a new classifier on top (a teacher, say);
+    without it the weights are new and the checkpoint says the architecture alone. A smaller one is made by `blocks`,
+    `width`, `heads` and `inner_width`. Of a folder of the BERT, RoBERTa, ELECTRA and DistilBERT families techniques
+    know the blocks (`network.bert.encoder.layer.0` ...), embeddings and attention.
     """
 
     library: ClassVar[str] = "transformers"
@@ -82,13 +88,49 @@ class Transformers(_Library):
 
     checkpoint: str = Field(min_length=1)
     """A folder with config.json and model.safetensors, or the name of a checkpoint on the hub."""
+    from_checkpoint: bool = False
+    """Whether training begins with the checkpoint's weights; a classifier that it has not is new."""
+    blocks: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(None, min_length=1)
+    """Which of the checkpoint's blocks the network has, from 0 and in their order; by default all."""
+    width: int | None = Field(None, gt=0)
+    """Numbers a token, where others than the checkpoint's; with new weights only."""
+    heads: int | None = Field(None, gt=0)
+    """Attention heads, where others than the checkpoint's; with new weights only."""
+    inner_width: int | None = Field(None, gt=0)
+    """Units between a block's two linear layers, where others than the checkpoint's; with new weights only."""
+    frozen: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Module paths that are not trained, for instance `network.bert.embeddings`."""
+
+    @model_validator(mode="after")
+    def _sizes_are_new(self) -> Self:
+        changed = next((name for name in ("width", "heads", "inner_width") if getattr(self, name) is not None), None)
+        if self.from_checkpoint and changed is not None:
+            raise ValueError(
+                f"the checkpoint's weights have sizes of their own; leave out {changed}, or from_checkpoint"
+            )
+        return self
+
+    def layers(self) -> Layers:
+        """Of a local folder of a family whose modules are known; else nothing."""
+        return known_layers(self.checkpoint, self.blocks, self.width, self.heads)
 
     def build(self, task: TaskDescription) -> nn.Module:
-        """Raises ModelError where transformers is missing, or has no such checkpoint."""
+        """Raises ModelError where transformers is missing, has no such checkpoint, or it cannot take the task."""
         self.installed()
         from kdbench.models import _libraries
 
-        return _libraries.transformers_network(self.checkpoint, task)
+        sizes = {"width": self.width, "heads": self.heads, "inner_width": self.inner_width}
+        network = _libraries.transformers_network(self.checkpoint, task, self.blocks, sizes)
+        _libraries.freeze(network, self.frozen)
+        return network
+
+    def load_pretrained(self, network: nn.Module) -> None:
+        """Raises ModelError where the weights cannot be had."""
+        if not self.from_checkpoint:
+            return
+        from kdbench.models import _libraries
+
+        _libraries.begin_with(network, self.checkpoint, self.blocks)
 
     def load_published(self, network: nn.Module, name: str) -> None:
         """Raises ModelError where the weights cannot be had, or do not fit the task's classes."""

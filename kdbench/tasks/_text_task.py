@@ -19,7 +19,7 @@ from kdbench.tasks.text_rows import TextRows, read_rows
 if TYPE_CHECKING:
     from kdbench.tasks.text_file import TextFile
 
-TOKENIZER, LENGTH = "tokenizer.json", "length"
+LENGTH = "length"
 Part = tuple[TextRows, Index]
 """A file's rows, and the places of a split's examples among them."""
 
@@ -29,10 +29,10 @@ def decode(task: TextFile, out: Path) -> TaskDescription:
     parts = _parts(task)
     output = _output(task, parts["train"])
     tokenizer = _tokenizer(task, parts["train"])
-    tokenizer.save(str(out / TOKENIZER))
-    pad = _tokens.padding_id(tokenizer)
+    tokenizer.save(str(out / _tokens.FILE))
+    pad, unknown = _tokens.padding_id(tokenizer), _tokens.unknown_id(tokenizer)
     tokenizer.no_padding()
-    cut, counts, lengths = 0, {}, np.zeros(0, np.int64)
+    cut, counts, lengths, notes = 0, {}, np.zeros(0, np.int64), []
     for split, part in parts.items():
         found = _encoded(tokenizer, task, part)
         cut += sum(len(one.ids) > task.max_length for one in found)
@@ -43,16 +43,33 @@ def decode(task: TextFile, out: Path) -> TaskDescription:
         counts[split] = len(found)
         if split == "train":
             lengths = np.array([len(ids) for ids in inputs[0]])
+        if split == "test" and unknown is not None:
+            notes += _unknown(inputs[0], unknown)
+    if cut:
+        notes.insert(0, f"{cut:,} texts of {sum(counts.values()):,} were cut to {task.max_length} tokens.")
     return TaskDescription(
         inputs=_inputs(task, tokenizer.get_vocab_size(), pad),
         outputs=(output,),
         axes=(SymbolicAxis(name=LENGTH, most=task.max_length, lengths=typical_lengths(lengths)),),
         example_counts=counts,
-        notes=(f"{cut:,} texts of {sum(counts.values()):,} were cut to {task.max_length} tokens.",) if cut else (),
-        companions=(TOKENIZER,),
-        settings={"text": {"tokenizer": TOKENIZER, "max_length": task.max_length, "pair": task.pair is not None}},
+        notes=tuple(notes),
+        companions=(_tokens.FILE,),
+        settings={
+            "text": {
+                "tokenizer": _tokens.FILE,
+                "max_length": task.max_length,
+                "pair": task.pair is not None,
+                "unknown": unknown,
+            }
+        },
         validation_origin=task.validation_origin(),
     )
+
+
+def _unknown(rows: Sequence[Array], unknown: int) -> list[str]:
+    """How many of the test split's tokens the tokenizer does not know, as a sentence; none where it knows all."""
+    count, every = sum(int((row == unknown).sum()) for row in rows), sum(map(len, rows))
+    return [f"The tokenizer does not know {count:,} of the test split's {every:,} tokens."] if count else []
 
 
 def _inputs(task: TextFile, vocabulary: int, pad: int) -> tuple[Input, ...]:
@@ -68,9 +85,8 @@ def _parts(task: TextFile) -> dict[str, Part]:
     """Each split's rows. Raises DataError."""
     files = {name: read_rows(place, task.columns) for name, place in task.places().items()}
     for rows in files.values():
-        for field in ("text", "pair", "label"):
-            if (name := getattr(task, field)) is not None:
-                rows.column(name, f"{field} names")
+        for field, name in task.named_columns():
+            rows.column(name, f"{field} names")
     own = "file" if task.file is not None else "train"
     parts = {split: (files[own], places) for split, places in _shared_out(task, files, own).items()}
     return {**parts, **{name: (rows, np.arange(rows.count)) for name, rows in files.items() if name != own}}
@@ -86,7 +102,7 @@ def _shared_out(task: TextFile, files: dict[str, TextRows], own: str) -> dict[st
     try:
         if task.group_by is not None:
             return by_group(np.array(rows.column(task.group_by, "group_by names")), fractions, task.split_seed)
-        classes = np.array(rows.columns[task.label]) if task.kind == "classes" else None
+        classes = np.array(rows.columns[task.labels[0]]) if task.kind == "classes" else None
         return at_random(rows.count, fractions, task.split_seed, classes)
     except DataError as error:
         raise DataError(f"'{rows.place}': {error}") from None
@@ -94,7 +110,7 @@ def _shared_out(task: TextFile, files: dict[str, TextRows], own: str) -> dict[st
 
 def _tokenizer(task: TextFile, train: Part) -> Any:
     if task.tokenizer is not None:
-        tokenizer = _tokens.read_tokenizer(Path(task.tokenizer).expanduser())
+        tokenizer = _tokens.read_tokenizer(_tokens.tokenizer_file(task.tokenizer))
         tokenizer.no_truncation()
         return tokenizer
     columns = [task.text, *([task.pair] if task.pair is not None else [])]
@@ -119,25 +135,32 @@ def _cut(rows: Sequence[Sequence[int]], most: int) -> list[Array]:
 
 
 def _output(task: TextFile, train: Part) -> Output:
-    labels = _chosen(train, task.label)
     if task.kind == "values":
-        numbers = np.array([_number(train, at, label) for at, label in enumerate(labels)])
-        scale = float(numbers.std()) or 1.0
+        numbers = _numbers(task, train)
         return Output(
             name="values",
             kind="values",
-            axes=(1,),
-            value_names=(task.label,),
+            axes=(len(task.labels),),
+            value_names=task.labels,
             unit=task.unit,
-            mean=(float(numbers.mean()),),
-            scale=(scale,),
+            mean=tuple(map(float, numbers.mean(0))),
+            scale=tuple(float(spread) or 1.0 for spread in numbers.std(0)),
             metrics=task.metrics,
         )
-    named = labels if task.kind == "classes" else [name for label in labels for name in _labels(label)]
-    names = tuple(sorted(set(named)))
-    if len(names) < 2 and task.kind == "classes":
-        raise DataError(f"'{train[0].place}': {task.label} has {len(names)} classes, at least 2 are needed.")
+    names = task.labels if len(task.labels) > 1 else _class_names(task, train)
     return Output(kind=task.kind, axes=(len(names),), class_names=names, metrics=task.metrics)
+
+
+def _class_names(task: TextFile, train: Part) -> tuple[str, ...]:
+    """The classes or labels of the training split, from a to z. Raises DataError for a single class."""
+    (column,) = task.labels
+    labels = _chosen(train, column)
+    names = tuple(
+        sorted({name for label in labels for name in (_labels(label) if task.kind != "classes" else [label])})
+    )
+    if len(names) < 2 and task.kind == "classes":
+        raise DataError(f"'{train[0].place}': {column} has {len(names)} classes, at least 2 are needed.")
+    return names
 
 
 def _labels(label: str) -> list[str]:
@@ -145,9 +168,11 @@ def _labels(label: str) -> list[str]:
 
 
 def _targets(task: TextFile, output: Output, part: Part) -> Array:
-    labels = _chosen(part, task.label)
     if task.kind == "values":
-        return np.array([[_number(part, at, label)] for at, label in enumerate(labels)], np.float32)
+        return _numbers(task, part).astype(np.float32)
+    if len(task.labels) > 1:
+        return _flags(task, part)
+    labels = _chosen(part, task.labels[0])
     places = {name: number for number, name in enumerate(output.class_names)}
     if task.kind == "classes":
         return np.array([_class(part, at, label, places) for at, label in enumerate(labels)])
@@ -155,6 +180,23 @@ def _targets(task: TextFile, output: Output, part: Part) -> Array:
     for at, label in enumerate(labels):
         rows[at, [_class(part, at, name, places) for name in _labels(label)]] = 1
     return rows
+
+
+def _numbers(task: TextFile, part: Part) -> np.ndarray:
+    """(N, columns), float64. Raises DataError with the line where something is no number."""
+    columns = [_chosen(part, name) for name in task.labels]
+    return np.array([[_number(part, at, text) for at, text in enumerate(column)] for column in columns]).T
+
+
+def _flags(task: TextFile, part: Part) -> Array:
+    """Of each label a column of 0 and 1, uint8 (N, labels). Raises DataError with the line where it is neither."""
+    found = _numbers(task, part)
+    wrong = np.argwhere((found != 0) & (found != 1))
+    if len(wrong):
+        at, column = map(int, wrong[0])
+        rows, index = part
+        raise DataError(f"'{rows.place}':{rows.lines[index[at]]}: '{task.labels[column]}' is neither 0 nor 1.")
+    return found.astype(np.uint8)
 
 
 def _class(part: Part, at: int, name: str, places: dict[str, int]) -> int:

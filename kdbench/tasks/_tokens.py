@@ -10,6 +10,9 @@ from kdbench.errors import DataError
 
 PAD, BEGIN, END = "[PAD]", "[CLS]", "[SEP]"
 SPECIAL = (PAD, BEGIN, END)
+FILE = "tokenizer.json"
+PADS, UNKNOWNS = (PAD, "<pad>"), ("[UNK]", "<unk>")
+"""What tokenizers call padding, and a word that they do not know."""
 
 
 def tokenizers() -> Any:
@@ -21,11 +24,19 @@ def tokenizers() -> Any:
     return tokenizers
 
 
+def tokenizer_file(place: str) -> Path:
+    """The file that a suite names, itself or by its folder; it need not be there."""
+    path = Path(place).expanduser()
+    return path / FILE if path.is_dir() else path
+
+
 def read_tokenizer(path: Path) -> Any:
     """The tokenizer of a `tokenizer.json`. Raises DataError."""
     library = tokenizers()
     if not path.is_file():
-        raise DataError(f"tokenizer: there is no '{path}'; name a tokenizer.json, or leave the field out.")
+        raise DataError(
+            f"tokenizer: there is no '{path}'; name a tokenizer.json or a folder with one, or leave the field out."
+        )
     try:
         return library.Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises Exception itself
@@ -58,7 +69,16 @@ def trained_tokenizer(texts: Sequence[str], vocabulary: int) -> Any:
 
 def padding_id(tokenizer: Any) -> int:
     """What stands behind a text's end; 0 where the tokenizer names none (the mask hides it)."""
-    found = tokenizer.token_to_id(PAD)
+    found = _id(tokenizer, PADS)
     if found is None and tokenizer.padding:
         found = tokenizer.padding["pad_id"]
     return found or 0
+
+
+def unknown_id(tokenizer: Any) -> int | None:
+    """What stands for a word that the tokenizer does not know; None where it can write every text."""
+    return _id(tokenizer, UNKNOWNS)
+
+
+def _id(tokenizer: Any, names: Sequence[str]) -> int | None:
+    return next((found for name in names if (found := tokenizer.token_to_id(name)) is not None), None)

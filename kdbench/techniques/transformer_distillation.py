@@ -154,16 +154,9 @@ class TransformerDistillation(Internal):
         """The matched blocks of both networks."""
         own = present(ctx.student_layers, student, "student")
         taught = present(ctx.teacher_layers, ctx.teacher_module, "teacher")
-        if self.student_layers is not None and self.teacher_layers is not None:
-            named = zip(self.student_layers, self.teacher_layers, strict=True)
-            chosen = [(_named(own, s, "student"), _named(taught, t, "teacher")) for s, t in named]
-        else:
-            if len(own) > len(taught):
-                raise TechniqueError(
-                    f"the student has {len(own)} blocks and the teacher {len(taught)}; name the pairs with "
-                    "student_layers and teacher_layers."
-                )
-            chosen = [(own[s], taught[t]) for s, t in self.matched_blocks(len(own), len(taught))]
+        named = self.student_layers is not None
+        ruled = [] if named or len(own) > len(taught) else self.matched_blocks(len(own), len(taught))
+        chosen = matched(own, taught, self.student_layers, self.teacher_layers, ruled)
         if not chosen:
             raise TechniqueError(
                 f"{self.label()} leaves the top block out, and the student has no other; give it more than one, or "
@@ -203,6 +196,29 @@ def present(layers: Layers, network: nn.Module, whose: str) -> list[Block]:
             "the BERT family, or let layers() of your own model name its `blocks`."
         )
     return found
+
+
+def matched(
+    student: Sequence[Block],
+    teacher: Sequence[Block],
+    student_paths: Paths | None,
+    teacher_paths: Paths | None,
+    ruled: Sequence[tuple[int, int]],
+) -> list[tuple[Block, Block]]:
+    """Pairs of blocks: those that are named, else those of a rule, by place.
+
+    Raises TechniqueError for a block that is not there, or a student deeper than the teacher, for which no rule says
+    anything.
+    """
+    if student_paths is not None and teacher_paths is not None:
+        both = zip(student_paths, teacher_paths, strict=True)
+        return [(_named(student, s, "student"), _named(teacher, t, "teacher")) for s, t in both]
+    if len(student) > len(teacher):
+        raise TechniqueError(
+            f"the student has {len(student)} blocks and the teacher {len(teacher)}; name the pairs with "
+            "student_layers and teacher_layers."
+        )
+    return [(student[s], teacher[t]) for s, t in ruled]
 
 
 def _named(blocks: Sequence[Block], path: str, whose: str) -> Block:

@@ -16,6 +16,7 @@ from kdbench.suite.reader import load
 
 FIELDS = {
     "flow_of_solution": {"student_layers": ["layer1.0", "layer1"], "teacher_layers": ["layer1.0", "layer1"]},
+    "inherit": {"trained": True},
     "low_rank": {"rank_fraction": 0.5},
     "mixed_distillation": {"ce_weight": 0.1, "kd_weight": 0.9},
     "structured_pruning": {"channel_fraction": 0.5},

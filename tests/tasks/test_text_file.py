@@ -154,7 +154,56 @@ def test_labels_and_columns_that_are_not_there_are_named(tmp_path: Path) -> None
         task(tmp_path, text="sentense").decode(tmp_path / "out")
     with pytest.raises(DataError, match=r"train\.tsv':2: 'good' is no number"):
         task(tmp_path, kind="values").decode(tmp_path / "out")
+    with pytest.raises(DataError, match=r"train\.tsv':2: 'good' is no number"):
+        task(tmp_path, kind="multilabel", label=("label", "sentence")).decode(tmp_path / "out")
+    with pytest.raises(ValueError, match="label names several columns, and one class an example stands in one"):
+        task(tmp_path, label=("label", "sentence"))
+    with pytest.raises(DataError, match=r"tokenizer: there is no '.*nowhere'; name a tokenizer\.json, a folder with"):
+        task(tmp_path, tokenizer=str(tmp_path / "nowhere")).identity()
     with pytest.raises(DataError, match=r"tokenizer: '.*train\.tsv' is no tokenizer\.json"):
         task(tmp_path, tokenizer=str(tmp_path / "train.tsv")).decode(tmp_path / "out")
     with pytest.raises(ValueError, match="columns has a, b"):
         task(tmp_path, columns=("a", "b"))
+
+
+def test_several_columns_are_several_values_or_labels(tmp_path: Path) -> None:
+    header = "sentence\tstars\tprice\tcheap"
+    rows = [("so so", "3", "10.5", "0"), ("fine", "5", "20.5", "1"), ("dull", "1", "11", "1")]
+    files = {name: write_tsv(tmp_path / f"{name}.tsv", rows, header) for name in ("train", "test")}
+    own: dict[str, Any] = {**files, "text": "sentence", "vocabulary": 300, "validation_fraction": 0}
+    for folder in ("values", "labels"):
+        (tmp_path / folder).mkdir()
+    values, data = decoded(tmp_path / "values", TextFile(**own, label=("stars", "price"), kind="values"))
+    output = values.outputs[0]
+    assert (output.value_names, output.axes) == (("stars", "price"), (2,))
+    assert output.mean == pytest.approx((3, 14))
+    assert output.scale == pytest.approx(np.std([[3, 5, 1], [10.5, 20.5, 11]], axis=1))
+    assert data.targets("test").tolist() == [[3, 10.5], [5, 20.5], [1, 11]]
+    with pytest.raises(DataError, match=r"train\.tsv':2: 'stars' is neither 0 nor 1"):
+        TextFile(**own, label=("cheap", "stars"), kind="multilabel").decode(tmp_path / "labels")
+    write_tsv(tmp_path / "train.tsv", [(a, "1", c, d) for a, _, c, d in rows], header)
+    write_tsv(tmp_path / "test.tsv", [(a, "0", c, d) for a, _, c, d in rows], header)
+    labels, data = decoded(tmp_path / "labels", TextFile(**own, label=("cheap", "stars"), kind="multilabel"))
+    assert labels.class_names == ("cheap", "stars")
+    assert data.targets("test").tolist() == [[0, 0], [1, 0], [1, 0]]
+
+
+def test_a_models_folder_gives_its_tokenizer_and_unknown_words_are_counted(tmp_path: Path) -> None:
+    known = {"[PAD]": 0, "[UNK]": 1, "a": 2, "fine": 3, "film": 4}
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(known, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    tokenizer.enable_truncation(2)
+    folder = tmp_path / "model"
+    folder.mkdir()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    chosen = task(tmp_path, tokenizer=str(folder))
+    description, data = decoded(tmp_path, chosen)
+    assert data.inputs("test")[0][0].tolist() == [2, 3, 4], "the file's own cut of 2 does not count"
+    assert description.settings["text"]["unknown"] == 1  # type: ignore[index, call-overload]
+    words = sum(len(text.replace('"', ' " ').split()) for text in [*GOOD, *BAD])
+    assert description.notes == (f"The tokenizer does not know {words - 5} of the test split's {words} tokens.",)
+    before = chosen.identity()
+    (folder / "config.json").write_text("{}")
+    assert chosen.identity() == before, "only the tokenizer of the folder counts"
+    tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
+    assert chosen.identity() != before

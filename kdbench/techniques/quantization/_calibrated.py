@@ -14,7 +14,7 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.quant_utils import QuantType, save_and_reload_model_with_shape_infer
 from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
-from kdbench.errors import DataError, TechniqueError
+from kdbench.errors import DataError, TechniqueError, nearest
 from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession
 from kdbench.measure.session_spec import SessionSpec
 from kdbench.techniques.quantization import _onnx
@@ -44,6 +44,15 @@ class Scheme:
     symmetric: bool = False
     per_channel: bool = True
     percentile: float = 99.999
+    operators: tuple[str, ...] = tuple(OPERATORS)
+
+
+def known_operators(named: tuple[str, ...]) -> tuple[str, ...]:
+    """The operators that are named, or all. Raises TechniqueError for one that the quantizer does not know."""
+    for name in named:
+        if name not in OPERATORS:
+            raise TechniqueError(f"operators: the quantizer knows no '{name}'. {nearest(name, OPERATORS)}")
+    return named or tuple(OPERATORS)
 
 
 class Quantizable:
@@ -74,7 +83,7 @@ class Quantizable:
                 self.ranges,
                 list(only),
                 list(exclude),
-                OPERATORS,
+                list(self.scheme.operators),
                 {"ActivationSymmetric": self.scheme.symmetric},
             )
             quantizer.quantize_model()  # type: ignore[no-untyped-call]
@@ -145,7 +154,7 @@ def _ranges(model: onnx.ModelProto, samples: Sequence[Sample], scheme: Scheme) -
         onnx.save(model, path)
         calibrator = create_calibrator(
             path,
-            OPERATORS,
+            list(scheme.operators),
             augmented_model_path=str(Path(folder) / "augmented.onnx"),
             calibrate_method=METHODS[scheme.method],
             extra_options=options,
@@ -159,7 +168,7 @@ def _ranges(model: onnx.ModelProto, samples: Sequence[Sample], scheme: Scheme) -
                     raise
                 raise TechniqueError(
                     f"method {scheme.method} counts activations in bins, and one is too far from the others for that "
-                    "(an attention mask of -3.4e38 is); use method minmax and exclude what adds the mask, or "
+                    "(an attention mask of -3.4e38 is); say `operators: [MatMul, Gemm, Gather]`, or use "
                     "dynamic_quantization."
                 ) from None
         found: TensorsData = calibrator.compute_data()

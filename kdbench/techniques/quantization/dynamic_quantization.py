@@ -16,9 +16,12 @@ class DynamicQuantization(Technique):
     round(x / b) + z with b and z from the smallest and largest value of this very input. The product is computed in
     integers and multiplied by a * b.
 
-    MatMul and Gemm only. Convolutions stay float: onnxruntime has no fused kernel for dynamic ones (ConvInteger),
-    and they ran at 0.15 to 0.78 of the float file's speed where that was measured (x86 with VNNI). So a convolutional
-    network gains its classifier's bytes and little else; use `static_quantization` for it.
+    `embeddings: true` also stores embeddings (the tables that Gather looks up) as int8; they are most of a small text
+    model's bytes, and cost no time.
+
+    MatMul and Gemm only, beside them. Convolutions stay float: onnxruntime has no fused kernel for dynamic ones
+    (ConvInteger), and they ran at 0.15 to 0.78 of the float file's speed where that was measured (x86 with VNNI). So a
+    convolutional network gains its classifier's bytes and little else; use `static_quantization` for it.
 
     Paper: Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
     Inference", section 2.1 (the scheme). Where we differ: ranges of activations are taken per call instead of learned,
@@ -32,23 +35,32 @@ class DynamicQuantization(Technique):
     effects: ClassVar[frozenset[Effect]] = frozenset({"rounding"})
     roles: ClassVar[frozenset[str]] = frozenset()
 
+    embeddings: bool = False
+    """Whether embeddings become int8, too."""
+    exclude: tuple[str, ...] = ()
+    """Layers to leave in float: names of layers or blocks of the network, or of ONNX nodes."""
+
     def apply(self, model: Path, ctx: Context) -> Path:
+        import onnx
         from onnxruntime.quantization.quant_utils import QuantType
         from onnxruntime.quantization.quantize import quantize_dynamic
 
         from kdbench.techniques.quantization import _onnx
 
         result = ctx.out / "model.onnx"
+        kept = _onnx.named_nodes(onnx.load(model), self.exclude, "exclude")
         with _onnx.quiet():
             quantize_dynamic(
                 _onnx.load_for_quantizer(model),
                 result,
-                op_types_to_quantize=["MatMul", "Gemm"],
+                op_types_to_quantize=["MatMul", "Gemm", *(["Gather"] if self.embeddings else [])],
+                nodes_to_exclude=sorted({*kept, *(f"{name}_MatMul" for name in kept)}),  # what it makes of a Gemm
                 weight_type=QuantType.QInt8,
             )
         if not _onnx.strip(result)["DynamicQuantizeLinear"]:
             raise TechniqueError(
-                "nothing was quantized: no MatMul or Gemm of this file has constant weights; use static_quantization."
+                "nothing was quantized: no MatMul or Gemm with constant weights is left in this file; exclude less, or "
+                "use static_quantization."
             )
         return result
 

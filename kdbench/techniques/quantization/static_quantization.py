@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -62,6 +62,9 @@ class StaticQuantization(Technique):
     """Layers to leave in float: names of layers or blocks of the network, or of ONNX nodes."""
     sensitive: int = Field(0, ge=0)
     """How many more layers to leave in float, those whose rounding alone changes the outputs most."""
+    operators: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """The ONNX operators that become integers; by default all that the library can. For a transformer MatMul, Gemm and
+    Gather: the mask of padding leaves the scores of attention no room in 8 bits."""
 
     @model_validator(mode="after")
     def _consistent(self) -> StaticQuantization:
@@ -86,6 +89,7 @@ class StaticQuantization(Technique):
             symmetric=bool(here.symmetric),
             per_channel=self.per_channel,
             percentile=self.percentile or 99.999,
+            operators=_calibrated.known_operators(self.operators),
         )
         source = _calibrated.Quantizable(model, ctx.calibration(self.samples), scheme)
         if self.sensitive:
@@ -94,6 +98,13 @@ class StaticQuantization(Technique):
             kept |= set(worst)
         result = ctx.out / "model.onnx"
         source.write(result, exclude=kept)
+        rough = _onnx.rough_scores(onnx.load(result))
+        if rough:
+            ctx.note(
+                f"Attention is lost in {len(rough)} of the file's softmaxes: what goes into them is rounded in steps "
+                f"of up to {max(rough):.3g}, as the mask of padding is in its range, and so all tokens weigh alike. "
+                "Say `operators: [MatMul, Gemm, Gather]`, or use dynamic_quantization."
+            )
         return result
 
     def problem(self, model: Any, ctx: Context) -> str | None:
