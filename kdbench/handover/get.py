@@ -4,7 +4,6 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,8 @@ from kdbench.errors import StoreError
 from kdbench.evidence import Results, read_results
 from kdbench.files import sha256_of, slug, whole_folder
 from kdbench.handover.chosen import choose_file
-from kdbench.handover.manifest import COMPANIONS, INPUTS_FILE, MANIFEST_FILE, MODEL_FILE, PREDICT_FILE, manifest
+from kdbench.handover.manifest import COMPANIONS, INPUTS_FILE, MANIFEST_FILE, MODEL_FILE, manifest
+from kdbench.handover.program import START, sources
 from kdbench.results.records import CallSize
 from kdbench.results.task_json import KeptTask, read_task
 from kdbench.results.trust import NOTHING, Confirmed
@@ -36,8 +36,8 @@ def get(
     target: str | None = None,
     confirmed: Confirmed = NOTHING,
 ) -> Handed:
-    """Write `out` from a results folder alone: the model, its manifest, predict.py, the task's companions (vocabulary,
-    labels); inputs.npz unless data is images.
+    """Write `out` from a results folder alone: the model, its manifest, predict.py and what it consists of, the task's
+    companions (vocabulary, labels); inputs.npz unless data is images.
 
     confirmed: what the user says of how targets are measured, whose options predict.py gives to the provider.
     Raises UnknownName for a case or target that there is none of, StoreError where the file is not there as recorded,
@@ -63,8 +63,8 @@ def handed_text(handed: Handed) -> str:
     lines += [_measured_text(entry) for entry in said["measured"]]
     origin = said["data"].get("origin")
     lines += [f"Data: {origin}"] if origin else []
-    more = "" if "test_inputs" in said else " IMAGE_OR_FOLDER"
-    return "\n".join([*lines, f"Try it: python {handed.folder / PREDICT_FILE}{more}"])
+    more = "" if "test_inputs" in said else " INPUT"
+    return "\n".join([*lines, f"Try it: python {handed.folder / START}{more}"])
 
 
 def _measured_text(entry: dict[str, Any]) -> str:
@@ -104,10 +104,11 @@ def _write(out: Path, said: dict[str, Any], model: Path, inputs: Path | None, co
             for name, path in companions.items():
                 (scratch / name).parent.mkdir(exist_ok=True)
                 shutil.copyfile(path, scratch / name)
-            program = resources.files("kdbench.handover").joinpath("predict.py").read_bytes()
-            (scratch / PREDICT_FILE).write_bytes(program)
-            text = json.dumps(said, indent=1, ensure_ascii=False) + "\n"
-            (scratch / MANIFEST_FILE).write_text(text, encoding="utf-8")
+            for name, text in sources(said.get("reads")).items():
+                (scratch / name).parent.mkdir(exist_ok=True)
+                (scratch / name).write_bytes(text)
+            listed = json.dumps(said, indent=1, ensure_ascii=False) + "\n"
+            (scratch / MANIFEST_FILE).write_text(listed, encoding="utf-8")
     except FileExistsError:
         raise StoreError(f"'{out}' is not empty; name another folder with -o.") from None
     except OSError as error:

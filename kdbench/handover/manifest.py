@@ -8,6 +8,7 @@ from kdbench.errors import KdbenchError, StoreError
 from kdbench.evidence import Results
 from kdbench.evidence.latency import latency_view
 from kdbench.handover.chosen import Chosen
+from kdbench.handover.program import raw_form
 from kdbench.measure import jobs
 from kdbench.measure.providers import PROVIDERS
 from kdbench.measure.session_spec import GRAPH_OPTIMIZATIONS, SessionSpec
@@ -18,7 +19,7 @@ from kdbench.results.trust import Confirmed
 from kdbench.scale import ACCURACY
 
 SCHEMA = 1
-MODEL_FILE, MANIFEST_FILE, PREDICT_FILE, INPUTS_FILE = "model.onnx", "manifest.json", "predict.py", "inputs.npz"
+MODEL_FILE, MANIFEST_FILE, INPUTS_FILE = "model.onnx", "manifest.json", "inputs.npz"
 COMPANIONS = "task"
 """The folder of what the task's models are of no use without."""
 
@@ -50,6 +51,7 @@ def manifest(results: Results, task: KeptTask, chosen: Chosen, confirmed: Confir
         "outputs": outputs,
         "preprocessing": {"formula": FORMULA, **task.description.inputs[0].preprocessing.model_dump(mode="json")},
         "image": {"rule": IMAGE_RULE, **task.image_form.model_dump(mode="json")} if task.image_form else None,
+        "reads": raw_form(task),
         "class_names": task.description.class_names,
         "axes": [axis.model_dump(mode="json") for axis in task.description.axes] or None,
         "run": _run(results, chosen.targets[0], confirmed),

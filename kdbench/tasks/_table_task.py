@@ -70,7 +70,10 @@ def write_tables(
         example_counts={split: table.count for split, table in parts.items()},
         notes=(*notes, *said),
         companions=(COMPANION,) if levels else (),
-        settings={SETTING: columns.model_dump(mode="json")},
+        settings={
+            SETTING: columns.model_dump(mode="json"),
+            "target_columns": [list(names) for _, names in answers],
+        },
         validation_origin=validation_origin,
     )
 

@@ -54,14 +54,7 @@ def decode(task: TextFile, out: Path) -> TaskDescription:
         example_counts=counts,
         notes=tuple(notes),
         companions=(_tokens.FILE,),
-        settings={
-            "text": {
-                "tokenizer": _tokens.FILE,
-                "max_length": task.max_length,
-                "pair": task.pair is not None,
-                "unknown": unknown,
-            }
-        },
+        settings={"text": {**_settings(task), "unknown": unknown}},
         validation_origin=task.validation_origin(),
     )
 
@@ -70,6 +63,13 @@ def _unknown(rows: Sequence[Array], unknown: int) -> list[str]:
     """How many of the test split's tokens the tokenizer does not know, as a sentence; none where it knows all."""
     count, every = sum(int((row == unknown).sum()) for row in rows), sum(map(len, rows))
     return [f"The tokenizer does not know {count:,} of the test split's {every:,} tokens."] if count else []
+
+
+def _settings(task: TextFile) -> dict[str, Any]:
+    """How ids are made of a file's rows, for whoever uses a model elsewhere."""
+    columns = {"text": task.text, "pair": task.pair or "", "label": task.label, "header": list(task.columns)}
+    said = {"tokenizer": _tokens.FILE, "max_length": task.max_length, "pair": task.pair is not None}
+    return {**said, "columns": columns}
 
 
 def _inputs(task: TextFile, vocabulary: int, pad: int) -> tuple[Input, ...]:

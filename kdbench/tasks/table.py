@@ -72,4 +72,6 @@ class Table(Filed):
         unseen = (*self.ignore, *(name for name in (self.split_by, self.group_by) if name is not None))
         asked = Asked(self.targets, self.kind, self.numbers, self.categories, unseen, self.unit, self.metrics)
         parts, notes = split_tables(self, asked)
-        return write_tables(out, parts, asked, notes, self.validation_origin())
+        found = write_tables(out, parts, asked, notes, self.validation_origin())
+        form = {"separator": self.separator, "missing": list(self.missing)}
+        return found.model_copy(update={"settings": {**found.settings, "csv": form}})

@@ -37,7 +37,10 @@ def test_the_folder_holds_model_manifest_program_and_inputs(digits: Source, tmp_
         "manifest.json",
         "model.onnx",
         "predict.py",
+        "predicting",
     ]
+    names = {path.stem for path in (handed.folder / "predicting").iterdir()}
+    assert names == {"__init__", "answers", "arrays", "command", "example", "model", "scores"}
     said = json.loads((handed.folder / "manifest.json").read_text())
     assert said["model"]["sha256"] == sha256_of(handed.folder / "model.onnx")
     assert said["test_inputs"]["sha256"] == sha256_of(handed.folder / "inputs.npz")

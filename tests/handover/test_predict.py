@@ -12,8 +12,9 @@ import pytest
 from handed import Source
 from PIL import Image, ImageOps
 
-from kdbench.handover import predict
 from kdbench.handover.get import get
+from kdbench.handover.predicting import folders, images, model
+from kdbench.handover.program import READERS, sources
 from kdbench.protocols import ImageForm, Input, Preprocessing
 from kdbench.tasks.arrays import ArrayData, preprocess_array
 
@@ -60,10 +61,12 @@ def test_the_users_images_give_the_recorded_accuracy(folder_of_images: Source, p
 def test_an_image_is_decoded_to_the_very_pixels_of_the_decode_stage(folder_of_images: Source, pictures: Path) -> None:
     form = folder_of_images.task.build().image_form().model_dump(mode="json")
     data = ArrayData.open(folder_of_images.decoded, folder_of_images.description)
-    found = [image for image in predict.find_images(pictures / "test", ["left", "right"]) if image[0].stem != "broken"]
-    assert [label for _, label in found] == data.targets("test").tolist()
+    classes = {"outputs": [{"kind": "classes", "class_names": ["left", "right"]}]}
+    every = folders.find_files(pictures / "test", classes, images.SUFFIXES)
+    found = [image for image in every if image[0].stem != "broken"]
+    assert [targets for _, targets in found] == [(label,) for label in data.targets("test").tolist()]
     for place, (file, _) in enumerate(found):
-        np.testing.assert_array_equal(predict.read_image(file, form), data.inputs("test")[0][place])
+        np.testing.assert_array_equal(images.read_image(file, form), data.inputs("test")[0][place])
 
 
 @pytest.mark.parametrize("shape", [(5, 3, 4, 4), (5, 1, 8, 8), (5, 2)])
@@ -72,7 +75,7 @@ def test_preprocessing_is_the_training_sides_bit_for_bit(shape: tuple[int, ...])
     rule = Preprocessing(scale=1 / 255, mean=(0.4914, 0.1, 0.3)[:channels], std=(0.247, 0.3, 0.7)[:channels])
     stored = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
     theirs = preprocess_array(stored, Input(name="image", axes=shape[1:], preprocessing=rule))
-    np.testing.assert_array_equal(predict.preprocess(stored, rule.model_dump()), theirs)
+    np.testing.assert_array_equal(model.preprocess(stored, rule.model_dump()), theirs)
 
 
 def test_an_image_without_a_class_is_given_one(folder_of_images: Source, pictures: Path, tmp_path: Path) -> None:
@@ -86,15 +89,16 @@ def test_an_image_without_a_class_is_given_one(folder_of_images: Source, picture
 
 def test_a_folder_without_images_is_said_to_have_none(folder_of_images: Source, pictures: Path, tmp_path: Path) -> None:
     out = get(folder_of_images.results, "linear", tmp_path / "out").folder
-    assert "nor in a folder of a class there (left, right)" in run(out, str(pictures), code=1)
-    assert "python predict.py IMAGE_OR_FOLDER" in run(out, code=1)
+    assert "nor in a folder of a class there (left, right)" in run(out, str(pictures), code=2)
+    assert "name what to read: images, or folders of images" in run(out, code=2)
 
 
 def test_the_program_knows_no_kdbench_and_is_python_3_9() -> None:
-    text = Path(predict.__file__).read_text()
-    assert "kdbench" not in text
-    tree = ast.parse(text, feature_version=(3, 9))
-    assert not any(isinstance(node, ast.Match) for node in ast.walk(tree))
+    for form in (None, *READERS):
+        for text in sources(form).values():
+            assert b"kdbench" not in text
+            tree = ast.parse(text, feature_version=(3, 9))
+            assert not any(isinstance(node, ast.Match) for node in ast.walk(tree))
 
 
 def test_a_pipe_and_a_picture_that_starts_a_program_are_left_out(
@@ -119,4 +123,4 @@ def test_a_picture_is_turned_as_training_turns_it_whatever_else_its_metadata_hol
     form = ImageForm(size=8, channels=3)
     with Image.open(tmp_path / "turned.png") as stored:
         expected = np.asarray(ImageOps.exif_transpose(stored)).transpose(2, 0, 1)
-    np.testing.assert_array_equal(predict.read_image(tmp_path / "turned.png", form.model_dump(mode="json")), expected)
+    np.testing.assert_array_equal(images.read_image(tmp_path / "turned.png", form.model_dump(mode="json")), expected)

@@ -2,14 +2,13 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from kdbench.handover import predict
+from kdbench.handover.program import sources
 
 VARIABLE = "ORT_DISABLE_TELEMETRY"
 
@@ -42,7 +41,9 @@ def test_whatever_is_imported_of_kdbench_comes_after_the_word_against_it(home: P
 
 
 def test_a_handed_over_program_says_it_by_itself(home: Path, tmp_path: Path) -> None:
-    shutil.copy(predict.__file__, tmp_path / "predict.py")
+    for name, text in sources(None).items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(text)
     code = f"import os, sys, predict; print('kdbench' in sys.modules, os.environ.get('{VARIABLE}'))"
     ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert ran.stdout == "False 1\n"

@@ -1,0 +1,166 @@
+"""Reads texts, one or a pair an example, and makes ids of tokens of them with the model's own tokenizer."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kdbench.handover.predicting.example import (
+    FOLDER,
+    BadInput,
+    Example,
+    Examples,
+    Manifest,
+    answering_outputs,
+    class_number,
+    given_inputs,
+    leave_out,
+)
+from kdbench.handover.predicting.example import settings as settings_of
+
+READS = "TSV, CSV or JSON lines files with the columns of training, or .txt with a text a line"
+USUAL = {"text": "text", "pair": "pair", "label": "label", "header": []}
+Numbered = Iterator["tuple[int, dict[str, str]]"]
+"""A line's number from 1, and its fields by column."""
+
+
+def read(path: str, manifest: Manifest) -> Examples:
+    """Every text of a file. Raises BadInput where it cannot be read or lacks a column."""
+    said = settings_of(manifest, "text")
+    columns = {**USUAL, **said.get("columns", {})}
+    names = [columns["text"], *([columns["pair"]] if said["pair"] else [])]
+    encode = encoder(manifest)
+    for number, row in _rows(path, columns["header"], names):
+        place = f"{path}:{number}"
+        lacking = [name for name in names if name not in row]
+        if lacking:
+            raise BadInput(f"{place}: there is no column '{lacking[0]}'; the model reads {' and '.join(names)}.")
+        if any(not row[name].strip() for name in names):
+            leave_out(f"{place}: the text is empty.")
+        else:
+            yield Example(
+                place, encode([row[name] for name in names]), _targets(row, columns["label"], manifest, place)
+            )
+
+
+def read_words(texts: Sequence[str], manifest: Manifest) -> Examples:
+    """The text, or pair of texts, of the command line. Raises BadInput for more or fewer."""
+    wanted = 2 if settings_of(manifest, "text")["pair"] else 1
+    if len(texts) != wanted:
+        raise BadInput(f"--text takes {wanted} text{'s' * (wanted > 1)} for this model, got {len(texts)}; quote each.")
+    if not all(text.strip() for text in texts):
+        raise BadInput("--text: the text is empty.")
+    yield Example(" | ".join(texts), encoder(manifest)(list(texts)))
+
+
+def encoder(manifest: Manifest) -> Any:
+    """From one or two texts to the model's stored inputs: cut as in training, the token that ends a text kept."""
+    try:
+        import tokenizers
+    except ImportError:
+        raise BadInput("reading texts needs the package tokenizers; type: pip install tokenizers.") from None
+    said = settings_of(manifest, "text")
+    tokenizer = tokenizers.Tokenizer.from_file(str(FOLDER / "task" / said["tokenizer"]))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+
+    def encode(texts: list[str]) -> tuple[Any, ...]:
+        found = tokenizer.encode(texts[0], texts[1] if len(texts) > 1 else None)
+        made = {"values": found.ids, "segments": found.type_ids}
+        return tuple(_cut(made[one.get("role", "values")], said["max_length"]) for one in given_inputs(manifest))
+
+    return encode
+
+
+def _cut(ids: list[int], most: int) -> Any:
+    return np.array([*ids[: most - 1], ids[-1]] if len(ids) > most else ids, np.int32)
+
+
+def _rows(path: str, header: Sequence[str], names: list[str]) -> Numbered:
+    reading = {".tsv": _tab_separated, ".csv": _comma_separated, ".jsonl": _json_lines, ".json": _json_lines}
+    suffix = Path(path).suffix.lower()
+    if suffix != ".txt" and suffix not in reading:
+        raise BadInput(f"{path} ends in none of .txt, {', '.join(reading)}; give a single text with --text.")
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            lines = _lines(file, names) if suffix == ".txt" else reading[suffix](file, list(header), path)
+            yield from lines
+    except OSError as error:
+        raise BadInput(f"cannot read {path} ({error.strerror}); give a text itself with --text.") from None
+    except UnicodeDecodeError:
+        raise BadInput(f"{path} is no UTF-8 text.") from None
+
+
+def _lines(file: Any, names: list[str]) -> Numbered:
+    """A text a line, the two of a pair parted by a tab."""
+    for number, line in enumerate(file, start=1):
+        yield number, dict(zip(names, line.rstrip("\r\n").split("\t", len(names) - 1)))
+
+
+def _tab_separated(file: Any, header: list[str], path: str) -> Numbered:
+    return _with_header(((n, line.rstrip("\r\n").split("\t")) for n, line in enumerate(file, start=1)), header, path)
+
+
+def _comma_separated(file: Any, header: list[str], path: str) -> Numbered:
+    reader = csv.reader(file, strict=True)
+    try:
+        yield from _with_header(((reader.line_num, row) for row in reader), header, path)
+    except csv.Error as error:
+        raise BadInput(f"{path}:{reader.line_num}: {error}.") from None
+
+
+def _with_header(lines: Iterator[tuple[int, list[str]]], header: list[str], path: str) -> Numbered:
+    for number, row in lines:
+        if row in ([], [""]):
+            continue
+        if not header:
+            header = [name.strip() for name in row]
+        elif len(row) != len(header):
+            raise BadInput(
+                f"{path}:{number}: {len(row)} fields, and {len(header)} were expected ({', '.join(header)})."
+            )
+        else:
+            yield number, dict(zip(header, row))
+
+
+def _json_lines(file: Any, header: list[str], path: str) -> Numbered:
+    for number, line in enumerate(file, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise BadInput(f"{path}:{number}: no JSON ({error}); one object a line was expected.") from None
+        if not isinstance(row, dict):
+            raise BadInput(f"{path}:{number}: one object a line was expected.")
+        yield number, {name: _text(value) for name, value in row.items()}
+
+
+def _text(value: Any) -> str:
+    """A JSON value as it would stand in a table; of a list its texts, parted by |."""
+    if isinstance(value, list):
+        return "|".join(map(_text, value))
+    return value if isinstance(value, str) else "" if value is None else json.dumps(value)
+
+
+def _targets(row: dict[str, str], label: str, manifest: Manifest, place: str) -> tuple[Any, ...] | None:
+    """The true answer, where the file has its column."""
+    one = answering_outputs(manifest)[0]
+    text = row.get(label)
+    if text is None:
+        return None
+    if one["kind"] == "classes":
+        return (class_number(text, one["class_names"], f"{place}: {label}"),)
+    if one["kind"] == "multilabel":
+        named = [name.strip() for name in text.split("|") if name.strip()]
+        numbers = [class_number(name, one["class_names"], f"{place}: {label}") for name in named]
+        return (np.isin(np.arange(len(one["class_names"])), numbers).astype(np.uint8),)
+    try:
+        return (np.array([float(text)], np.float32),)
+    except ValueError:
+        raise BadInput(f"{place}: '{text}' is no number, and {label} is to be one.") from None
