@@ -67,7 +67,7 @@ def _unknown(rows: Sequence[Array], unknown: int) -> list[str]:
 
 def _settings(task: TextFile) -> dict[str, Any]:
     """How ids are made of a file's rows, for whoever uses a model elsewhere."""
-    columns = {"text": task.text, "pair": task.pair or "", "label": task.label, "header": list(task.columns)}
+    columns = {"text": task.text, "pair": task.pair or "", "labels": list(task.labels), "header": list(task.columns)}
     said = {"tokenizer": _tokens.FILE, "max_length": task.max_length, "pair": task.pair is not None}
     return {**said, "columns": columns}
 

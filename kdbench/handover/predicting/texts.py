@@ -24,7 +24,7 @@ from kdbench.handover.predicting.example import (
 from kdbench.handover.predicting.example import settings as settings_of
 
 READS = "TSV, CSV or JSON lines files with the columns of training, or .txt with a text a line"
-USUAL = {"text": "text", "pair": "pair", "label": "label", "header": []}
+USUAL = {"text": "text", "pair": "pair", "labels": ["label"], "header": []}
 Numbered = Iterator["tuple[int, dict[str, str]]"]
 """A line's number from 1, and its fields by column."""
 
@@ -43,9 +43,8 @@ def read(path: str, manifest: Manifest) -> Examples:
         if any(not row[name].strip() for name in names):
             leave_out(f"{place}: the text is empty.")
         else:
-            yield Example(
-                place, encode([row[name] for name in names]), _targets(row, columns["label"], manifest, place)
-            )
+            targets = _targets(row, columns["labels"], manifest, place)
+            yield Example(place, encode([row[name] for name in names]), targets)
 
 
 def read_words(texts: Sequence[str], manifest: Manifest) -> Examples:
@@ -148,19 +147,24 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else "" if value is None else json.dumps(value)
 
 
-def _targets(row: dict[str, str], label: str, manifest: Manifest, place: str) -> tuple[Any, ...] | None:
-    """The true answer, where the file has its column."""
+def _targets(row: dict[str, str], labels: list[str], manifest: Manifest, place: str) -> tuple[Any, ...] | None:
+    """The true answer, where the file has its columns; of several labels 0 or 1 each may have a column of its own."""
     one = answering_outputs(manifest)[0]
-    text = row.get(label)
-    if text is None:
+    if not set(labels) <= row.keys():
         return None
+    if one["kind"] == "values" or len(labels) > 1:
+        dtype = np.float32 if one["kind"] == "values" else np.uint8
+        return (np.array([_number(row[name], f"{place}: {name}") for name in labels], dtype),)
+    text, at = row[labels[0]], f"{place}: {labels[0]}"
     if one["kind"] == "classes":
-        return (class_number(text, one["class_names"], f"{place}: {label}"),)
-    if one["kind"] == "multilabel":
-        named = [name.strip() for name in text.split("|") if name.strip()]
-        numbers = [class_number(name, one["class_names"], f"{place}: {label}") for name in named]
-        return (np.isin(np.arange(len(one["class_names"])), numbers).astype(np.uint8),)
+        return (class_number(text, one["class_names"], at),)
+    named = [name.strip() for name in text.split("|") if name.strip()]
+    numbers = [class_number(name, one["class_names"], at) for name in named]
+    return (np.isin(np.arange(len(one["class_names"])), numbers).astype(np.uint8),)
+
+
+def _number(text: str, place: str) -> float:
     try:
-        return (np.array([float(text)], np.float32),)
+        return float(text)
     except ValueError:
-        raise BadInput(f"{place}: '{text}' is no number, and {label} is to be one.") from None
+        raise BadInput(f"{place}: '{text}' is no number.") from None
