@@ -11,10 +11,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from kdbench.check.accuracy import accuracy_rows
 from kdbench.check.answers import refused, wrong_answers
 from kdbench.check.baseline import opened
 from kdbench.check.latency import Timing, latency_rows, to_time
+from kdbench.check.scores import accuracy_rows
 from kdbench.check.sides import File, Place, Scope, Side, verdict_of
 from kdbench.check.size import size_rows
 from kdbench.check.verdicts import Checked, Row

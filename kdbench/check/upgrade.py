@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kdbench.check.accuracy import judged
 from kdbench.check.answers import BATCH, TIE, refused
 from kdbench.check.compare import tolerances_of
 from kdbench.check.latency import Timed, Timing, latency_rows, to_time
+from kdbench.check.scores import judged
 from kdbench.check.sides import File, Place, Scope, Side, verdict_of
 from kdbench.check.verdicts import Checked, Row, Verdict
 from kdbench.errors import MeasureError, StoreError

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from kdbench.errors import KdbenchError
 from kdbench.evidence import CaseView, Evidence, LatencyView, Results, Setting
-from kdbench.evidence.accuracy import SPLIT, BySeed, answers_by_case, is_untrained
+from kdbench.evidence.answers import SPLIT, BySeed, answers_by_case, is_untrained
 from kdbench.results.records import Size
 from kdbench.scale import Scale
 from kdbench.suite.limits import Limits
@@ -144,7 +144,7 @@ def _reason(case: CaseView, setting: Setting, missing_seeds: frozenset[int], lim
     if missing_seeds:
         return f"no {name} was recorded for seed {', '.join(map(str, sorted(missing_seeds)))}"
     measured = {
-        f"{SPLIT} {name}": setting[0] in case.accuracy,
+        f"{SPLIT} {name}": setting[0] in case.score,
         "latency": setting in case.latency,
         "file size": setting[0] in case.size,
         "memory": limits.memory is None or setting in case.memory_bytes,

@@ -6,111 +6,27 @@ what the cases are made smaller than.
 
 from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from pydantic import ValidationError
 
 from kdbench.choose.candidates import Lineup, lineup
-from kdbench.choose.everywhere import OneForAll, Ranking, one_for_all
-from kdbench.choose.offers import Offer, offer
+from kdbench.choose.everywhere import Ranking, one_for_all
+from kdbench.choose.offers import offer
+from kdbench.choose.outcome import Choice, DeviceChoice, Miss
 from kdbench.choose.resamples import drawn, mean_rate, measured
 from kdbench.choose.rule import NOBODY, Array, Rule, log_half
 from kdbench.errors import KdbenchError, StoreError, nearest
-from kdbench.evidence import Evidence, Finding, Setting, evidence
-from kdbench.evidence.accuracy import all_pairs, is_untrained, table_of
+from kdbench.evidence import Evidence, Setting, evidence
+from kdbench.evidence.answers import is_untrained, table_of
+from kdbench.evidence.comparisons import all_pairs
 from kdbench.evidence.intervals import FEWEST
 from kdbench.evidence.pairs import example_halves
 from kdbench.results.records import TEACHER
-from kdbench.scale import Scale
 from kdbench.suite.limits import Limits, SuiteLimits
 
 RESAMPLES = 1000
-
-
-@dataclass(frozen=True)
-class Miss:
-    """A case that is beyond a limit; both numbers in base units (ns, bytes, the metric's own)."""
-
-    case: str
-    limit: str
-    value: float
-    bound: float
-    alone: bool
-    """Whether this limit is the only one it misses."""
-    is_share: bool = False
-    """Whether both are shares of the baseline's value of the metric."""
-
-
-@dataclass(frozen=True)
-class DeviceChoice:
-    """The choice on one device at one batch size."""
-
-    target: str
-    batch_size: int
-    lengths: dict[str, int]
-    """The examples' lengths that it holds at, by axis; empty where they do not vary."""
-    limits: Limits
-    split: str
-    """The one it was chosen on: "validation", or "test" where nothing else was recorded."""
-    is_validation_seen: bool
-    """Whether validation was passed over: a case starts from weights that may have been trained on it."""
-    split_accuracy: dict[str, float]
-    """Candidate -> its accuracy on that split, a rate, mean over seeds."""
-    baseline_accuracy: float | None
-    """The suite's baseline's accuracy there; None where it lacks a seed."""
-    pick: Offer | None
-    """None where nothing fits, and where no choice is made."""
-    undecided: str | None
-    """Why no choice is made at all: too few cases can be chosen. A sentence; None where one is made."""
-    alike: tuple[Offer, ...]
-    """Fit too and cannot be told from the best in accuracy; fastest first."""
-    as_fast: tuple[str, ...]
-    """The names in `alike` whose latency cannot be told from the pick's either."""
-    less_accurate: tuple[str, ...]
-    """Fit too, and are told from the best in accuracy."""
-    misses: tuple[Miss, ...]
-    """Everything that is beyond a limit."""
-    excluded: dict[str, str]
-    """Case -> why it was no candidate."""
-    obstacles: tuple[Miss, ...]
-    """Where nothing fits: for each limit, the case that comes nearest."""
-    shares: dict[str, float]
-    """Case -> share of the resamples in which it is the pick; largest first."""
-    seed_count: int
-    example_noise_only: bool
-    """Whether the seeds are too few, so that test examples alone say who can be told apart."""
-    untrained: bool
-    """Whether nothing was trained for any candidate, so that there is no noise over seeds at all."""
-    teacher: Offer | None
-    """For reference."""
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The answer for a results folder."""
-
-    suite: str
-    baseline: str
-    """The case that a drop in accuracy refers to."""
-    scale: Scale
-    """Name, unit and direction of the metric that cases are chosen by."""
-    devices: tuple[DeviceChoice, ...]
-    one_for_all: OneForAll | None
-    """None for a single device and batch size, where no case fits on all, and where some device has no choice."""
-    findings: tuple[Finding, ...]
-    """Doubts about the numbers; a case that one of them bars is among the excluded."""
-    untimed: tuple[str, ...]
-    """Targets of the suite on which nothing was timed, so that nothing is chosen there."""
-    resample_count: int
-
-    @property
-    def exit_code(self) -> int:
-        """The command's exit code: 0 every device has a pick, 1 nothing fits on some, 4 some have no choice."""
-        if any(device.pick is None and device.undecided is None for device in self.devices):
-            return 1
-        return 4 if any(device.undecided is not None for device in self.devices) else 0
 
 
 def choose(
@@ -215,13 +131,13 @@ def _device(found: Evidence, setting: Setting, limits: Limits, count: int) -> tu
         limits=limits,
         split=everybody.split,
         is_validation_seen=everybody.is_validation_seen,
-        split_accuracy={name: everybody.scale.goodness(ranking.accuracy(name)) for name in names},
-        baseline_accuracy=None if everybody.baseline is None else mean_rate(everybody.baseline),
+        split_value={name: everybody.scale.goodness(ranking.goodness(name)) for name in names},
+        baseline_value=None if everybody.baseline is None else mean_rate(everybody.baseline),
         pick=None if pick is None else offer(found, pick, setting),
         undecided=undecided,
         alike=tuple(one for name in others if (one := offer(found, name, setting))),
         as_fast=tuple(name for name in others if name in ranking.as_fast),
-        less_accurate=tuple(name for name in ranking.fitting if pick and name not in ranking.alike),
+        worse=tuple(name for name in ranking.fitting if pick and name not in ranking.alike),
         misses=tuple(_misses(ranking, everybody)),
         excluded=everybody.excluded,
         obstacles=() if ranking.fitting else tuple(_obstacles(ranking, everybody)),
@@ -259,7 +175,7 @@ def _rule(everybody: Lineup, limits: Limits) -> Rule:
 
 
 def _alike_within(everybody: Lineup) -> Array:
-    """[one, other]: half the unadjusted interval of two candidates' paired difference in accuracy.
+    """[one, other]: half the unadjusted interval of two candidates' paired difference.
 
     With too few seeds for one, over test examples alone; without stored predictions either, nothing is alike.
     """
@@ -275,7 +191,7 @@ def _misses(ranking: Ranking, everybody: Lineup) -> Iterator[Miss]:
     """Every case and limit that do not go together, case by case."""
     rule, numbers = ranking.rule, ranking.numbers
     kept = {limit: rule.within(numbers, limit)[0] for limit in rule.bounds}
-    values = {limit: np.broadcast_to(numbers.limited[limit], numbers.accuracy.shape)[0] for limit in rule.bounds}
+    values = {limit: np.broadcast_to(numbers.limited[limit], numbers.goodness.shape)[0] for limit in rule.bounds}
     for place, name in enumerate(ranking.names):
         beyond = [limit for limit in rule.bounds if not kept[limit][place]]
         for limit in beyond:

@@ -33,7 +33,7 @@ class Ranking:
 
     @property
     def alike(self) -> list[str]:
-        """The fitting cases that cannot be told from the best of them in accuracy."""
+        """The fitting cases that cannot be told from the best of them by the metric."""
         return self._named(np.flatnonzero(self.verdicts.alike[0]))
 
     @cached_property
@@ -50,9 +50,9 @@ class Ranking:
         """Natural logarithm of its latency in ns."""
         return float(self.numbers.log_latency[0, self.names.index(name)])
 
-    def accuracy(self, name: str) -> float:
+    def goodness(self, name: str) -> float:
         """The metric's value on the split that is chosen on, negated where lower is better."""
-        return float(self.numbers.accuracy[0, self.names.index(name)])
+        return float(self.numbers.goodness[0, self.names.index(name)])
 
     def slowdown(self, name: str) -> float:
         """Its latency over the pick's; 1 where the two cannot be told apart or it is faster."""
@@ -61,8 +61,8 @@ class Ranking:
         return max(1.0, math.exp(self.log_latency(name) - self.log_latency(self.pick)))
 
     def loss(self, name: str) -> float:
-        """How far its accuracy lies below the pick's, on the split that is chosen on; a rate, below 0 where above."""
-        return self.accuracy(self.pick or name) - self.accuracy(name)
+        """How much worse its value is than the pick's, on the split that is chosen on; below 0 where better."""
+        return self.goodness(self.pick or name) - self.goodness(name)
 
 
 @dataclass(frozen=True)
@@ -71,18 +71,18 @@ class OneForAll:
 
     case: str
     alike_everywhere: bool
-    """Whether it cannot be told from the best in accuracy on any device; then speed decided, else accuracy."""
+    """Whether it cannot be told from the best on any device; then speed decided, else the metric."""
     slowest: Setting
     slowdown: float
     """Latency over the pick's, where that is largest."""
-    least_accurate: Setting
-    accuracy_loss: float
-    """Below the pick's, where that is most; a rate on the split that is chosen on."""
+    worst: Setting
+    loss: float
+    """How much worse than the pick's, where that is most; in the metric's unit, on the split that is chosen on."""
 
 
 def one_for_all(rankings: Sequence[Ranking]) -> OneForAll | None:
     """One file for all devices: of the cases as good as the best everywhere, the one with the smallest worst-case
-    slow-down; if there is none, the one with the smallest worst-case loss of accuracy.
+    slow-down; if there is none, the one with the smallest worst-case loss.
 
     None for a single device, and where no case fits on all of them.
     """

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kdbench.evidence import CaseView, Evidence, LatencyView, Setting
-from kdbench.evidence.intervals import Difference, Estimate, quotient
+from kdbench.evidence.differences import Difference
+from kdbench.evidence.grids import quotient
+from kdbench.evidence.intervals import Estimate
 
 
 @dataclass(frozen=True)
@@ -13,8 +15,8 @@ class Comparison:
 
     case: str
     """The other one."""
-    accuracy: Difference | None
-    """Difference in accuracy, a rate on the test split."""
+    score: Difference | None
+    """Difference in the task's metric on the test split, in its own unit."""
     speedup: Estimate | None
     compression_ratio: float | None
 
@@ -24,8 +26,8 @@ class Offer:
     """A case on one device at one batch size; None is what was not measured."""
 
     case: str
-    accuracy: Estimate | None
-    """A rate, on the test split."""
+    score: Estimate | None
+    """The task's metric on the test split."""
     latency_p50_ns: Estimate | None
     onnx_bytes: float | None
     memory_bytes: float | None
@@ -41,10 +43,10 @@ def offer(evidence: Evidence, name: str, setting: Setting) -> Offer | None:
     case = evidence.case(name)
     if case is None:
         return None
-    accuracy, latency, size = case.accuracy.get(setting[0]), case.latency.get(setting), case.size.get(setting[0])
+    score, latency, size = case.score.get(setting[0]), case.latency.get(setting), case.size.get(setting[0])
     return Offer(
         case=name,
-        accuracy=accuracy.estimate if accuracy else None,
+        score=score.estimate if score else None,
         latency_p50_ns=latency.p50_ns if latency else None,
         onnx_bytes=size.onnx_bytes if size else None,
         memory_bytes=case.memory_bytes.get(setting),
@@ -57,16 +59,16 @@ def _comparisons(
     evidence: Evidence, case: CaseView, setting: Setting, latency: LatencyView | None
 ) -> tuple[Comparison, ...]:
     """Against its teacher and its baseline, where those have rows: a file may be timed beside one that has none."""
-    accuracy, size = case.accuracy.get(setting[0]), case.size.get(setting[0])
+    score, size = case.score.get(setting[0]), case.size.get(setting[0])
     others = {"teacher": case.teacher, "baseline": case.baseline}
     differences = {
-        "teacher": accuracy.to_teacher if accuracy else None,
-        "baseline": accuracy.difference if accuracy else None,
+        "teacher": score.to_teacher if score else None,
+        "baseline": score.difference if score else None,
     }
     return tuple(
         Comparison(
             case=other,
-            accuracy=differences[role],
+            score=differences[role],
             speedup=latency.speedup.get(role) if latency else None,
             compression_ratio=size.compression_ratio.get(role) if size else None,
         )
@@ -85,7 +87,7 @@ def _across(evidence: Evidence, case: CaseView, setting: Setting) -> Iterator[Co
     before, after = other.size.get(target), case.size.get(target)
     yield Comparison(
         case=other.name,
-        accuracy=case.accuracy[target].across if target in case.accuracy else None,
+        score=case.score[target].across if target in case.score else None,
         speedup=quotient(theirs.p50_ns, its.p50_ns) if theirs and its else None,
         compression_ratio=before.onnx_bytes / after.onnx_bytes if before and after else None,
     )

@@ -12,7 +12,7 @@ import numpy as np
 
 from kdbench.choose.candidates import Lineup
 from kdbench.choose.rule import Array, Numbers
-from kdbench.evidence.accuracy import BySeed, table_of
+from kdbench.evidence.answers import BySeed, table_of
 
 SEED = 0
 """Starts the draws, so that the same records give the same shares."""

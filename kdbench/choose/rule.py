@@ -1,10 +1,10 @@
 """The rule by which one case is chosen, for `kdbench choose` and the report's answer. Knows no evidence and no text.
 
 1. A candidate fits when it keeps to every limit.
-2. The most accurate of those that fit is the best. A candidate is alike when it cannot be told from the best in
-   accuracy: their difference lies within its own 95 % interval.
+2. Of those that fit, the one with the best value of the task's metric is the best. A candidate is alike when it cannot
+   be told from it: their difference lies within its own 95 % interval.
 3. Of those alike the fastest is chosen; of those whose latency cannot be told from the fastest's (the two 95 %
-   intervals share a point), the smallest file; of files of the same size, the most accurate.
+   intervals share a point), the smallest file; of files of the same size, the best.
 
 The intervals are not adjusted for the number of candidates. An adjustment would widen them and make more candidates
 alike, and to ship a worse case because it passed for an equal one is the error to fear here: a better case that is not
@@ -33,7 +33,7 @@ Flags = NDArray[np.bool_]
 class Numbers:
     """Tables [draw, candidate]: what was measured is one draw."""
 
-    accuracy: Array
+    goodness: Array
     """Values of the metric on the split that is chosen on, negated where lower is better."""
     log_latency: Array
     """Natural logarithm of the latency by which candidates are ordered."""
@@ -61,32 +61,32 @@ class Rule:
 
     bounds: Mapping[str, float]
     alike_within: Array
-    """[one, other]: half the interval of two candidates' difference in accuracy."""
+    """[one, other]: half the interval of two candidates' difference."""
     latency_half: Array
     """[candidate]: half the interval of its `log_latency`; infinite where there is none."""
 
     def within(self, numbers: Numbers, limit: str) -> Flags:
         """[draw, candidate]: whether a candidate keeps to one limit."""
         kept: Flags = numbers.limited[limit] <= self.bounds[limit] + ROUNDING
-        return np.broadcast_to(kept, numbers.accuracy.shape)
+        return np.broadcast_to(kept, numbers.goodness.shape)
 
     def decide(self, numbers: Numbers) -> Verdicts:
         """The three steps above, for every draw at once."""
-        draws = np.arange(len(numbers.accuracy))
-        if not numbers.accuracy.size:
-            nothing = np.zeros(numbers.accuracy.shape, dtype=np.bool_)
+        draws = np.arange(len(numbers.goodness))
+        if not numbers.goodness.size:
+            nothing = np.zeros(numbers.goodness.shape, dtype=np.bool_)
             return Verdicts(nothing, nothing, np.full(len(draws), NOBODY))
         fitting = np.logical_and.reduce(
-            [np.ones(numbers.accuracy.shape, dtype=np.bool_), *(self.within(numbers, name) for name in self.bounds)]
+            [np.ones(numbers.goodness.shape, dtype=np.bool_), *(self.within(numbers, name) for name in self.bounds)]
         )
-        best = np.where(fitting, numbers.accuracy, -math.inf).argmax(axis=1)
-        gap = numbers.accuracy[draws, best][:, None] - numbers.accuracy
+        best = np.where(fitting, numbers.goodness, -math.inf).argmax(axis=1)
+        gap = numbers.goodness[draws, best][:, None] - numbers.goodness
         alike = fitting & (gap <= self.alike_within[best] + ROUNDING)
         return Verdicts(fitting, alike, np.where(fitting.any(axis=1), self._cheapest(numbers, alike), NOBODY))
 
     def same_latency(self, numbers: Numbers, one: NDArray[np.intp]) -> Flags:
         """[draw, candidate]: whether its latency interval shares a point, or nearly, with that of the draw's `one`."""
-        draws = np.arange(len(numbers.accuracy))
+        draws = np.arange(len(numbers.goodness))
         apart = np.abs(numbers.log_latency - numbers.log_latency[draws, one][:, None])
         same: Flags = apart <= self.latency_half + self.latency_half[one][:, None] + math.log(SAME)
         return same
@@ -97,8 +97,8 @@ class Rule:
         fast = alike & self.same_latency(numbers, fastest)
         smallest = np.where(fast, numbers.byte_count, math.inf).min(axis=1, keepdims=True)
         small = fast & (numbers.byte_count <= SAME * smallest)
-        top = np.where(small, numbers.accuracy, -math.inf).max(axis=1, keepdims=True)
-        return _least(numbers.log_latency, small & (numbers.accuracy == top))
+        top = np.where(small, numbers.goodness, -math.inf).max(axis=1, keepdims=True)
+        return _least(numbers.log_latency, small & (numbers.goodness == top))
 
 
 def _least(values: Array, among: Flags) -> NDArray[np.intp]:

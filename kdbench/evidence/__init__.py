@@ -3,17 +3,17 @@
 `evidence(folder)` is the door; `choose` and `render` read what it returns.
 """
 
-from kdbench.evidence.accuracy import AccuracyView
 from kdbench.evidence.compression import CompressionView
 from kdbench.evidence.execution import ExecutionView
 from kdbench.evidence.finding import Finding
 from kdbench.evidence.latency import LatencyView
+from kdbench.evidence.scores import ScoreView
+from kdbench.evidence.sizes import SizeView
 from kdbench.evidence.use import EnergyView, StartView
-from kdbench.evidence.views import CaseView, Evidence, Setting, SizeView, evidence
+from kdbench.evidence.views import CaseView, Evidence, Setting, evidence
 from kdbench.results.folder import Results, read_results
 
 __all__ = [
-    "AccuracyView",
     "CaseView",
     "CompressionView",
     "EnergyView",
@@ -22,6 +22,7 @@ __all__ = [
     "Finding",
     "LatencyView",
     "Results",
+    "ScoreView",
     "Setting",
     "SizeView",
     "StartView",

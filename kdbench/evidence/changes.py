@@ -1,9 +1,12 @@
-"""Two runs side by side: which cases came and went, and how the others' accuracy, latency and size changed."""
+"""Two runs side by side: which cases came and went, and how the others' scores, latency and size changed."""
 
 from dataclasses import dataclass, replace
 
-from kdbench.evidence.accuracy import answers_by_case, compare
-from kdbench.evidence.intervals import Difference, Estimate, holm, quotient
+from kdbench.evidence.answers import answers_by_case
+from kdbench.evidence.comparisons import compare
+from kdbench.evidence.differences import Difference, holm
+from kdbench.evidence.grids import quotient
+from kdbench.evidence.intervals import Estimate
 from kdbench.evidence.latency import BASELINE
 from kdbench.evidence.views import CaseView, Evidence, Setting
 from kdbench.results.records import Latency
@@ -15,8 +18,8 @@ class Change:
 
     before: CaseView
     after: CaseView
-    accuracy: dict[str, Difference]
-    """By target, in rates. Holm's p is adjusted over all cases of the target."""
+    score: dict[str, Difference]
+    """By target, in the metric's unit. Holm's p is adjusted over all cases of the target."""
     speedup: dict[Setting, Estimate]
     """Above 1 is faster than before. Only where both runs used the same machine and runtime."""
     compression: dict[str, float]
@@ -47,7 +50,7 @@ def changes(before: Evidence, after: Evidence) -> Changes:
     old, new = [case.name for case in before.cases], [case.name for case in after.cases]
     both = [name for name in new if name in old]
     targets = [target for target in after.targets if target in before.targets]
-    accuracy = {target: _accuracy(before, after, target, both) for target in targets}
+    scores = {target: _scores(before, after, target, both) for target in targets}
     elsewhere = frozenset(t for t in targets if _fingerprints(before, t) != _fingerprints(after, t))
     drift_free = frozenset(t for t in targets if t not in elsewhere and _baselines(before, t) == _baselines(after, t))
     found = []
@@ -60,7 +63,7 @@ def changes(before: Evidence, after: Evidence) -> Changes:
             Change(
                 one,
                 other,
-                {target: by_case[name] for target, by_case in accuracy.items() if name in by_case},
+                {target: by_case[name] for target, by_case in scores.items() if name in by_case},
                 {setting: _speedup(one, other, setting, setting[0] in drift_free) for setting in settings},
                 {t: one.size[t].onnx_bytes / s.onnx_bytes for t, s in other.size.items() if t in one.size},
             )
@@ -76,7 +79,7 @@ def changes(before: Evidence, after: Evidence) -> Changes:
     )
 
 
-def _accuracy(before: Evidence, after: Evidence, target: str, names: list[str]) -> dict[str, Difference]:
+def _scores(before: Evidence, after: Evidence, target: str, names: list[str]) -> dict[str, Difference]:
     old, new = answers_by_case(before.results, target), answers_by_case(after.results, target)
     shared = [name for name in names if name in old and name in new]
     found = {name: difference for name in shared if (difference := compare(new[name], old[name]))}

@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from kdbench.evidence.accuracy import SPLIT, Answers, compare
-from kdbench.evidence.intervals import Difference, Estimate
+from kdbench.evidence.answers import SPLIT, Answers
+from kdbench.evidence.comparisons import compare
+from kdbench.evidence.differences import Difference
+from kdbench.evidence.intervals import Estimate
 from kdbench.evidence.latency import ORIGIN, LatencyView
 from kdbench.evidence.training import Cost, Stages
 from kdbench.results.folder import Results

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from kdbench.evidence.accuracy import BySeed
+from kdbench.evidence.answers import BySeed
 from kdbench.evidence.finding import AT_CHANCE, Finding, row_name
 from kdbench.protocols.metric import Metric
 from kdbench.results.folder import Results

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kdbench.evidence.accuracy import AccuracyView, accuracy_views
+from kdbench.evidence.scores import ScoreView, score_views
 from kdbench.results.folder import Results
 from kdbench.results.predictions import judge_of
 from kdbench.results.records import Score
@@ -20,7 +20,7 @@ class FurtherView:
     scale: Scale
     is_tested: bool
     """Whether differences may be tested."""
-    cases: dict[str, AccuracyView]
+    cases: dict[str, ScoreView]
     undefined: dict[str, str]
     """Case -> why it has no value."""
 
@@ -38,6 +38,6 @@ def further_views(results: Results, target: str) -> Iterator[FurtherView]:
             output=output,
             scale=Scale.of(metric.name, metric.unit, metric.unit_name, metric.direction),
             is_tested=metric.tested,
-            cases=accuracy_views(results, target, records),
+            cases=score_views(results, target, records),
             undefined={record.case: record.undefined for record in records if record.undefined is not None},
         )

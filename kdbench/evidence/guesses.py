@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment  # type: ignore[attr-defined]  # untyped in scipy 1.17
 
 from kdbench import units
-from kdbench.evidence.accuracy import Answers, BySeed
+from kdbench.evidence.answers import Answers, BySeed
 from kdbench.evidence.finding import AT_CHANCE, Finding, class_name, quoted, row_name, seeds_named
 from kdbench.results.folder import Results
 

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from kdbench import stats
 from kdbench.errors import RecordError
-from kdbench.evidence.intervals import Estimate, from_logs, grid_interval
+from kdbench.evidence.grids import from_logs, grid_interval
+from kdbench.evidence.intervals import Estimate
 from kdbench.results.records import Latency
 
 BASELINE, TEACHER, ORIGIN = "baseline", "teacher", "origin"

@@ -8,8 +8,9 @@ from itertools import combinations, repeat
 import numpy as np
 from numpy.typing import NDArray
 
+from kdbench.evidence.grids import apart_grids_p, grid_p
 from kdbench.evidence.groups import letters
-from kdbench.evidence.intervals import FEWEST, apart_grids_p, grid_p
+from kdbench.evidence.intervals import FEWEST
 from kdbench.evidence.latency import BASELINE, grid, log_ratios, reference_samples
 from kdbench.evidence.pairs import apart_grid_pairs, grid_pairs, told_apart
 from kdbench.results.records import Latency

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from kdbench import units
-from kdbench.evidence.accuracy import SPLIT, Answers, BySeed, answers_by_case, to_teacher
+from kdbench.evidence.answers import SPLIT, Answers, BySeed, answers_by_case
+from kdbench.evidence.comparisons import to_teacher
 from kdbench.evidence.constant_answers import constant_answers
+from kdbench.evidence.differences import Difference
 from kdbench.evidence.finding import (
     CLASS_MISSING,
     LOSS_DOES_NOT_FALL,
@@ -20,7 +22,7 @@ from kdbench.evidence.finding import (
     seeds_named,
 )
 from kdbench.evidence.guesses import guesses
-from kdbench.evidence.intervals import Difference, example_half
+from kdbench.evidence.intervals import example_half
 from kdbench.evidence.training import Stages
 from kdbench.results.folder import Results
 from kdbench.results.records import Training

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from kdbench.evidence.intervals import Estimate, quotient
+from kdbench.evidence.grids import quotient
+from kdbench.evidence.intervals import Estimate
 from kdbench.evidence.latency import LatencyView
 from kdbench.evidence.views import CaseView, Evidence, Setting
 from kdbench.measure.target_id import target_name

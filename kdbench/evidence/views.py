@@ -9,13 +9,14 @@ from typing import TypeVar
 import numpy as np
 
 from kdbench.errors import StoreError
-from kdbench.evidence.accuracy import AccuracyView, accuracy_views
 from kdbench.evidence.compression import CompressionView, compression_views, is_compressed
 from kdbench.evidence.execution import ExecutionView, execution_view
 from kdbench.evidence.finding import Finding
 from kdbench.evidence.latency import LatencyView, latency_view, pooled_reference_ns
 from kdbench.evidence.latency_groups import latency_letters
 from kdbench.evidence.sanity import findings
+from kdbench.evidence.scores import ScoreView, score_views
+from kdbench.evidence.sizes import SizeView, compared, size_views
 from kdbench.evidence.training import Cost, Curve, Stages
 from kdbench.evidence.use import EnergyView, StartView, energy_view, start_view
 from kdbench.results.folder import Results, read_results
@@ -29,29 +30,6 @@ Timed = TypeVar("Timed", Latency, Start, Energy, Memory)
 
 
 @dataclass(frozen=True)
-class SizeView:
-    """The file of one case on one target: means over seeds."""
-
-    onnx_bytes: float
-    onnx_gzip_bytes: float
-    parameter_count: float
-    nonzero_parameter_count: float
-    mac_count: float | None
-    """None where `mac_rule` says why there are none to count."""
-    mac_rule: str
-    quantized_weight_fraction: float | None
-    compression_ratio: dict[str, float]
-    """Keyed by "baseline" and "teacher": their bytes / its bytes."""
-    onnx_paths: tuple[str, ...]
-    """Within the results folder, one a seed."""
-    onnx_zstd_bytes: float | None
-    weight_bytes_by_dtype: dict[str, float]
-    """Empty where it was not recorded."""
-    layer_counts: tuple[float, float] | None
-    """(convolutions and matrix products with floating-point weights, all convolutions and matrix products)."""
-
-
-@dataclass(frozen=True)
 class CaseView:
     """Everything known about one case. What a mapping lacks is explained in `problems`, or nobody asked for it."""
 
@@ -60,7 +38,7 @@ class CaseView:
     baseline: str | None
     teacher: str | None
     """The row of its teacher; None for the suite's teachers themselves."""
-    accuracy: dict[str, AccuracyView]
+    score: dict[str, ScoreView]
     size: dict[str, SizeView]
     latency: dict[Setting, LatencyView]
     execution: dict[Setting, ExecutionView]
@@ -126,7 +104,7 @@ class Evidence:
 def evidence(folder: Path) -> Evidence:
     """Read a results folder and estimate everything in it. Raises StoreError and RecordError as `read_results` does."""
     results = _sound(read_results(folder))
-    accuracy = {target: accuracy_views(results, target) for target in results.targets}
+    scores = {target: score_views(results, target) for target in results.targets}
     size = {target: size_views(results, target) for target in results.targets}
     settings = _settings(results)
     latency = {setting: latency_views(results, setting) for setting in settings}
@@ -141,7 +119,7 @@ def evidence(folder: Path) -> Evidence:
             family=results.plan.cases[name].family if name in results.plan.cases else REFERENCE,
             baseline=results.plan.baseline_of(results.plan.cases[name]) if name in results.plan.cases else None,
             teacher=results.teacher_of(name),
-            accuracy={target: views[name] for target, views in accuracy.items() if name in views},
+            score={target: views[name] for target, views in scores.items() if name in views},
             size={target: views[name] for target, views in size.items() if name in views},
             latency={setting: views[name] for setting, views in latency.items() if name in views},
             execution={setting: execution_view(found) for setting, found in _at(results.of(Latency, name)).items()},
@@ -195,9 +173,9 @@ def latency_views(results: Results, setting: Setting) -> dict[str, LatencyView]:
     by_case = {name: [record for record in timed if record.case == name] for name in results.case_names}
     pooled = {
         baseline: pooled_reference_ns([r for name in names for r in by_case[name]])
-        for baseline, names in _compared(results).items()
+        for baseline, names in compared(results).items()
     }
-    of = {name: baseline for baseline, names in _compared(results).items() for name in names}
+    of = {name: baseline for baseline, names in compared(results).items() for name in names}
     groups = latency_letters(by_case, _digests(results, setting[0]))
     return {
         name: replace(latency_view(found, pooled[of[name]]), letters=groups.get(name, ""))
@@ -210,65 +188,6 @@ def _digests(results: Results, target: str) -> dict[tuple[str, int], str]:
     """sha256 of the file of each (case, seed)."""
     sizes = [record for record in results.of(Size) if record.target in (target, None)]
     return {(record.case, record.seed): record.onnx_sha256 for record in sizes}
-
-
-def _compared(results: Results) -> dict[str | None, list[str]]:
-    """Cases by the baseline they are compared with; the teacher goes with the suite's."""
-    found: dict[str | None, list[str]] = {}
-    for name in results.case_names:
-        case = results.plan.cases.get(name)
-        found.setdefault(results.plan.baseline if case is None else results.plan.baseline_of(case), []).append(name)
-    return found
-
-
-def size_views(results: Results, target: str) -> dict[str, SizeView]:
-    """The file sizes of every case that has one on a target."""
-    by_case: dict[str, list[Size]] = {name: [] for name in results.case_names}
-    for record in results.of(Size):
-        if record.target in (target, None):
-            by_case[record.case].append(record)
-    sizes = {name: _mean(found, "onnx_bytes") for name, found in by_case.items() if found}
-    against = {name: baseline for baseline, names in _compared(results).items() for name in names}
-    roles = {name: {"baseline": against[name], "teacher": results.teacher_of(name) or name} for name in against}
-    return {name: _size_view(by_case[name], _ratios(sizes, name, roles[name])) for name in by_case if by_case[name]}
-
-
-def _ratios(sizes: dict[str, float], name: str, roles: dict[str, str | None]) -> dict[str, float]:
-    return {role: sizes[other] / sizes[name] for role, other in roles.items() if other in sizes and sizes[name] > 0}
-
-
-def _size_view(found: Sequence[Size], ratios: dict[str, float]) -> SizeView:
-    return SizeView(
-        onnx_bytes=_mean(found, "onnx_bytes"),
-        onnx_gzip_bytes=_mean(found, "onnx_gzip_bytes"),
-        parameter_count=_mean(found, "parameter_count"),
-        nonzero_parameter_count=_mean(found, "nonzero_parameter_count"),
-        mac_count=None if any(r.mac_count is None for r in found) else _mean(found, "mac_count"),
-        mac_rule=found[0].mac_rule,
-        quantized_weight_fraction=_mean(found, "quantized_weight_fraction"),
-        compression_ratio=ratios,
-        onnx_paths=tuple(record.onnx_path for record in found),
-        onnx_zstd_bytes=None if any(r.onnx_zstd_bytes is None for r in found) else _mean(found, "onnx_zstd_bytes"),
-        weight_bytes_by_dtype=_bytes_by_dtype(found),
-        layer_counts=_layer_counts(found),
-    )
-
-
-def _bytes_by_dtype(found: Sequence[Size]) -> dict[str, float]:
-    """The mean over seeds, the most first."""
-    names = {name for record in found for name in record.weight_bytes_by_dtype}
-    means = {name: float(np.mean([r.weight_bytes_by_dtype.get(name, 0) for r in found])) for name in names}
-    return dict(sorted(means.items(), key=lambda item: (-item[1], item[0])))
-
-
-def _layer_counts(found: Sequence[Size]) -> tuple[float, float] | None:
-    if any(record.layer_count is None or record.float_layer_count is None for record in found):
-        return None
-    return _mean(found, "float_layer_count"), _mean(found, "layer_count")
-
-
-def _mean(found: Sequence[Size], name: str) -> float:
-    return float(np.mean([getattr(record, name) for record in found]))
 
 
 def memory_bytes(results: Results, case: str) -> dict[Setting, float]:

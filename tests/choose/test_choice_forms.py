@@ -107,7 +107,7 @@ def test_json_has_everything_unrounded_and_nothing_else(shelf: Build) -> None:
     assert device["pick"]["latency_p50_ns"]["value"] == pytest.approx(50_000, rel=1e-3)
     assert device["limits"] == {"bytes": "1MB"}
     assert device["shares"]["fast"] <= 1
-    assert data["schema"] == 1
+    assert data["schema"] == 2
 
 
 def test_sentences_for_the_head_of_a_report(shelf: Build) -> None:

@@ -55,7 +55,7 @@ def test_the_fastest_of_those_that_cannot_be_told_from_the_most_accurate_is_pick
     assert device.pick is not None
     assert device.pick.case == "fast"
     assert [offer.case for offer in device.alike] == ["best"]
-    assert set(device.less_accurate) == {"from-scratch", "bad"}
+    assert set(device.worse) == {"from-scratch", "bad"}
 
 
 def test_the_pick_is_told_against_teacher_and_baseline(shelf: Build) -> None:
@@ -63,8 +63,8 @@ def test_the_pick_is_told_against_teacher_and_baseline(shelf: Build) -> None:
     assert device.pick is not None
     teacher, baseline = device.pick.against
     assert (teacher.case, baseline.case) == ("teacher", "from-scratch")
-    assert baseline.accuracy is not None
-    assert baseline.accuracy.value == pytest.approx(4 / 400)
+    assert baseline.score is not None
+    assert baseline.score.value == pytest.approx(4 / 400)
     assert baseline.speedup is not None
     assert baseline.speedup.value == pytest.approx(2, rel=1e-3)
     assert teacher.speedup is not None
@@ -140,9 +140,9 @@ def test_the_choice_is_made_on_validation_and_told_on_test(shelf: Build) -> None
     assert device.split == "validation"
     assert device.pick is not None
     assert device.pick.case == "lucky"
-    assert device.pick.accuracy is not None
-    assert device.pick.accuracy.value == pytest.approx(0.9)
-    assert device.split_accuracy["lucky"] == pytest.approx(0.975)
+    assert device.pick.score is not None
+    assert device.pick.score.value == pytest.approx(0.9)
+    assert device.split_value["lucky"] == pytest.approx(0.975)
 
 
 def test_without_a_validation_split_the_choice_is_made_on_test(shelf: Build) -> None:
@@ -315,8 +315,8 @@ def test_where_none_is_alike_everywhere_one_for_all_loses_least_where_it_loses_m
     choice = choose(shelf(cases, targets=BOTH), Limits(latency_p50="800us"))
     assert choice.one_for_all is not None
     assert (choice.one_for_all.case, choice.one_for_all.alike_everywhere) == ("fair", False)
-    assert choice.one_for_all.least_accurate == (CPU, 1)
-    assert choice.one_for_all.accuracy_loss == pytest.approx(38 / 400)
+    assert choice.one_for_all.worst == (CPU, 1)
+    assert choice.one_for_all.loss == pytest.approx(38 / 400)
 
 
 def test_a_single_device_has_no_one_for_all(shelf: Build) -> None:

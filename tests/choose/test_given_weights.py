@@ -84,9 +84,9 @@ def test_the_pick_is_told_against_the_suites_baseline_too_where_its_own_is_anoth
     assert pick is not None
     assert [one.case for one in pick.against][-2:] == ["other/from-scratch", "from-scratch"]
     across = pick.against[-1]
-    assert across.accuracy is not None
-    assert across.accuracy.value == pytest.approx(8 / 400)
-    assert across.accuracy.adjusted_p is not None
+    assert across.score is not None
+    assert across.score.value == pytest.approx(8 / 400)
+    assert across.score.adjusted_p is not None
     assert across.compression_ratio == pytest.approx(2)
     assert across.speedup is not None
     assert across.speedup.value == pytest.approx(2.02, abs=0.01)

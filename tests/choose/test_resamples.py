@@ -23,7 +23,7 @@ def lined_up(folder: Path, cases: dict[str, Given], predictions: bool = True) ->
 
 def rates(everybody: Lineup, count: int = COUNT) -> Table:
     """[draw, candidate]"""
-    return np.concatenate([numbers.accuracy for numbers in drawn(everybody, count)])
+    return np.concatenate([numbers.goodness for numbers in drawn(everybody, count)])
 
 
 def test_the_mean_of_few_processes_varies_as_their_spread_says(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_cases_stay_paired(tmp_path: Path, predictions: bool) -> None:
     same = Given(wrong=(30, 10, 20))
     everybody = lined_up(tmp_path, {"from-scratch": same, "same": same}, predictions)
     for numbers in drawn(everybody, 300):
-        assert (numbers.accuracy[:, 0] == numbers.accuracy[:, 1]).all()
+        assert (numbers.goodness[:, 0] == numbers.goodness[:, 1]).all()
         assert (numbers.limited["accuracy_drop"] == 0).all()
 
 
@@ -70,5 +70,5 @@ def test_a_single_process_and_seed_do_not_vary(tmp_path: Path) -> None:
     everybody = lined_up(tmp_path, {"from-scratch": Given((20,), None, {CPU: (100,)})}, predictions=False)
     first = measured(everybody)
     for numbers in drawn(everybody, 20):
-        assert (numbers.accuracy == first.accuracy).all()
+        assert (numbers.goodness == first.goodness).all()
         assert numbers.log_latency == pytest.approx(np.repeat(first.log_latency, 20, axis=0))

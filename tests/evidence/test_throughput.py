@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from kdbench.evidence.intervals import FEWEST, Estimate, from_logs, mean_interval, quotient
+from kdbench.evidence.grids import from_logs, quotient
+from kdbench.evidence.intervals import FEWEST, Estimate, mean_interval
 from kdbench.evidence.latency import latency_view
 from kdbench.evidence.throughput import outstanding, throughput
 from kdbench.results.records import Latency

@@ -6,7 +6,7 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from kdbench import registry
 from kdbench.errors import UnknownName
-from kdbench.evidence.intervals import paired_difference
+from kdbench.evidence.differences import paired_difference
 from kdbench.metrics.accuracy import Accuracy
 from kdbench.protocols import Metric
 from kdbench.protocols.metric import metric_named

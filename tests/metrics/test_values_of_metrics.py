@@ -8,8 +8,9 @@ from scipy.stats import pearsonr, spearmanr
 from sklearn import metrics as sk
 
 from kdbench.errors import DataError
-from kdbench.evidence.accuracy import _on_scale
-from kdbench.evidence.intervals import examples_difference, influence_interval, informed_df
+from kdbench.evidence.differences import examples_difference
+from kdbench.evidence.intervals import influence_interval, informed_df
+from kdbench.evidence.scores import _on_scale
 from kdbench.metrics.error_rates import edits
 from kdbench.protocols.data import Output
 from kdbench.protocols.metric import metric_named

@@ -12,7 +12,8 @@ from folders import STEPS, Folder
 from kdbench.cli import cli
 from kdbench.evidence import evidence
 from kdbench.evidence.changes import changes
-from kdbench.evidence.intervals import Estimate, quotient
+from kdbench.evidence.grids import quotient
+from kdbench.evidence.intervals import Estimate
 from kdbench.render.report.changes import change_sentences
 from kdbench.results import records
 from kdbench.results.records import Latency, Record, Score, Size

@@ -65,9 +65,7 @@ def test_a_chain_is_compared_with_its_distilled_student_and_not_with_the_baselin
     assert soft is not None
     difference = view(found, "soft-pruned-int8").difference
     assert difference is not None
-    assert difference.value == pytest.approx(
-        chain.accuracy[TARGET].estimate.value - soft.accuracy[TARGET].estimate.value
-    )
+    assert difference.value == pytest.approx(chain.score[TARGET].estimate.value - soft.score[TARGET].estimate.value)
     assert difference.example_count > 0  # paired on examples, too
 
 

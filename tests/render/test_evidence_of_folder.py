@@ -75,7 +75,7 @@ def _slower(record: Latency) -> Latency:
 def test_differences_are_paired_on_the_stored_predictions(found: Evidence) -> None:
     case = found.case("soft")
     assert case is not None
-    difference = case.accuracy[TARGET].difference
+    difference = case.score[TARGET].difference
     assert difference is not None
     assert difference.example_count == 360
     assert difference.adjusted_p is not None
@@ -86,7 +86,7 @@ def test_differences_are_paired_on_the_stored_predictions(found: Evidence) -> No
 def test_without_predictions_seeds_alone_are_paired(folder: Build) -> None:
     case = evidence(folder(steps=PAIR, predictions=False).write()).case("pruned-structured")
     assert case is not None
-    difference = case.accuracy[TARGET].difference
+    difference = case.score[TARGET].difference
     assert difference is not None
     assert difference.example_count == 0
     assert difference.p is not None
@@ -165,7 +165,7 @@ def test_predictions_that_contradict_their_record_cost_that_row_alone(folder: Bu
     case, other = found.case("pruned-structured"), found.case("from-scratch")
     assert case is not None
     assert other is not None
-    assert (case.accuracy[TARGET].seeds, other.accuracy[TARGET].seeds) == ((0,), (0, 1))
+    assert (case.score[TARGET].seeds, other.score[TARGET].seeds) == ((0,), (0, 1))
     (said,) = case.problems
     assert "(seed 1)" in said
     assert "is not what pruned-structured, seed 1 was recorded with" in said

@@ -51,7 +51,7 @@ def test_chains_of_the_same_techniques_stand_together_the_most_accurate_first(fo
     rows = [name.partition("\n")[0] for name in names(figure)]
     assert rows[:2] == ["from-scratch", "pruned-structured"]
     target = found.targets[0]
-    values = {case.name: case.accuracy[target].estimate.value for case in found.cases}
+    values = {case.name: case.score[target].estimate.value for case in found.cases}
     assert rows[2:] == sorted(["soft-pruned-int8", "pruned-soft-int8", "taught-int8"], key=lambda name: -values[name])
 
 

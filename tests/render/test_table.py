@@ -11,7 +11,7 @@ from folders import STEPS, Folder
 from rich.console import Console
 
 from kdbench.evidence import Evidence, evidence
-from kdbench.evidence.intervals import Difference
+from kdbench.evidence.differences import Difference
 from kdbench.render import terminal_table
 from kdbench.render.report.markdown import MOST_COLUMNS, markdown
 from kdbench.render.report.terminal import as_text

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from folders import STEPS
 from values_folder import ERRORS, ValuesFolder
 
-from kdbench.check.accuracy import compared_values
+from kdbench.check.scores import compared_values
 from kdbench.choose import Limits, choose
 from kdbench.cli import cli
 from kdbench.errors import KdbenchError
@@ -50,7 +50,7 @@ def test_the_page_names_no_accuracy(page: tuple[str, str]) -> None:
 
 
 def test_letters_begin_with_the_lowest(values: Path) -> None:
-    views = {case.name: case.accuracy[SETTING[0]] for case in evidence(values).cases}
+    views = {case.name: case.score[SETTING[0]] for case in evidence(values).cases}
     assert views["soft"].letters == "a"
     assert "a" not in views["pruned-structured"].letters
     assert views["soft"].estimate.value == pytest.approx(1.2 * 0.955, rel=0.05)  # the spread of its drawn errors
@@ -60,7 +60,7 @@ def test_choose_takes_the_lowest_error_and_a_share_of_it_as_limit(values: Path) 
     chosen = choose(values, resample_count=50).devices[0]
     assert chosen.pick is not None
     assert chosen.pick.case == "soft"
-    assert chosen.split_accuracy["soft"] < chosen.split_accuracy["from-scratch"]
+    assert chosen.split_value["soft"] < chosen.split_value["from-scratch"]
     limited = choose(values, Limits(rmse_rise="3%"), resample_count=0).devices[0]
     missed = {miss.case: miss.value for miss in limited.misses}
     assert missed.keys() == {"pruned-structured"}
@@ -131,7 +131,7 @@ def test_a_case_without_a_value_is_no_case_to_compare(tmp_path: Path) -> None:
     found = evidence(folder)
     case = found.case("soft")
     assert case is not None
-    assert case.accuracy == {}
+    assert case.score == {}
     assert case.problems == (
         "without a value on local-cpu-1t-fp32 (seed 1): test has no RMSE: the answers never vary.",
     )

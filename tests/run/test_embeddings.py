@@ -80,4 +80,4 @@ def test_the_table_and_the_choice_speak_of_recall(results: Results) -> None:
     table = (results.folder / "report" / "table.md").read_text()
     assert "| Case | Recall@1 (%) | Against taught (points) |" in table
     (device,) = choose(results.folder).devices
-    assert set(device.split_accuracy) == {"taught", "int8"}
+    assert set(device.split_value) == {"taught", "int8"}

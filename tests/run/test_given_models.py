@@ -70,10 +70,10 @@ def test_what_trains_nothing_has_one_row_and_an_interval_over_examples(ran: tupl
     assert counts == {"as-given": 1, "half": 1, "int8": 1, "pruned": 3}
     (target,) = found.targets
     (row,) = [case for case in found.cases if case.name == "as-given"]
-    estimate = row.accuracy[target].estimate
-    rate, count = estimate.value, row.accuracy[target].example_count
+    estimate = row.score[target].estimate
+    rate, count = estimate.value, row.score[target].example_count
     assert estimate.half == pytest.approx(1.96 * np.sqrt(rate * (1 - rate) / (count - 1)), rel=1e-4)
-    differences = {case.name: case.accuracy[target].difference for case in found.cases}
+    differences = {case.name: case.score[target].difference for case in found.cases}
     assert all(differences[name] is not None and differences[name].p is not None for name in ("half", "pruned"))
 
 

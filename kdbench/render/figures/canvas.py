@@ -150,9 +150,9 @@ def by_note(evidence: Evidence) -> tuple[list[CaseView], list[CaseView]]:
     kept, scale = {TEACHER, evidence.results.plan.baseline}, evidence.scale
     for setting in evidence.settings:
         points = {
-            case.name: (case.latency[setting].placed_ns.value, scale.goodness(case.accuracy[setting[0]].estimate.value))
+            case.name: (case.latency[setting].placed_ns.value, scale.goodness(case.score[setting[0]].estimate.value))
             for case in evidence.cases
-            if setting in case.latency and setting[0] in case.accuracy
+            if setting in case.latency and setting[0] in case.score
         }
         kept |= set(pareto_front(points))
     found = [case for case in evidence.cases if case.name in kept]

@@ -27,7 +27,7 @@ from kdbench.render.figures.canvas import (
     short,
     text_colored,
 )
-from kdbench.render.tables.accuracy_columns import distinct, rates
+from kdbench.render.tables.score_columns import distinct, rates
 from kdbench.render.words.words import quoted, seeds_name
 from kdbench.scale import Scale
 
@@ -51,7 +51,7 @@ class Chain:
     steps: tuple[str, ...]
     techniques: tuple[str, ...]
     """All that are in the chain, whatever their order."""
-    accuracy: Estimate
+    score: Estimate
     size: float
     """Bytes of the file."""
 
@@ -105,7 +105,7 @@ def _bands(evidence: Evidence) -> list[list[Chain]]:
     kept = compared if sum(len(found[techniques]) for techniques in parts) > MOST_NAMED else parts
     ordered = sorted((techniques for techniques in found if techniques in kept), key=len)
     return [
-        sorted(found[techniques], key=lambda chain: -evidence.scale.goodness(chain.accuracy.value))
+        sorted(found[techniques], key=lambda chain: -evidence.scale.goodness(chain.score.value))
         for techniques in ordered
     ]
 
@@ -123,9 +123,9 @@ def _found(evidence: Evidence) -> Iterable[Chain]:
         planned = plan.cases.get(case.name)
         if planned is None or (first is not None and planned.student != first.student):
             continue
-        if target in case.accuracy and target in case.size:
+        if target in case.score and target in case.size:
             steps, techniques = _steps(evidence, case.name)
-            yield Chain(case, steps, techniques, case.accuracy[target].estimate, case.size[target].onnx_bytes)
+            yield Chain(case, steps, techniques, case.score[target].estimate, case.size[target].onnx_bytes)
 
 
 def _steps(evidence: Evidence, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -175,7 +175,7 @@ def _accuracies(axes: Axes, rows: Sequence[Row], evidence: Evidence) -> None:
     axes.set_xlabel(scale.axis)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     for row in rows:
-        case, its = row.chain.case, row.chain.accuracy
+        case, its = row.chain.case, row.chain.score
         ends = None if its.low is None or its.high is None else (its.value - its.low, min(its.high, most) - its.value)
         drawn = axes.errorbar(
             [factor * its.value], [row.middle], xerr=ends and [[factor * end] for end in ends],
@@ -222,7 +222,7 @@ def _caption(evidence: Evidence) -> str:
 
 def _alt(bands: Sequence[Sequence[Chain]], scale: Scale) -> str:
     said = "; ".join(
-        f"{chain.case.name} ({', then '.join(chain.steps) or 'no step'}) {scale.said(chain.accuracy.value)} "
+        f"{chain.case.name} ({', then '.join(chain.steps) or 'no step'}) {scale.said(chain.score.value)} "
         f"in {units.size(chain.size)}"
         for band in bands
         for chain in band

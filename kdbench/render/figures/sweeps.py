@@ -19,7 +19,7 @@ from kdbench.render.figures.canvas import (
     panels,
     short,
 )
-from kdbench.render.tables.accuracy_columns import distinct, rates
+from kdbench.render.tables.score_columns import distinct, rates
 from kdbench.render.words.words import listed, seeds_name
 from kdbench.results.records import TEACHER
 from kdbench.scale import Scale
@@ -43,7 +43,7 @@ class Sweep:
 
     @property
     def estimates(self) -> list[Estimate]:
-        return [case.accuracy[self.target].estimate for _, case in self.points]
+        return [case.score[self.target].estimate for _, case in self.points]
 
 
 def sweeps(evidence: Evidence, inches: float = PAGE_WIDTH) -> Figure | None:
@@ -71,7 +71,7 @@ def grids(evidence: Evidence, target: str) -> list[Sweep]:
     """Every grid over one number with enough evaluated cases, in the suite's order."""
     found: dict[tuple[str, str], list[tuple[float, CaseView]]] = {}
     for case in evidence.cases:
-        if (name := NAME.fullmatch(case.name)) and target in case.accuracy:
+        if (name := NAME.fullmatch(case.name)) and target in case.score:
             found.setdefault((name["group"], name["field"]), []).append((float(name["value"]), case))
     return [
         Sweep(group, field, target, tuple(sorted(points, key=lambda point: point[0])))
@@ -86,8 +86,8 @@ def _draw(axes: Axes, sweep: Sweep, evidence: Evidence) -> None:
     axes.set_xlabel(short(sweep.field))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     for name in (TEACHER, evidence.results.plan.baseline):
-        if (case := evidence.case(name)) and sweep.target in case.accuracy:
-            axes.axhline(factor * case.accuracy[sweep.target].estimate.value, color=MUTED, linewidth=0.7, linestyle=":")
+        if (case := evidence.case(name)) and sweep.target in case.score:
+            axes.axhline(factor * case.score[sweep.target].estimate.value, color=MUTED, linewidth=0.7, linestyle=":")
     values, first = [value for value, _ in sweep.points], sweep.points[0][1]
     color = colored(first.family)
     axes.plot(values, [factor * estimate.value for estimate in sweep.estimates], color=color, linewidth=0.9)

@@ -46,7 +46,7 @@ class Point:
 
     case: CaseView
     cost: Estimate
-    accuracy: Estimate
+    score: Estimate
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,11 @@ class Panel:
 
     def places_of(self, points: Sequence[Point]) -> list[Labelled]:
         """Where the points stand, in data coordinates."""
-        return [Labelled(p.case, self.places[p.case.name], self.metric.factor * p.accuracy.value) for p in points]
+        return [Labelled(p.case, self.places[p.case.name], self.metric.factor * p.score.value) for p in points]
 
     @cached_property
     def front(self) -> list[str]:
-        return pareto_front({p.case.name: (p.cost.value, self.metric.goodness(p.accuracy.value)) for p in self.points})
+        return pareto_front({p.case.name: (p.cost.value, self.metric.goodness(p.score.value)) for p in self.points})
 
 
 def accuracy_latency(evidence: Evidence, inches: float = PAGE_WIDTH) -> Figure | None:
@@ -96,7 +96,7 @@ def accuracy_size(evidence: Evidence, inches: float = PAGE_WIDTH) -> Figure | No
         Panel(target_place(target), "file size", units.BYTES, _sized(evidence, target), evidence.scale)
         for target in evidence.targets
     ]
-    different = {tuple((p.case.name, p.cost, p.accuracy) for p in panel.points): panel for panel in reversed(found)}
+    different = {tuple((p.case.name, p.cost, p.score) for p in panel.points): panel for panel in reversed(found)}
     kept = [panel for panel in different.values() if panel.points][::-1]
     return _figure(evidence, "accuracy-size", f"{evidence.scale.heading} against size", kept, inches)
 
@@ -115,17 +115,17 @@ def _around_zero(count: int) -> list[float]:
 
 def _timed(evidence: Evidence, setting: tuple[str, int]) -> tuple[Point, ...]:
     return tuple(
-        Point(case, case.latency[setting].placed_ns, case.accuracy[setting[0]].estimate)
+        Point(case, case.latency[setting].placed_ns, case.score[setting[0]].estimate)
         for case in evidence.cases
-        if setting in case.latency and setting[0] in case.accuracy
+        if setting in case.latency and setting[0] in case.score
     )
 
 
 def _sized(evidence: Evidence, target: str) -> tuple[Point, ...]:
     return tuple(
-        Point(case, Estimate(size, None, None, (size,)), case.accuracy[target].estimate)
+        Point(case, Estimate(size, None, None, (size,)), case.score[target].estimate)
         for case in evidence.cases
-        if target in case.size and target in case.accuracy and (size := case.size[target].onnx_bytes) > 0
+        if target in case.size and target in case.score and (size := case.size[target].onnx_bytes) > 0
     )
 
 
@@ -169,7 +169,7 @@ def _referenced(evidence: Evidence) -> list[str]:
 
 def _alt(panel: Panel) -> str:
     numbers = "; ".join(
-        f"{p.case.name} {panel.metric.said(p.accuracy.value)} at {_cost(p, panel)}" for p in panel.points[:MOST_NAMED]
+        f"{p.case.name} {panel.metric.said(p.score.value)} at {_cost(p, panel)}" for p in panel.points[:MOST_NAMED]
     )
     return f"{panel.title}: {numbers}. On the Pareto front: {listed(panel.front)}."
 
@@ -191,7 +191,7 @@ def _draw(axes: Axes, panel: Panel, evidence: Evidence) -> None:
     for point in panel.points:
         _mark(axes, point, panel.places[point.case.name], point in named, panel.metric)
         if point.case.name in _references(evidence):
-            axes.axhline(100 * point.accuracy.value, color=MUTED, linewidth=0.7, linestyle=":", zorder=1)
+            axes.axhline(100 * point.score.value, color=MUTED, linewidth=0.7, linestyle=":", zorder=1)
     spans = [x for p in panel.points for x in (p.cost.low, p.cost.high) if x]
     log_axis(axes, [*panel.places.values(), *spans], panel.scale, margin=1.2)
     _steps(axes, panel)
@@ -199,7 +199,7 @@ def _draw(axes: Axes, panel: Panel, evidence: Evidence) -> None:
 
 def _mark(axes: Axes, point: Point, place: float, named: bool, metric: Scale) -> None:
     """Draw one point. Bars end at 100 %, even where a t interval goes beyond; unnamed points have no bars."""
-    y, x = point.accuracy, point.cost
+    y, x = point.score, point.cost
     factor, most = metric.factor, 1.0 if metric.is_fraction and metric.higher else math.inf
     up = None
     if y.high is not None and y.low is not None:
@@ -223,5 +223,5 @@ def _steps(axes: Axes, panel: Panel) -> None:
     by_name = {point.case.name: point for point in panel.points}
     front = [by_name[name] for name in panel.front]
     xs = [panel.places[point.case.name] for point in front] + [axes.get_xlim()[1]]
-    ys = [panel.metric.factor * point.accuracy.value for point in front]
+    ys = [panel.metric.factor * point.score.value for point in front]
     axes.plot(xs, [*ys, ys[-1]], drawstyle="steps-post", color=INK, linewidth=0.9, alpha=0.55, zorder=2)

@@ -6,7 +6,8 @@ from pathlib import Path
 from kdbench import units
 from kdbench.evidence import Evidence, Setting
 from kdbench.evidence.changes import Change, Changes
-from kdbench.evidence.intervals import LEVEL, Difference, Estimate
+from kdbench.evidence.differences import Difference
+from kdbench.evidence.intervals import LEVEL, Estimate
 from kdbench.render.report.html import body, framed
 from kdbench.render.report.provenance import facts, relative
 from kdbench.render.words.choice_words import change
@@ -22,7 +23,7 @@ Row = list[str]
 
 def change_sentences(found: Changes) -> tuple[Sentence, ...]:
     """Sentences on everything that changed, and on how many cases did not."""
-    targets = list(dict.fromkeys(target for one in found.changes for target in one.accuracy))
+    targets = list(dict.fromkeys(target for one in found.changes for target in one.score))
     settings = list(dict.fromkeys(setting for one in found.changes for setting in one.speedup))
     said = [
         f"Added: {quoted_list(found.added, MOST_NAMED)}." if found.added else "",
@@ -36,7 +37,7 @@ def change_sentences(found: Changes) -> tuple[Sentence, ...]:
 
 
 def _accuracy(found: Changes, target: str, named: bool) -> str:
-    compared = {one.name: one.accuracy[target] for one in found.changes if target in one.accuracy}
+    compared = {one.name: one.score[target] for one in found.changes if target in one.score}
     heading = found.after.results.scale.heading
     where = f"{heading} on {target_place(target)}" if named else heading
     counting = {name: difference for name, difference in compared.items() if difference.counts}
@@ -117,7 +118,7 @@ def _run(run: Evidence, out: Path) -> tuple[str, str, list[tuple[str, str]]]:
 
 def _table(found: Changes) -> tuple[list[tuple[str, str, str]], list[Row]]:
     """Headings (group, title, unit) and a row of text a case of both runs."""
-    targets = list(dict.fromkeys(target for one in found.changes for target in one.accuracy))
+    targets = list(dict.fromkeys(target for one in found.changes for target in one.score))
     settings = list(dict.fromkeys(setting for one in found.changes for setting in one.after.latency))
     headings, scale = [("", "Case", "")], found.after.results.scale
     for target in targets:
@@ -133,9 +134,9 @@ def _table(found: Changes) -> tuple[list[tuple[str, str, str]], list[Row]]:
 def _row(one: Change, targets: Sequence[str], settings: Sequence[Setting], scale: Scale) -> Row:
     row = [one.name]
     for target in targets:
-        views = [case.accuracy.get(target) for case in (one.before, one.after)]
+        views = [case.score.get(target) for case in (one.before, one.after)]
         row += [scale.text(view.estimate.value) if view else units.MISSING for view in views]
-        row.append(_change(one.accuracy.get(target), scale))
+        row.append(_change(one.score.get(target), scale))
     for setting in settings:
         timed = [case.latency.get(setting) for case in (one.before, one.after)]
         row += [units.latency(view.p50_ns.value) if view else units.MISSING for view in timed]

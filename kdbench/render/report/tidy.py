@@ -9,7 +9,7 @@ import numpy as np
 from kdbench import stats
 from kdbench.errors import KdbenchError
 from kdbench.evidence import CaseView, CompressionView, Evidence, Setting, evidence
-from kdbench.evidence.accuracy import SPLIT
+from kdbench.evidence.answers import SPLIT
 from kdbench.evidence.intervals import Estimate
 from kdbench.evidence.throughput import provider_sweeps, thread_speedup, throughput
 from kdbench.evidence.use import energy_view, start_view
@@ -228,7 +228,7 @@ def _settings(found: Evidence) -> Sequence[tuple[str, int | None]]:
 
 def _estimated(case: CaseView, target: str, batch: int | None) -> Row:
     row: dict[str, object] = {"case": case.name, "family": case.family, "target": target, **_call(batch)}
-    if view := case.accuracy.get(target):
+    if view := case.score.get(target):
         row |= _interval("accuracy", "fraction", view.estimate)
         row |= {"accuracy_seed_count": view.estimate.n, "accuracy_sd_fraction": view.estimate.sd,
                 "accuracy_group": view.letters}  # fmt: skip

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from kdbench import units
-from kdbench.evidence.accuracy import AccuracyView
 from kdbench.evidence.further import FurtherView, further_views
+from kdbench.evidence.scores import ScoreView
 from kdbench.render.figures.canvas import Figure
 from kdbench.render.report.blocks import Block, Grid, Heading, Line, Prose, Report, Section
 from kdbench.render.words.words import baseline_name, target_place
@@ -54,7 +54,7 @@ def _cells(view: FurtherView, case: str) -> tuple[str, str]:
     return scale.interval(found.estimate.value, found.estimate.half, decimals), _change(found, view, decimals)
 
 
-def _change(found: AccuracyView, view: FurtherView, decimals: int) -> str:
+def _change(found: ScoreView, view: FurtherView, decimals: int) -> str:
     difference = found.difference
     if difference is None:
         return units.MISSING

@@ -9,7 +9,8 @@ from typing import Any, Generic, TypeVar
 
 from kdbench import units
 from kdbench.evidence import CaseView
-from kdbench.evidence.intervals import Difference, Estimate
+from kdbench.evidence.differences import Difference
+from kdbench.evidence.intervals import Estimate
 from kdbench.render.tables.cells import Cell, Column, dash
 
 V = TypeVar("V")

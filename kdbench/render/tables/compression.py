@@ -6,12 +6,13 @@ from typing import Any
 from kdbench import units
 from kdbench.evidence import CaseView, CompressionView, Evidence, LatencyView, SizeView
 from kdbench.evidence.compression import ClassLoss
-from kdbench.evidence.intervals import LEVEL, Difference, Estimate
+from kdbench.evidence.differences import Difference
+from kdbench.evidence.intervals import LEVEL, Estimate
 from kdbench.evidence.training import Cost
-from kdbench.render.tables.accuracy_columns import NO_AGREEMENT, differences, has_teacher
 from kdbench.render.tables.cells import HIDDEN, Table
 from kdbench.render.tables.columns import ColumnSpec, case_column, filled, percents, plain, ratios, reason, texts
 from kdbench.render.tables.latency_columns import NO_KERNELS
+from kdbench.render.tables.score_columns import NO_AGREEMENT, differences, has_teacher
 from kdbench.render.tables.size_columns import NO_SIZE
 from kdbench.render.tables.target_table import TargetTable
 from kdbench.render.words.compression_words import ORIGIN, size_word, speed_words, warned
@@ -88,7 +89,7 @@ class _Columns:
 
     def _beside_teacher(self) -> Iterator[ColumnSpec[Any]]:
         def agreement(case: CaseView) -> float | None:
-            return view.agreement if (view := case.accuracy.get(self.target)) else None
+            return view.agreement if (view := case.score.get(self.target)) else None
 
         def smaller(size: SizeView) -> float | None:
             return size.compression_ratio.get(TEACHER)

@@ -122,7 +122,7 @@ def _home(target: str) -> ColumnSpec[float]:
     """On a device: how often it answers as the machine that its files came from."""
 
     def share(case: CaseView) -> float | None:
-        return view.home_agreement if (view := case.accuracy.get(target)) else None
+        return view.home_agreement if (view := case.score.get(target)) else None
 
     return ColumnSpec(
         "home", "Same as at home", share, plain(_agreement, "% of its examples"), NO_HOME, targets=(target,),

@@ -6,9 +6,9 @@ from typing import Any
 from kdbench import units
 from kdbench.evidence import CaseView, Evidence, ExecutionView, LatencyView, Setting
 from kdbench.evidence.intervals import Estimate
-from kdbench.render.tables.accuracy_columns import has_teacher
 from kdbench.render.tables.cells import Cell, dash
 from kdbench.render.tables.columns import ColumnSpec, in_unit, middles, plain, ratios, reason, scaled
+from kdbench.render.tables.score_columns import has_teacher
 from kdbench.render.tables.throughput_columns import throughput_column
 from kdbench.render.tables.use_columns import energy_columns, start_columns
 from kdbench.render.words.words import NOT_TIMED, UNRELIABLE_TAIL, baseline_name, explained, setting_name, target_place

@@ -5,8 +5,8 @@ from typing import Any
 
 from kdbench import units
 from kdbench.evidence import CaseView, Evidence, SizeView
-from kdbench.render.tables.accuracy_columns import Place, places
 from kdbench.render.tables.columns import ColumnSpec, plain, reason, scaled
+from kdbench.render.tables.score_columns import Place, places
 from kdbench.render.words.words import baseline_name
 
 NO_SIZE = "no size was recorded"

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
-from kdbench.evidence import AccuracyView, Evidence
+from kdbench.evidence import Evidence, ScoreView
 from kdbench.evidence.intervals import FEWEST, LEVEL
-from kdbench.render.tables.accuracy_columns import ALIKE, COUNTS, accuracy_columns, accuracy_places, has_teacher
 from kdbench.render.tables.cells import Table
 from kdbench.render.tables.columns import case_column, filled
 from kdbench.render.tables.latency_columns import asked_columns, latency_columns
+from kdbench.render.tables.score_columns import ALIKE, COUNTS, accuracy_columns, accuracy_places, has_teacher
 from kdbench.render.tables.size_columns import cost_column, size_columns, size_places
 from kdbench.render.tables.throughput_columns import throughput_legend
 from kdbench.render.tables.use_columns import use_legend
@@ -32,7 +32,7 @@ def _legend(evidence: Evidence) -> tuple[str, ...]:
     count = len(evidence.results.plan.seeds)
     level, scale = f"{100 * LEVEL:.0f} %", evidence.scale
     few = f"{counted(count, 'seed')} {'is' if count == 1 else 'are'} too few for an interval; the values stand there"
-    views = [view for case in evidence.cases for view in case.accuracy.values()]
+    views = [view for case in evidence.cases for view in case.score.values()]
     untrained = [view for view in views if view.is_untrained]
     trained = len(untrained) < len(views)
     said = {
@@ -73,7 +73,7 @@ def _legend(evidence: Evidence) -> tuple[str, ...]:
 def _groups(evidence: Evidence) -> str:
     """What a letter behind an accuracy or a speed-up says; empty if there are no letters."""
     scale = evidence.scale
-    accuracy = any(view.letters for case in evidence.cases for view in case.accuracy.values())
+    accuracy = any(view.letters for case in evidence.cases for view in case.score.values())
     latency = any(view.letters for case in evidence.cases for view in case.latency.values())
     said = {
         f"behind {scale.article} {scale.name}, in {scale.name}": accuracy,
@@ -92,7 +92,7 @@ def _lacks_letters(evidence: Evidence) -> bool:
 def _samples(evidence: Evidence) -> Iterator[str]:
     """A warning for each device that answered a part of the test examples only."""
     for target in evidence.targets:
-        views = [case.accuracy[target] for case in evidence.cases if target in case.accuracy]
+        views = [case.score[target] for case in evidence.cases if target in case.score]
         sampled = [view for view in views if (view.split_example_count or 0) > view.example_count]
         if sampled:
             yield (
@@ -117,7 +117,7 @@ def _references(evidence: Evidence) -> str:
     return f"{listed(names)} {verb}: timed for reference, never chosen." if names else ""
 
 
-def _example_noise(views: Sequence[AccuracyView], scale: Scale) -> str:
+def _example_noise(views: Sequence[ScoreView], scale: Scale) -> str:
     """How far another draw of test examples would move an accuracy, which intervals over seeds leave out."""
     if not views:
         return ""

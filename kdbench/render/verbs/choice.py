@@ -103,10 +103,10 @@ def _lines(choice: Choice, device: DeviceChoice) -> Iterator[tuple[str, str]]:
             f"alike in {choice.scale.name}",
             _some([_short(offer, offer.case in device.as_fast, choice.scale) for offer in device.alike]),
         )
-    if device.less_accurate:
+    if device.worse:
         yield (
             "fit, less accurate" if choice.scale.name == ACCURACY else f"fit, of worse {choice.scale.name}",
-            _some([quoted(name) for name in device.less_accurate]),
+            _some([quoted(name) for name in device.worse]),
         )
     if device.misses and device.pick:
         yield "do not fit", _some([f"{quoted(case)} ({text})" for case, text in _missed(device, choice.scale)])
@@ -132,8 +132,8 @@ def _place(device: DeviceChoice) -> str:
 def _numbers(offer: Offer, scale: Scale) -> str:
     """Accuracy 96.9 ± 0.5 %, p50 21.0 µs, 12.6 KiB, 9.33 MiB of memory."""
     parts = []
-    if offer.accuracy:
-        parts.append(f"{scale.name} {_rate(offer.accuracy, scale)} {scale.of_values}".rstrip())
+    if offer.score:
+        parts.append(f"{scale.name} {_rate(offer.score, scale)} {scale.of_values}".rstrip())
     if offer.latency_p50_ns:
         parts.append(f"p50 {units.latency(offer.latency_p50_ns.value)}")
     if offer.onnx_bytes is not None:
@@ -145,14 +145,14 @@ def _numbers(offer: Offer, scale: Scale) -> str:
 
 def _short(offer: Offer, as_fast: bool, scale: Scale) -> str:
     """`soft` (97.9 ± 1.1 %, 7.15 µs, 95.0 KiB); says where it is as fast as the pick."""
-    value = f"{_rate(offer.accuracy, scale)} {scale.of_values}".rstrip() if offer.accuracy else units.MISSING
+    value = f"{_rate(offer.score, scale)} {scale.of_values}".rstrip() if offer.score else units.MISSING
     p50 = units.latency(offer.latency_p50_ns.value) if offer.latency_p50_ns else units.MISSING
     return f"{quoted(offer.case)} ({value}, {p50}, {units.size(offer.onnx_bytes or 0)}{', as fast' if as_fast else ''})"
 
 
 def _chosen_by(choice: Choice, device: DeviceChoice, case: str) -> str:
     """The accuracy that decided, and how it stands to the baseline's on the same split."""
-    rate, baseline = device.split_accuracy[case], device.baseline_accuracy
+    rate, baseline = device.split_value[case], device.baseline_value
     scale = choice.scale
     text = f"{scale.name} {scale.said(rate)} on the {device.split} split"
     if baseline is None or case == choice.baseline:
@@ -161,10 +161,10 @@ def _chosen_by(choice: Choice, device: DeviceChoice, case: str) -> str:
     return f"{text}, {apart} against {quoted(choice.baseline)}"
 
 
-def _rate(accuracy: Estimate, scale: Scale) -> str:
-    if accuracy.half is None:
-        return " and ".join(scale.text(value) for value in accuracy.values)
-    return scale.interval(accuracy.value, accuracy.half, scale.decimals([accuracy.half or 0], accuracy.values))
+def _rate(score: Estimate, scale: Scale) -> str:
+    if score.half is None:
+        return " and ".join(scale.text(value) for value in score.values)
+    return scale.interval(score.value, score.half, scale.decimals([score.half or 0], score.values))
 
 
 def _named(comparison: Comparison) -> str:
@@ -174,8 +174,8 @@ def _named(comparison: Comparison) -> str:
 def _compared(comparison: Comparison, scale: Scale) -> str:
     """Loses 0.4 points (−0.1 to 0.9) of accuracy, is 3.1x (2.9 to 3.3) faster and 12x smaller."""
     parts = []
-    if comparison.accuracy:
-        parts.append(f"it {change(comparison.accuracy, scale)}")
+    if comparison.score:
+        parts.append(f"it {change(comparison.score, scale)}")
     if comparison.speedup:
         parts.append(faster(comparison.speedup, "it"))
     if comparison.compression_ratio:
@@ -222,7 +222,7 @@ def _worst(one: OneForAll, scale: Scale) -> str:
     side = "below" if scale.higher else "above"
     good = "accurate" if scale.name == ACCURACY else "good"
     slow = f"{units.ratio(one.slowdown)} slower than the pick on {setting_place(one.slowest)}"
-    loss = f"{scale.amount(max(one.accuracy_loss, 0.0))} {side} the pick on {setting_place(one.least_accurate)}"
+    loss = f"{scale.amount(max(one.loss, 0.0))} {side} the pick on {setting_place(one.worst)}"
     if one.alike_everywhere:
         told = f"It fits and cannot be told from the best in {scale.name} on any of them; of such cases it is the one "
         return f"{told}whose worst latency is best: {slow if one.slowdown > 1 else 'as fast as every pick'}."

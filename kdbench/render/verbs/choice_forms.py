@@ -42,8 +42,8 @@ def as_markdown(choice: Choice) -> str:
 
 
 def as_json(choice: Choice) -> str:
-    """Everything, unrounded: rates, nanoseconds, bytes, ratios; limits as they were written."""
-    return json.dumps({"schema": 1, **asdict(choice)}, indent=1, allow_nan=False, default=_fields)
+    """Everything, unrounded: the metric's own unit (rates), nanoseconds, bytes, ratios; limits as they were written."""
+    return json.dumps({"schema": 2, **asdict(choice)}, indent=1, allow_nan=False, default=_fields)
 
 
 def _fields(part: Part) -> object:

@@ -4,7 +4,7 @@ from kdbench import units
 from kdbench.choose import DeviceChoice, Offer, device_choice, suite_limits
 from kdbench.errors import KdbenchError
 from kdbench.evidence import CaseView, Evidence, Setting
-from kdbench.evidence.accuracy import SPLIT
+from kdbench.evidence.answers import SPLIT
 from kdbench.render.words.choice_words import VALIDATION_SEEN, best, change, faster, nothing, smaller, within
 from kdbench.render.words.sentence import Sentence
 from kdbench.render.words.words import counted, listed, quoted, quoted_list, setting_place
@@ -48,10 +48,10 @@ def _against(pick: Offer, scale: Scale) -> str:
 
     Without a teacher it stands against its baseline; the baseline itself has its own numbers.
     """
-    others = [one for one in pick.against if one.speedup or one.accuracy]
+    others = [one for one in pick.against if one.speedup or one.score]
     if not others:
         has = "is right in" if scale.name == ACCURACY else f"has {scale.name}"
-        accuracy = f" and {has} {scale.said(pick.accuracy.value)}" if pick.accuracy else ""
+        accuracy = f" and {has} {scale.said(pick.score.value)}" if pick.score else ""
         p50 = f"takes {units.latency(pick.latency_p50_ns.value)}" if pick.latency_p50_ns else "is the pick"
         return f"{p50}{accuracy}"
     other = others[0]
@@ -60,7 +60,7 @@ def _against(pick: Offer, scale: Scale) -> str:
     if other.compression_ratio:
         size = smaller(other.compression_ratio)
         parts.append(size if parts else f"is {size} than {name}")
-    loss = f", and {change(other.accuracy, scale)}" if other.accuracy else ""
+    loss = f", and {change(other.score, scale)}" if other.score else ""
     return f"{listed(parts)}{loss}"
 
 
@@ -68,7 +68,7 @@ def _others(device: DeviceChoice, name: str) -> str:
     """The cases that are as accurate as the best: first those as fast as the pick, then the slower ones."""
     same = list(device.as_fast)
     slower = [offer.case for offer in device.alike if offer.case not in same]
-    if not slower and not device.less_accurate and len(same) > 4:
+    if not slower and not device.worse and len(same) > 4:
         return f"None of the other {counted(len(same), 'case')} can be told from it, in {name} or in latency."
     parts = []
     if same:
@@ -83,7 +83,7 @@ def _others(device: DeviceChoice, name: str) -> str:
 def _faster_still(evidence: Evidence, device: DeviceChoice, pick: str) -> str:
     """The fastest of the less accurate cases, where its latency can be told from the pick's."""
     setting = (device.target, device.batch_size)
-    views = {name: case for name in (pick, *device.less_accurate) if (case := evidence.case(name))}
+    views = {name: case for name in (pick, *device.worse) if (case := evidence.case(name))}
     first = min(views.values(), key=lambda case: case.latency[setting].placed_ns.value)
     if first.name == pick or first.latency[setting].placed_ns.overlaps(views[pick].latency[setting].placed_ns):
         return ""
@@ -100,7 +100,7 @@ def _speed(evidence: Evidence, case: CaseView, setting: Setting) -> str:
 
 
 def _price(case: CaseView, target: str, scale: Scale) -> str:
-    difference = case.accuracy[target].difference
+    difference = case.score[target].difference
     return f", but {change(difference, scale)} against {quoted(case.baseline or '')}" if difference else ""
 
 
@@ -108,7 +108,7 @@ def _left_out(device: DeviceChoice) -> str:
     """The cases that could not be chosen: after a merge, those that were not on the device."""
     if not device.excluded:
         return ""
-    count = len(device.excluded) + len(device.split_accuracy)
+    count = len(device.excluded) + len(device.split_value)
     names = quoted_list(list(device.excluded))
     them = names if names.startswith("`") else "see `kdbench choose`"
     return f"Left out are {len(device.excluded)} of {counted(count, 'case')} ({them})."

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from kdbench import units
 from kdbench.choose import DeviceChoice, Limits, Miss
-from kdbench.evidence.intervals import Difference, Estimate
+from kdbench.evidence.differences import Difference
+from kdbench.evidence.intervals import Estimate
 from kdbench.render.words.words import listed, quoted
 from kdbench.scale import ACCURACY, Scale
 

@@ -2,8 +2,8 @@
 
 from kdbench import units
 from kdbench.evidence import Evidence
-from kdbench.evidence.intervals import Difference
-from kdbench.render.tables.accuracy_columns import distinct, rates
+from kdbench.evidence.differences import Difference
+from kdbench.render.tables.score_columns import distinct, rates
 from kdbench.render.words.answer import answer
 from kdbench.render.words.choice_words import SAME_SIZE, change, smaller
 from kdbench.render.words.ranking_words import macs_mislead, orders_agree
@@ -31,7 +31,7 @@ def _accuracy(evidence: Evidence, target: str, named: str) -> str:
     compared = {
         case.name: difference
         for case in students(evidence)
-        if target in case.accuracy and (difference := case.accuracy[target].difference)
+        if target in case.score and (difference := case.score[target].difference)
     }
     if not compared:
         return ""

@@ -8,7 +8,8 @@ import naive
 import numpy as np
 from rows import Row, before
 
-from kdbench.evidence.intervals import Estimate, from_logs, mean_interval, rate_interval
+from kdbench.evidence.grids import from_logs
+from kdbench.evidence.intervals import Estimate, mean_interval, rate_interval
 
 GATE = "kdbench"
 NAIVE: dict[str, str] = {

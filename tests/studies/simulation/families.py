@@ -9,8 +9,8 @@ from procedures import Values, hillis, mean_squares, over_seeds
 from scipy import stats
 from scipy.special import expit
 
+from kdbench.evidence.differences import holm, paired_difference
 from kdbench.evidence.groups import letters
-from kdbench.evidence.intervals import holm, paired_difference
 
 CASES = 9
 KINDS = {"quantized": (0.02, 0.05), "distilled": (0.25, 1.0)}

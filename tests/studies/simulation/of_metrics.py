@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import kdbench
-from kdbench.evidence.intervals import FEWEST, examples_difference, influence_difference
+from kdbench.evidence.differences import examples_difference, influence_difference
+from kdbench.evidence.intervals import FEWEST
 from kdbench.measure.decisions import decide
 from kdbench.protocols.data import Output
 from kdbench.protocols.metric import Metric, metric_named

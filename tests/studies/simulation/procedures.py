@@ -5,7 +5,7 @@ from crossed import Tables
 from numpy.typing import NDArray
 from scipy import stats
 
-from kdbench.evidence.intervals import paired_difference
+from kdbench.evidence.differences import paired_difference
 
 Values = NDArray[np.float64]
 RESAMPLES = 300

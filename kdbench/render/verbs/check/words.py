@@ -7,7 +7,7 @@ from typing import Any
 
 from kdbench import units
 from kdbench.check import Checked, Row, Verdict
-from kdbench.check.accuracy import FALSE_ALARM
+from kdbench.check.scores import FALSE_ALARM
 from kdbench.evidence.intervals import LEVEL
 from kdbench.render.words.words import counted, listed, target_place
 from kdbench.scale import ACCURACY

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from kdbench.check.accuracy import Judged, compared
-from kdbench.evidence.intervals import sign_test
+from kdbench.check.scores import Judged, compared
+from kdbench.evidence.differences import sign_test
 from kdbench.metrics.accuracy import Accuracy
 
 

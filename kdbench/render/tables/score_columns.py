@@ -1,13 +1,14 @@
-"""The decision table's columns of accuracy: means, differences to the baseline, agreement with the teacher."""
+"""The decision table's columns of the task's metric: means, differences to the baseline, agreement with the teacher."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from kdbench import units
-from kdbench.evidence import AccuracyView, CaseView, Evidence
-from kdbench.evidence.accuracy import SPLIT
-from kdbench.evidence.intervals import FEWEST, Difference, Estimate
+from kdbench.evidence import CaseView, Evidence, ScoreView
+from kdbench.evidence.answers import SPLIT
+from kdbench.evidence.differences import Difference
+from kdbench.evidence.intervals import FEWEST, Estimate
 from kdbench.render.tables.cells import HIDDEN, Cell, dash
 from kdbench.render.tables.columns import ColumnSpec, percents, plain, reason
 from kdbench.render.words.words import baseline_name, counted, listed, target_place
@@ -65,7 +66,7 @@ def distinct(
 
 def rates(case: CaseView, target: str) -> object:
     """A case's accuracies on a target, seed by seed. Targets with equal ones share their columns."""
-    return case.accuracy[target].estimate.values if target in case.accuracy else None
+    return case.score[target].estimate.values if target in case.score else None
 
 
 def accuracy_places(evidence: Evidence) -> list[Place]:
@@ -86,13 +87,13 @@ def _columns(evidence: Evidence, place: Place) -> Iterator[ColumnSpec[Any]]:
     }  # fmt: skip
 
     def mean(case: CaseView) -> Estimate | None:
-        return view.estimate if (view := case.accuracy.get(target)) else None
+        return view.estimate if (view := case.score.get(target)) else None
 
     def letters(case: CaseView) -> str:
-        return case.accuracy[target].letters
+        return case.score[target].letters
 
     def difference(case: CaseView) -> Difference | Cell | None:
-        return _difference(case, case.accuracy.get(target))
+        return _difference(case, case.score.get(target))
 
     def adjusted(case: CaseView) -> float | Cell | None:
         found = difference(case)
@@ -101,7 +102,7 @@ def _columns(evidence: Evidence, place: Place) -> Iterator[ColumnSpec[Any]]:
         return dash(found.untold or FEW_SEEDS) if found.adjusted_p is None else found.adjusted_p
 
     def agreement(case: CaseView) -> float | Cell | None:
-        view = case.accuracy.get(target)
+        view = case.score.get(target)
         if view and view.agreement is None and case.teaches:
             return Cell("itself", value=1.0)
         return view.agreement if view else None
@@ -141,7 +142,7 @@ def _means(found: Sequence[Estimate], scale: Scale) -> tuple[str, list[str]]:
 
 def _fewer(evidence: Evidence, case: CaseView, target: str) -> Iterator[str]:
     """A note if a case lacks seeds of its suite; a teacher has seeds of its own."""
-    view = case.accuracy[target]
+    view = case.score[target]
     count = view.estimate.n
     if view.is_untrained:
         yield UNTRAINED
@@ -150,7 +151,7 @@ def _fewer(evidence: Evidence, case: CaseView, target: str) -> Iterator[str]:
         yield f"{counted(count, 'seed')} only; {why}"
 
 
-def _difference(case: CaseView, view: AccuracyView | None) -> Difference | Cell | None:
+def _difference(case: CaseView, view: ScoreView | None) -> Difference | Cell | None:
     if view and view.difference:
         return view.difference
     if view and case.name == case.baseline:

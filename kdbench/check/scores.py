@@ -10,14 +10,14 @@ from kdbench import units
 from kdbench.check.sides import Place, Scope, Side, verdict_of
 from kdbench.check.verdicts import Row, Verdict
 from kdbench.errors import StoreError, UnknownName
-from kdbench.evidence.intervals import (
-    FEWEST,
+from kdbench.evidence.differences import (
     Difference,
     examples_difference,
     influence_difference,
     paired_difference,
     sign_test,
 )
+from kdbench.evidence.intervals import FEWEST
 from kdbench.protocols.metric import Metric
 from kdbench.results.predictions import Predictions
 from kdbench.scale import ACCURACY, Scale
