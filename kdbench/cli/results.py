@@ -82,7 +82,8 @@ def load(results: Path, output: Path | None) -> None:
 def score_command(results: Path, names: tuple[str, ...]) -> None:
     """Judge the files of a finished run by another metric, from their stored predictions: nothing is computed again.
 
-    The records stand beside the others until the suite is run into the folder again; `kdbench render` shows them.
+    `kdbench render` shows them beside the others, and they stay when the suite is run into the folder again: new files
+    are judged by them then, too (by a metric of your own, FILE.py:CLASS, when this verb is asked again).
     `kdbench list metrics` has the names.
     """
     from kdbench.results.further_scores import add_metric

@@ -33,22 +33,32 @@ class Added:
 
 
 def add_metric(folder: Path, name: str) -> Added:
-    """Score every file of a results folder by one more metric, and write the records behind the others.
+    """Score every file of a results folder that it does not judge yet by a metric; write the records behind the others.
 
     name: registered, or `file.py:Class` from the current folder. Raises KdbenchError where the folder's task or its
-    stored predictions do not suffice, UnknownName.
+    stored predictions do not suffice, or every file is judged already, UnknownName.
     """
     results = read_results(folder)
     metric = registry.resolve("metric", name)() if registry.is_file(name) else metric_named(name)
     judges = _judges(results, metric, folder)
-    if any(record.metric == name for record in results.scores()):
-        raise KdbenchError(f"'{folder}' is judged by {name} already.")
-    made = [score for record in results.scores() for judge in judges for score in _scored(results, record, judge, name)]
-    if not made:
+    known = {_place(record) for record in results.of(Score) if record.metric == name}
+    scored = (
+        score for record in results.scores() for judge in judges for score in _scored(results, record, judge, name)
+    )
+    found = list(scored)
+    made = [score for score in found if _place(score) not in known]
+    if not found:
         raise StoreError(f"'{folder}' keeps no predictions to score; run the suite again with -o '{folder}'.")
+    if not made:
+        raise KdbenchError(f"'{folder}' is judged by {name} already.")
     records.append(folder / "records.jsonl", made)
     reasons = dict.fromkeys(record.undefined for record in made if record.undefined)
     return Added(metric.name, len(made), tuple(reasons))
+
+
+def _place(record: Score) -> tuple[str, int, str | None, str, str, str]:
+    """Which answers a record is about."""
+    return record.case, record.seed, record.target, record.key, record.split, record.output
 
 
 def _judges(results: Results, metric: Metric, folder: Path) -> list[Metric]:
@@ -90,6 +100,7 @@ def _scored(results: Results, record: Score, metric: Metric, name: str) -> Itera
         unit="fraction" if metric.unit == "fraction" else metric.unit_name,
         output=output,
         decides=False,
+        added=True,
         value=None if reason else metric.value(judged, targets),
         undefined=reason,
         correct_count=None if each is None else int(each.sum()),

@@ -16,6 +16,7 @@ from kdbench.results.devices import KeptDevices, device_runs, with_devices
 from kdbench.results.plan_json import PLAN_FILE
 from kdbench.results.records import Environment, Failed, Latency, Record, Score, labelled
 from kdbench.results.task_json import TASK_FILE
+from kdbench.run.added_scores import own_scores, score_again
 from kdbench.run.kept_data import kept_task, write_sample, write_test_inputs
 from kdbench.run.ownership import refuse_foreign
 from kdbench.run.plan_json import recorded_plan
@@ -118,7 +119,7 @@ class Results:
         stays = standing(self._former, self.plan, chains, self._found, asked)
         before = self._standing(stays.records)
         made = [record for label in self.plan.labels for record in self._found.get(label, ())]
-        after: list[Record] = list(self._missing(asked, failures))
+        after: list[Record] = [*self._missing(asked, failures), *own_scores(self._former, made)]
         after += self._devices.again([*before, *made])
         lines = (self._lines.get(label, "") for label in self.plan.labels)
         written = [*before, *made, *after]
@@ -129,7 +130,10 @@ class Results:
         left_out = (f"{sentence} It was left out." for sentence in self._unread)
         said = [*warnings(written, self.plan, self.store, stays), *self._devices.notes(), *left_out]
         self.write_plan(command, said)
-        return said
+        lost = list(score_again(self.folder, self._former, written))
+        if lost:
+            self.write_plan(command, [*said, *lost])
+        return [*said, *lost]
 
     def _standing(self, standing: Sequence[Record]) -> list[Record]:
         """This machine, and the records that stay as they were."""

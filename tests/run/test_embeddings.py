@@ -12,6 +12,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from kdbench.choose import choose
 from kdbench.results.folder import Results, read_results
+from kdbench.results.records import Score
 
 SUITE = """
 kdbench: 1
@@ -30,6 +31,17 @@ cases:
   taught: [soft_distillation]
   int8: [soft_distillation, static_quantization]
 measure: [{{provider: cpu, processes: 3, calls: 8, seconds: 0, memory: false, start: false}}]
+"""
+
+OWN = """
+from kdbench.protocols import Metric
+
+
+class Spread(Metric):
+    unit, range, kinds = "value", (0.0, None), frozenset({"embedding"})
+
+    def value(self, outputs, targets):
+        return float(outputs.std())
 """
 
 
@@ -81,3 +93,26 @@ def test_the_table_and_the_choice_speak_of_recall(results: Results) -> None:
     assert "| Case | Recall@1 (%) | Against taught (points) |" in table
     (device,) = choose(results.folder).devices
     assert set(device.split_value) == {"taught", "int8"}
+
+
+def test_a_metric_that_was_added_stays_when_the_suite_is_run_again(results: Results, shared_store: Path) -> None:
+    """A registered one is asked again, one of the user's own stays with its pseudo-values as long as the file does."""
+    folder = results.folder
+    (folder.parent / "mine.py").write_text(OWN)
+
+    def kdbench(*words: str) -> str:
+        command = [sys.executable, "-m", "kdbench", *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder.parent)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    kdbench("score", "out", "--metric", "recall_at_10", "--metric", "mine.py:Spread")
+    before = {one.metric: one.value for one in read_results(folder).of(Score, "taught") if one.split == "test"}
+    assert {"recall_at_10", "mine.py:Spread"} < before.keys()
+    kdbench("run", "s.yaml", "-o", "out", "--store", str(shared_store))
+    found = [one for one in read_results(folder).of(Score, "taught") if one.split == "test"]
+    assert {one.metric: one.value for one in found} == before
+    assert len(found) == len(before)
+    page = (folder / "report" / "index.html").read_text()
+    assert "Recall@10" in page
+    assert "Spread" in page

@@ -29,6 +29,8 @@ class Score(Labelled):
     """The output of the task that is judged; empty for the first."""
     decides: bool = True
     """Whether it is the task's first metric, by which cases are compared and chosen."""
+    added: bool = False
+    """Whether the task names no such metric, and `kdbench score` added it to a finished run."""
     value: float | None = None
     undefined: str | None = None
     """Why there is no value."""
