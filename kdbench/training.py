@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from kdbench import functional as F
-from kdbench import registry
 from kdbench.errors import ModelError, TechniqueError, TrainingError
 from kdbench.files import write_whole
 from kdbench.measure.decisions import decide
 from kdbench.protocols import Batch, Loss, Outputs, TaskDescription
-from kdbench.protocols.data import usual_metrics
 from kdbench.protocols.metric import Metric, metric_named
 from kdbench.protocols.recipe import Recipe
 
@@ -69,8 +67,12 @@ class Training:
         loss: Loss | None = None,
         extra: nn.Module | None = None,
         clock: Clock = process_clock,
+        metric: Metric | None = None,
     ) -> None:
-        """model and extra are trained where they lie (device); extra is the technique's own and dropped by it."""
+        """model and extra are trained where they lie (device); extra is the technique's own and dropped by it.
+
+        metric: what validation is judged by, where it is a user's own and so not registered.
+        """
         if recipe.needs_validation and examples.validation is None:
             raise TrainingError("the recipe selects or stops on validation, but the task has no validation split.")
         self.model = model
@@ -78,7 +80,7 @@ class Training:
         self.recipe = recipe
         self.examples = examples
         self.task = task
-        self.metric = decisive_metric(task)
+        self._metric = metric
         self.loss = loss or partial(F.labels_loss, task)
         self.steps_per_epoch = math.ceil(examples.train_count / recipe.batch_size)
         if not self._trained():
@@ -108,6 +110,11 @@ class Training:
             self.history.selected_epoch = self.history.epoch_count
         self.model.eval()
         return self.history
+
+    @cached_property
+    def metric(self) -> Metric:
+        """What selection and early stopping go by."""
+        return decisive_metric(self.task, self._metric)
 
     def _finished(self) -> bool:
         done, scores = self.history.epoch_count, self.history.validation_by_epoch
@@ -233,15 +240,10 @@ def rate_factor(recipe: Recipe, epochs: float) -> float:
     return recipe.step_factor ** sum(epochs >= epoch for epoch in recipe.steps_down)
 
 
-def decisive_metric(task: TaskDescription) -> Metric:
-    """What selection and early stopping go by: the first output's first metric, here and on the test split.
-
-    A metric of the suite's own file does not run in a training; the usual one of its kind stands in for it.
-    """
+def decisive_metric(task: TaskDescription, own: Metric | None = None) -> Metric:
+    """The first output's first metric, as on the test split; `own`: where it comes from a file of the suite's."""
     output = task.outputs[0]
-    usual = usual_metrics(output.kind, output.targets)[0]
-    name = usual if registry.is_file(output.metrics[0]) else output.metrics[0]
-    return metric_named(name).judging(output)
+    return (own or metric_named(output.metrics[0])).judging(output)
 
 
 @torch.inference_mode()

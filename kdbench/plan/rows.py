@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 from kdbench import registry, stages
 from kdbench.measure.carried import find_runtime
@@ -14,12 +13,10 @@ from kdbench.plan.opsets import too_old
 from kdbench.plan.plan import Label, Plan
 from kdbench.plan.rehearsals import Rehearsals
 from kdbench.plan.stages import Stages
-from kdbench.protocols.part import PartSpec, spec_of
 from kdbench.results.records import TEACHER
 from kdbench.stages.names import numbered
 from kdbench.stages.spec import StageSpec
 from kdbench.suite.cases import Case, Suite, TeacherChoice
-from kdbench.suite.losses import named_metrics
 from kdbench.suite.targets import Target, targets_of
 from kdbench.timing.machine import Machine
 
@@ -218,18 +215,8 @@ class _Planner:
         if target.entry.plugin:
             numerics["plugins"] = runtime["facts"].get("plugins", [])
         settings = _settings(target)
-        return self.stages.add("evaluate", parts=self.own_metrics, inputs=inputs, settings=settings, numerics=numerics)
-
-    @cached_property
-    def own_metrics(self) -> dict[str, PartSpec]:
-        """The metrics that the task names by a file of the suite's, each under that name: their code travels along."""
-        folder = self.suite.folder
-        found = {}
-        for name in dict.fromkeys(named_metrics(self.suite.task.fields)):
-            if registry.is_file(name):
-                made = registry.resolve("metric", name, folder)()
-                found[name] = spec_of("metric", name, made, folder).located()
-        return found
+        parts = self.stages.own_metrics
+        return self.stages.add("evaluate", parts=parts, inputs=inputs, settings=settings, numerics=numerics)
 
     def _metrics(self) -> Iterator[str]:
         """The metrics that the task may be judged by.

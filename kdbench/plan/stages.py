@@ -1,17 +1,19 @@
 """The stages of a plan by key: equal work is added once, whoever asks for it. Says what the keys depend on."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from kdbench import stages
+from kdbench import registry, stages
 from kdbench.errors import KdbenchError
 from kdbench.protocols import Model, Task, Technique
-from kdbench.protocols.part import PartSpec
+from kdbench.protocols.part import PartSpec, spec_of
 from kdbench.protocols.recipe import Recipe, Regularizer
 from kdbench.stages.spec import StageSpec
 from kdbench.suite.cases import Step, StudentChoice, Suite
+from kdbench.suite.losses import metric_lists
 from kdbench.suite.targets import Target, targets_of
 from kdbench.timing.machine import Machine
 from kdbench.user_files import UserCode, UserFile
@@ -39,13 +41,25 @@ class Stages:
         declared: Task = self.task.build()
         self.view_count = declared.views()
         self.takes_pictures = declared.image_form() is not None
+        lists = list(metric_lists(suite.task.fields))
+        self.own_metrics = self._own_metrics(name for names in lists for name in names)
+        """The metrics that the task names by a file of the suite's, each under that name: their code travels along."""
+        self._decisive = self._own_metrics(names[0] for names in lists)
         self.data = self.add("decode", parts={"task": self.task})
+
+    def _own_metrics(self, names: Iterable[str]) -> dict[str, PartSpec]:
+        """Those of the names that are a file's."""
+        folder, own = self.suite.folder, dict.fromkeys(filter(registry.is_file, names))
+        made = {name: registry.resolve("metric", name, folder)() for name in own}
+        return {name: spec_of("metric", name, metric, folder).located() for name, metric in made.items()}
 
     def add(self, kind: str, **fields: Any) -> str:
         """Add the stage of this kind with these fields of a StageSpec; its key."""
         number = stages.VERSIONS[kind]
         if kind in ("train", "compress"):
             number = number * 1000 + stages.LOOP_VERSION
+            if any(role.startswith("recipe:") for role in fields["parts"]):  # validation is judged in training
+                fields["parts"] = {**fields["parts"], **self._decisive}
         return self.keep(StageSpec(kind, number, **fields))
 
     def keep(self, spec: StageSpec) -> str:

@@ -54,8 +54,9 @@ class Recipe(Part):
     """Epochs over which the rate rises linearly from zero."""
     select: Literal["last", "validation"] = "last"
     """Which weights leave the training: the last epoch's, or those of the (first) epoch best on validation."""
-    stop_at: float | None = Field(None, gt=0, le=1)
-    """Stop once the task's metric on validation (0-1) is as good as this."""
+    stop_at: float | None = None
+    """Stop once the task's metric on validation is as good as this, in its own unit: 0.95 is an accuracy of 95 %, 2.5
+    an RMSE of 2.5 MW."""
     patience: int | None = Field(None, gt=0)
     """Stop after this many epochs without a better value of the task's metric on validation."""
     precision: Literal["fp32", "bf16"] = "fp32"

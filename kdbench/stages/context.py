@@ -15,6 +15,7 @@ from kdbench import functional as F
 from kdbench import registry
 from kdbench.errors import DataError, TechniqueError
 from kdbench.protocols import Batch, Layers, Loss, Outputs
+from kdbench.protocols.metric import Metric
 from kdbench.protocols.part import PartSpec, spec_of
 from kdbench.protocols.recipe import Recipe
 from kdbench.stages import torch_models
@@ -82,10 +83,17 @@ class StageContext:
         placed = torch_models.placed(model, self.device, self.example)
         self.forward_count = before  # a model may ask a teacher
         clock = self._work.turn.clock
-        training = Training(placed, chosen, self.task, self._examples(chosen), loss, moved, clock)
+        own, found = self._own_metric(), self._examples(chosen)
+        training = Training(placed, chosen, self.task, found, loss, moved, clock=clock, metric=own)
         history = self._run(training, self._work.out / f"{CHECKPOINT}{number}.pt")
         self.histories.append((chosen, history))
         return model
+
+    def _own_metric(self) -> Metric | None:
+        """The task's first metric where it comes from a file of the suite's; it travels with the stage."""
+        name = self.task.outputs[0].metrics[0]
+        own: Metric | None = self._work.part(name) if name in self._work.spec.parts else None
+        return own
 
     def _run(self, training: Training, checkpoint: Path) -> History:
         if checkpoint.exists():

@@ -139,14 +139,15 @@ def _mapping(data: Any) -> dict[Any, Any]:
     return data if isinstance(data, dict) else {}
 
 
-def named_metrics(fields: Any) -> Iterator[str]:
-    """Every name under `metrics` in a task's fields, at any depth."""
+def metric_lists(fields: Any) -> Iterator[list[str]]:
+    """The names in every list that stands under `metrics` in a task's fields, at any depth; one that is not empty."""
     if isinstance(fields, dict):
         for key, value in fields.items():
             if key == "metrics" and isinstance(value, list | tuple):
-                yield from (name for name in value if isinstance(name, str))
+                names = [name for name in value if isinstance(name, str)]
+                yield from [names] if names else []
             else:
-                yield from named_metrics(value)
+                yield from metric_lists(value)
     elif isinstance(fields, list | tuple):
         for item in fields:
-            yield from named_metrics(item)
+            yield from metric_lists(item)

@@ -22,7 +22,7 @@ from kdbench.suite.faults import Faults
 from kdbench.suite.form import VERSION, ExportFields, MeasureEntry, SuiteFields
 from kdbench.suite.grids import MOST_CASES
 from kdbench.suite.limits import SuiteLimits
-from kdbench.suite.losses import LossReader, named_metrics
+from kdbench.suite.losses import LossReader, metric_lists
 from kdbench.suite.network_reader import NetworkReader
 from kdbench.suite.part_reader import PartReader
 from kdbench.suite.targets import limit_faults
@@ -85,7 +85,7 @@ class _Reader:
         note_all(checks.as_given_faults(cases))
         export = kept(self.parts.built, ExportFields, _or_empty(file.export), ("export",), "export")
         measure = self._measure()
-        own = [name for name in named_metrics(file.task) if registry.is_file(name)]
+        own = [name for names in metric_lists(file.task) for name in names if registry.is_file(name)]
         losses = LossReader(own, self.parts.folder)
         said = self._without("limits", losses.limits(file.limits, SuiteLimits.model_fields))
         limits = kept(self.parts.built, SuiteLimits, said, ("limits",), "limits")

@@ -61,3 +61,13 @@ def test_only_evaluations_depend_on_its_source(tmp_path: Path, monkeypatch: pyte
     changed = planned(tmp_path, WORST.replace(".max()", ".min()"))
     assert keys(changed, "train") == keys(plan, "train")
     assert keys(changed, "evaluate").isdisjoint(keys(plan, "evaluate"))
+
+
+def test_trainings_do_too_where_it_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Selection and early stopping go by it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(f"{__name__}.SUITE", SUITE.replace('[rmse, "mine.py:Worst"]', '["mine.py:Worst"]'))
+    plan = planned(tmp_path, WORST)
+    (spec,) = [spec for spec in plan.stages.values() if spec.kind == "train"]
+    assert "mine.py:Worst" in spec.parts
+    assert keys(planned(tmp_path, WORST.replace(".max()", ".min()")), "train").isdisjoint(keys(plan, "train"))
