@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from kdbench import units
-from kdbench.evidence.answers import SPLIT, Answers, BySeed, answers_by_case
+from kdbench.evidence.answers import SPLIT, BySeed, answers_by_case
 from kdbench.evidence.comparisons import to_teacher
 from kdbench.evidence.constant_answers import constant_answers
 from kdbench.evidence.differences import Difference
@@ -22,14 +22,16 @@ from kdbench.evidence.finding import (
     seeds_named,
 )
 from kdbench.evidence.guesses import guesses
-from kdbench.evidence.intervals import example_half
+from kdbench.evidence.scores import example_noise
 from kdbench.evidence.training import Stages
 from kdbench.results.folder import Results
 from kdbench.results.records import Training
+from kdbench.scale import ACCURACY, Scale
 
 VALIDATION = "validation"
 FAR = 0.05
-"""Validation lies far above test where even the lower end of the difference's interval is above this rate."""
+"""Validation lies far above test where even the lower end of the difference's interval is above this share of what
+values there are: 5 points of a rate."""
 STILL_FALLING = 0.01
 """A loss falls when its last epoch lies this share of the first below it."""
 MOST = 4
@@ -40,83 +42,90 @@ def findings(results: Results) -> tuple[Finding, ...]:
     """Everything that is found in a results folder, what bars a choice first."""
     found: list[Finding] = []
     for target in results.targets:
-        everybody = answers_by_case(results, target, SPLIT)
-        tested = _classified(everybody)
-        found += constant_answers(results, target, {name: its for name, its in everybody.items() if name not in tested})
-        found += guesses(results, target, tested)
+        tested = answers_by_case(results, target, SPLIT)
+        by_accuracy = {name: its for name, its in tested.items() if _is_accuracy(its)}
+        others = {name: its for name, its in tested.items() if name not in by_accuracy}
+        found += constant_answers(results, target, others)
+        found += guesses(results, target, by_accuracy)
         found += _weak_teachers(results, target, tested)
-        found += _validation_above_test(target, _classified(answers_by_case(results, target, VALIDATION)), tested)
+        found += _validation_above_test(results, target, answers_by_case(results, target, VALIDATION), tested)
     found += _missing_classes(results)
     found += _losses(results)
     found += _unused_weights(results)
     return tuple(sorted(found, key=lambda one: not one.bars))
 
 
-def _classified(found: Mapping[str, BySeed]) -> dict[str, BySeed]:
-    """The cases whose metric is accuracy; the doubts below are about shares of right answers."""
-    return {name: by_seed for name, by_seed in found.items() if all(_is_accuracy(one) for one in by_seed.values())}
-
-
-def _is_accuracy(one: Answers) -> bool:
-    return one.record.metric == "accuracy"
+def _is_accuracy(by_seed: BySeed) -> bool:
+    """Whether it is judged by shares of right answers, of which more can be said."""
+    return all(one.record.metric == ACCURACY for one in by_seed.values())
 
 
 def _weak_teachers(results: Results, target: str, tested: Mapping[str, BySeed]) -> Iterator[Finding]:
     """Teachers that a student which learned from the labels alone surpasses."""
+    scale = results.scale
     for name, by_seed in tested.items():
         case, row = results.plan.cases.get(name), results.teacher_of(name)
         if case is None or case.steps or row is None or row not in tested:
             continue
         difference = to_teacher(by_seed, tested[row])
-        if difference is None or difference.value <= _noise(difference, by_seed, tested[row]):
+        noise = None if difference is None else _noise(difference, by_seed, tested[row])
+        if difference is None or noise is None or scale.goodness(difference.value) <= noise:
             continue
-        theirs, its = (units.percent(_rate(tested[one])) for one in (row, name))
+        theirs, its = (scale.said(_mean(tested[one])) for one in (row, name))
+        worse = "is less accurate" if scale.name == ACCURACY else f"has a worse {scale.name}"
         yield Finding(
             WEAK_TEACHER,
             (row, name),
             target,
-            f"{row_name(results, row)} is less accurate than {quoted(name)}, which learned without it: {theirs} % "
-            f"against {its} %. What is learned from it may be worse than the labels.",
+            f"{row_name(results, row)} {worse} than {quoted(name)}, which learned without it: {theirs} "
+            f"against {its}. What is learned from it may be worse than the labels.",
             False,
         )
 
 
-def _noise(difference: Difference, one: BySeed, other: BySeed) -> float:
-    """Half the difference's interval; with too few seeds for one that of two rates over other test examples."""
+def _noise(difference: Difference, one: BySeed, other: BySeed) -> float | None:
+    """Half the difference's interval; with too few seeds for one that of two values over other examples."""
     if difference.half is not None:
         return difference.half
-    return math.hypot(*(_example_noise(by_seed) for by_seed in (one, other)))
-
-
-def _example_noise(by_seed: BySeed) -> float:
-    return example_half(_rate(by_seed), max(one.record.example_count for one in by_seed.values()))
+    noises = [example_noise(by_seed) for by_seed in (one, other)]
+    return None if None in noises else math.hypot(*(noise for noise in noises if noise is not None))
 
 
 def _validation_above_test(
-    target: str, validated: Mapping[str, BySeed], tested: Mapping[str, BySeed]
+    results: Results, target: str, validated: Mapping[str, BySeed], tested: Mapping[str, BySeed]
 ) -> Iterator[Finding]:
     """At most one finding a target; its sentence names the case where the two splits lie furthest apart."""
-    apart = {
-        name: gap
-        for name in tested
-        if name in validated
-        and (gap := _rate(validated[name]) - _rate(tested[name]))
-        - math.hypot(_example_noise(validated[name]), _example_noise(tested[name]))
-        > FAR
-    }
+    scale, apart = results.scale, {}
+    for name in (name for name in tested if name in validated):
+        noises = [example_noise(by_seed[name]) for by_seed in (validated, tested)]
+        gap = scale.goodness(_mean(validated[name]) - _mean(tested[name]))
+        if None not in noises and gap - math.hypot(*filter(None, noises)) > _far(tested[name]):
+            apart[name] = gap
     if not apart:
         return
     worst = max(apart, key=apart.__getitem__)
     others = f", as do {len(apart) - 1} other rows" if len(apart) > 2 else ""
+    values = [scale.said(_mean(by_seed[worst])) for by_seed in (validated, tested)]
+    said = (
+        f"is right in {values[0]} of the validation examples and in {values[1]} of the test examples"
+        if scale.name == ACCURACY
+        else f"has {scale.article} {scale.name} of {values[0]} on validation and of {values[1]} on test"
+    )
     yield Finding(
         VALIDATION_ABOVE_TEST,
         tuple(apart),
         target,
-        f"{quoted(worst)} is right in {units.percent(_rate(validated[worst]))} % of the validation examples and in "
-        f"{units.percent(_rate(tested[worst]))} % of the test examples{others}: the weights have seen the validation "
+        f"{quoted(worst)} {said}{others}: the weights have seen the validation "
         "examples, or the two splits are not alike. What is chosen by validation may disappoint.",
         False,
     )
+
+
+def _far(tested: BySeed) -> float:
+    """How far is far: a share of the range of values, where that has two ends, else of the value."""
+    metric = next(iter(tested.values())).metric
+    low, high = (0.0, 1.0) if metric is None else metric.range
+    return FAR * (abs(_mean(tested)) if low is None or high is None else high - low)
 
 
 def _missing_classes(results: Results) -> Iterator[Finding]:
@@ -147,7 +156,7 @@ def _losses(results: Results) -> Iterator[Finding]:
     for name in results.case_names:
         for seed, keys in stages.of(name).items():
             first = next((by_key[key] for key in keys if key in by_key), None)
-            if first is not None and (ends := _stuck(first)) is not None:
+            if first is not None and (ends := _stuck(first, results.scale)) is not None:
                 stuck.setdefault(name, {})[seed] = ends
     for name, by_seed in stuck.items():
         begun, ended = next(iter(by_seed.values()))
@@ -178,14 +187,15 @@ def _unused_weights(results: Results) -> Iterator[Finding]:
         )
 
 
-def _stuck(record: Training) -> tuple[float, float] | None:
-    """The loss of the first and the last epoch, where neither it nor the validation accuracy got better."""
+def _stuck(record: Training, scale: Scale) -> tuple[float, float] | None:
+    """The loss of the first and the last epoch, where neither it nor the metric on validation got better."""
     totals = [sum(terms.values()) for terms in record.terms_by_epoch]
     validation = record.validation_by_epoch
     if len(totals) < 2 or totals[-1] < totals[0] - STILL_FALLING * abs(totals[0]):
         return None
-    return None if len(validation) > 1 and validation[-1] > validation[0] else (totals[0], totals[-1])
+    better = len(validation) > 1 and scale.goodness(validation[-1] - validation[0]) > 0
+    return None if better else (totals[0], totals[-1])
 
 
-def _rate(by_seed: BySeed) -> float:
+def _mean(by_seed: BySeed) -> float:
     return float(np.mean([one.value for one in by_seed.values()]))

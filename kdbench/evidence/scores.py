@@ -76,16 +76,15 @@ def _view(
     agreements = [answers.record.teacher_agreement_fraction for answers in found.values()]
     known = [value for value in agreements if value is not None]
     home = [answers.record.home_agreement_fraction for answers in found.values()]
-    estimate = _estimate(found)
     return ScoreView(
-        estimate=estimate,
+        estimate=_estimate(found),
         difference=difference,
         across=across,
         to_teacher=taught,
         letters=group,
         agreement=float(np.mean(known)) if known else None,
         example_count=max(answers.record.example_count for answers in found.values()),
-        example_half=_example_half(found, estimate),
+        example_half=example_noise(found),
         split_example_count=max(answers.record.split_example_count or 0 for answers in found.values()) or None,
         home_agreement=min((value for value in home if value is not None), default=None),
         seeds=tuple(found),
@@ -93,12 +92,14 @@ def _view(
     )
 
 
-def _example_half(found: BySeed, estimate: Estimate) -> float | None:
+def example_noise(found: BySeed) -> float | None:
+    """Half the interval of a case's value over another draw of as many examples, its files kept; None if unknown."""
     first = next(iter(found.values()))
     count = max(answers.record.example_count for answers in found.values())
     if first.is_counted:
         is_rate = first.metric is not None or first.record.metric == ACCURACY
-        return example_half(estimate.value, count) if count and is_rate else None
+        rate = float(np.mean([answers.value for answers in found.values()]))
+        return example_half(rate, count) if count and is_rate else None
     each = first.pseudo_values
     return quantile(math.inf) * float(np.std(each)) / math.sqrt(count) if each is not None and count else None
 
