@@ -6,7 +6,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from collections.abc import Sequence
+
+    from torch import Generator, Tensor
+
+    from kdbench.protocols.data import Input
 
 
 @dataclass(frozen=True)
@@ -44,3 +48,21 @@ class Batch:
             view=self.view[index],
             lengths={name: tensor[index] for name, tensor in self.lengths.items()},
         )
+
+    def noisy(self, described: Sequence[Input], noise: float, generator: Generator | None = None) -> Batch:
+        """A copy with normal noise on its numbers; ids, masks and targets are left as they are.
+
+        described: the task's inputs. noise: the standard deviation, in units of each input's own spread. Indices are
+        negative, so that no stored teacher output is taken for a copy. Without a generator torch's own draws.
+        """
+        import torch
+
+        inputs = []
+        for tensor, one in zip(self.inputs, described, strict=True):
+            if one.dtype == "int64" or not one.stored:
+                inputs.append(tensor)
+                continue
+            drawn = torch.randn(tensor.shape, generator=generator).to(tensor.device)
+            spread = torch.tensor(one.spread, device=tensor.device).reshape(1, -1, *(1 for _ in tensor.shape[2:]))
+            inputs.append(tensor + noise * spread * drawn)
+        return replace(self, inputs=tuple(inputs), index=-1 - self.index)

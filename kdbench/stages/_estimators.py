@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pickle
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from kdbench.errors import ModelError
 from kdbench.models.estimators import Estimator
-from kdbench.protocols import Batch, Input
+from kdbench.protocols import Batch
 from kdbench.protocols.part import PartSpec
 from kdbench.stages import torch_models
 from kdbench.stages._data import EVALUATION_BATCH, TaskData
@@ -92,23 +91,7 @@ def shown(data: TaskData, model: Estimator, seed: int, device: torch.device) -> 
         for start in range(0, count, EVALUATION_BATCH):
             index = order[start : start + EVALUATION_BATCH]
             batch = data.chosen(index, seen[index], device)
-            yield _noisy(batch, data.task.inputs, noise, generator) if copy and noise else batch
-
-
-def _noisy(batch: Batch, described: Sequence[Input], noise: float, generator: torch.Generator) -> Batch:
-    """The batch with noise on its numbers, in units of their spread; ids and masks are left as they are.
-
-    Its indices are negative, so that no stored teacher output is used for it.
-    """
-    inputs = []
-    for tensor, one in zip(batch.inputs, described, strict=True):
-        if one.dtype == "int64":
-            inputs.append(tensor)
-            continue
-        drawn = torch.randn(tensor.shape, generator=generator).to(tensor.device)
-        spread = torch.tensor(one.spread, device=tensor.device).reshape(1, -1, *(1 for _ in tensor.shape[2:]))
-        inputs.append(tensor + noise * spread * drawn)
-    return replace(batch, inputs=tuple(inputs), index=-1 - batch.index)
+            yield batch.noisy(data.task.inputs, noise, generator) if copy and noise else batch
 
 
 def save(fitted: Fitted, part: PartSpec, folder: Path) -> None:

@@ -228,7 +228,7 @@ def test_noise_is_measured_in_an_inputs_spread_and_leaves_ids_alone() -> None:
     inputs = (torch.zeros(10_000, 2), torch.ones(10_000, 1, dtype=torch.int64))
     rows = torch.arange(10_000)
     batch = Batch(inputs, (rows,), rows, torch.zeros_like(rows))
-    noisy = _estimators._noisy(batch, described, 0.3, torch.Generator().manual_seed(0))
+    noisy = batch.noisy(described, 0.3, torch.Generator().manual_seed(0))
     numbers, categories = noisy.inputs
     assert numbers.std(0).tolist() == pytest.approx([0.3, 30], rel=0.03)
     assert torch.equal(categories, inputs[1])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from kdbench.errors import TechniqueError
 from kdbench.protocols import Batch, Context, Loss, Output, Outputs, TaskDescription
 from kdbench.techniques.distillation import Distillation
 from kdbench.techniques.output_kinds import SOFTENED
@@ -28,6 +29,9 @@ class OutputDistillation(Distillation):
     training split's, and averages their term with the batch's own by number of examples. They pass through the
     student in training mode and fp32, so its BatchNorm sees them in a batch of their own; the cross-entropy never
     does. The teacher answers for them live. A step so costs about twice the compute.
+
+    With `noise` each step learns as many noisy copies of its own batch in the same way: what a teacher says of inputs
+    between those of a small table teaches more than any form of the loss.
     """
 
     by_kind: ClassVar[Mapping[str, str]] = SOFTENED
@@ -49,11 +53,16 @@ class OutputDistillation(Distillation):
     """Confidence (0-1) that parts sure from unsure answers; without effect for other `samples`."""
     unlabelled: str | None = Field(None, min_length=1)
     """A folder of further images without labels, which the teacher teaches as well."""
+    noise: float = Field(0.0, ge=0)
+    """Standard deviation of the normal noise on a further copy of every example, which the teacher answers for, in
+    units of the inputs' own spread; 0: no copies. Ids stay as they are."""
 
     @model_validator(mode="after")
     def _right_needs_labels(self) -> Self:
         if self.unlabelled is not None and self.samples == "teacher_right":
             raise ValueError("samples teacher_right needs labels, which unlabelled images have not; leave one of them")
+        if self.unlabelled is not None and self.noise:
+            raise ValueError("further examples are unlabelled images or noisy copies; leave one of them")
         return self
 
     def term(self, student: Tensor, teacher: Tensor, targets: Tensor | None) -> Tensor:
@@ -82,6 +91,8 @@ class OutputDistillation(Distillation):
     def no_targets(self) -> str | None:
         if self.samples != "all" or self.unlabelled is not None:
             return "'samples' and 'unlabelled' are for networks; leave them out."
+        if self.noise:
+            return "'noise' is for networks; an estimator has fields of its own for copies with noise."
         return super().no_targets()
 
     def unlabelled_folder(self) -> str | None:
@@ -91,24 +102,38 @@ class OutputDistillation(Distillation):
     def terms(self, student: nn.Module, ctx: Context) -> Iterator[tuple[nn.Module | None, Loss]]:
         from kdbench import functional as F
 
-        more: Iterator[Batch] | None = None
+        if self.noise and all(one.dtype == "int64" for one in ctx.task.inputs if one.stored):
+            raise TechniqueError("the task's inputs are ids, which noise cannot be put on; leave `noise` out.")
+        further = self._further(ctx)
         if self.of_two_classes and any(output.class_count == 2 for output in ctx.task.outputs):
             ctx.note(self.of_two_classes)
 
         def loss(batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
-            nonlocal more
             own = self._of_batch(ctx.task, batch, outputs, ctx.teacher(batch))
-            if self.unlabelled is None:
+            extra = further(batch)
+            if extra is None:
                 return own
-            count = len(batch)
-            more = more or ctx.unlabelled(count)
-            extra = next(more).part(slice(count))
             answers = F.outputs_of(student(*extra.inputs), student)
-            further = self._of_batch(ctx.task, extra, answers, ctx.teacher(extra))
-            share = count / (count + len(extra))
-            return {name: share * term + (1 - share) * further[name] for name, term in own.items()}
+            theirs = self._of_batch(ctx.task, extra, answers, ctx.teacher(extra))
+            share = len(batch) / (len(batch) + len(extra))
+            return {name: share * term + (1 - share) * theirs[name] for name, term in own.items()}
 
         yield None, loss
+
+    def _further(self, ctx: Context) -> Callable[[Batch], Batch | None]:
+        """What each step shows beside its batch: images of a folder, noisy copies, or nothing."""
+        images: Iterator[Batch] | None = None
+
+        def further(batch: Batch) -> Batch | None:
+            nonlocal images
+            if self.noise:
+                return batch.noisy(ctx.task.inputs, self.noise)
+            if self.unlabelled is None:
+                return None
+            images = images or ctx.unlabelled(len(batch))
+            return next(images).part(slice(len(batch)))
+
+        return further
 
     def _of_batch(self, task: TaskDescription, batch: Batch, student: Outputs, teacher: Outputs) -> dict[str, Tensor]:
         """One term an output, named and weighted like its labels'."""

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from torch import nn
 
 from kdbench import functional as F
-from kdbench.protocols import Batch, TaskDescription
+from kdbench.errors import TechniqueError
+from kdbench.protocols import Batch, Input, TaskDescription
 from kdbench.techniques.outputs.decoupled_distillation import DecoupledDistillation
 from kdbench.techniques.outputs.dist import Dist
 from kdbench.techniques.outputs.hard_distillation import HardDistillation
@@ -162,6 +163,38 @@ def test_as_many_unlabelled_images_are_taken_as_the_batch_has(logits):
     assert ctx.size == 5
     assert [len(batch) for batch in ctx.asked] == [5, 5, 2, 2]
     assert [len(batch.inputs[0]) for batch in ctx.asked] == [5, 5, 2, 2]
+
+
+def test_noisy_copies_are_answered_for_by_the_teacher_and_averaged_in(logits):
+    student, ctx = nn.Linear(3, 3), Said()
+    seen = []
+    student.register_forward_hook(lambda module, given, answer: seen.append((given[0], answer.detach())))
+    term = term_of(SoftDistillation(noise=0.5), ctx, logits, student=student)
+
+    own = term_of(SoftDistillation(), Said(), logits)
+    ((copies, answers),) = seen
+    further = term_of(SoftDistillation(), Said(), answers)
+    assert term.item() == pytest.approx((own.item() + further.item()) / 2, rel=1e-5)
+    assert [int(batch.index[0]) for batch in ctx.asked] == [0, -1]  # no stored output is taken for a copy
+    assert torch.equal(ctx.asked[1].inputs[0], copies)
+    assert 0 < copies.abs().max() < 3 * 0.5 * 2  # the batch is of zeros
+
+
+def test_ids_of_tokens_take_no_noise():
+    ctx = Said()
+    ids = Input(name="ids", axes=(3,), dtype="int64", values=9)
+    ctx.task = TASK.model_copy(update={"inputs": (ids,)})
+    technique = SoftDistillation(noise=0.5)
+    with (
+        pytest.raises(TechniqueError, match="inputs are ids, which noise cannot be put on"),
+        technique.terms(None, ctx),
+    ):
+        pass
+
+
+def test_further_examples_are_of_one_kind():
+    with pytest.raises(ValidationError, match="unlabelled images or noisy copies; leave one of them"):
+        SoftDistillation(noise=0.5, unlabelled="extra")
 
 
 def test_confidence_chooses_among_unlabelled_images_too(logits):
