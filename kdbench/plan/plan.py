@@ -48,8 +48,9 @@ class Plan:
 
     @property
     def teachers(self) -> tuple[str, ...]:
-        """The rows of teachers, the suite's own first."""
-        return tuple(dict.fromkeys([TEACHER, *(row for row in self.taught.values() if row not in self.cases)]))
+        """The rows of teachers, the suite's own first; those beside a case's first one last."""
+        rows = [TEACHER, *self.taught.values(), *(label.case for label in self.labels)]
+        return tuple(dict.fromkeys(row for row in rows if row not in self.cases))
 
     def needed(self, labels: Iterable[Label], have: Callable[[str], bool]) -> list[StageSpec]:
         """The stages to run for these labels, each after its inputs; `have(key)` says whether the store has one."""
@@ -100,6 +101,7 @@ class Plan:
         """The labels of a selected part of the suite, always with those of its teachers and baselines."""
         cases = {*selected.cases, *(self.references[case] for case in selected.cases)}
         teachers = {TEACHER, *(self.taught[case] for case in selected.cases if case in self.taught)} & {*self.teachers}
+        teachers |= {row for row in self.teachers if row not in self.taught.values()}
         seeds = {*selected.seeds}
         untrained = {name for name, case in self.cases.items() if not case.trains}
         return [

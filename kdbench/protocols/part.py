@@ -81,18 +81,24 @@ class PartSpec:
     """The user's own files, for a `file.py:Class`: they travel with the spec."""
     keyed_by: dict[str, Any] | None = None
     """The part's `identity()` where that was asked for; without it the fields stand for themselves."""
+    inputs: tuple[str, ...] = ()
+    """Of a network: the task's inputs that it takes, where it does not take all."""
+    outputs: tuple[str, ...] = ()
+    """Of a teacher's network: the task's outputs that it tells, where it does not tell all."""
 
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> "PartSpec":
         """From the JSON of `dataclasses.asdict`."""
         code = data["code"]
-        return cls(**{**data, "code": None if code is None else UserCode.from_data(code)})
+        some = {name: tuple(data.get(name, ())) for name in ("inputs", "outputs")}
+        return cls(**{**data, **some, "code": None if code is None else UserCode.from_data(code)})
 
     def identity(self) -> dict[str, Any]:
         """What a key depends on: name, version, fields by content, and for a user's class its code."""
         name = Path(self.name).name if registry.is_file(self.name) else self.name
         fields = self.fields if self.keyed_by is None else self.keyed_by
         same: dict[str, Any] = {"name": name, "version": self.version, "fields": fields}
+        same |= {key: value for key, value in (("inputs", self.inputs), ("outputs", self.outputs)) if value}
         return same if self.code is None else {**same, "code": self.code.identity()}
 
     def located(self, known: dict[tuple[UserFile, ...], UserCode] | None = None) -> "PartSpec":

@@ -71,13 +71,17 @@ class Teacher:
         view_count: int,
         turn: Turn | None = None,
         passes: SharedPasses | None = None,
+        tells: Sequence[str] = (),
     ) -> None:
         """load: gives a module in eval mode, whose parameters stop asking for gradients here, or a file's session.
 
         turn, passes: of the stage that asks, and what it shares with others of its group; by default nothing.
+        tells: the names of the outputs that it tells; empty: all.
         """
         self._load, self._turn, self._passes = load, turn or Turn.alone(), passes or SharedPasses()
         self.task = task
+        self.missing = [place for place, output in enumerate(task.outputs) if tells and output.name not in tells]
+        """Places of the outputs for which zeros stand in its answers."""
         self.view_count = view_count
         self.forward_count = 0
         """Examples that went through the network."""
@@ -170,7 +174,8 @@ def load_teacher(work: Work, data: TaskData, device: torch.device, number: int =
     shown = (inputs[numbered("teacher", number)], number, inputs["data"], work.spec.seed)
     passes = turn.lockstep.passes.setdefault(shown, SharedPasses())
     views = data.declared.views()
-    return Teacher(lambda: _network(folder, data, device), data.task, outputs, views, turn, passes)
+    tells = torch_models.declaration(folder).outputs if torch_models.is_network(folder) else ()
+    return Teacher(lambda: _network(folder, data, device), data.task, outputs, views, turn, passes, tells)
 
 
 def _network(folder: Path, data: TaskData, device: torch.device) -> Network:

@@ -14,7 +14,7 @@ from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession
 from kdbench.measure.session_spec import SessionSpec
 from kdbench.protocols import Batch, Model, TaskDescription
 from kdbench.ragged import Array
-from kdbench.stages import torch_models
+from kdbench.stages import _partial, torch_models
 from kdbench.stages._data import EVALUATION_BATCH, TaskData
 from kdbench.stages.context import plain_arithmetic
 from kdbench.stages.export import save_answers
@@ -40,7 +40,7 @@ def _weights(work: Work, path: Path) -> None:
     part, task = work.spec.parts["model"], read_description(work.input("data"))
     model: Model = part.build()
     with torch.random.fork_rng(devices=[]):
-        network = model.build(task)
+        network = _partial.built(model, part, task)
     if work.spec.parts["source"].name == PUBLISHED:
         model.load_published(network, str(path))
     else:

@@ -4,6 +4,7 @@ import dataclasses
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,24 @@ class StageContext:
             yield batch
 
     def teacher(self, batch: Batch, number: int = 0) -> Outputs:
-        """A teacher's outputs for a batch, without gradients."""
+        """A teacher's outputs for a batch, without gradients; what the first does not tell, the next does that can."""
+        given = self._told(batch, number)
+        missing = self._asked(number).missing
+        if number or not missing:
+            return given
+        answers = {0: given}
+        for place in missing:
+            teller = next((n for n in range(1, self.teacher_count) if place not in self._asked(n).missing), None)
+            if teller is None:
+                named = self.task.outputs[place].name
+                raise TechniqueError(f"no teacher of the case tells '{named}'; add one that does to its list.")
+            if teller not in answers:
+                answers[teller] = self._told(batch, teller)
+            given = (*given[:place], answers[teller][place], *given[place + 1 :])
+        return given
+
+    def _told(self, batch: Batch, number: int) -> Outputs:
+        """One teacher's own outputs."""
         before = self._asked(number).forward_count
         outputs = self._asked(number)(batch)
         self.forward_count += self._asked(number).forward_count - before
@@ -166,7 +184,7 @@ class StageContext:
 
     def fresh(self, number: int, model: str | dict[str, Any] | None = None) -> nn.Module:
         """A network with new weights, those of seed and number only."""
-        part = self._student if model is None else model_part(model)
+        part = self._student if model is None else replace(model_part(model), inputs=self._student.inputs)
         return torch_models.fresh(part, self.task, torch_seed("weights", self.seed, number)).to(self.device)
 
     @property

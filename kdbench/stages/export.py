@@ -5,7 +5,7 @@ import json
 import logging
 import re
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -155,9 +155,26 @@ def to_onnx(model: nn.Module, example: tuple[torch.Tensor, ...], task: TaskDescr
     except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
         raise ExportError(f"{type(model).__name__} cannot be exported to ONNX: {_reason(error)}") from error
     written = onnx.load(path)
+    drop_unused_inputs(written.graph)
     name_weights(written, model.state_dict().keys())
     onnx.save(stripped(written), path)
     onnx.checker.check_model(path, full_check=True)
+
+
+def drop_unused_inputs(graph: onnx.GraphProto) -> None:
+    """Take out the inputs that nothing in the file reads: of several senses a network may have one alone."""
+    read = {name for node in graph.node for name in _read_by(node)} | {output.name for output in graph.output}
+    for value in [value for value in graph.input if value.name not in read]:
+        graph.input.remove(value)
+
+
+def _read_by(node: onnx.NodeProto) -> Iterator[str]:
+    """What a node reads, the graphs inside it included."""
+    yield from node.input
+    for attribute in node.attribute:
+        for inner in (attribute.g, *attribute.graphs):
+            for each in inner.node:
+                yield from _read_by(each)
 
 
 def _by_signature(model: nn.Module, shapes: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -14,7 +14,7 @@ from torch import nn
 from kdbench.errors import TrainingError, WeightsError
 from kdbench.protocols import Batch, Loss, Technique
 from kdbench.protocols.recipe import Recipe
-from kdbench.stages import torch_models
+from kdbench.stages import _partial, torch_models
 from kdbench.stages.compress import applied
 from kdbench.stages.context import StageContext, unnamed_role
 from kdbench.stages.rehearsal import check_network
@@ -36,7 +36,7 @@ def rehearse(work: Work) -> list[Fact]:
     changed_by = []
     try:
         if not steps or work.part(steps[0]).start == "trained":
-            ctx.fit(network)
+            ctx.fit(network, _partial.labels_loss(part, ctx.task))
         for role in steps:
             technique: Technique = work.part(role)
             ctx.roles = technique.trains_under()

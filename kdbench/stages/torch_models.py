@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from kdbench.errors import ModelError
 from kdbench.protocols import Model, TaskDescription, Technique
 from kdbench.protocols.part import PartSpec
+from kdbench.stages import _partial
 
 DECLARATION = "model.json"
 WEIGHTS = "model.safetensors"
@@ -23,7 +24,7 @@ def fresh(part: PartSpec, task: TaskDescription, seed: int) -> nn.Module:
     """A network with new weights that depend on the seed only, or with those of its weights file."""
     torch.manual_seed(seed)
     model: Model = part.build()
-    network = model.build(task)
+    network = _partial.built(model, part, task)
     model.load_pretrained(network)
     return network
 
@@ -31,7 +32,7 @@ def fresh(part: PartSpec, task: TaskDescription, seed: int) -> nn.Module:
 def declared(part: PartSpec, task: TaskDescription) -> nn.Module:
     """The network as it was declared, its weights of no meaning; torch's random state is left as it was."""
     with torch.random.fork_rng(devices=[]):
-        network: nn.Module = part.build().build(task)
+        network = _partial.built(part.build(), part, task)
     return network
 
 

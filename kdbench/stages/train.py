@@ -1,6 +1,6 @@
 """The train stage: a model learns from the labels alone. From-scratch students and teachers."""
 
-from kdbench.stages import _estimators, torch_models
+from kdbench.stages import _estimators, _partial, torch_models
 from kdbench.stages.context import StageContext
 from kdbench.stages.work import Fact, Work
 
@@ -12,7 +12,7 @@ def train(work: Work) -> list[Fact]:
     if _estimators.is_estimator(part):
         return [_estimators.learn(work, ctx, part, lambda batch: batch.targets[0])]
     network = torch_models.fresh(part, ctx.task, ctx.seed).to(ctx.device)
-    model = ctx.fit(network)
+    model = ctx.fit(network, _partial.labels_loss(part, ctx.task, work.recipe("train")))
     torch_models.save(model, part, work.out)
     ctx.clean()
     return ctx.training_facts()

@@ -136,6 +136,11 @@ class CaseReader:
                 f"{named.name} learns from {technique.least_teachers} teachers or more, and the case names one; "
                 "give 'teacher' a list."
             )
+        elif technique.least_teachers > 1 and any(one.model is not None and one.model.outputs for one in teachers):
+            text = (
+                f"{named.name} takes the mean of teachers that tell every output, and one here has `outputs`; use "
+                "soft_distillation, which learns each output from the teacher that tells it."
+            )
         elif "teacher_features" in asked and teachers[0].onnx is not None:
             text = f"{named.name} needs the teacher's network, and an ONNX file gives outputs only; name a model."
         if text is not None:

@@ -184,12 +184,15 @@ class StudentFields(Part):
     steps that fine-tune."""
     onnx: str | None = None
     """An ONNX file that takes the task's preprocessed inputs and gives logits. Only steps on files can work on it."""
+    inputs: Annotated[tuple[str, ...], Distinct] = ()
+    """The inputs of the task that the model takes, by name, where it does not take all. Its file has these alone; a
+    teacher may take others."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> "StudentFields":
         if (self.model is None) == (self.onnx is None):
             raise ValueError("a student is a 'model' (with 'weights' where it is trained already), or an 'onnx' file")
-        needless = sorted({"recipe", "weights"} & self.model_fields_set) if self.onnx is not None else []
+        needless = sorted({"recipe", "weights", "inputs"} & self.model_fields_set) if self.onnx is not None else []
         if needless:
             raise ValueError(f"'{needless[0]}' belongs to a 'model'; an ONNX file is taken as it is, so leave it out")
         return self
@@ -212,13 +215,18 @@ class TeacherFields(Part):
     """An ONNX file that takes the task's preprocessed inputs and gives logits. It teaches by its outputs only."""
     case: str | None = None
     """A case of the suite whose student teaches, seed by seed."""
+    inputs: Annotated[tuple[str, ...], Distinct] = ()
+    """The inputs of the task that the model takes, by name, where it does not take all: a student may take others."""
+    outputs: Annotated[tuple[str, ...], Distinct] = ()
+    """The outputs of the task that the model tells, by name, where it does not tell all: it is trained on these alone.
+    Of a list of teachers each output is taught by the first that tells it."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> "TeacherFields":
         kinds = [name for name in ("model", "onnx", "case") if getattr(self, name) is not None]
         if len(kinds) != 1:
             raise ValueError("a teacher is one of 'model', 'onnx' and 'case'" + (f", got {kinds}" if kinds else ""))
-        trained = {"recipe", "seed", "per_seed"} | ({"weights"} if kinds != ["model"] else set())
+        trained = {"recipe", "seed", "per_seed"} | ({"weights", "inputs", "outputs"} if kinds != ["model"] else set())
         needless = sorted(trained & self.model_fields_set) if self.weights or kinds != ["model"] else []
         if needless:
             raise ValueError(f"'{needless[0]}' belongs to a teacher that is trained here; leave it out")

@@ -1,6 +1,7 @@
 """Reads the students and teachers of a suite, wherever in the file they stand."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from kdbench.errors import Place, nearest
@@ -38,7 +39,7 @@ class NetworkReader:
         student = self.parts.built(StudentFields, fields, place, "a student")
         if student.onnx is not None:
             return StudentChoice(None, onnx=student.onnx, place=place)
-        model = self.faults.kept(self._model, student.model, place)
+        model = self.faults.kept(self._model, student.model, place, student.inputs)
         recipe = student.recipe
         if student.weights is None or "recipe" in student.model_fields_set:
             recipe = self.recipe(recipe, (*place, "recipe"))
@@ -73,7 +74,7 @@ class NetworkReader:
     def _teacher(self, fields: TeacherFields, place: Place, name: str) -> TeacherChoice:
         if fields.model is None:
             return TeacherChoice(onnx=fields.onnx, case=fields.case, name=name, place=place)
-        model = self.faults.kept(self._model, fields.model, place)
+        model = self.faults.kept(self._model, fields.model, place, fields.inputs, fields.outputs)
         recipe = "" if fields.weights is not None else self.recipe(fields.recipe, (*place, "recipe"))
         if model is None:
             raise Faulty
@@ -91,9 +92,15 @@ class NetworkReader:
             raise self.faults.fail(place, f"there is no teacher '{written}' in 'teachers'. {known}")
         return self.teacher(self.written[written], ("teachers", written), written)
 
-    def _model(self, written: Any, place: Place) -> PartSpec:
+    def _model(
+        self, written: Any, place: Place, inputs: tuple[str, ...] = (), outputs: tuple[str, ...] = ()
+    ) -> PartSpec:
         spec, model = self.parts.part("model", self.parts.named("model", written, (*place, "model")))
         missing = model.missing() if model.form == "torch" else None
         if missing is not None:
             raise self.faults.fail((*place, "model"), f"{missing}.")
-        return spec
+        if inputs and model.form == "estimator":
+            raise self.faults.fail(
+                (*place, "inputs"), f"{spec.name} is no network, and takes everything; leave it out."
+            )
+        return replace(spec, inputs=inputs, outputs=outputs)

@@ -62,11 +62,14 @@ class Quantizable:
     """
 
     def __init__(self, source: Path, samples: Sequence[Sample], scheme: Scheme) -> None:
-        _check_samples(samples)
-        self.source, self.samples, self.scheme = source, samples, scheme
         with _onnx.quiet():
             self.model: onnx.ModelProto = save_and_reload_model_with_shape_infer(_onnx.load_for_quantizer(source))
-            self.ranges = _ranges(self.model, samples, scheme)
+        own = {value.name for value in self.model.graph.input}  # of several senses a file may take one alone
+        self.samples = [{name: array for name, array in sample.items() if name in own} for sample in samples]
+        _check_samples(self.samples)
+        self.source, self.scheme = source, scheme
+        with _onnx.quiet():
+            self.ranges = _ranges(self.model, self.samples, scheme)
 
     def write(self, result: Path, exclude: Collection[str] = (), only: Collection[str] = ()) -> None:
         """The QDQ model: int8 weights; nodes in `exclude`, or all but those in `only`, stay as they are.
