@@ -5,7 +5,7 @@ same line; rooms joined by a dot are peers and do not know each other. tests/con
 
     door       testing pytest_plugin cli
     running    run
-    showing    evidence choose · check · bundle · handover · doctor render
+    showing    evidence choose · check · bundle · publish · handover · doctor render
     planning   suite plan
     workshop   functional state_dicts training techniques · models · tasks · metrics stages
     contracts  protocols results
@@ -15,8 +15,8 @@ same line; rooms joined by a dot are peers and do not know each other. tests/con
 measure is the program that times files: standard library, numpy and a runtime. timing asks it. protocols says what a
 part, task, metric, model and technique are; results is a results folder as types. functional has every loss as a plain
 function, training the one training loop, stages what is computed, and the store. suite reads YAML, plan makes stages
-and rows of it. evidence is what the records show; choose, check, bundle, handover and doctor return data, and render
-makes text and pictures of it. run walks a plan. The verbs are in cli.
+and rows of it. evidence is what the records show; choose, check, bundle, publish, handover and doctor return data, and
+render makes text and pictures of it. run walks a plan. The verbs are in cli.
 """
 
 import os

@@ -31,7 +31,8 @@ VERBS: dict[str, dict[click.Command, str]] = {
     "Measure on other devices": {
         machine.doctor: "Say what this machine can measure, and what is missing.",
         devices.bundle_command: "Pack models and the measuring program into one file.",
-        devices.merge_command: "Add what a device measured to the results.",
+        devices.merge_command: "Add what a device measured, or join published files.",
+        devices.publish_command: "Make one file of results, to share with others.",
     },
     "Guard against regressions": {
         gate.check_command: "Check new results against a reference.",

@@ -67,11 +67,51 @@ def bundle_command(
 
 
 @click.command("merge")
-@click.argument("results", type=click.Path(path_type=Path, file_okay=False))
-@click.argument("record", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--device", metavar="NAME", help="What tables call the device.  [default: the name in the record]")
-def merge_command(results: Path, record: Path, device: str | None) -> None:
-    """Add the record that a bundle wrote on a device to a results folder, and make its report again."""
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RESULTS RECORD | FILE...")
+@click.option("--device", metavar="NAME", help="What tables call the device of RECORD.  [default: the name in it]")
+@click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER",
+              help="The folder that published FILEs become; new or empty.")  # fmt: skip
+def merge_command(paths: tuple[Path, ...], device: str | None, output: Path | None) -> None:
+    """Add the record that a bundle wrote on a device to a results folder, and make its report again.
+
+    Or, with -o: join files of `kdbench publish` of several people and machines into one results folder with its report.
+    Files join by case, model and target. They must be of one suite, and have the same models under the same names.
+    """
+    if output is not None:
+        _check_join(paths, device)
+        _join(paths, output)
+        return
+    if len(paths) != 2 or not paths[0].is_dir():
+        raise click.UsageError(
+            "give a results folder and the record of a device, or files of `kdbench publish` and -o FOLDER."
+        )
+    _merge(*paths, device)
+
+
+def _check_join(paths: tuple[Path, ...], device: str | None) -> None:
+    if device is not None:
+        raise click.UsageError(
+            "--device names the device of one record; with -o, machines bear the names in the files."
+        )
+    for path in paths:
+        if path.is_dir():
+            raise click.UsageError(f"'{path}' is a folder; make a file of it first: kdbench publish {path} -o FILE")
+
+
+def _join(paths: tuple[Path, ...], output: Path) -> None:
+    from kdbench.publish import join
+
+    with waiting("joining ..."):
+        made = join(paths, output)
+    for note in made.notes:
+        click.echo(note, err=True)
+    page = report(output)
+    for path, target, row_count in made.targets:
+        click.echo(f"{path}: {target}, {row_count} rows.")
+    click.echo(f"Report: {page}")
+
+
+def _merge(results: Path, record: Path, device: str | None) -> None:
     from kdbench.bundle import merge
 
     with waiting("merging ..."):
@@ -84,3 +124,41 @@ def merge_command(results: Path, record: Path, device: str | None) -> None:
         click.echo(f"Report: {report(results)}")
     else:
         click.echo(f"{made.target}: this record was merged already; nothing is changed.")
+
+
+@click.command("publish")
+@click.argument("results", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--device", metavar="NAME", help="What tables call this machine.  [default: made of its processor]")
+@click.option("--models", is_flag=True, help="Put the ONNX files in, too.")
+@click.option("--no-answers", is_flag=True,
+              help="Leave out what each model answered to each test example, and the true answers.")  # fmt: skip
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="FILE")
+def publish_command(results: Path, device: str | None, models: bool, no_answers: bool, output: Path) -> None:
+    """Make one file of a results folder, for other people: what was measured, without what says whose machine it was.
+
+    In it: every measurement, the models' SHA-256, the suite, processor, system and versions, and what each model
+    answered to each example (intervals of differences come of that). Not in it: inputs, logs, the host's name, and the
+    folders of paths. `kdbench merge FILE FILE ... -o FOLDER` joins such files into one report.
+    """
+    from kdbench import units
+    from kdbench.publish import publish
+
+    with waiting("packing ..."):
+        made = publish(results, output, device, models, not no_answers)
+    for warning in made.warnings:
+        click.echo(warning, err=True)
+    click.echo(
+        f"{made.path} ({units.size(made.byte_count)}): suite {made.suite}, {len(made.cases)} cases on "
+        f"{', '.join(made.targets)}."
+    )
+    held = [
+        f"{made.record_count} records",
+        f"the SHA-256 of {made.digest_count} models",
+        "the suite, the task, processor, system and versions",
+        f"{made.answer_count} files of answers and true answers" if made.answer_count else "",
+        f"{made.model_count} models" if made.model_count else "",
+    ]
+    kept = ["inputs", "logs", "the host's name", "folders of paths", "" if made.model_count else "models (--models)"]
+    click.echo(f"In it: {'; '.join(filter(None, held))}.")
+    click.echo(f"Not in it: {'; '.join(filter(None, kept))}.")
+    click.echo(f"Join it with others: kdbench merge {made.path} OTHER -o FOLDER")

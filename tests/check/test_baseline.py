@@ -11,10 +11,11 @@ import pytest
 from click.testing import CliRunner
 from gate_folders import Folder, Net, labels
 
-from kdbench.check import baseline, check
+from kdbench.check import check
 from kdbench.check.baseline import opened, read_saved, save
 from kdbench.cli import cli
 from kdbench.errors import StoreError
+from kdbench.results import packed
 from kdbench.results.records import Failed
 
 FAILED = Failed(kind="training", **labels("b", 0, None), reason="train: b, seed 0: loss is not finite.")
@@ -144,7 +145,7 @@ def test_what_save_did_not_write_is_refused(
 def test_more_than_there_is_room_for_is_not_unpacked(
     tmp_path: Path, saved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(baseline, "MOST_BYTES", 10_000)
+    monkeypatch.setattr(packed, "MOST_BYTES", 10_000)
     with pytest.raises(StoreError, match="more than there is room for"), opened(saved):
         pass
 

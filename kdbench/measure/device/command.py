@@ -122,14 +122,19 @@ def _check_interpreter() -> None:
 def _device(asked: str | None) -> str:
     """The device's name, from the command line or from its processor; never from its host."""
     if asked is None:
-        words = re.sub(r"\(\w+\)|@.*|\bprocessor\b|\bcpu\b|\d+-core\b", " ", cpu_name().lower())
-        return re.sub(r"[^a-z0-9]+", "-", words).strip("-")[:40].strip("-") or platform.machine().lower() or "device"
+        return device_of(cpu_name()) or platform.machine().lower() or "device"
     if not DEVICE.fullmatch(asked) or asked == HERE:
         raise MeasureError(
             f"--device: '{asked}' cannot be a device's name: up to 40 lower-case letters, digits and . _ -, "
             f"and not '{HERE}'."
         )
     return asked
+
+
+def device_of(processor: str) -> str:
+    """A device's name, made of how its processor is called; empty where no letter of that can be in one."""
+    words = re.sub(r"\(\w+\)|@.*|\bprocessor\b|\bcpu\b|\d+-core\b", " ", processor.lower())
+    return re.sub(r"[^a-z0-9]+", "-", words).strip("-")[:40].strip("-")
 
 
 def _session(manifest: Manifest, asked: argparse.Namespace, is_own: bool) -> dict[str, Any]:
