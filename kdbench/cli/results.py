@@ -166,20 +166,37 @@ def choose_command(
     sys.exit(choice.exit_code)
 
 
+def _license(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    from kdbench.handover.card import LICENSE
+
+    if value is not None and not LICENSE.fullmatch(value):
+        raise click.BadParameter("expected the identifier of a license, such as apache-2.0, mit or other.")
+    return value
+
+
 @click.command("get")
 @click.argument("results", type=click.Path(path_type=Path, file_okay=False))
 @click.argument("case")
 @click.option("--seed", type=int, help="The training to hand over.  [default: the best on validation]")
 @click.option("--target", metavar="ID", help="The target to ship to, where targets have files of their own.")
+@click.option("--license", "license_id", metavar="ID", callback=_license,
+              help="The license that the model card names, such as apache-2.0.  [default: none is named]")  # fmt: skip
 @suite_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to write, new or empty.")
 def get_command(
-    results: Path, case: str, seed: int | None, target: str | None, suite: Path | None, output: Path
+    results: Path,
+    case: str,
+    seed: int | None,
+    target: str | None,
+    license_id: str | None,
+    suite: Path | None,
+    output: Path,
 ) -> None:
-    """Write a case's ONNX file to a folder, with a manifest, and a program that shows how to run it."""
+    """Write a case's ONNX file to a folder, with a manifest, a model card (README.md, as model hubs read it) of what
+    was measured, and a program that shows how to run it."""
     from kdbench.handover.get import get, handed_text
 
     allowed = confirmed(suite)
     with waiting("copying and trying the file ..."):
-        handed = get(results, case, output, seed, target, allowed)
+        handed = get(results, case, output, seed, target, allowed, license_id)
     click.echo(handed_text(handed))

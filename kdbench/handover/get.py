@@ -1,4 +1,4 @@
-"""Writes the folder that is handed over: the model, its manifest, and a program that runs it."""
+"""Writes the folder that is handed over: the model, its manifest and card, and a program that runs it."""
 
 import json
 import shutil
@@ -11,6 +11,7 @@ from kdbench import units
 from kdbench.errors import StoreError
 from kdbench.evidence import Results, read_results
 from kdbench.files import sha256_of, slug, whole_folder
+from kdbench.handover.card import CARD_FILE, card
 from kdbench.handover.chosen import choose_file
 from kdbench.handover.manifest import COMPANIONS, INPUTS_FILE, MANIFEST_FILE, MODEL_FILE, manifest
 from kdbench.handover.program import START, sources
@@ -35,11 +36,13 @@ def get(
     seed: int | None = None,
     target: str | None = None,
     confirmed: Confirmed = NOTHING,
+    license_id: str | None = None,
 ) -> Handed:
-    """Write `out` from a results folder alone: the model, its manifest, predict.py and what it consists of, the task's
-    companions (vocabulary, labels); inputs.npz unless data is images.
+    """Write `out` from a results folder alone: the model, its manifest and card, predict.py and what it consists of,
+    the task's companions (vocabulary, labels); inputs.npz unless data is images.
 
     confirmed: what the user says of how targets are measured, whose options predict.py gives to the provider.
+    license_id: the license that the card names.
     Raises UnknownName for a case or target that there is none of, StoreError where the file is not there as recorded,
     more than one would fit, or `out` is not empty.
     """
@@ -52,7 +55,7 @@ def get(
     companions = {f"{COMPANIONS}/{slug(name)}": _kept(results, path) for name, path in task.companion_paths.items()}
     if companions:
         said["data"]["companions"] = {name: sha256_of(path) for name, path in companions.items()}
-    _write(out, said, chosen.path, inputs, companions)
+    _write(out, said, chosen.path, inputs, companions, card(said, license_id))
     return Handed(out, said)
 
 
@@ -95,7 +98,9 @@ def _kept(results: Results, name: str) -> Path:
     return path
 
 
-def _write(out: Path, said: dict[str, Any], model: Path, inputs: Path | None, companions: Mapping[str, Path]) -> None:
+def _write(
+    out: Path, said: dict[str, Any], model: Path, inputs: Path | None, companions: Mapping[str, Path], card_text: str
+) -> None:
     try:
         with whole_folder(out) as scratch:
             shutil.copyfile(model, scratch / MODEL_FILE)
@@ -109,6 +114,7 @@ def _write(out: Path, said: dict[str, Any], model: Path, inputs: Path | None, co
                 (scratch / name).write_bytes(text)
             listed = json.dumps(said, indent=1, ensure_ascii=False) + "\n"
             (scratch / MANIFEST_FILE).write_text(listed, encoding="utf-8")
+            (scratch / CARD_FILE).write_text(card_text, encoding="utf-8")
     except FileExistsError:
         raise StoreError(f"'{out}' is not empty; name another folder with -o.") from None
     except OSError as error:

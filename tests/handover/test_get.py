@@ -33,6 +33,7 @@ def made(tmp_path: Path) -> Maker:
 def test_the_folder_holds_model_manifest_program_and_inputs(digits: Source, tmp_path: Path) -> None:
     handed = get(digits.results, "linear", tmp_path / "out", seed=1)
     assert sorted(path.name for path in handed.folder.iterdir()) == [
+        "README.md",
         "inputs.npz",
         "manifest.json",
         "model.onnx",
