@@ -48,10 +48,14 @@ seed_option = click.option(
 )
 
 
-def plan_of(path: Path, store: "Store | None" = None) -> "Plan":
-    """The whole plan of a suite file. With a store, each file's newest timing in it is the one that is planned."""
+def plans_of(path: Path, store: "Store | None" = None) -> "list[Plan]":
+    """The whole plan of a suite file, or one for each of its groups (`split_by`).
+
+    With a store, each file's newest timing in it is the one that is planned.
+    """
     from kdbench.plan import repeats
     from kdbench.plan.rows import make_plan
+    from kdbench.suite.people import of_groups
     from kdbench.suite.reader import load
     from kdbench.suite.targets import interpreters_of
     from kdbench.timing import probe
@@ -61,7 +65,8 @@ def plan_of(path: Path, store: "Store | None" = None) -> "Plan":
     with waiting("asking what can be measured here ..."):
         _check_interpreters(suite)
         machine = probe.machine(*interpreters_of(suite.measure))
-    return make_plan(suite, machine, repeats.newest(store)) if store else make_plan(suite, machine)
+    newest = [repeats.newest(store)] if store else []
+    return [make_plan(one, machine, *newest) for one in of_groups(suite)]
 
 
 @contextmanager
@@ -140,7 +145,7 @@ def walk(
 
     from kdbench.run import walk as walking
 
-    folder = output or Path("results") / plan.suite.name
+    folder = results_folder(plan, output)
     # names are printed as they are: neither `mine.py:Leaves: leaves` nor `[bold]` means anything to rich here
     console = Console(stderr=True, markup=False, emoji=False, highlight=False)
     command = shlex.join(["kdbench", *sys.argv[1:]])
@@ -162,6 +167,30 @@ def walk(
         console.print(f"Warning: {warning}", soft_wrap=True)
     click.echo(f"Report: {folder / 'report' / 'index.html'}")
     return not summary.failures
+
+
+def results_folder(plan: "Plan", output: Path | None) -> Path:
+    """Where the results of a plan go: `output`, else results/NAME; of one group, a folder of its name in there."""
+    group = plan.suite.group
+    name = plan.suite.name.removesuffix(f"-{group}") if group else plan.suite.name
+    return (output or Path("results") / name) / group
+
+
+def report_groups(plans: "Sequence[Plan]", output: Path | None) -> None:
+    """Of several groups: write the page that leads to each, and print their cases side by side."""
+    if len(plans) < 2:
+        return
+    from kdbench.evidence import evidence
+    from kdbench.render import render_all
+    from kdbench.render.report.side_by_side import side_by_side
+
+    folder = results_folder(plans[0], output).parent
+    with waiting("making the reports ..."):
+        page = render_all(folder, folder, ("html",))[0]
+        table = side_by_side([evidence(results_folder(plan, output)) for plan in plans])
+    if table is not None:
+        click.echo(f"\n{table.markdown()}")
+    click.echo(f"Report of all groups: {page}")
 
 
 def report(results: Path, output: Path | None = None, formats: tuple[str, ...] | None = None) -> Path:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from kdbench.cli._shared import open_store, plan_of, store_option
+from kdbench.cli._shared import open_store, plans_of, store_option
 
 
 @click.command("store")
@@ -30,7 +30,7 @@ def store_command(store: Path | None, older_than: float | None, unused_by: tuple
     if older_than is None and not unused_by:
         click.echo(store_text(opened))
         return
-    plans = [plan_of(path, opened) for path in unused_by]
+    plans = [plan for path in unused_by for plan in plans_of(path, opened)]
     used = {key for plan in plans for key in (*plan.stages, *plan.rehearsals)} if unused_by else None
     doomed = sweep(opened, older_than, used)
     total = sum(entry.byte_count for entry in doomed)

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 import click
 
 from kdbench.cli._console import SOME_FAILED
-from kdbench.cli._shared import case_option, open_store, plan_of, seed_option, store_option, suite_argument, walk
+from kdbench.cli._shared import (
+    case_option,
+    open_store,
+    plans_of,
+    report_groups,
+    seed_option,
+    store_option,
+    suite_argument,
+    walk,
+)
 
 if TYPE_CHECKING:
     pass
@@ -57,9 +66,11 @@ def run(
     from kdbench.suite.selection import select
 
     opened = open_store(store)
-    plan = plan_of(suite, opened)
-    labels = plan.chosen(select(plan.suite, cases, seeds))
-    if not walk(plan, labels, opened, output, jobs, executor):
+    plans = plans_of(suite, opened)
+    chosen = [plan.chosen(select(plan.suite, cases, seeds)) for plan in plans]
+    went_well = [walk(plan, labels, opened, output, jobs, executor) for plan, labels in zip(plans, chosen, strict=True)]
+    report_groups(plans, output)
+    if not all(went_well):
         sys.exit(SOME_FAILED)
 
 
@@ -87,12 +98,16 @@ def measure_command(
     from kdbench.plan import repeats
 
     opened = open_store(store)
-    plan = plan_of(suite, opened)
-    asked = repeats.measurements(plan, opened, cases, seeds, targets)
-    if again:
-        plan = repeats.again(plan, opened, asked)
+    plans = plans_of(suite, opened)
+    went_well = []
+    for plan in plans:
         asked = repeats.measurements(plan, opened, cases, seeds, targets)
-    if not walk(plan, asked, opened, output, jobs=1):
+        if again:
+            plan = repeats.again(plan, opened, asked)
+            asked = repeats.measurements(plan, opened, cases, seeds, targets)
+        went_well.append(walk(plan, asked, opened, output, jobs=1))
+    report_groups(plans, output)
+    if not all(went_well):
         sys.exit(SOME_FAILED)
 
 
@@ -107,8 +122,10 @@ def plan_command(suite: Path, cases: tuple[str, ...], seeds: tuple[str, ...], st
     from kdbench.suite.selection import select
 
     opened = open_store(store)
-    plan = plan_of(suite, opened)
-    click.echo(plan_text(plan, plan.chosen(select(plan.suite, cases, seeds)), opened))
+    for plan in plans_of(suite, opened):
+        if plan.suite.group:
+            click.echo(f"{plan.suite.group}:")
+        click.echo(plan_text(plan, plan.chosen(select(plan.suite, cases, seeds)), opened))
 
 
 @click.command()
@@ -118,6 +135,7 @@ def validate(suite: Path) -> None:
 
     Everything that is wrong is told at once, with its line.
     """
-    plan = plan_of(suite)
+    plan, *others = plans_of(suite)
     counts = [f"{len(plan.cases):,} cases", f"{len(plan.suite.seeds):,} seeds", f"{len(plan.targets):,} targets"]
-    click.echo(f"{suite}: ok: {', '.join(counts)}; {len(plan.stages):,} stages.")
+    groups = f", for each of {1 + len(others)} groups" if others else ""
+    click.echo(f"{suite}: ok: {', '.join(counts)}; {len(plan.stages):,} stages{groups}.")

@@ -9,7 +9,7 @@ import click
 
 from kdbench.cli import _try_data
 from kdbench.cli._console import SOME_FAILED
-from kdbench.cli._shared import open_store, plan_of, store_option, walk
+from kdbench.cli._shared import open_store, plans_of, store_option, walk
 
 if TYPE_CHECKING:
     from kdbench.plan.plan import Plan
@@ -85,7 +85,7 @@ def try_command(
     folder = output or Path(f"try-{_slug(model)}")
     path = _write_trial(folder, model, data, architecture, weights, fields, devices, not no_training, said)
     opened = open_store(store)
-    plan = plan_of(path, opened)
+    (plan,) = plans_of(path, opened)
     click.echo(f"Suite: {path}\n\n{plan_text(plan, plan.labels, opened)}\n{_cost(plan)}\n")
     all_well = walk(plan, plan.labels, opened, folder / "results", None)
     choice = choose(folder / "results")

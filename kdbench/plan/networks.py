@@ -48,7 +48,8 @@ class Networks:
             return self.of_case(self.stages.suite.cases[choice.case], seed).key
         if choice.model is None or choice.weights is not None:
             return self._adopt(choice, choice.place)
-        return self.stages.train(StudentChoice(choice.model, choice.recipe), seed if choice.per_seed else choice.seed)
+        student, own = StudentChoice(choice.model, choice.recipe), seed if choice.per_seed else choice.seed
+        return self.stages.train(student, own, teaches=True)
 
     def _chain(self, case: Case, seed: int) -> Network:
         steps = [step for step in case.steps if step.technique.form == "torch"]

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from kdbench import registry, stages
-from kdbench.errors import KdbenchError
+from kdbench.errors import KdbenchError, Place
 from kdbench.protocols import Model, Task, Technique
 from kdbench.protocols.part import PartSpec, spec_of
 from kdbench.protocols.recipe import Recipe, Regularizer
@@ -33,11 +33,12 @@ class Stages:
         self._located: dict[str, PartSpec] = {}
         self._codes: dict[tuple[UserFile, ...], UserCode] = {}
         self._recipes: dict[tuple[str, Regularizer | None], PartSpec] = {}
-        self._trained: dict[tuple[str, str, Regularizer | None, int], str] = {}
+        self._trained: dict[tuple[str, str, Regularizer | None, int, str], str] = {}
         try:
             self.task = suite.task.located()
         except KdbenchError as error:
-            raise suite.fail(("task", suite.task.name), str(error)) from None
+            place: Place = ("split_by",) if suite.group else ("task", suite.task.name)
+            raise suite.fail(place, str(error)) from None
         declared: Task = self.task.build()
         self.view_count = declared.views()
         self.takes_pictures = declared.image_form() is not None
@@ -46,6 +47,11 @@ class Stages:
         """The metrics that the task names by a file of the suite's, each under that name: their code travels along."""
         self._decisive = self._own_metrics(names[0] for names in lists)
         self.data = self.add("decode", parts={"task": self.task})
+        self.everybody = (self.task, self.data)
+        """The task and the key of its data that teachers are trained on."""
+        if suite.everybody is not None:
+            everybody = suite.everybody.located()
+            self.everybody = (everybody, self.add("decode", parts={"task": everybody}))
 
     def _own_metrics(self, names: Iterable[str]) -> dict[str, PartSpec]:
         """Those of the names that are a file's."""
@@ -67,17 +73,20 @@ class Stages:
         self.by_key.setdefault(spec.key, spec)
         return spec.key
 
-    def train(self, choice: StudentChoice, seed: int, regularizer: Regularizer | None = None) -> str:
-        """The training of a fresh network, student or teacher, on labels; its key."""
+    def train(
+        self, choice: StudentChoice, seed: int, regularizer: Regularizer | None = None, teaches: bool = False
+    ) -> str:
+        """The training of a fresh network on labels; its key. One that teaches is trained on everybody's."""
         assert choice.model is not None
-        asked = (repr(choice.model), choice.recipe, regularizer, seed)
+        task, data = self.everybody if teaches else (self.task, self.data)
+        asked = (repr(choice.model), choice.recipe, regularizer, seed, data)
         if asked not in self._trained:
             parts = {
-                "task": self.task,
+                "task": task,
                 "model": self.located(choice.model),
                 "recipe:train": self.recipe(choice.recipe, regularizer),
             }
-            inputs, numerics = {"data": self.data}, self.torch(choice.model.build())
+            inputs, numerics = {"data": data}, self.torch(choice.model.build())
             self._trained[asked] = self.add("train", parts=parts, inputs=inputs, seed=seed, numerics=numerics)
         return self._trained[asked]
 

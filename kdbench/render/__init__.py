@@ -57,15 +57,17 @@ def render_all(folder: Path, out: Path, formats: tuple[str, ...] = USUAL) -> lis
     """
     from kdbench.evidence import evidence
     from kdbench.render.report.index import entry, index, results_under
+    from kdbench.render.report.side_by_side import side_by_side
 
     found = results_under(folder)
     if not found:
         raise StoreError(f"'{folder}' holds no results; give a folder that `kdbench run -o FOLDER` wrote.")
     pages = [render(results, results / "report", formats)[0] for results in found]
-    entries = [entry(evidence(results), page, out) for results, page in zip(found, pages, strict=True)]
+    every = [evidence(results) for results in found]
+    entries = [entry(one, page, out) for one, page in zip(every, pages, strict=True)]
     with _writing(out):
         out.mkdir(parents=True, exist_ok=True)
-        text = index(folder.resolve().name, entries)
+        text = index(folder.resolve().name, entries, side_by_side(every))
         (out / "index.html").write_text(text, encoding="utf-8", newline="\n")
     return [out / "index.html", *pages]
 

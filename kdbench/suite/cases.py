@@ -149,6 +149,12 @@ class Suite:
     measure: tuple[MeasureEntry, ...]
     limits: SuiteLimits
     tolerances: SuiteTolerances
+    split_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Column of the task -> the groups that the suite is run for, one after the other; empty: for all together."""
+    everybody: PartSpec | None = None
+    """Of the suite of one group: the task of all, on which teachers are trained."""
+    group: str = ""
+    """The group whose examples `task` has alone; empty: all."""
 
     def seeds_of(self, case: Case) -> tuple[int, ...]:
         """The seeds of a case's rows: the suite's, or the first of them where no training draws anything by a seed."""

@@ -268,6 +268,10 @@ class SuiteFields(Part):
     """A sentence for the report that says what is compared here, and why."""
     task: Annotated[Any, _checked_as("task")]
     """The data: a name (`kdbench list tasks`), `{name: {fields}}`, or a class of your own: `file.py:Class`."""
+    split_by: dict[str, Annotated[tuple[Name, ...], Distinct]] = Field({})
+    """Runs the suite once for each group, `{speaker: [jackson, theo]}`: students learn and are judged on the examples
+    alone whose `speaker` is jackson, then theo, into the folders results/NAME/jackson and results/NAME/theo. Teachers
+    that are trained learn from everybody. The task needs a field `only`, as `audio_folder` has."""
     seeds: Annotated[tuple[Seed, ...], Distinct] = Field((0,), min_length=1)
     """Each case is trained once a seed; intervals in the report need three or more. Left out: 0. A case that trains
     nothing (a given student, through steps that do not train) has one row, whatever stands here."""

@@ -25,6 +25,7 @@ from kdbench.suite.limits import SuiteLimits
 from kdbench.suite.losses import LossReader, metric_lists
 from kdbench.suite.network_reader import NetworkReader
 from kdbench.suite.part_reader import PartReader
+from kdbench.suite.people import group_faults
 from kdbench.suite.targets import limit_faults
 from kdbench.suite.tolerances import SuiteTolerances
 from kdbench.suite.yaml_lines import Document
@@ -99,6 +100,7 @@ class _Reader:
         note_all(checks.size_faults(len(cases), len(file.seeds), measure))
         if task is not None:
             note_all(checks.selection_faults(recipes, task))
+            note_all(group_faults(task, file.split_by))
             note_all(checks.kind_faults(cases.values(), task.build().kinds()))
         if limits is not None and measure and len(measure) == len(file.measure):
             note_all((("limits", *place), text) for place, text in limit_faults(limits, measure))
@@ -126,6 +128,7 @@ class _Reader:
             measure=measure,
             limits=limits,
             tolerances=tolerances,
+            split_by=file.split_by,
         )
 
     def _without(self, key: str, wrong: Iterable[tuple[Place, str]]) -> Any:

@@ -72,6 +72,7 @@ class AudioFolder(SoundTask):
         found = list_recordings(place, [*self.outputs, *self.only])
         for name, one in self.outputs.items():
             described(name, one, found.texts(name), self.axis)
+        found.only(self.only)
         return found
 
     @property

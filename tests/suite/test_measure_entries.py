@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kdbench.cli._shared import plan_of
+from kdbench.cli._shared import plans_of
 from kdbench.errors import SuiteError
 from kdbench.suite.reader import load
 from kdbench.suite.targets import targets_of
@@ -170,4 +170,4 @@ def test_an_interpreter_that_cannot_measure_is_refused_at_its_place(
         python.chmod(0o755)
     path = written(tmp_path, f"provider: cpu, python: {python}")
     with pytest.raises(SuiteError, match=f"^{path}:{LINE}: measure.0.python: {fault.replace('{python}', str(python))}"):
-        plan_of(path)
+        plans_of(path)

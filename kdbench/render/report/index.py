@@ -6,6 +6,7 @@ from pathlib import Path
 from kdbench.evidence import Evidence
 from kdbench.render.report.html import body, framed
 from kdbench.render.report.provenance import facts, relative
+from kdbench.render.report.side_by_side import SideBySide
 from kdbench.render.words.sanity_words import cautions
 from kdbench.render.words.sentence import Sentence
 from kdbench.render.words.sentences import sentences
@@ -38,6 +39,6 @@ def entry(evidence: Evidence, page: Path, out: Path) -> Entry:
     return Entry(plan.suite, plan.about, relative(page, out), facts(evidence), said)
 
 
-def index(title: str, entries: list[Entry]) -> str:
-    """The index page."""
-    return framed(title, body("index.html.j2", title=title, entries=entries))
+def index(title: str, entries: list[Entry], table: SideBySide | None = None) -> str:
+    """The index page; above the entries their cases side by side, where they have the same."""
+    return framed(title, body("index.html.j2", title=title, entries=entries, table=table))
