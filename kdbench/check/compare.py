@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from pydantic import ValidationError
 
 from kdbench.check.answers import refused, wrong_answers
 from kdbench.check.baseline import opened
-from kdbench.check.latency import Timing, latency_rows, to_time
+from kdbench.check.latency import AtLengths, Timing, latency_rows, sizes_to_time, to_time
 from kdbench.check.scores import accuracy_rows
 from kdbench.check.sides import File, Place, Scope, Side, verdict_of
 from kdbench.check.size import size_rows
@@ -183,4 +184,5 @@ class _Work:
         timing = Timing(self.sample.path, self.scratch, self.say, self.rule, self.effort)
         entry = self.measured[target]
         client = Client(self.scratch, entry["session"], entry.get("python"))
-        yield from latency_rows(timed, client, entry["batch_sizes"], self.tolerances, timing)
+        sizes = sizes_to_time(self.scope.new.results, target, entry["batch_sizes"])
+        yield from latency_rows(timed, partial(AtLengths, client), sizes, self.tolerances, timing)

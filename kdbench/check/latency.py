@@ -1,13 +1,16 @@
 """Latency of both sides, timed again now: picks the files, has them timed, and makes a row of each result."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kdbench import stats, units
 from kdbench.check.sides import File, Place, Scope, verdict_of
 from kdbench.check.verdicts import Row, Verdict
-from kdbench.results.records import Latency
+from kdbench.measure.answers import TimedProcess
+from kdbench.measure.client import Client, Files, Lengths
+from kdbench.results.folder import Results
+from kdbench.results.records import CallSize, Latency
 from kdbench.suite.tolerances import SuiteTolerances
 from kdbench.timing.duel import USUAL, Duel, Effort, Pair, Progress, Timer, duel
 from kdbench.timing.verdict_rule import DEFAULT, Rule
@@ -58,14 +61,43 @@ def to_time(scope: Scope, files: Mapping[Place, tuple[File, File]], target: str)
     return list(found.values())
 
 
+@dataclass(frozen=True)
+class AtLengths:
+    """A client that times files at some lengths of their examples."""
+
+    client: Client
+    lengths: Lengths
+
+    @property
+    def folder(self) -> Path:
+        """The client's."""
+        return self.client.folder
+
+    def time(
+        self, files: Files, inputs: Path, batch_sizes: Sequence[int], number: int, rule: Mapping[str, int]
+    ) -> TimedProcess:
+        """As `Client.time`."""
+        return self.client.time(files, inputs, batch_sizes, number, rule, self.lengths)
+
+
+def sizes_to_time(results: Results, target: str, batch_sizes: Sequence[int]) -> list[CallSize]:
+    """The batch sizes, and lengths of examples, that a folder's files were timed at on a target."""
+    timed = {record.call_size for record in results.of(Latency) if record.target == target}
+    return sorted(timed) if timed else [CallSize(size) for size in batch_sizes]
+
+
 def latency_rows(
-    pairs: list[Timed], client: Timer, batch_sizes: Sequence[int], tolerances: SuiteTolerances, timing: Timing
+    pairs: list[Timed],
+    timer: Callable[[Lengths], Timer],
+    sizes: Sequence[CallSize],
+    tolerances: SuiteTolerances,
+    timing: Timing,
 ) -> Iterator[Row]:
-    """A row for each pair and batch size of one target, timed by `client`."""
-    for batch_size in batch_sizes:
+    """A row for each pair, batch size and length of one target; `timer`: lengths -> who times at them."""
+    for batch_size in sizes:
         duels = duel(
             [_pair(timed, batch_size, tolerances) for timed in pairs],
-            client,
+            timer(dict(batch_size.lengths)),
             timing.inputs,
             batch_size,
             timing.rule,
@@ -81,7 +113,7 @@ def _pair(timed: Timed, batch_size: int, tolerances: SuiteTolerances) -> Pair:
     return Pair(f"{timed.case} on {timed.target}, batch {batch_size}", timed.new.path, timed.reference.path, ratio)
 
 
-def _row(timed: Timed, batch_size: int, done: Duel) -> Row:
+def _row(timed: Timed, batch_size: CallSize, done: Duel) -> Row:
     verdict = verdict_of(done.error) if done.error is not None else Verdict(str(done.verdict))
     new, its = (
         stats.median_of_process_medians(samples) if samples else None
@@ -95,6 +127,7 @@ def _row(timed: Timed, batch_size: int, done: Duel) -> Row:
         said=done.error or _said(done, new, its),
         target=timed.target,
         batch_size=batch_size,
+        lengths=dict(batch_size.lengths),
         limit=done.pair.max_ratio,
         value=done.ratio,
         low=done.low,

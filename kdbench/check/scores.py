@@ -10,6 +10,7 @@ from kdbench import units
 from kdbench.check.sides import Place, Scope, Side, verdict_of
 from kdbench.check.verdicts import Row, Verdict
 from kdbench.errors import StoreError, UnknownName
+from kdbench.evidence.comparisons import losses
 from kdbench.evidence.differences import (
     Difference,
     examples_difference,
@@ -177,9 +178,7 @@ def compared_values(
 
 def _loss(scale: Scale, each: NDArray[np.float64], is_share: bool) -> Difference:
     """How much worse the new file is, from pseudo-values (seeds, 2, n); of a share as a difference of logarithms."""
-    values = each.mean(axis=2, keepdims=True)
-    table = (each / values + np.log(values)) if is_share else each
-    lost = (table[:, 0] - table[:, 1]) * (-1.0 if scale.higher else 1.0)
+    lost = losses(each[:, 0], each[:, 1], scale, is_share)
     return examples_difference(lost) if len(lost) < FEWEST else influence_difference(lost, lost)
 
 

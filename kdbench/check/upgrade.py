@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from kdbench.check.answers import BATCH, TIE, refused
 from kdbench.check.compare import tolerances_of
-from kdbench.check.latency import Timed, Timing, latency_rows, to_time
+from kdbench.check.latency import AtLengths, Timed, Timing, latency_rows, sizes_to_time, to_time
 from kdbench.check.scores import judged
 from kdbench.check.sides import File, Place, Scope, Side, verdict_of
 from kdbench.check.verdicts import Checked, Row, Verdict
 from kdbench.errors import MeasureError, StoreError
 from kdbench.files import sha256_of
 from kdbench.measure.carried import declared
-from kdbench.measure.client import Client
+from kdbench.measure.client import Client, Lengths
 from kdbench.results.folder import read_results
 from kdbench.results.sample import Sample, read_sample
 from kdbench.results.task_json import read_task
@@ -203,9 +203,14 @@ class _Target:
             Client(self.work.scratch / side, entry["session"], entry["python"])
             for side, entry in zip(("before", "after"), self.entries, strict=True)
         ]
-        client = TwoInterpreters(clients[0], clients[1], copies)
+        sizes = sizes_to_time(self.work.scope.new.results, self.target, self.entries[1]["batch_sizes"])
+
+        def timer(lengths: Lengths) -> TwoInterpreters:
+            before, after = (AtLengths(client, lengths) for client in clients)
+            return TwoInterpreters(before, after, copies)
+
         timing = Timing(self.sample.path, self.work.scratch, self.work.say, self.work.rule, self.work.effort)
-        yield from latency_rows(pairs, client, self.entries[1]["batch_sizes"], self.tolerances, timing)
+        yield from latency_rows(pairs, timer, sizes, self.tolerances, timing)
 
     def _errored(self, place: Place, said: str) -> Row:
         case, seed, target = place

@@ -40,6 +40,8 @@ class Row:
     """One sentence: what was found, in numbers, and what it was held to."""
     target: str | None = None
     batch_size: int | None = None
+    lengths: dict[str, int] = field(default_factory=dict)
+    """Latency of examples that vary: how long they were, by axis."""
     limit: float | None = None
     """Latency and size: the largest ratio; accuracy, or what the task's metric is: the largest loss, as `value`."""
     value: float | None = None

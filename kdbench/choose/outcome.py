@@ -50,6 +50,9 @@ class DeviceChoice:
     """The names in `alike` whose latency cannot be told from the pick's either."""
     worse: tuple[str, ...]
     """Fit too, and are told from the best by the metric."""
+    assured: tuple[str, ...] | None
+    """Candidates that keep to the limit on the metric's loss for certain, at a one-sided 5 % that is adjusted for all
+    candidates; None where that is not limited. What fits keeps to it by its mean."""
     misses: tuple[Miss, ...]
     """Everything that is beyond a limit."""
     excluded: dict[str, str]

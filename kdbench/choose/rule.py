@@ -1,6 +1,6 @@
 """The rule by which one case is chosen, for `kdbench choose` and the report's answer. Knows no evidence and no text.
 
-1. A candidate fits when it keeps to every limit.
+1. A candidate fits when it keeps to every limit, by its mean. Whether that is certain is told beside it (`assured`).
 2. Of those that fit, the one with the best value of the task's metric is the best. A candidate is alike when it cannot
    be told from it: their difference lies within its own 95 % interval.
 3. Of those alike the fastest is chosen; of those whose latency cannot be told from the fastest's (the two 95 %

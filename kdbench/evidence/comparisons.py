@@ -9,10 +9,18 @@ from numpy.typing import NDArray
 
 from kdbench.errors import StoreError
 from kdbench.evidence.answers import Answers, BySeed, alongside, is_untrained, table_of
-from kdbench.evidence.differences import Difference, influence_difference, paired_difference, seed_difference
+from kdbench.evidence.differences import (
+    Difference,
+    examples_difference,
+    influence_difference,
+    paired_difference,
+    seed_difference,
+)
+from kdbench.evidence.intervals import FEWEST
 from kdbench.evidence.pairs import Pairs, crossed_pairs, seed_pairs
 from kdbench.protocols.metric import Metric
 from kdbench.results.predictions import Predictions
+from kdbench.scale import Scale
 
 EDGE = 1e-9
 """How near to 1 a correlation, or a share of variance that is explained, counts as 1."""
@@ -111,3 +119,47 @@ def _row(one: Answers, other: Answers) -> NDArray[np.float64] | None:
             "so they cannot be compared; run the suite again."
         )
     return its.pseudo_values - others.pseudo_values
+
+
+def losses(each: NDArray[np.float64], other: NDArray[np.float64], scale: Scale, is_share: bool) -> NDArray[np.float64]:
+    """How much worse `each` is than `other`, [seed, example], from pseudo-values; of a share in logarithms.
+
+    A share is one of values above 0.
+    """
+    tables = [values / values.mean(axis=1, keepdims=True) + np.log(values.mean(axis=1, keepdims=True)) if is_share
+              else values for values in (each, other)]  # fmt: skip
+    return np.asarray((tables[0] - tables[1]) * (-1.0 if scale.higher else 1.0))
+
+
+def beyond_p(one: BySeed, other: BySeed, amount: float, is_share: bool, scale: Scale) -> float | None:
+    """One-sided p of the hypothesis that `one` loses `amount` or more against `other`; None where nothing can be told.
+
+    Small where it is certain that less is lost. Paired on seeds and examples as `compare` is, on seeds alone where
+    predictions are not stored, and with too few seeds over test examples alone.
+    """
+    if is_untrained(one) or is_untrained(other):
+        one, other = alongside([one, other])
+    seeds = [seed for seed in one if seed in other]
+    tables = [table_of([{seed: by_seed[seed] for seed in seeds}])[0] for by_seed in (one, other)] if seeds else []
+    if not tables or tables[0].shape != tables[1].shape:
+        return None
+    if is_share and any((table.mean(axis=1) <= 0).any() for table in tables):
+        return None
+    sign = -1.0 if scale.higher else 1.0
+    bound = sign * math.log1p(sign * amount) if is_share else amount
+    found = _against(losses(tables[0], tables[1], scale, is_share) - bound, one[seeds[0]])
+    if found is None or found.p is None:
+        return None
+    return found.p / 2 if found.value < 0 else 1 - found.p / 2
+
+
+def _against(table: NDArray[np.float64], first: Answers) -> Difference | None:
+    """A table [seed, example] tested against 0; None where there is too little to test."""
+    few_seeds, stored = len(table) < FEWEST, table.shape[1] > 1
+    if not stored:
+        return None if few_seeds else seed_difference(table[:, 0].tolist())
+    if first.is_counted or first.metric is None or first.predictions is None:
+        return examples_difference(table) if few_seeds else paired_difference(table)
+    if not first.metric.tested or first.predictions.few is not None:
+        return None
+    return examples_difference(table) if few_seeds else influence_difference(table, table)

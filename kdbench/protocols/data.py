@@ -32,6 +32,10 @@ ValidationOrigin = Literal["own", "train"]
 """Whether a task has validation examples of its own, or takes them out of what others know as its training split."""
 
 
+NOTHING_VARIES = "no axis of the task's inputs varies in length, so there are no lengths to time at; leave them out."
+"""Said where a suite asks for `lengths` all the same."""
+
+
 class _Described(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -33,6 +33,13 @@ class Task(Part):
         """
         return ("classes",)
 
+    def varies(self) -> bool | None:
+        """Whether an axis of its inputs differs in size from example to example; None where only decoding tells.
+
+        `lengths` to time at are refused where nothing varies.
+        """
+        return None if self.image_form() is None else False
+
     def decode(self, out: Path) -> TaskDescription:
         """Write the arrays of each split into `out` (`kdbench.tasks.arrays.write_split`) and describe them."""
         raise TypeError(f"{type(self).__name__} has no decode()")

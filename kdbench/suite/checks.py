@@ -4,6 +4,8 @@ import graphlib
 from collections.abc import Collection, Iterator, Mapping
 
 from kdbench.errors import Place, nearest
+from kdbench.protocols import Task
+from kdbench.protocols.data import NOTHING_VARIES
 from kdbench.protocols.part import PartSpec
 from kdbench.protocols.recipe import Recipe
 from kdbench.suite.cases import AS_GIVEN, FROM_SCRATCH, Case, Step, StudentChoice, TeacherChoice
@@ -160,6 +162,13 @@ def transformer_faults(cases: Collection[Case]) -> Found:
                         "its attention is; take encoder, or transformers with the folder of a BERT, RoBERTa or "
                         "DistilBERT, or let layers() of your own model name its `blocks`.",
                     )
+
+
+def length_faults(entries: Collection[MeasureEntry], task: Task) -> Found:
+    """Lengths to time at, where every example has the same size, as far as the task tells before it is decoded."""
+    for number, entry in enumerate(entries):
+        if entry.lengths and task.varies() is False:
+            yield ("measure", number, "lengths"), NOTHING_VARIES
 
 
 def selection_faults(recipes: Mapping[str, Recipe], task: PartSpec) -> Found:

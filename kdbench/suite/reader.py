@@ -102,6 +102,7 @@ class _Reader:
             note_all(checks.selection_faults(recipes, task))
             note_all(group_faults(task, file.split_by))
             note_all(checks.kind_faults(cases.values(), task.build().kinds()))
+            note_all(checks.length_faults(measure, task.build()))
         if limits is not None and measure and len(measure) == len(file.measure):
             note_all((("limits", *place), text) for place, text in limit_faults(limits, measure))
         if tolerances is not None and "cases" not in self.wrong:

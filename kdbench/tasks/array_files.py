@@ -169,6 +169,10 @@ class ArrayFiles(Filed):
         """The kinds that the fields say."""
         return tuple(one.kind for one in self.outputs.values())
 
+    def varies(self) -> bool:
+        """Whether an input's axes name one."""
+        return any(isinstance(axis, str) for one in self.inputs.values() for axis in one.axes or ())
+
     def decode(self, out: Path) -> TaskDescription:
         """Raises DataError, with the file and the key, where an array is not what the fields say."""
         from kdbench.tasks._array_task import decode

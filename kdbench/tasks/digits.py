@@ -27,6 +27,10 @@ class Digits(Task):
     def data_origin(self) -> str:
         return ORIGIN
 
+    def varies(self) -> bool:
+        """Every scan is 8x8."""
+        return False
+
     def decode(self, out: Path) -> TaskDescription:
         import numpy as np
         from sklearn.datasets import load_digits

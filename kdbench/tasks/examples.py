@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from kdbench.errors import DataError
 from kdbench.measure.form import Form, Made, OutputForm, Varying
 from kdbench.measure.inputs import Inputs
 from kdbench.protocols import Input, Output, TaskDescription
+from kdbench.protocols.data import NOTHING_VARIES
 from kdbench.ragged import Array, Index, Ragged, Stored
 from kdbench.tasks.arrays import ArrayData, preprocess_array
 
@@ -35,9 +37,12 @@ def form(task: TaskDescription) -> Form:
 def lengths_to_measure(task: TaskDescription, lengths: Sequence[int] | None) -> list[dict[str, int]]:
     """The sizes of the axes that vary at which files are timed: those asked for, else median and longest.
 
-    A size is brought within what the axis takes. Where nothing varies there is one entry, empty.
+    A size is brought within what the axis takes. Where nothing varies there is one entry, empty. Raises DataError where
+    lengths are asked for all the same.
     """
     if not task.axes:
+        if lengths:
+            raise DataError(NOTHING_VARIES)
         return [{}]
     if lengths:
         asked = [{axis.name: axis.within(size) for axis in task.axes} for size in lengths]

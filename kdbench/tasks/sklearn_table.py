@@ -30,6 +30,10 @@ class SklearnTable(Shared):
     name: Literal["breast_cancer", "diabetes", "iris", "wine"]
     """Which of them."""
 
+    def varies(self) -> bool:
+        """Rows of a table all have its columns."""
+        return False
+
     def kinds(self) -> tuple[Kind, ...]:
         """Classes, or a value for diabetes."""
         return ("values",) if self.name in VALUES else ("classes",)
@@ -76,6 +80,10 @@ class Friedman1(Task):
     """Standard deviation of the normal noise on the value."""
     data_seed: int = Field(0, ge=0)
     """What everything is drawn with."""
+
+    def varies(self) -> bool:
+        """Rows of a table all have its columns."""
+        return False
 
     def kinds(self) -> tuple[Kind, ...]:
         """A value."""

@@ -58,6 +58,10 @@ class Table(Filed):
                 roles[column] = role
         return self
 
+    def varies(self) -> bool:
+        """Rows of a table all have its columns."""
+        return False
+
     def kinds(self) -> tuple[Kind, ...]:
         """The outputs' kinds where they are said: classes are an output each, values are one."""
         if self.kind is None:

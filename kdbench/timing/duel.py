@@ -21,8 +21,10 @@ PAIRS_PER_PROCESS = 8
 class Timer(Protocol):
     """Who times files: a client of the measuring program, or two in turns."""
 
-    folder: Path
-    """For scratch."""
+    @property
+    def folder(self) -> Path:
+        """For scratch."""
+        ...
 
     def time(
         self, files: Files, inputs: Path, batch_sizes: Sequence[int], number: int, rule: Mapping[str, int]

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from kdbench.errors import MeasureError
 from kdbench.measure.answers import OrError, TimedFile, TimedProcess, Timing
-from kdbench.measure.client import Client, Files
+from kdbench.measure.client import Files
+from kdbench.timing.duel import Timer
 
 TURNS = 2
 """Processes of each interpreter for every one that the rule asks for: A B B A, then B A A B, so that the machine's
@@ -16,7 +17,7 @@ drift falls on both. Each loads the file anew, so that where its weights come to
 class TwoInterpreters:
     """Times files of two sides, each in its own interpreter, as if one process had timed them all."""
 
-    def __init__(self, before: Client, after: Client, files_before: Iterable[str]) -> None:
+    def __init__(self, before: Timer, after: Timer, files_before: Iterable[str]) -> None:
         """`files_before`: the SHA-256 of each file that the interpreter `before` times; all others are `after`'s."""
         self.folder = after.folder
         self._before, self._after = before, after

@@ -101,6 +101,19 @@ def test_what_lies_exactly_at_a_limit_fits(shelf: Build) -> None:
     assert not device.misses
 
 
+def test_what_fits_by_its_mean_is_not_always_certain_to_fit(shelf: Build) -> None:
+    """`bad` loses 10 points of 400 x 3 answers: below 20 points for certain, and below 10.5 by its mean alone."""
+    path = shelf()
+    wide, narrow = (only(choose(path, Limits(accuracy_drop=text))) for text in ("20pt", "10.5pt"))
+    assert wide.assured is not None
+    assert narrow.assured is not None
+    assert "bad" in wide.assured
+    assert "bad" not in narrow.assured
+    assert "bad" not in {miss.case for miss in narrow.misses}
+    assert "from-scratch" in narrow.assured  # the losses refer to it
+    assert only(choose(path, Limits(bytes="1MB"))).assured is None
+
+
 def test_what_does_not_fit_is_named_with_its_number(shelf: Build) -> None:
     misses = only(choose(shelf(), Limits(accuracy_drop="2pt", latency_p50="70us"))).misses
     assert {(miss.case, miss.limit) for miss in misses} == {

@@ -11,6 +11,7 @@ import signals
 import torch
 from torch import nn
 
+from kdbench.check import check
 from kdbench.errors import ExportError
 from kdbench.evidence import Results, read_results
 from kdbench.handover.get import get
@@ -183,3 +184,11 @@ def test_an_npz_whose_offsets_do_not_fit_is_refused(data: ArrayData) -> None:
     assert inputs_of(entries).example_count == 3
     with pytest.raises(ValueError, match="the offsets of ids do not fit it"):
         inputs_of({**entries, "ids": entries["ids"][:-1]})
+
+
+def test_a_check_asks_at_the_lengths_of_the_suite(results: Results) -> None:
+    """Both files are the same here, so that nothing is timed; each length has its row."""
+    rows = [row for row in check(results.folder, results.folder).rows if row.metric == "latency"]
+    assert {(row.case, row.lengths["length"]) for row in rows} == {
+        (case, length) for case in ("from-scratch", "int8") for length in (5, 12)
+    }

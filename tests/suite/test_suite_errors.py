@@ -261,6 +261,12 @@ def test_an_unknown_name_comes_with_the_nearest_known_one(old: str, new: str, ex
             "precisions: [fp8]",
             "s.yaml:21: measure.0.precisions: provider cpu offers precision fp32, got 'fp8'.",
         ),
+        (
+            "batch_sizes: [1, 32]",
+            "lengths: [16]",
+            "s.yaml:21: measure.0.lengths: no axis of the task's inputs varies in length, so there are no lengths to "
+            "time at; leave them out.",
+        ),
     ],
 )
 def test_what_does_not_fit_together_is_one_sentence(old: str, new: str, expected: str) -> None:

@@ -8,7 +8,17 @@ from kdbench.choose import Choice, Comparison, DeviceChoice, Offer, OneForAll, c
 from kdbench.errors import KdbenchError
 from kdbench.evidence import Evidence
 from kdbench.evidence.intervals import LEVEL, Estimate
-from kdbench.render.words.choice_words import VALIDATION_SEEN, best, change, faster, limited, nothing, smaller, within
+from kdbench.render.words.choice_words import (
+    VALIDATION_SEEN,
+    assured,
+    best,
+    change,
+    faster,
+    limited,
+    nothing,
+    smaller,
+    within,
+)
 from kdbench.render.words.sanity_words import cautions
 from kdbench.render.words.sentence import Sentence
 from kdbench.render.words.words import counted, explained, listed, quoted, quoted_list, setting_place, target_place
@@ -60,6 +70,7 @@ def _answer(choice: Choice, device: DeviceChoice) -> Sentence:
             for other in device.pick.against
             if _compared(other, choice.scale)
         ),
+        f"On the {device.split} split {sure}." if (sure := assured(device)) else "",
         *_others(device, choice.scale.name),
         f"It is {_sure(choice, device)}.",
     ]
@@ -93,6 +104,8 @@ def _lines(choice: Choice, device: DeviceChoice) -> Iterator[tuple[str, str]]:
     else:
         yield "pick", f"{quoted(device.pick.case)}, {_numbers(device.pick, choice.scale)}"
         yield "chosen by", _chosen_by(choice, device, device.pick.case)
+        if sure := assured(device):
+            yield "its loss", sure
         yield from (
             (f"against {_named(other)}", text)
             for other in device.pick.against

@@ -5,7 +5,7 @@ from kdbench.choose import DeviceChoice, Offer, device_choice, suite_limits
 from kdbench.errors import KdbenchError
 from kdbench.evidence import CaseView, Evidence, Setting
 from kdbench.evidence.answers import SPLIT
-from kdbench.render.words.choice_words import VALIDATION_SEEN, best, change, faster, nothing, smaller, within
+from kdbench.render.words.choice_words import VALIDATION_SEEN, assured, best, change, faster, nothing, smaller, within
 from kdbench.render.words.sentence import Sentence
 from kdbench.render.words.words import counted, listed, quoted, quoted_list, setting_place
 from kdbench.results.records import TEACHER
@@ -36,6 +36,7 @@ def _device(evidence: Evidence, where: str, device: DeviceChoice) -> Sentence:
         )
     parts = [
         f"{start}: {quoted(device.pick.case)} {_against(device.pick, evidence.scale)}.",
+        f"On the {device.split} split {sure}." if (sure := assured(device)) else "",
         _others(device, evidence.scale.name),
         _faster_still(evidence, device, device.pick.case),
         _left_out(device),

@@ -44,6 +44,16 @@ def limited(miss: Miss, scale: Scale) -> str:
     return f"{lost} {'below' if scale.higher else 'above'} the baseline"
 
 
+def assured(device: DeviceChoice) -> str:
+    """Whether the pick keeps to the limit on the metric for certain; empty where that is not limited."""
+    if device.assured is None or device.pick is None:
+        return ""
+    ((_, text),) = device.limits.losses.items()
+    if device.pick.case not in device.assured:
+        return f"by its mean it keeps to {text}; that it does cannot be told for certain"
+    return f"it keeps to {text} for certain (one-sided 5 %, adjusted by Holm for all candidates)"
+
+
 def nothing(device: DeviceChoice, scale: Scale) -> str:
     """Why nothing is chosen on a device, as a sentence without its beginning."""
     if device.undecided is not None:
