@@ -109,6 +109,14 @@ def read_history(folder: Path) -> list[Entry]:
     return sorted(entries, key=lambda entry: entry.created_utc)
 
 
+def history_with_entries(folder: Path) -> list[Entry]:
+    """As `read_history`. Raises StoreError, too, where the history has no entry yet."""
+    entries = read_history(folder)
+    if not entries:
+        raise StoreError(f"the history '{folder}' has no entries yet; add one with `kdbench history append`.")
+    return entries
+
+
 def _entry(folder: Path, commit: Mapping[str, Any], accept: bool) -> Entry:
     results = read_results(folder)
     side = Side(results, str(folder))

@@ -31,18 +31,20 @@ def append_command(results: Path, folder: Path, commit: str | None, accept: bool
 @history.command("show")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--format", "form", type=click.Choice(["text", "markdown", "json"]), default="text", show_default=True)
-def show_command(folder: Path, form: str) -> None:
+@click.option("--html", "page", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="Write a page, too, with a figure of the series.")  # fmt: skip
+def show_command(folder: Path, form: str, page: Path | None) -> None:
     """Say how each value moved over the runs in FOLDER, and when it stepped.
 
     A latency steps where two runs in a row depart from the level the same way, by the rule of `kdbench check` on the
     medians of their processes, on one machine and runtime; a single newest one is suspected. Sizes and scores step
     where they pass the suite's tolerance.
     """
-    from kdbench.check.history import read_history
-    from kdbench.errors import StoreError
+    from kdbench.check.history import history_with_entries
+    from kdbench.render import render_history
     from kdbench.render.verbs.history import written
 
-    entries = read_history(folder)
-    if not entries:
-        raise StoreError(f"the history '{folder}' has no entries yet; add one with `kdbench history append`.")
-    click.echo(written(entries, form))
+    click.echo(written(history_with_entries(folder), form))
+    if page is not None:
+        render_history(folder, page)
+        click.echo(f"Page: {page}", err=True)

@@ -50,6 +50,20 @@ def render_changes(before: Path, after: Path, out: Path) -> tuple[Path, tuple[st
     return page, tuple(sentence.text for sentence in change_sentences(found))
 
 
+def render_history(folder: Path, page: Path) -> None:
+    """Write a history (`kdbench history append`) as a page: its steps, a figure of its series, a table.
+
+    Raises StoreError where there is no history, or the page cannot be written.
+    """
+    from kdbench.check.history import history_with_entries
+    from kdbench.render.verbs.history_page import history_page
+
+    text = history_page(history_with_entries(folder))
+    with _writing(page):
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(text, encoding="utf-8", newline="\n")
+
+
 def render_all(folder: Path, out: Path, formats: tuple[str, ...] = USUAL) -> list[Path]:
     """Write the report of every results folder within `folder`, each beside its records, and an index into `out`.
 

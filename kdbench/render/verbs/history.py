@@ -23,12 +23,8 @@ def written(entries: Sequence[Entry], form: str) -> str:
     if form == "json":
         steps = [{**_named(step), "level": asdict(step.level), "point": asdict(step.point)} for step in _steps(found)]
         return json.dumps({"entries": [asdict(entry) for entry in entries], "steps": steps}, indent=1, allow_nan=False)
-    rows = [_row(series) for series in found]
-    said = [said_of(step) for step in _steps(found)] or ["No step: every series stays at its level."]
-    said = [*_new_levels(found), *said]
-    head = f"{entries[-1].suite}: {_at(entries[0])}."
-    if len(entries) > 1:
-        head = f"{entries[-1].suite}: {len(entries)} entries, {_at(entries[0])} to {_at(entries[-1])}."
+    rows, said = table(found), sentences(found)
+    head = f"{entries[-1].suite}: {span(entries)}."
     if form == "markdown":
         lines = ["| " + " | ".join(row) + " |" for row in [HEADINGS, ("---",) * len(HEADINGS), *map(_escaped, rows)]]
         return "\n".join([escaped(head), "", *(f"- {escaped(text)}" for text in said), "", *lines]) + "\n"
@@ -38,6 +34,24 @@ def written(entries: Sequence[Entry], form: str) -> str:
         for row in (HEADINGS, *rows)
     ]
     return "\n".join([head, "", *said, "", *lines])
+
+
+def table(found: Sequence[Series]) -> list[tuple[str, ...]]:
+    """A row of text a series, under HEADINGS."""
+    return [_row(series) for series in found]
+
+
+def sentences(found: Sequence[Series]) -> list[str]:
+    """Where another machine begins, then every step; or that there is none."""
+    said = [said_of(step) for step in _steps(found)] or ["No step: every series stays at its level."]
+    return [*_new_levels(found), *said]
+
+
+def span(entries: Sequence[Entry]) -> str:
+    """How many entries there are, and from which commit to which."""
+    if len(entries) == 1:
+        return _at(entries[0])
+    return f"{len(entries)} entries, {_at(entries[0])} to {_at(entries[-1])}"
 
 
 def said_of(step: Step) -> str:
