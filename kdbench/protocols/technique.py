@@ -61,8 +61,9 @@ class Technique(Part):
     """The kinds of output (`kdbench.protocols.data.Kind`) that it makes sense for; checked before any work."""
     by_kind: ClassVar[Mapping[str, str]] = {}
     """What it does on a kind of output, where its docstring speaks of another; of a kind outside `kinds`, why not."""
-    inside_transformers: ClassVar[bool] = False
-    """Whether it works inside transformers alone: the architectures say their `blocks` (`Layers.blocks`)."""
+    works_on: ClassVar[Literal["anything", "texts", "transformers"]] = "anything"
+    """Which networks it works on: with `transformers` their architectures say their blocks (`Layers.blocks`), with
+    `texts` their vocabulary."""
 
     family: ClassVar[str] = "other"
     """How reports colour it: distillation, pruning, quantization or other."""

@@ -149,7 +149,7 @@ def transformer_faults(cases: Collection[Case]) -> Found:
     """Steps that work inside transformers need networks whose architectures say where their blocks are."""
     for case in cases:
         for step in case.steps:
-            if not step.technique.inside_transformers:
+            if step.technique.works_on != "transformers":
                 continue
             networks = {"student": case.student.model}
             if step.technique.asks() and case.teachers:

@@ -15,8 +15,8 @@ CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 def fit_shapes(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Give the layers of `model` the channel counts that `state`, tensors by the same names, has.
 
-    Convolutions (grouped and depthwise included), linear layers, normalisations and the loose parameters of a
-    network's own modules are re-sized in place; the new ones hold no values yet: `model.load_state_dict(state)`
+    Convolutions (grouped and depthwise included), linear layers, embeddings, normalisations and the loose parameters
+    of a network's own modules are re-sized in place; the new ones hold no values yet: `model.load_state_dict(state)`
     follows. Layers that fit already, and those of which `state` has no tensor, are not touched.
 
     Raises TechniqueError when a tensor of any other layer, or a kernel, has another shape.
@@ -40,6 +40,8 @@ def _resize(layer: nn.Module, own: dict[str, Tensor], changed: str) -> None:
         _count_convolution(layer, own["weight"])
     elif isinstance(layer, nn.Linear):
         layer.out_features, layer.in_features = own["weight"].shape
+    elif isinstance(layer, nn.Embedding):
+        layer.num_embeddings, layer.embedding_dim = own["weight"].shape
     elif isinstance(layer, _BatchNorm):
         layer.num_features = max(tensor.numel() for tensor in own.values())
     elif isinstance(layer, nn.LayerNorm):
@@ -49,8 +51,8 @@ def _resize(layer: nn.Module, own: dict[str, Tensor], changed: str) -> None:
     elif _is_torchs_own(layer) or getattr(layer, _last(changed)).dim() != own[_last(changed)].dim():
         raise TechniqueError(
             f"'{changed}' ({type(layer).__name__}) has another shape in these weights; only the channels of "
-            "convolutions, linear layers and normalisations can be re-sized: keep the layers around it from being "
-            "pruned."
+            "convolutions, linear layers, embeddings and normalisations can be re-sized: keep the layers around it "
+            "from being pruned."
         )
     for key, tensor in own.items():
         _empty(layer, key, tensor)

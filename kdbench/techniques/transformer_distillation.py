@@ -79,7 +79,7 @@ class TransformerDistillation(Internal):
     before any dropout; padding speaks nowhere.
     """
 
-    inside_transformers: ClassVar[bool] = True
+    works_on: ClassVar[Literal["anything", "texts", "transformers"]] = "transformers"
 
     student_layers: Paths | None = Field(None, min_length=1)
     """Blocks of the student by path, each matched with the teacher's at the same place; else by the method's rule."""

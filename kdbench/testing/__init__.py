@@ -104,7 +104,7 @@ def check_technique(technique: Technique, kinds: Collection[str] | None = None) 
     assert type(settled) is type(technique), f"{name}.settle() gives a {type(settled).__name__}."
     for kind in tried:
         assert technique.kind_problem(kind) is None, f"{name} refuses {kind}: {technique.kind_problem(kind)}"
-        bench = TRANSFORMERS if technique.inside_transformers and kind == "classes" else kind
+        bench = TRANSFORMERS if technique.works_on != "anything" and kind == "classes" else kind
         first, again, other = (_apply(settled, seed, bench) for seed in (0, 0, 1))
         assert first == again, f"{name} gives different results for the same seed."
         assert first != other, f"{name} gives the same result for different seeds."

@@ -22,7 +22,9 @@ REFUSED = {
 COMPRESSING = [
     name
     for name in registry.TABLE["technique"]
-    if (cls := registry.resolve("technique", name)).start == "trained" and cls.family != "distillation"
+    if (cls := registry.resolve("technique", name)).start == "trained"
+    and cls.family != "distillation"
+    and cls.works_on == "anything"
 ]
 
 

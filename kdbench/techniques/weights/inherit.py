@@ -26,7 +26,7 @@ class Inherit(Technique):
     2019, "Patient Knowledge Distillation", section 4.2 (`first`).
     """
 
-    inside_transformers: ClassVar[bool] = True
+    works_on: ClassVar[Literal["anything", "texts", "transformers"]] = "transformers"
     paper: ClassVar[str] = "Sanh et al. 2019, DistilBERT, a distilled version of BERT, section 3"
     start: ClassVar[Literal["fresh", "trained", "pretrained"]] = "fresh"
     needs: ClassVar[frozenset[str]] = frozenset({"teacher_features"})
