@@ -92,7 +92,7 @@ def _session(copy: Path, path: Path, task: TaskDescription) -> OnnxruntimeSessio
         session = OnnxruntimeSession(str(copy), SessionSpec())
     except MeasureError as error:
         raise ModelError(str(error).replace(str(copy), str(path))) from None
-    if sorted(session.input_names) != sorted(task.input_names):
+    if not set(session.input_names) <= set(task.input_names):  # of several it may take one alone
         raise ModelError(
             f"'{path}' takes {', '.join(session.input_names)}, and the task gives {', '.join(task.input_names)}; "
             "rename the file's inputs."

@@ -14,7 +14,7 @@ from kdbench.tasks.recording_lists import Place, Recordings, list_recordings
 
 
 class AudioFolder(SoundTask):
-    """Recordings (WAV; FLAC with the package soundfile) as log-mel pictures (1, bands, frames), one class each.
+    """Recordings (WAV; FLAC with the package soundfile) as log-mel pictures, as samples, or both: what is in them.
 
     They lie under root/train/CLASS/ and root/test/CLASS/ (and root/validation/CLASS/); or a `manifest` lists them; or
     their names say what they are (`pattern`). Each recording is cut in its middle, or filled with silence behind its

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kdbench.errors import ModelError
-from kdbench.protocols import Batch, TaskDescription
+from kdbench.protocols import Batch, Input, Output, SymbolicAxis, TaskDescription
 from kdbench.stages.rehearsal import check_network, check_repeatable
 
 TASK = TaskDescription.classification(
@@ -55,3 +55,34 @@ def test_a_rehearsal_changes_neither_weights_nor_random_state() -> None:
     assert torch.equal(torch.get_rng_state(), state)
     assert network.training
     assert isinstance(network[0].weight, nn.UninitializedParameter)
+
+
+class Every(nn.Module):
+    """A step of a sequence for every `stride` frames."""
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(4, 3, 1, stride)
+
+    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        steps: Tensor = self.conv(frames)
+        return steps.transpose(1, 2)
+
+
+def test_a_network_with_another_rate_of_steps_is_refused() -> None:
+    """9 frames are 5 steps at a subsampling of 2, as every second of them is."""
+    words = Output(
+        name="words", kind="sequence", axes=("steps", 3), class_names=("-", "a", "b"), frames="frames", subsampling=2
+    )
+    count = Input(name="count", axes=(), role="lengths", dtype="int64", covers="frames")
+    task = TaskDescription(
+        inputs=(Input(name="sound", axes=(4, "frames")), count),
+        outputs=(words,),
+        axes=(SymbolicAxis(name="frames"),),
+        example_counts={},
+    )
+    lengths, index = torch.tensor([9, 6]), torch.arange(2)
+    batch = Batch((torch.randn(2, 4, 9), lengths), (torch.ones(2, 2),), index, index, {"frames": lengths})
+    check_network(Every(2), batch, task)
+    with pytest.raises(ModelError, match="Every gives 3 steps of 'words' for 9 frames, and 5 were expected"):
+        check_network(Every(4), batch, task)
