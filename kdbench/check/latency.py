@@ -94,26 +94,26 @@ def latency_rows(
     timing: Timing,
 ) -> Iterator[Row]:
     """A row for each pair, batch size and length of one target; `timer`: lengths -> who times at them."""
-    for batch_size in sizes:
+    for size in sizes:
         duels = duel(
-            [_pair(timed, batch_size, tolerances) for timed in pairs],
-            timer(dict(batch_size.lengths)),
+            [_pair(timed, size, tolerances) for timed in pairs],
+            timer(dict(size.lengths)),
             timing.inputs,
-            batch_size,
+            size.batch_size,
             timing.rule,
             timing.progress,
             timing.effort,
         )
         for timed, done in zip(pairs, duels, strict=True):
-            yield _row(timed, batch_size, done)
+            yield _row(timed, size, done)
 
 
-def _pair(timed: Timed, batch_size: int, tolerances: SuiteTolerances) -> Pair:
+def _pair(timed: Timed, size: CallSize, tolerances: SuiteTolerances) -> Pair:
     ratio = tolerances.at(timed.case).latency.max_ratio
-    return Pair(f"{timed.case} on {timed.target}, batch {batch_size}", timed.new.path, timed.reference.path, ratio)
+    return Pair(f"{timed.case} on {timed.target}, batch {size}", timed.new.path, timed.reference.path, ratio)
 
 
-def _row(timed: Timed, batch_size: CallSize, done: Duel) -> Row:
+def _row(timed: Timed, size: CallSize, done: Duel) -> Row:
     verdict = verdict_of(done.error) if done.error is not None else Verdict(str(done.verdict))
     new, its = (
         stats.median_of_process_medians(samples) if samples else None
@@ -126,8 +126,8 @@ def _row(timed: Timed, batch_size: CallSize, done: Duel) -> Row:
         verdict=verdict,
         said=done.error or _said(done, new, its),
         target=timed.target,
-        batch_size=batch_size,
-        lengths=dict(batch_size.lengths),
+        batch_size=size.batch_size,
+        lengths=dict(size.lengths),
         limit=done.pair.max_ratio,
         value=done.ratio,
         low=done.low,

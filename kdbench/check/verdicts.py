@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
+from kdbench.results.records import CallSize
 from kdbench.scale import ACCURACY, FRACTION, Scale
 
 
@@ -65,6 +66,11 @@ class Row:
     """Latency: [process][i] of the new file, every process of both stages."""
     reference_samples_ns: tuple[tuple[int, ...], ...] = ()
     """Latency: [process][i] of the reference file, in the same processes and rounds."""
+
+    @property
+    def call_size(self) -> CallSize | None:
+        """Of latency: what a timed call takes."""
+        return None if self.batch_size is None else CallSize.of(self.batch_size, self.lengths)
 
     @property
     def scale(self) -> Scale:

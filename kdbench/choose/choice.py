@@ -106,10 +106,10 @@ def _settings(
 def _at_batches(found: Evidence, target: str, batch_sizes: Collection[int]) -> Iterator[Setting]:
     measured_sizes = [batch for timed, batch in found.settings if timed == target]
     for batch in batch_sizes:
-        if batch not in map(int, measured_sizes):
+        if batch not in {size.batch_size for size in measured_sizes}:
             sizes = ", ".join(map(str, measured_sizes))
             raise KdbenchError(f"batch size {batch} was not measured on {target}; measured there: {sizes}.")
-    return ((target, batch) for batch in measured_sizes if int(batch) in (batch_sizes or map(int, measured_sizes)))
+    return ((target, size) for size in measured_sizes if not batch_sizes or size.batch_size in batch_sizes)
 
 
 def _device(found: Evidence, setting: Setting, limits: Limits, count: int) -> tuple[DeviceChoice, Ranking]:
@@ -127,8 +127,8 @@ def _device(found: Evidence, setting: Setting, limits: Limits, count: int) -> tu
     others = sorted((name for name in ranking.alike if name != pick), key=ranking.log_latency) if pick else []
     device = DeviceChoice(
         target=setting[0],
-        batch_size=setting[1],
-        lengths=dict(getattr(setting[1], "lengths", ())),
+        batch_size=setting[1].batch_size,
+        lengths=dict(setting[1].lengths),
         limits=limits,
         split=everybody.split,
         is_validation_seen=everybody.is_validation_seen,

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from kdbench.choose.everywhere import OneForAll
 from kdbench.choose.offers import Offer
-from kdbench.evidence import Finding
+from kdbench.evidence import Finding, Setting
+from kdbench.results.records import CallSize
 from kdbench.scale import Scale
 from kdbench.suite.limits import Limits
 
@@ -68,6 +69,11 @@ class DeviceChoice:
     """Whether nothing was trained for any candidate, so that there is no noise over seeds at all."""
     teacher: Offer | None
     """For reference."""
+
+    @property
+    def setting(self) -> Setting:
+        """The target and what a call takes, as evidence has them."""
+        return self.target, CallSize.of(self.batch_size, self.lengths)
 
 
 @dataclass(frozen=True)

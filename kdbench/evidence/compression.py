@@ -17,7 +17,7 @@ from kdbench.evidence.intervals import Estimate
 from kdbench.evidence.latency import ORIGIN, LatencyView
 from kdbench.evidence.training import Cost, Stages
 from kdbench.results.folder import Results
-from kdbench.results.records import Compression, Score, Size
+from kdbench.results.records import CallSize, Compression, Score, Size
 
 FORMS = {"file": "onnx_bytes", "gzip": "onnx_gzip_bytes", "zstd": "onnx_zstd_bytes"}
 """Ways to ship a file -> the field of its bytes."""
@@ -41,7 +41,7 @@ class CompressionView:
     """Form (FORMS) -> bytes of the uncompressed student / its bytes, each a mean over seeds."""
     mac_counts: tuple[float, float] | None
     """Before and after."""
-    speedup: dict[int, Estimate]
+    speedup: dict[CallSize, Estimate]
     """Batch size -> speed-up over the uncompressed student, above 1 where it is faster."""
     difference: Difference | None
     """Its accuracy minus the uncompressed student's, in rates, paired on seeds and examples; unadjusted."""
@@ -54,7 +54,7 @@ class CompressionView:
 
 
 def compression_views(
-    results: Results, target: str, timed: Mapping[int, Mapping[str, LatencyView]], stages: Stages
+    results: Results, target: str, timed: Mapping[CallSize, Mapping[str, LatencyView]], stages: Stages
 ) -> dict[str, CompressionView]:
     """Every compressed case with a size or an accuracy on the target; `timed`: batch size -> case -> its latency."""
     return {
@@ -73,7 +73,7 @@ def is_compressed(results: Results, name: str) -> bool:
 
 
 def _view(
-    results: Results, name: str, target: str, timed: Mapping[int, Mapping[str, LatencyView]], stages: Stages
+    results: Results, name: str, target: str, timed: Mapping[CallSize, Mapping[str, LatencyView]], stages: Stages
 ) -> CompressionView | None:
     sizes = [record for record in results.of(Size, name) if record.target in (target, None)]
     tested = [r for r in results.scores(name) if r.target in (target, None) and r.split == SPLIT]
@@ -106,7 +106,7 @@ def _mac_counts(sizes: Sequence[Size]) -> tuple[float, float] | None:
     return before, after
 
 
-def _speedup(name: str, timed: Mapping[int, Mapping[str, LatencyView]]) -> dict[int, Estimate]:
+def _speedup(name: str, timed: Mapping[CallSize, Mapping[str, LatencyView]]) -> dict[CallSize, Estimate]:
     """Batch size -> speed-up over the same seed's uncompressed file, timed in the same rounds."""
     return {
         batch: views[name].speedup[ORIGIN]

@@ -8,6 +8,7 @@ from kdbench.evidence.intervals import Estimate
 from kdbench.evidence.latency import LatencyView
 from kdbench.evidence.views import CaseView, Evidence, Setting
 from kdbench.measure.target_id import target_name
+from kdbench.results.records import CallSize
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def _provider(target: str) -> object:
     return replace(name, threads=0) if name else target
 
 
-def _order(setting: Setting) -> tuple[int, int]:
+def _order(setting: Setting) -> tuple[int, CallSize]:
     name = target_name(setting[0])
     return (name.threads if name else 0, setting[1])
 

@@ -21,10 +21,10 @@ from kdbench.evidence.training import Cost, Curve, Stages
 from kdbench.evidence.use import EnergyView, StartView, energy_view, start_view
 from kdbench.results.folder import Results, read_results
 from kdbench.results.plan_json import REFERENCE
-from kdbench.results.records import Energy, Failed, Labelled, Latency, Memory, Record, Score, Size, Start
+from kdbench.results.records import CallSize, Energy, Failed, Labelled, Latency, Memory, Record, Score, Size, Start
 from kdbench.scale import Scale
 
-Setting = tuple[str, int]
+Setting = tuple[str, CallSize]
 """A target and a batch size."""
 Timed = TypeVar("Timed", Latency, Start, Energy, Memory)
 
@@ -150,7 +150,7 @@ def _sound(results: Results) -> Results:
     return replace(results, records=tuple(wrong.get(id(each), each) for each in results.records)) if wrong else results
 
 
-def _of(latency: Mapping[Setting, dict[str, LatencyView]], target: str) -> dict[int, dict[str, LatencyView]]:
+def _of(latency: Mapping[Setting, dict[str, LatencyView]], target: str) -> dict[CallSize, dict[str, LatencyView]]:
     return {batch: views for (where, batch), views in latency.items() if where == target}
 
 

@@ -78,7 +78,7 @@ def _measured_text(entry: dict[str, Any]) -> str:
     if count is None:
         right = f"{scale.name} {scale.said(test['value'])} on test ({test['example_count']} examples)"
     timed = [
-        f"p50 {units.latency(row['p50_ns'])} at batch {CallSize(row['batch_size'], row.get('lengths'))}"
+        f"p50 {units.latency(row['p50_ns'])} at batch {CallSize.of(row['batch_size'], row.get('lengths'))}"
         for row in entry["latency"]
     ]
     return f"  on {entry['target']}: {', '.join([right, *timed])}"

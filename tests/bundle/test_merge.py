@@ -18,7 +18,7 @@ from kdbench.render import render
 from kdbench.results import records
 from kdbench.results.devices import device_runs, still_true
 from kdbench.results.plan_json import read_plan
-from kdbench.results.records import Compression, Environment, Latency, Memory, Score, Size, Start
+from kdbench.results.records import CallSize, Compression, Environment, Latency, Memory, Score, Size, Start
 
 DEVICE = "board-cpu-1t-fp32"
 
@@ -30,8 +30,8 @@ def test_a_device_becomes_columns_of_the_same_report(results: Path, record: Path
     assert found.targets == (TARGET, DEVICE)
     soft = found.case("soft")
     assert soft is not None
-    assert set(soft.latency) == {(TARGET, 2), (DEVICE, 2)}
-    assert set(soft.latency[DEVICE, 2].speedup) == {"baseline", "teacher"}
+    assert set(soft.latency) == {(TARGET, CallSize(2)), (DEVICE, CallSize(2))}
+    assert set(soft.latency[DEVICE, CallSize(2)].speedup) == {"baseline", "teacher"}
     render(results, results / "report", ("markdown",))
     assert "board, cpu, 1 thread" in (results / "report" / "table.md").read_text()
 

@@ -8,6 +8,7 @@ from by_hand import CPU, PHONE, Given, Shelf, failed
 
 from kdbench.choose import Choice, DeviceChoice, Limits, choose
 from kdbench.errors import KdbenchError, StoreError
+from kdbench.results.records import CallSize
 
 Build = Callable[..., Path]
 
@@ -301,7 +302,7 @@ def test_each_device_has_its_own_pick_and_one_case_serves_all(shelf: Build) -> N
     assert choice.one_for_all is not None
     assert choice.one_for_all.case == "for-both"
     assert choice.one_for_all.alike_everywhere
-    assert choice.one_for_all.slowest == (CPU, 1)
+    assert choice.one_for_all.slowest == (CPU, CallSize(1))
     assert choice.one_for_all.slowdown == pytest.approx(1.25, rel=1e-3)
 
 
@@ -328,7 +329,7 @@ def test_where_none_is_alike_everywhere_one_for_all_loses_least_where_it_loses_m
     choice = choose(shelf(cases, targets=BOTH), Limits(latency_p50="800us"))
     assert choice.one_for_all is not None
     assert (choice.one_for_all.case, choice.one_for_all.alike_everywhere) == ("fair", False)
-    assert choice.one_for_all.worst == (CPU, 1)
+    assert choice.one_for_all.worst == (CPU, CallSize(1))
     assert choice.one_for_all.loss == pytest.approx(38 / 400)
 
 

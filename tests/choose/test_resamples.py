@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from kdbench.choose.candidates import Lineup, lineup
 from kdbench.choose.resamples import AT_ONCE, drawn, measured
 from kdbench.evidence import evidence
+from kdbench.results.records import CallSize
 from kdbench.suite.limits import Limits
 
 COUNT = 4000
@@ -18,7 +19,7 @@ Table = NDArray[np.float64]
 
 def lined_up(folder: Path, cases: dict[str, Given], predictions: bool = True) -> Lineup:
     path = Shelf(folder / "results", cases, predictions=predictions).write()
-    return lineup(evidence(path), (CPU, 1), Limits())
+    return lineup(evidence(path), (CPU, CallSize(1)), Limits())
 
 
 def rates(everybody: Lineup, count: int = COUNT) -> Table:

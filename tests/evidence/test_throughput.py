@@ -9,9 +9,9 @@ from kdbench.evidence.grids import from_logs, quotient
 from kdbench.evidence.intervals import FEWEST, Estimate, mean_interval
 from kdbench.evidence.latency import latency_view
 from kdbench.evidence.throughput import outstanding, throughput
-from kdbench.results.records import Latency
+from kdbench.results.records import CallSize, Latency
 
-SLOW, FAST = ("local-cpu-1t-fp32", 1), ("local-cpu-2t-fp32", 1)
+SLOW, FAST = ("local-cpu-1t-fp32", CallSize(1)), ("local-cpu-2t-fp32", CallSize(1))
 
 
 def timed(*medians_us: float) -> Latency:

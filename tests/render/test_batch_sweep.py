@@ -23,6 +23,7 @@ from kdbench.render.tables.cells import HIDDEN
 from kdbench.render.tables.table import build_table
 from kdbench.render.tables.target_table import TargetTable
 from kdbench.render.tables.throughput import throughput_tables
+from kdbench.results.records import CallSize
 
 Build = Callable[..., Folder]
 FEW = {name: STEPS[name] for name in ("from-scratch", "soft", "int8-static")}
@@ -62,7 +63,7 @@ def test_a_provider_has_one_table_with_a_column_each_thread_count_and_batch_size
         ("Batch 1", "x 1 thread", "2 threads"),
         ("Batch 8", "x 1 thread", "2 threads"),
     ]
-    view = evidence(swept).cases[1].latency[TWO, 8]
+    view = evidence(swept).cases[1].latency[TWO, CallSize(8)]
     assert float(found["Batch 8", "k examples/s", "2 threads"]) == pytest.approx(8e6 / view.p50_ns.value, rel=0.01)
 
 

@@ -19,7 +19,7 @@ from kdbench.render.tables.compression import NOT_COMPARED, compression_tables
 from kdbench.render.tables.target_table import TargetTable
 from kdbench.render.words.compression_words import size_word, speed_word
 from kdbench.results import records
-from kdbench.results.records import Latency, Record, Score, Size
+from kdbench.results.records import CallSize, Latency, Record, Score, Size
 
 Build = Callable[..., Folder]
 
@@ -120,8 +120,8 @@ def test_a_class_has_its_name_where_the_folder_says_it(folder: Build) -> None:
 
 def test_speed_is_that_beside_the_same_seeds_uncompressed_file(found: Evidence, folder: Build) -> None:
     speedups = view(found, "pruned-structured").speedup
-    assert set(speedups) == {1, 32}
-    assert speedups[1].value == pytest.approx(92 / 41, rel=0.02)
+    assert set(speedups) == {CallSize(1), CallSize(32)}
+    assert speedups[CallSize(1)].value == pytest.approx(92 / 41, rel=0.02)
 
     def slower_origin(record: Record) -> Record:
         if isinstance(record, Latency) and "origin" in (record.references or {}):
@@ -135,10 +135,10 @@ def test_speed_is_that_beside_the_same_seeds_uncompressed_file(found: Evidence, 
         return record
 
     slower = rewritten(folder(origins=True, seeds=(0,)).write(), slower_origin)
-    assert view(slower, "pruned-structured").speedup[1].value == pytest.approx(2 * 92 / 41, rel=0.02)
+    assert view(slower, "pruned-structured").speedup[CallSize(1)].value == pytest.approx(2 * 92 / 41, rel=0.02)
     case = slower.case("pruned-structured")
     assert case is not None
-    assert case.latency[TARGET, 1].speedup["baseline"].value == pytest.approx(92 / 41, rel=0.02)
+    assert case.latency[TARGET, CallSize(1)].speedup["baseline"].value == pytest.approx(92 / 41, rel=0.02)
 
 
 def without_origins_times(record: Record) -> Record:

@@ -12,7 +12,7 @@ from kdbench.render.report.provenance import facts
 from kdbench.render.tables.table import build_table
 from kdbench.render.words.sentences import sentences
 from kdbench.render.words.words import target_place
-from kdbench.results.records import Latency, Record, Score
+from kdbench.results.records import CallSize, Latency, Record, Score
 
 Build = Callable[..., Folder]
 FEW = {name: STEPS[name] for name in ("from-scratch", "soft")}
@@ -58,8 +58,8 @@ def test_timings_of_two_machines_under_one_name_are_not_pooled(folder: Build) ->
     one, before = found.case("soft"), alone.case("soft")
     assert one is not None
     assert before is not None
-    assert one.latency[HERE, 1].p50_ns.value < 1.1 * before.latency[HERE, 1].p50_ns.value
-    assert one.latency[other, 1].p50_ns.value > 9 * before.latency[HERE, 1].p50_ns.value
+    assert one.latency[HERE, CallSize(1)].p50_ns.value < 1.1 * before.latency[HERE, CallSize(1)].p50_ns.value
+    assert one.latency[other, CallSize(1)].p50_ns.value > 9 * before.latency[HERE, CallSize(1)].p50_ns.value
 
 
 def test_a_device_that_answered_a_sample_says_of_how_many(folder: Build) -> None:
@@ -78,7 +78,7 @@ def test_a_device_that_answered_a_sample_says_of_how_many(folder: Build) -> None
 def test_a_reference_is_marked_and_stands_behind_every_deployment_target(folder: Build) -> None:
     found = evidence(folder(steps=FEW, targets=(TORCH, HERE), batch_sizes=(1,)).write())
     assert found.targets == (HERE, TORCH)
-    assert found.settings == ((HERE, 1), (TORCH, 1))
+    assert found.settings == ((HERE, CallSize(1)), (TORCH, CallSize(1)))
     table = build_table(found)
     shown = [column.group for column in table.columns if column.key == "p50"]
     assert shown == ["cpu, 1 thread, batch 1", "torch (reference), 1 thread, batch 1"]

@@ -12,7 +12,7 @@ from folders import EPOCHS, TARGET, TRUTH, Folder
 from kdbench.errors import RecordError, StoreError
 from kdbench.evidence import Evidence, evidence
 from kdbench.results import records
-from kdbench.results.records import Failed, Latency, Score, Size, Training
+from kdbench.results.records import CallSize, Failed, Latency, Score, Size, Training
 
 Build = Callable[..., Folder]
 PAIR = {name: steps for name, steps in Folder(Path()).steps.items() if name in ("from-scratch", "pruned-structured")}
@@ -41,7 +41,7 @@ def test_speedup_is_above_one_for_the_faster_file(found: Evidence) -> None:
     case = found.case("pruned-structured")
     assert case is not None
     truth = TRUTH["from-scratch"][1] / TRUTH["pruned-structured"][1]
-    speedup = case.latency[TARGET, 1].speedup["baseline"]
+    speedup = case.latency[TARGET, CallSize(1)].speedup["baseline"]
     assert speedup.value == pytest.approx(truth, rel=0.03)
     assert speedup.low is not None
     assert speedup.low < truth < (speedup.high or 0)
@@ -59,7 +59,7 @@ def test_drift_of_the_machine_cancels_in_the_speedup(folder: Build) -> None:
     after = evidence(path).case("pruned-structured")
     assert before is not None
     assert after is not None
-    one, other = before.latency[TARGET, 1], after.latency[TARGET, 1]
+    one, other = before.latency[TARGET, CallSize(1)], after.latency[TARGET, CallSize(1)]
     assert other.p50_ns.value == pytest.approx(2 * one.p50_ns.value)
     assert other.speedup["baseline"].value == pytest.approx(one.speedup["baseline"].value)
 

@@ -18,11 +18,11 @@ from kdbench.render.report.tidy import estimates
 from kdbench.render.tables.cells import Column
 from kdbench.render.tables.table import build_table
 from kdbench.results import records
-from kdbench.results.records import Labelled, Latency, labelled
+from kdbench.results.records import CallSize, Labelled, Latency, labelled
 
 Build = Callable[..., Folder]
 FEW = {name: STEPS[name] for name in ("from-scratch", "soft", "soft-pruned-int8")}
-SETTING = (TARGET, 1)
+SETTING = (TARGET, CallSize(1))
 LEGEND = "Cases that share a letter cannot be told apart (all pairs, Holm)"
 
 

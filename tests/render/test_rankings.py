@@ -9,6 +9,7 @@ from folders import STEPS, Folder
 from kdbench.evidence import evidence
 from kdbench.evidence.rankings import mac_contradictions, rank_agreements
 from kdbench.render.words.sentences import sentences
+from kdbench.results.records import CallSize
 
 Build = Callable[..., Folder]
 CPU, OPENVINO, TORCH = "local-cpu-1t-fp32", "local-openvino-1t-fp32", "local-torch-1t-fp32"
@@ -82,7 +83,7 @@ def test_a_case_with_fewer_multiply_accumulates_that_is_slower_is_named(folder: 
     path = folder(steps=FOUR, targets=(CPU, OPENVINO), batch_sizes=(1,)).write()
     found = evidence(rewritten(path, slower("soft-pruned-int8", OPENVINO, 10.0)))
     worst = mac_contradictions(found)[-1]
-    assert worst.setting == (OPENVINO, 1)
+    assert worst.setting == (OPENVINO, CallSize(1))
     assert (worst.slower, worst.faster) == ("soft-pruned-int8", "int8-static")
     assert worst.mac_ratio == pytest.approx(1_450_000 / 740_000)
     assert worst.latency_ratio == pytest.approx(180 / 47, rel=0.03)

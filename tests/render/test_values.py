@@ -14,9 +14,10 @@ from kdbench.cli import cli
 from kdbench.errors import KdbenchError
 from kdbench.evidence import evidence
 from kdbench.render import render
+from kdbench.results.records import CallSize
 from kdbench.suite.losses import usual
 
-SETTING = ("local-cpu-1t-fp32", 1)
+SETTING = ("local-cpu-1t-fp32", CallSize(1))
 CASES = {name: STEPS[name] for name in ERRORS if name != "teacher"}
 
 

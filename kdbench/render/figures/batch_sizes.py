@@ -1,6 +1,6 @@
 """Throughput against batch size: a line a case, a panel a target."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
@@ -27,6 +27,7 @@ from kdbench.render.figures.labels import Labelled
 from kdbench.render.figures.line_ends import name_ends
 from kdbench.render.tables.throughput_columns import EXAMPLES_A_SECOND
 from kdbench.render.words.words import counted, listed, processor, seeds_name, target_place
+from kdbench.results.records import CallSize
 
 MOST_LINES = 8
 """Lines that a panel has room for."""
@@ -80,12 +81,16 @@ def _network(case: CaseView) -> object:
 
 def _lines(evidence: Evidence, target: str, shown: Sequence[CaseView]) -> list[Line]:
     """The lines of one target; none if it has one batch size only."""
-    batches = [batch for where, batch in evidence.settings if where == target]
-    lines = [
-        Line(case, tuple((b, throughput(case.latency[target, b], b)) for b in batches if (target, b) in case.latency))
-        for case in shown
-    ]
+    sizes = [size for where, size in evidence.settings if where == target]
+    batches = [size for size in sizes if size.lengths == sizes[0].lengths]
+    lines = [Line(case, tuple(_points(case, target, batches))) for case in shown]
     return [line for line in lines if line.points] if len(batches) > 1 else []
+
+
+def _points(case: CaseView, target: str, batches: Sequence[CallSize]) -> Iterator[tuple[int, Estimate]]:
+    for size in batches:
+        if (view := case.latency.get((target, size))) is not None:
+            yield size.batch_size, throughput(view, size.batch_size)
 
 
 def _draw(axes: Axes, target: str, lines: Sequence[Line]) -> None:
@@ -127,6 +132,8 @@ def _ends(lines: Sequence[Line]) -> list[Labelled]:
 
 def _caption(evidence: Evidence, shown: Sequence[CaseView], alike: dict[str, list[str]]) -> str:
     place = f" Measured on {processor(evidence)}." if processor(evidence) else ""
+    long = ", ".join(f"{axis} {size}" for axis, size in evidence.settings[0][1].lengths)
+    place += f" All calls at {long}." if long else ""
     same = "; ".join(f"{listed(names)} as {name}" for name, names in alike.items())
     shared = f" Files of the same bytes and multiply-accumulates share a line: {same}." if same else ""
     timed = sum(1 for case in evidence.cases if case.latency)

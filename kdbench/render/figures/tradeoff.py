@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
 from kdbench import units
-from kdbench.evidence import CaseView, Evidence
+from kdbench.evidence import CaseView, Evidence, Setting
 from kdbench.evidence.groups import pareto_front
 from kdbench.evidence.intervals import Estimate
 from kdbench.render.figures.canvas import (
@@ -113,7 +113,7 @@ def _around_zero(count: int) -> list[float]:
     return [step * (place - (count - 1) / 2) for place in range(count)]
 
 
-def _timed(evidence: Evidence, setting: tuple[str, int]) -> tuple[Point, ...]:
+def _timed(evidence: Evidence, setting: Setting) -> tuple[Point, ...]:
     return tuple(
         Point(case, case.latency[setting].placed_ns, case.score[setting[0]].estimate)
         for case in evidence.cases

@@ -17,15 +17,17 @@ from kdbench.files import slug
 from kdbench.render.tables.executed_rows import proof, proof_rows
 from kdbench.render.words.words import threads_name
 from kdbench.results.folder import Results
-from kdbench.results.records import Energy, Labelled, Latency, Memory, Score, Size, Start
+from kdbench.results.records import CallSize, Energy, Labelled, Latency, Memory, Score, Size, Start
 from kdbench.scale import ACCURACY
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Row = Mapping[str, object]
-Place = tuple[str, int, str, int | None]
-"""Case, seed, target, batch size."""
+Place = tuple[str, int, str, CallSize | None]
+"""Case, seed, target, what a call takes."""
+NO_CALL = CallSize(0)
+"""Sorts what was not timed first."""
 WHOLE = ("_count", "_bytes", "seed", "batch_size", "threads")
 DECIMAL = ("_fraction", "_ns", "_mj", "_watts", "_ratio", "_p", "_baseline", "_teacher", "_origin", "_per_second")
 """Endings of the names of columns that hold numbers; all other columns hold text."""
@@ -132,11 +134,11 @@ def _measured(found: Evidence) -> list[Row]:
         for key in timed.get(place[:3], [place]):
             rows.setdefault(key, {}).update(_facts(fact, word, end))
     order = {name: place for place, name in enumerate(results.case_names)}
-    keys = sorted(rows, key=lambda key: (order[key[0]], key[1], key[2], key[3] or 0))
+    keys = sorted(rows, key=lambda key: (order[key[0]], key[1], key[2], key[3] or NO_CALL))
     return [{**_labels(found, key), **rows[key]} for key in keys]
 
 
-def _place(record: Labelled, batch: int | None) -> Place:
+def _place(record: Labelled, batch: CallSize | None) -> Place:
     return (record.case, record.seed, record.target or "", batch)
 
 
@@ -148,10 +150,11 @@ def _labels(found: Evidence, place: Place) -> Row:
     return {**labels, **_call(batch)}
 
 
-def _call(batch: int | None) -> Row:
+def _call(batch: CallSize | None) -> Row:
     """The batch size and, where an axis varies, the examples' length."""
-    lengths = {f"{axis}_size": size for axis, size in getattr(batch, "lengths", ())}
-    return {"batch_size": None if batch is None else int(batch), **lengths}
+    if batch is None:
+        return {"batch_size": None}
+    return {"batch_size": batch.batch_size, **{f"{axis}_size": size for axis, size in batch.lengths}}
 
 
 def _latency(record: Latency) -> Row:
@@ -221,12 +224,12 @@ def _facts(record: Score | Size, word: str, end: str) -> Row:
     return {**named, **agreement}
 
 
-def _settings(found: Evidence) -> Sequence[tuple[str, int | None]]:
+def _settings(found: Evidence) -> Sequence[tuple[str, CallSize | None]]:
     timed = {target for target, _ in found.settings}
     return [*found.settings, *((target, None) for target in found.targets if target not in timed)]
 
 
-def _estimated(case: CaseView, target: str, batch: int | None) -> Row:
+def _estimated(case: CaseView, target: str, batch: CallSize | None) -> Row:
     row: dict[str, object] = {"case": case.name, "family": case.family, "target": target, **_call(batch)}
     if view := case.score.get(target):
         row |= _interval("accuracy", "fraction", view.estimate)
@@ -242,7 +245,7 @@ def _estimated(case: CaseView, target: str, batch: int | None) -> Row:
         row |= {f"compression_ratio_over_{role}": value for role, value in size.compression_ratio.items()}
     if batch is not None and (latency := case.latency.get((target, batch))):
         row |= _interval("latency_p50", "ns", latency.p50_ns) | {"latency_p90_ns": latency.p90_ns}
-        row |= _interval("throughput", "examples_per_second", throughput(latency, batch))
+        row |= _interval("throughput", "examples_per_second", throughput(latency, batch.batch_size))
         for role, speedup in latency.speedup.items():
             row |= _interval(f"speedup_over_{role}", "ratio", speedup)
         row |= {"latency_group": latency.letters, "latency_warnings": "; ".join(latency.warnings)}
@@ -254,7 +257,7 @@ def _estimated(case: CaseView, target: str, batch: int | None) -> Row:
     return row | {"problems": "; ".join(case.problems)}
 
 
-def _threaded(case: CaseView, target: str, batch: int | None, fewest: Mapping[Setting, Setting]) -> Row:
+def _threaded(case: CaseView, target: str, batch: CallSize | None, fewest: Mapping[Setting, Setting]) -> Row:
     """Speed-up over the provider's fewest threads, which were not timed side by side."""
     other = None if batch is None else fewest.get((target, batch))
     if batch is None or other is None or (speedup := thread_speedup(case, (target, batch), other)) is None:
@@ -276,7 +279,7 @@ def _used(case: CaseView, setting: Setting) -> Row:
     return row
 
 
-def _compressed(view: CompressionView, batch: int | None) -> Row:
+def _compressed(view: CompressionView, batch: CallSize | None) -> Row:
     """A compressed case compared with the uncompressed student of the same seed."""
     row: dict[str, object] = {f"{form}_compression_ratio_over_origin": ratio for form, ratio in view.ratio.items()}
     if d := view.difference:

@@ -17,7 +17,7 @@ from kdbench.render.tables.size_columns import NO_SIZE
 from kdbench.render.tables.target_table import TargetTable
 from kdbench.render.words.compression_words import ORIGIN, size_word, speed_words, warned
 from kdbench.render.words.words import NOT_TIMED, target_place
-from kdbench.results.records import TEACHER
+from kdbench.results.records import TEACHER, CallSize
 
 NOT_COMPARED = f"these records do not compare it with {ORIGIN}; run the suite again"
 NO_PREDICTIONS = "the predictions of both files are not stored for every seed"
@@ -124,7 +124,7 @@ class _Columns:
         return ColumnSpec(key, title, number, form, missing, rank=HIDDEN)
 
     def _timed(
-        self, key: str, title: str, batch: int, of: Callable[[CaseView, LatencyView, int], Any], form: Any,
+        self, key: str, title: str, batch: CallSize, of: Callable[[CaseView, LatencyView, CallSize], Any], form: Any,
         otherwise: str, unit: str, rank: int,
     ) -> ColumnSpec[Any]:  # fmt: skip
         """A number of a latency at one batch size."""
@@ -152,7 +152,7 @@ class _Columns:
         return ColumnSpec(form, title, number, _sizes, NO_SIZE, "(x smaller)", rank=rank, targets=(self.target,),
                           notes=notes)  # fmt: skip
 
-    def _faster(self, case: CaseView, _: LatencyView, batch: int) -> Estimate | None:
+    def _faster(self, case: CaseView, _: LatencyView, batch: CallSize) -> Estimate | None:
         view = case.compression.get(self.target)
         return view.speedup.get(batch) if view else None
 
@@ -205,11 +205,11 @@ def _macs(found: Sequence[tuple[float, float]]) -> tuple[str, list[str]]:
     return unit.name, [" → ".join(units.in_unit(count, unit) for count in pair) for pair in found]
 
 
-def _int8(_: CaseView, view: LatencyView, batch: int) -> float | None:
+def _int8(_: CaseView, view: LatencyView, batch: CallSize) -> float | None:
     return view.int8_kernel_fraction
 
 
-def _faster_than_teacher(_: CaseView, view: LatencyView, batch: int) -> Estimate | None:
+def _faster_than_teacher(_: CaseView, view: LatencyView, batch: CallSize) -> Estimate | None:
     return view.speedup.get(TEACHER)
 
 

@@ -11,7 +11,7 @@ from kdbench.render.tables.latency_columns import NO_KERNELS, share_text
 from kdbench.render.tables.target_table import TargetTable, everybody
 from kdbench.render.words.sentence import Sentence
 from kdbench.render.words.words import NOT_TIMED, listed, quoted, quoted_list, target_place
-from kdbench.results.records import Latency
+from kdbench.results.records import CallSize, Latency
 
 NO_NODES = "the runtime did not say which nodes ran where"
 NO_TIMES = "the runtime did not say how long each kernel took"
@@ -79,7 +79,7 @@ def _table(evidence: Evidence, target: str) -> Table:
 
 
 def _columns(
-    cases: Sequence[CaseView], target: str, batches: Sequence[int], key: str, title: str, unit: str, said: Said,
+    cases: Sequence[CaseView], target: str, batches: Sequence[CallSize], key: str, title: str, unit: str, said: Said,
     otherwise: str,
 ) -> list[Column]:  # fmt: skip
     """One column, or one a batch size if those differ; none if the runtime told it of no case."""
@@ -94,7 +94,7 @@ def _columns(
 
 
 def _spec(
-    target: str, batch: int, key: str, title: str, unit: str, said: Said, otherwise: str
+    target: str, batch: CallSize, key: str, title: str, unit: str, said: Said, otherwise: str
 ) -> ColumnSpec[str]:  # fmt: skip
     """One fact of every case at a batch size. Where some seeds failed, the others carry a note."""
 

@@ -17,6 +17,7 @@ from kdbench.render.tables.throughput_columns import (
 )
 from kdbench.render.words.sentence import Sentence
 from kdbench.render.words.words import NOT_TIMED, provider_place, quoted, threads_name
+from kdbench.results.records import CallSize
 
 NOT_BOTH = "it was not timed with both thread counts"
 INTERVALS = "The intervals stand in the decision table's throughput columns."
@@ -26,7 +27,7 @@ APART = (
     "different processes, one after the other and not side by side: what the machine did meanwhile is in it. Its "
     "interval joins both of theirs."
 )
-Gain = tuple[CaseView, int, Estimate]
+Gain = tuple[CaseView, CallSize, Estimate]
 """A case at a batch size, and how many times faster more threads are."""
 
 

@@ -30,7 +30,7 @@ def throughput_column(evidence: Evidence, setting: Setting, where: dict[str, Any
 
 def throughput_of(case: CaseView, setting: Setting) -> Estimate | None:
     """A case's throughput at a setting; None where it was not timed."""
-    return throughput(view, setting[1]) if (view := case.latency.get(setting)) else None
+    return throughput(view, setting[1].batch_size) if (view := case.latency.get(setting)) else None
 
 
 def latency_warnings(case: CaseView, setting: Setting) -> list[str]:

@@ -57,7 +57,7 @@ def energy_columns(evidence: Evidence, setting: Setting, where: dict[str, Any]) 
         return ColumnSpec(key, title, number, form, missing, per, rank=RANK, is_optional=True, **where)
 
     yield made("energy", title, lambda view: view.call_mj, spreads(MILLIJOULES), "a call")
-    if (batch := setting[1]) > 1:
+    if (batch := setting[1].batch_size) > 1:
         yield made("energy_example", title, lambda view: view.call_mj.value / batch, scaled(MILLIJOULES), "an example")
     yield made("energy_above", "Above idle", lambda view: view.above_idle_mj, spreads(MILLIJOULES), "a call")
 

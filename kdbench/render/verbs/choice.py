@@ -139,7 +139,7 @@ def _some(texts: Sequence[str]) -> str:
 
 
 def _place(device: DeviceChoice) -> str:
-    return setting_place((device.target, device.batch_size))
+    return setting_place(device.setting)
 
 
 def _numbers(offer: Offer, scale: Scale) -> str:

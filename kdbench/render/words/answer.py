@@ -83,7 +83,7 @@ def _others(device: DeviceChoice, name: str) -> str:
 
 def _faster_still(evidence: Evidence, device: DeviceChoice, pick: str) -> str:
     """The fastest of the less accurate cases, where its latency can be told from the pick's."""
-    setting = (device.target, device.batch_size)
+    setting = device.setting
     views = {name: case for name in (pick, *device.worse) if (case := evidence.case(name))}
     first = min(views.values(), key=lambda case: case.latency[setting].placed_ns.value)
     if first.name == pick or first.latency[setting].placed_ns.overlaps(views[pick].latency[setting].placed_ns):

@@ -7,6 +7,7 @@ from kdbench.evidence import CaseView
 from kdbench.evidence.intervals import Estimate
 from kdbench.render.words.sentence import Sentence
 from kdbench.render.words.words import listed, quoted
+from kdbench.results.records import CallSize
 
 ORIGIN = "the uncompressed student"
 ALIKE = 0.005
@@ -25,7 +26,7 @@ def speed_word(speedup: Estimate) -> str:
     return "as fast" if low <= 1 <= high else "faster" if speedup.value > 1 else "slower"
 
 
-def speed_words(speedups: Mapping[int, Estimate]) -> list[str]:
+def speed_words(speedups: Mapping[CallSize, Estimate]) -> list[str]:
     """ "slower at batch 1", a part for each word."""
     batches: dict[str, list[str]] = {}
     for batch, speedup in speedups.items():

@@ -1,30 +1,23 @@
 """What one timed call takes: a number of examples and, where an axis varies, how long each of them is."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
 
-class CallSize(int):
-    """A batch size that is told apart by the examples' lengths, too; as text "1", or "1, length 16"."""
+@dataclass(frozen=True, order=True)
+class CallSize:
+    """A batch size, and the examples' lengths where these vary; as text "1", or "1, length 16"."""
 
-    lengths: tuple[tuple[str, int], ...]
+    batch_size: int
+    lengths: tuple[tuple[str, int], ...] = ()
+    """(axis, size)."""
 
-    def __new__(cls, batch_size: int, lengths: Mapping[str, int] | None = None) -> "CallSize":
-        made = super().__new__(cls, batch_size)
-        made.lengths = tuple((lengths or {}).items())
-        return made
+    @classmethod
+    def of(cls, batch_size: int, lengths: Mapping[str, int] | None = None) -> CallSize:
+        """From the fields of a record."""
+        return cls(batch_size, tuple((lengths or {}).items()))
 
     def __str__(self) -> str:
-        return ", ".join([str(int(self)), *(f"{axis} {size}" for axis, size in self.lengths)])
-
-    __repr__ = __str__
-
-    def __eq__(self, other: Any) -> bool:
-        same = isinstance(other, int) and int(self) == int(other)
-        return same and self.lengths == getattr(other, "lengths", ())
-
-    def __hash__(self) -> int:
-        return hash((int(self), self.lengths)) if self.lengths else hash(int(self))
-
-    def __lt__(self, other: Any) -> bool:
-        return (int(self), self.lengths) < (int(other), getattr(other, "lengths", ()))
+        return ", ".join([str(self.batch_size), *(f"{axis} {size}" for axis, size in self.lengths)])

@@ -170,7 +170,7 @@ class Latency(Labelled):
     @property
     def call_size(self) -> CallSize:
         """Examples in a call, and their lengths."""
-        return CallSize(self.batch_size, self.lengths)
+        return CallSize.of(self.batch_size, self.lengths)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,7 +188,7 @@ class Memory(Labelled):
     @property
     def call_size(self) -> CallSize:
         """Examples in a call, and their lengths."""
-        return CallSize(self.batch_size, self.lengths)
+        return CallSize.of(self.batch_size, self.lengths)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,7 +210,7 @@ class Start(Labelled):
     @property
     def call_size(self) -> CallSize:
         """Examples in a call, and their lengths."""
-        return CallSize(self.batch_size, self.lengths)
+        return CallSize.of(self.batch_size, self.lengths)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,7 +235,7 @@ class Energy(Labelled):
     @property
     def call_size(self) -> CallSize:
         """Examples in a call, and their lengths."""
-        return CallSize(self.batch_size, self.lengths)
+        return CallSize.of(self.batch_size, self.lengths)
 
 
 @dataclass(frozen=True, kw_only=True)

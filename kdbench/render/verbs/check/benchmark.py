@@ -47,14 +47,15 @@ def statistics(seconds: Sequence[float]) -> dict[str, Any]:
 
 def _benchmark(checked: Checked, row: Row) -> dict[str, Any]:
     seconds = [sample / 1e9 for process in row.samples_ns for sample in process]
-    setting = f"{row.target}/batch {row.batch_size}"
-    param = f"{row.target}-batch{row.batch_size}-seed{row.seed}"
+    setting = f"{row.target}/batch {row.call_size}"
+    at = "".join(f"-{axis}{size}" for axis, size in row.lengths.items())
+    param = f"{row.target}-batch{row.batch_size}{at}-seed{row.seed}"
     name = words.printable(f"{row.case}[{param}]")
     return {
         "group": setting,
         "name": name,
         "fullname": words.printable(f"kdbench check {checked.suite}::{name}"),
-        "params": {"target": row.target, "batch_size": row.batch_size, "seed": row.seed},
+        "params": {"target": row.target, "batch_size": row.batch_size, **row.lengths, "seed": row.seed},
         "param": param,
         "extra_info": _extra(row),
         "options": {"timer": "perf_counter_ns", "disable_gc": True, "warmup": True},

@@ -55,7 +55,7 @@ def compared(checked: Checked) -> str:
 def place(row: Row) -> str:
     """Cpu, 1 thread, batch 32; empty for what is the same on every device."""
     parts = [target_place(row.target)] if row.target else []
-    parts += [f"batch {row.batch_size}"] if row.batch_size is not None else []
+    parts += [f"batch {row.call_size}"] if row.call_size is not None else []
     return printable(", ".join(parts))
 
 
