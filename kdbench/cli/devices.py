@@ -1,5 +1,6 @@
 """Verbs that carry models to other devices and their records home: bundle, merge."""
 
+import zipfile
 from pathlib import Path
 
 import click
@@ -84,6 +85,11 @@ def merge_command(paths: tuple[Path, ...], device: str | None, output: Path | No
     if len(paths) != 2 or not paths[0].is_dir():
         raise click.UsageError(
             "give a results folder and the record of a device, or files of `kdbench publish` and -o FOLDER."
+        )
+    if zipfile.is_zipfile(paths[1]):
+        raise click.UsageError(
+            f"'{paths[1]}' is no record of a device; a published file is joined with others: kdbench publish "
+            f"{paths[0]} -o MINE, then kdbench merge MINE {paths[1]} -o FOLDER"
         )
     _merge(*paths, device)
 

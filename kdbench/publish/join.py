@@ -187,6 +187,7 @@ def _plan(parts: Sequence[Part], names: Sequence[Names]) -> RecordedPlan:
             "teachers": tuple(dict.fromkeys(row for plan in plans for row in plan.teachers)),
             "targets": tuple(devices),
             "devices": devices,
+            "joined": devices_of(devices),
             "measure": {},
             "warnings": tuple(dict.fromkeys(warning for plan in plans for warning in plan.warnings)),
         }

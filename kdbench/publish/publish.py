@@ -113,9 +113,7 @@ def _names(results: Results, device: str | None) -> dict[str, str]:
     others = [name for name in there if name != HERE]
     if HERE not in there and results.targets:
         if device is not None:
-            raise UnknownName(
-                f"'{results.folder}' has no targets of this machine to name '{device}'; leave --device out."
-            )
+            raise UnknownName(f"'{results.folder}' has targets of named devices alone; leave out --device {device}.")
         return {}
     if device is None:
         return {HERE: free_name(name_of_this(results), others)}

@@ -94,6 +94,8 @@ class RecordedPlan(BaseModel):
     """The targets that can be measured again here."""
     devices: dict[str, RecordedDevice] = {}
     """The targets of other devices."""
+    joined: tuple[str, ...] = ()
+    """The devices of the published files that the folder was made of; empty for a run's own."""
     limits: dict[str, Any] = {}
     """The suite's limits, as it writes them. `choose` reads them."""
     check: dict[str, Any] = {}

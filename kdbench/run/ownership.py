@@ -15,7 +15,13 @@ def refuse_foreign(folder: Path, suite: str) -> None:
     """Raises StoreError for a folder that holds anything but results of the suite of this name, OSError for a file."""
     if not folder.exists() or all(path.name.endswith(UNFINISHED) for path in folder.iterdir()):
         return
-    holder = _suite_in(folder)
+    plan = _object(_text(folder / PLAN_FILE))
+    if plan.get("joined"):
+        raise StoreError(
+            f"'{folder}' was joined from published files by `kdbench merge`, and a run would replace what other "
+            "machines measured; name another folder with -o."
+        )
+    holder = _suite_in(folder, plan)
     if holder is None:
         raise StoreError(
             f"'{folder}' is not empty and holds no results of kdbench; name a new or an empty folder with -o."
@@ -27,9 +33,8 @@ def refuse_foreign(folder: Path, suite: str) -> None:
         )
 
 
-def _suite_in(folder: Path) -> str | None:
+def _suite_in(folder: Path, plan: dict[str, Any]) -> str | None:
     """The suite whose results a folder holds, as its plan.json says, else its first record; None for other folders."""
-    plan = _object(_text(folder / PLAN_FILE))
     if "cases" in plan and isinstance(plan.get("suite"), str):
         return str(plan["suite"])
     first = _object(_text(folder / "records.jsonl").partition("\n")[0])

@@ -17,6 +17,7 @@ from kdbench.publish.private import Private
 from kdbench.render import render
 from kdbench.results.folder import read_results
 from kdbench.results.records import Latency, Score, Training
+from kdbench.run.ownership import refuse_foreign
 
 AMD = "AMD Ryzen 9 7950X 16-Core Processor"
 
@@ -71,6 +72,14 @@ def test_a_joined_folder_is_published_and_joined_again(tmp_path: Path, mine: Pat
     publish(two, tmp_path / "two.zip")
     made = join([tmp_path / "two.zip", third], tmp_path / "three")
     assert [target.partition("-cpu")[0] for _, target, _ in made.targets] == ["intel-core-i7-1365u", "board", "phone"]
+
+
+def test_a_run_does_not_write_over_what_was_joined(tmp_path: Path, mine: Path) -> None:
+    joined = join([mine], tmp_path / "joined").folder
+    with pytest.raises(
+        StoreError, match=r"joined' was joined from published files by `kdbench merge`, and a run would"
+    ):
+        refuse_foreign(joined, "small")
 
 
 @pytest.mark.parametrize(
@@ -184,6 +193,7 @@ def test_the_verb_makes_a_report_that_tells_the_machines_apart(
     ("arguments", "said"),
     [
         (["{mine}", "{mine}"], "give a results folder and the record of a device, or files of `kdbench publish`"),
+        (["{folder}", "{mine}"], "is no record of a device; a published file is joined with others: kdbench publish"),
         (["{mine}", "--device", "x", "-o", "j"], "--device names the device of one record"),
         (["{folder}", "{mine}", "-o", "j"], "is a folder; make a file of it first: kdbench publish"),
     ],

@@ -10,6 +10,7 @@ from shared_folders import HOME, HOST, Person, failure
 from kdbench.cli import cli
 from kdbench.errors import StoreError, UnknownName
 from kdbench.publish import publish
+from kdbench.publish.devices import moved_record
 from kdbench.publish.private import Private
 from kdbench.publish.publish import PUBLISHED
 from kdbench.results import records
@@ -90,6 +91,21 @@ def test_answers_can_be_left_out(tmp_path: Path) -> None:
 def test_a_name_that_cannot_be_a_devices_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(UnknownName, match=r"^--device: '.*' cannot be a device's name: up to 40 lower-case letters"):
         publish(Person(tmp_path / "r").write(), tmp_path / "p.zip", name, private=JANE)
+
+
+def test_devices_that_were_merged_keep_their_names(tmp_path: Path) -> None:
+    folder = Person(tmp_path / "r").write()
+    own = records.read(folder / "records.jsonl")
+    records.append(folder / "records.jsonl", [moved_record(record, {"local": "board"}) for record in own])
+    with pytest.raises(
+        UnknownName, match=r"^--device: 'board' is another device of '.*' already; give another name\.$"
+    ):
+        publish(folder, tmp_path / "p.zip", "board", private=JANE)
+    assert publish(folder, tmp_path / "p.zip", "laptop", private=JANE).devices == ("laptop", "board")
+    alone = Person(tmp_path / "s", target="board-cpu-1t-fp32").write()
+    assert publish(alone, tmp_path / "q.zip", private=JANE).devices == ("board",)
+    with pytest.raises(UnknownName, match=r"has targets of named devices alone; leave out --device laptop\.$"):
+        publish(alone, tmp_path / "q.zip", "laptop", private=JANE)
 
 
 def test_the_verb_says_what_is_in_the_file_and_what_is_not(tmp_path: Path) -> None:
