@@ -1,8 +1,10 @@
 """The example workflow: its commands are ones that this kdbench takes, in an order that works, and they run."""
 
+import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +88,25 @@ def test_a_comment_replaces_its_predecessor(tmp_path: Path, earlier: str, asked:
     given = {"COMMENTS": "repos/o/r/issues", "NUMBER": "7", "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     subprocess.run(["bash", "-e", "-c", step["run"]], cwd=tmp_path, env={**os.environ, **given}, check=True)
     assert (tmp_path / "asked").read_text().strip() == asked
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="jq, whose language the filter is in, is not installed")
+def test_the_filter_finds_the_comments_of_this_check_alone() -> None:
+    """GitHub's command has its own jq; the filter of the workflow runs in the one that is installed."""
+    step = next(step for step in STEPS if step.get("name") == "Comment on the pull request")
+    (wanted,) = re.findall(r"--jq '([^']+)'", step["run"])
+    mark = "<!-- kdbench check of tiny -->"
+    bodies = {1: "a person", 2: f"{mark}\n\nold", 3: "<!-- kdbench check of other -->\n", 4: f"quoted: {mark}"}
+    comments = json.dumps([{"id": number, "body": body} for number, body in bodies.items()])
+    told = subprocess.run(
+        ["jq", "-r", wanted],
+        input=comments,
+        env={**os.environ, "MARK": mark},
+        text=True,
+        capture_output=True,
+        check=True,
+    )
+    assert told.stdout.split() == ["2"]
 
 
 def test_one_folder_is_run_checked_and_saved() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kdbench.errors import KdbenchError, RecordError, StoreError, Unreadable
-from kdbench.files import slug, whole_folder, within
+from kdbench.files import slug, whole_folder, within, write_whole
 from kdbench.publish.devices import devices_of, free_name, moved_plan, moved_record
 from kdbench.publish.fits import Part, check_fit
 from kdbench.publish.publish import PUBLISHED, RECORDS, SUITE
@@ -116,7 +116,7 @@ def _write(folder: Path, parts: Sequence[Part], names: Sequence[Names]) -> list[
             if _is_new(record, rows, everything)
         ]
         rows |= {(record.case, record.seed) for record in part.results.labelled}
-    (folder / RECORDS).write_text(to_lines(everything), encoding="utf-8")
+    write_whole(folder / RECORDS, to_lines(everything))
     _plan(parts, names).write(folder)
     for name in (TASK_FILE, SUITE):
         source = parts[0].results.folder / name
