@@ -17,7 +17,7 @@ NETWORKS = [
     for name, place in registry.TABLE["model"].items()
     if "estimators" not in place
     and not name.startswith("audio_")
-    and name not in ("torchvision", "timm", "transformers", "encoder", "table_mlp", "unet")
+    and name not in ("torchvision", "timm", "transformers", "encoder", "bag_of_tokens", "table_mlp", "unet")
 ]
 WITHOUT_RELU_AT_THE_END = ("wrn_16_2", "wrn_40_1", "wrn_40_2")
 """A stage's sum reaches its ReLU through a BatchNorm of what follows."""
