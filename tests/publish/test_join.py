@@ -1,5 +1,6 @@
 """Published files of several people and machines as one results folder; and what does not belong together."""
 
+import hashlib
 import json
 import zipfile
 from collections.abc import Callable
@@ -153,6 +154,17 @@ def test_a_file_that_was_changed_is_refused(
     with pytest.raises(KdbenchError) as error:
         join([forged(mine, change)], tmp_path / "joined")
     assert str(error.value).startswith(f"'{mine}' {said}")
+
+
+def test_a_record_cannot_name_a_place_outside_its_folder(tmp_path: Path, mine: Path) -> None:
+    def elsewhere(manifest: dict[str, Any], members: dict[str, bytes]) -> None:
+        text = members["records.jsonl"].replace(b"predictions/soft.npz", b"../0/../0/plan.json")
+        members["records.jsonl"] = text
+        manifest["files"]["records.jsonl"] = {"sha256": hashlib.sha256(text).hexdigest(), "bytes": len(text)}
+
+    with pytest.raises(StoreError, match=r"mine.zip' is damaged: '.*' is no path within a folder; save it again with"):
+        join([forged(mine, elsewhere)], tmp_path / "joined")
+    assert not (tmp_path / "joined").exists()
 
 
 def test_a_file_without_its_task_names_no_scratch_folder(tmp_path: Path, mine: Path) -> None:
