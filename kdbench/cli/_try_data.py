@@ -12,6 +12,8 @@ from kdbench import registry
 from kdbench.errors import KdbenchError, nearest
 
 WEIGHTS = (".pt", ".pth", ".safetensors", ".bin")
+TEXTS = (".tsv", ".jsonl")
+"""Files that hold texts, and no table of numbers."""
 TARGETS = ("y", "target", "targets", "label", "labels")
 """Names under which a file of arrays usually has what is to be predicted."""
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
@@ -32,6 +34,7 @@ class Asked:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     target: str | None = None
+    text: str | None = None
 
 
 def student(model: str, architecture: str | None, weights: str | None) -> dict[str, Any]:
@@ -114,15 +117,33 @@ def task(data: str, asked: Asked, shapes: Mapping[str, Sequence[int | str]], pub
         return {"image_folder": _image_folder(path, asked, shapes, published)}
     if path.suffix == ".npz":
         return {"array_files": _arrays(path, asked, shapes)}
+    if path.suffix in TEXTS or (path.suffix == ".csv" and asked.text):
+        named = {"text": asked.text or "text", "label": asked.target or "label"}
+        return {"text_file": {"file": str(path.absolute()), **named}}
     if path.suffix in (".csv", ".parquet"):
         if asked.target is None:
             raise AskedWrongly(f"'{data}' is a table; name the column that is to be predicted with --target.")
         return {"table": {"file": str(path.absolute()), "target": asked.target}}
     raise AskedWrongly(
         f"'{data}' is no data that this verb understands: a folder of images (train/CLASS/..., test/CLASS/...), an "
-        ".npz file of arrays, a table (.csv, .parquet), or a task's name (`kdbench list tasks`); any other task is "
+        ".npz file of arrays, a table (.csv, .parquet), texts (.tsv, .jsonl, .csv with --text), or a task's name "
+        "(`kdbench list tasks`); any other task is "
         "written into a suite."
     )
+
+
+def reads_texts(task: Any) -> bool:
+    """Whether a suite's `task` is about texts."""
+    return isinstance(task, dict) and "text_file" in task
+
+
+def with_tokenizer_of(task: dict[str, Any], student: dict[str, Any]) -> dict[str, Any]:
+    """A task of texts with the tokenizer of a student that was saved in a folder. Raises AskedWrongly without one."""
+    saved = student.get("model", {})
+    folder = saved["transformers"]["checkpoint"] if isinstance(saved, dict) and "transformers" in saved else None
+    if folder is None:
+        raise AskedWrongly("texts need the tokenizer that the model was trained with: give a folder of transformers.")
+    return {"text_file": {**task["text_file"], "tokenizer": folder}}
 
 
 def _image_folder(

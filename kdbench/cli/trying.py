@@ -21,6 +21,7 @@ IMAGE_OPTIONS = (
                  help="Mean of each channel, 0 to 1, as the model was trained.  [images: of the training images]"),
     click.option("--std", callback=lambda *found: _numbers(*found), metavar="X,...", help="Its standard deviation."),
     click.option("--target", metavar="NAME", help="The array or column to be predicted.  [default: y, label ...]"),
+    click.option("--text", metavar="NAME", help="The column of the text, where the data is texts.  [default: text]"),
 )  # fmt: skip
 RUNTIME_OVERHEAD_SECONDS = 1.5
 """About what a measuring process takes beside its timed calls: starting, loading, warm-up."""
@@ -68,13 +69,15 @@ def try_command(
 
     MODEL is an ONNX file, a file of weights (.pt, .pth, .safetensors) with its network in --model, the name of a
     torchvision model, or a folder in which timm or transformers has saved one. --data is a folder of images
-    (train/CLASS/..., test/CLASS/...), an .npz file of arrays, a table (.csv), or the name of a task. It writes
-    a suite that you can read and edit, says what it will cost, runs it to a report, and says which file to ship.
+    (train/CLASS/..., test/CLASS/...), an .npz file of arrays, a table (.csv), texts (.tsv, .jsonl), or the name of
+    a task. It writes a suite that you can read and edit, says what it will cost, runs it to a report, and says which
+    file to ship.
 
     \b
     kdbench try net.onnx --data photos/
     kdbench try net.pt --model mynet.py:Net --set width=8 --data digits
     kdbench try resnet18 --data photos/ --device cpu --device cuda
+    kdbench try distilbert-reviews/ --data reviews.tsv --text sentence
 
     Exit code: 0 where every device has a pick, 1 where some case failed, 4 where no choice can be made.
     """
@@ -144,8 +147,12 @@ def _write_trial(
         has_linear = Torchvision(**student["model"]["torchvision"]).has_linear_layers()
     published = "onnx" not in student and Path(student["weights"]).suffix not in _try_data.WEIGHTS
     task = _try_data.task(data, _try_data.Asked(**said), shapes, published)
+    of_texts = _try_data.reads_texts(task)
+    if of_texts:
+        task = _try_data.with_tokenizer_of(task, student)
     path = folder / "suite.yaml"
-    text = drafts.trial(drafts.Trial(_slug(folder.name), student, task, "onnx" in student, has_linear, devices, trains))
+    works_on = drafts.works_on("onnx" in student, has_linear, of_texts)
+    text = drafts.trial(drafts.Trial(_slug(folder.name), student, task, works_on, devices, trains))
     folder.mkdir(parents=True, exist_ok=True)
     _write_new(path, text)
     return path

@@ -14,6 +14,19 @@ WITHOUT_TRAINING = """\
   # Without training: the file alone is worked on, so there is one row each.
   half: [half_precision]
 """
+INT8 = "  int8: [static_quantization]\n"
+TEXT_CASES = """\
+  int8-dynamic: [dynamic_quantization: {embeddings: true}]
+  # Matrix products and embeddings only: in 8 bits a mask's -3e38 would leave attention no room for anything else.
+  int8: [static_quantization: {operators: [MatMul, Gemm, Gather]}]
+"""
+TEXT_TRAINING = """\
+  # With a short fine-tuning, which goes on from the given weights under the recipe `finetune`, once a seed.
+  heads: [head_pruning: {head_fraction: 0.25}]
+  units: [unit_pruning: {unit_fraction: 0.25}]
+  units-int8: [unit_pruning: {unit_fraction: 0.25}, dynamic_quantization: {embeddings: true}]
+"""
+TEXT_RECIPE = "{epochs: 1, batch_size: 32, optimizer: adamw, learning_rate: 0.00003, schedule: linear, clip_norm: 1}"
 LINEAR_CASES = """\
   int8-dynamic: [dynamic_quantization]
   int4-weights: [weight_only_quantization: {bits: 4, smallest_layer: 256}]
@@ -27,6 +40,26 @@ WITH_TRAINING = """\
 
 
 @dataclass(frozen=True)
+class Offer:
+    """What may be done to a trained model, as lines of a suite."""
+
+    untrained: str
+    """Cases that train nothing."""
+    trained: str = ""
+    """Cases that fine-tune."""
+    recipe: str = ""
+    """What they fine-tune under."""
+
+
+def works_on(is_file: bool, has_linear: bool, of_texts: bool) -> Offer:
+    """What works on a model. is_file: nothing can train it; has_linear: it has fully connected layers, as is known."""
+    untrained = WITHOUT_TRAINING + (TEXT_CASES if of_texts else INT8 + LINEAR_CASES if has_linear else INT8)
+    if is_file:
+        return Offer(untrained)
+    return Offer(untrained, TEXT_TRAINING, TEXT_RECIPE) if of_texts else Offer(untrained, WITH_TRAINING, RECIPE)
+
+
+@dataclass(frozen=True)
 class Trial:
     """What `kdbench try` was asked."""
 
@@ -35,10 +68,8 @@ class Trial:
     """The suite's `student`."""
     task: Any
     """The suite's `task`."""
-    is_file: bool
-    """Whether it is an ONNX file, which nothing can train."""
-    has_linear: bool
-    """Whether it has fully connected layers, as far as is known."""
+    cases: Offer
+    """What fits this model."""
     providers: Sequence[str]
     trains: bool
     """Whether cases with a short fine-tuning are wanted."""
@@ -47,10 +78,7 @@ class Trial:
 
 def trial(asked: Trial) -> str:
     """The suite that answers: what does this model lose when it is made smaller, and what does it gain?"""
-    fine_tunes = asked.trains and not asked.is_file
-    cases = WITHOUT_TRAINING + "  int8: [static_quantization]\n"
-    if asked.has_linear:
-        cases += LINEAR_CASES
+    cases = asked.cases.untrained
     lines = [
         "# Written by `kdbench try`. Edit it as you like; `kdbench run FILE -o FOLDER` runs it.",
         "# `kdbench describe NAME` explains every name; `kdbench describe suite` every key.",
@@ -62,13 +90,13 @@ def trial(asked: Trial) -> str:
         "# A given student: nothing trains it but steps that fine-tune.",
         f"student: {flow(asked.student)}",
     ]
-    if fine_tunes:
+    if asked.trains and asked.cases.trained:
         seeds = flow(list(range(asked.seed_count)))
         lines += [
             f"seeds: {seeds}      # only what is trained has a row for each",
-            f"recipes: {{finetune: {RECIPE}}}",
+            f"recipes: {{finetune: {asked.cases.recipe}}}",
         ]
-        cases += WITH_TRAINING
+        cases += asked.cases.trained
     return "\n".join([*lines, "cases:", "  as-given: []", cases.rstrip("\n"), *_measure(asked.providers), ""])
 
 

@@ -94,7 +94,9 @@ class _Reader:
         tolerances = kept(self.parts.built, SuiteTolerances, said, ("check",), "check")
 
         if "cases" not in self.wrong:
-            note_all(checks.comparison_faults({("baseline",): baseline, **reader.compared}, names))
+            unread = file.baseline is None and file.student is not None and student is None
+            compared = reader.compared if unread else {("baseline",): baseline, **reader.compared}
+            note_all(checks.comparison_faults(compared, names))
         note_all(checks.transformer_faults(cases.values()))
         note_all(checks.teaching_faults(cases, self.networks.read, names))
         note_all(checks.size_faults(len(cases), len(file.seeds), measure))

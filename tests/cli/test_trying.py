@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 from onnx import TensorProto, helper, save
+from ruamel.yaml import YAML
 
 from kdbench.cli import _try_data, exit_code
 from kdbench.cli._try_data import Asked, AskedWrongly
-from kdbench.suite.drafts import Trial, flow, trial
+from kdbench.suite.drafts import Trial, flow, trial, works_on
 from kdbench.suite.reader import load
 
 PICTURE = {"x": ("batch", 1, 28, 28)}
@@ -38,15 +39,15 @@ def linear_file(path: Path) -> Path:
 
 @pytest.mark.parametrize("text", ["a b", "7", "true", "C:\\x", "net.py:Net", "~/x", "ü: [", "plain.pt"])
 def test_texts_mean_themselves_in_a_written_suite(text: str) -> None:
-    from ruamel.yaml import YAML
-
     assert YAML(typ="safe").load(flow({"a": [text, 1]})) == {"a": [text, 1]}
 
 
 def test_a_network_gets_what_needs_no_training_and_then_a_short_fine_tuning(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text("from torch import nn\n\nclass Net(nn.Linear):\n    pass\n")
     student = {"model": {"net.py:Net": {"in_features": 4, "out_features": 2}}, "weights": "net.pt"}
-    (tmp_path / "s.yaml").write_text(trial(Trial("s", student, "digits", False, True, ["cpu"], trains=True)))
+    (tmp_path / "s.yaml").write_text(
+        trial(Trial("s", student, "digits", works_on(False, True, False), ["cpu"], trains=True))
+    )
     suite = load(tmp_path / "s.yaml")
     trained = [name for name, case in suite.cases.items() if case.trains]
     assert trained == ["pruned", "pruned-int8", "int8-trained"]
@@ -55,7 +56,9 @@ def test_a_network_gets_what_needs_no_training_and_then_a_short_fine_tuning(tmp_
 
 def test_an_onnx_file_gets_what_its_operators_allow(tmp_path: Path) -> None:
     given = {"onnx": "net.onnx"}
-    texts = [trial(Trial("s", given, "digits", True, linear, ["cpu"], True)) for linear in (False, True)]
+    texts = [
+        trial(Trial("s", given, "digits", works_on(True, linear, False), ["cpu"], True)) for linear in (False, True)
+    ]
     assert ["dynamic_quantization" in text for text in texts] == [False, True]
     assert not any("pruning" in text or "recipes" in text for text in texts)
 
@@ -135,3 +138,20 @@ def test_a_table_names_its_target_and_gets_a_model_of_tables(tmp_path: Path) -> 
         _try_data.task(str(tmp_path / "rows.csv"), Asked(), {})
     kdbench("init", "--data", "rows.csv", "--target", "kind", cwd=tmp_path)
     assert "table_mlp" in kdbench("validate", "suite.yaml", cwd=tmp_path) + (tmp_path / "suite.yaml").read_text()
+
+
+def test_texts_take_the_tokenizer_of_the_models_folder_and_what_works_on_transformers(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    data = tmp_path / "reviews.tsv"
+    data.write_text("sentence\tlabel\nfine\tgood\n")
+    student = _try_data.student(str(tmp_path), None, None)
+    task = _try_data.task(str(data), Asked(text="sentence"), {})
+    assert _try_data.reads_texts(task)
+    task = _try_data.with_tokenizer_of(task, student)
+    asked = {"file": str(data), "text": "sentence", "label": "label", "tokenizer": str(tmp_path)}
+    assert task == {"text_file": asked}
+    written = YAML(typ="safe").load(trial(Trial("s", student, task, works_on(False, True, True), ["cpu"], trains=True)))
+    assert list(written["cases"]) == ["as-given", "half", "int8-dynamic", "int8", "heads", "units", "units-int8"]
+    assert written["cases"]["int8"] == [{"static_quantization": {"operators": ["MatMul", "Gemm", "Gather"]}}]
+    with pytest.raises(AskedWrongly, match="texts need the tokenizer that the model was trained with"):
+        _try_data.with_tokenizer_of(task, {"onnx": "net.onnx"})

@@ -98,6 +98,14 @@ def test_distillation_from_the_uncompressed_self_starts_from_the_given_weights(f
     assert [(spec.inputs["model"], spec.inputs["teacher"]) for spec in distilled] == [(adopted, adopted)] * 2
 
 
+def test_a_student_that_cannot_be_read_is_the_only_fault_told(folder: Path) -> None:
+    path = written(folder, GIVEN.replace("net.py:Net", "net.py:Nett"), "cases: {half: [half_precision]}\n")
+    with pytest.raises(SuiteError) as found:
+        load(path)
+    assert len(str(found.value).splitlines()) == 1
+    assert "suite.yaml:4: student.model" in str(found.value)
+
+
 def test_the_weights_are_keyed_by_content_wherever_the_file_lies(folder: Path) -> None:
     cases = "cases: {half: [half_precision]}\n"
     first = planned(folder, GIVEN, cases)
