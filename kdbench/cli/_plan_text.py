@@ -7,6 +7,7 @@ from kdbench import units
 from kdbench.plan.companies import MOST, companies
 from kdbench.plan.estimate import from_store
 from kdbench.plan.plan import Label, Plan
+from kdbench.run.walk import default_jobs
 from kdbench.stages.spec import StageSpec
 from kdbench.stages.store import Entry, Store, older_than
 from kdbench.suite.cases import Case
@@ -75,8 +76,14 @@ def _in_step(todo: list[StageSpec], plan: Plan) -> list[str]:
 def _left(todo: list[StageSpec], plan: Plan, store: Store) -> str:
     if not todo:
         return "Nothing to do: a run would only make the report again."
-    left = from_store(plan, store).left(todo, 1)
-    return f"{len(todo):,} stages to do. With one worker, {left}."
+    estimate, jobs = from_store(plan, store), default_jobs(plan)
+    workers = "one worker" if jobs == 1 else f"{jobs} workers"
+    said = f"{len(todo):,} stages to do. With {workers}, {estimate.left(todo, jobs)}."
+    chain, seconds = estimate.longest_chain(todo)
+    if not seconds:
+        return said
+    names = " > ".join(spec.parts["technique"].name if "technique" in spec.parts else spec.kind for spec in chain)
+    return f"{said} However many workers: {units.duration(seconds * 1e9)} for {names}."
 
 
 def store_text(store: Store) -> str:

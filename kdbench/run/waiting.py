@@ -1,13 +1,14 @@
 """The stages of a run that have not begun: which are ready, and which will never be."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from heapq import heappop, heappush
 
 from kdbench import stages
+from kdbench.plan.estimate import guess_by_kind, seconds_to_the_end
 from kdbench.stages.spec import StageSpec
 
 ORDER = {kind: place for place, kind in enumerate(stages.TABLE)}
-"""Kind of stage -> its turn among those that are ready: long work first, so that no core is idle at the end."""
+"""Kind of stage -> its turn among those that are ready and after which as much is left to do."""
 
 
 class Waiting:
@@ -22,12 +23,14 @@ class Waiting:
         specs: Iterable[StageSpec],
         rehearsals: Mapping[str, Iterable[str]],
         companies: Iterable[Sequence[StageSpec]] = (),
+        seconds: Callable[[StageSpec], float] = guess_by_kind,
     ) -> None:
         """rehearsals: key of a stage -> keys of those that it waits for; companies: stages that may go in step.
 
-        What is not in `specs` is there already.
+        seconds: about how long a stage takes. What is not in `specs` is there already.
         """
         self._specs = {spec.key: spec for spec in specs}
+        self._left = seconds_to_the_end(self._specs.values(), seconds)
         self._places = {key: place for place, key in enumerate(self._specs)}
         self._pending: dict[str, int] = {}
         """Key -> how many inputs and rehearsals have not ended."""
@@ -42,7 +45,7 @@ class Waiting:
         for company in companies:
             members = [spec.key for spec in company if spec.key in self._specs]
             self._companies |= dict.fromkeys(members, members)
-        self._ready: list[tuple[int, int, str]] = []
+        self._ready: list[tuple[bool, float, int, int, str]] = []
         self._offered: set[str] = set()
         """Keys in `_ready`, one a company."""
         for key, spec in self._specs.items():
@@ -69,7 +72,13 @@ class Waiting:
         company = [key for key in self._companies[key] if key in self._pending]
         if company and not any(self._pending[key] for key in company) and self._offered.isdisjoint(company):
             self._offered.add(company[0])
-            heappush(self._ready, (ORDER[self._specs[company[0]].kind], self._places[company[0]], company[0]))
+            heappush(self._ready, self._turn(company))
+
+    def _turn(self, company: list[str]) -> tuple[bool, float, int, int, str]:
+        """What decides the order among ready stages: rehearsals first, then those that the longest work waits for."""
+        first = company[0]
+        kind, left = self._specs[first].kind, max(self._left[key] for key in company)
+        return kind != "rehearse", -left, ORDER[kind], self._places[first], first
 
     def take(self, idle: int = 1) -> list[StageSpec]:
         """The ready stages whose turn it is, which wait no longer, to go in step; none while none is ready.
@@ -80,7 +89,7 @@ class Waiting:
         if not self._ready:
             return []
         workers = max(1, idle - len(self._ready) + 1)
-        _, _, first = heappop(self._ready)
+        *_, first = heappop(self._ready)
         self._offered.discard(first)
         company = [key for key in self._companies[first] if key in self._pending]
         taken = company[: -(-len(company) // workers)]

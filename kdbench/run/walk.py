@@ -118,7 +118,8 @@ class Run:
     def _work(self, executor: Executor, progress: Progress) -> None:
         """Run every stage that measures nothing, as many at once as there are jobs."""
         untimed = [spec for spec in self.todo.values() if spec.kind != "measure"]
-        waiting = Waiting([*self.rehearsals.values(), *untimed], self.awaited, companies(self.plan.stages.values()))
+        together, guess = companies(self.plan.stages.values()), progress.estimate.guess
+        waiting = Waiting([*self.rehearsals.values(), *untimed], self.awaited, together, guess)
         flying: set[Future[list[Outcome]]] = set()
         while waiting or flying:
             while len(flying) < executor.jobs and (specs := waiting.take(executor.jobs - len(flying))):

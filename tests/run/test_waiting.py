@@ -75,6 +75,15 @@ def test_a_rehearsal_that_the_store_has_went_well() -> None:
     assert taken(waiting) == [TRAINED]
 
 
+def test_what_the_longest_chain_waits_for_comes_first() -> None:
+    """Two workers end soonest when the teacher is trained before students that nobody waits for."""
+    alone, teacher = stage("train", 1), stage("train", 2)
+    learner = stage("compress", 3, teacher)
+    known = {alone.key: 50.0, teacher.key: 40.0, learner.key: 30.0}
+    waiting = Waiting([alone, teacher, learner], {}, seconds=lambda spec: known[spec.key])
+    assert taken(waiting) == [teacher, alone]
+
+
 def company(count: int) -> list[StageSpec]:
     return [stage("compress", seed, TRAINED) for seed in range(count)]
 
