@@ -15,6 +15,7 @@ from kdbench.protocols import Batch, Outputs, TaskDescription
 from kdbench.protocols.data import Input, Output, SymbolicAxis
 from kdbench.protocols.recipe import Recipe
 from kdbench.training import Examples, Training, decisive_metric, rate_factor, score
+from kdbench.training.term_log import READ_EVERY, TermLog
 
 
 def batch(inputs: Tensor, targets: Tensor) -> Batch:
@@ -242,6 +243,42 @@ def test_extra_modules_are_trained_beside_the_student() -> None:
 
     Training(network(), recipe(epochs=2), TASK, EXAMPLES, loss, extra).run()
     assert not torch.equal(extra.weight, before)
+
+
+def test_losses_are_read_once_an_epoch_and_the_one_that_is_no_number_is_told_with_its_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reads: list[int] = []
+    read = TermLog._read
+    monkeypatch.setattr(TermLog, "_read", lambda log: (reads.append(len(log._unread)), read(log)))
+    train(recipe(epochs=3), network())
+    assert reads == [2, 2, 2]
+
+    def second_is_none(batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
+        if bool(torch.isnan(outputs[0]).any()):
+            raise ValueError("what a loss may say when the weights are gone")
+        return {"ce": outputs[0].sum() * (math.inf if 2.0 in batch.inputs[0] else 1.0)}
+
+    def thrice(epoch: int) -> Iterator[Batch]:
+        yield from [*separable(0), *separable(0)]
+
+    with pytest.raises(TrainingError, match=r"not finite in epoch 1, step 2: ce = (nan|-?inf)\."):
+        Training(network(), recipe(), TASK, Examples(thrice, None, 4), second_is_none).run()
+
+
+def test_a_long_epoch_is_stopped_soon_after_a_loss_that_is_no_number() -> None:
+    log = TermLog(epoch=4)
+    for _ in range(READ_EVERY - 1):
+        log.note(2, ["a", "b"], torch.tensor([1.0, math.nan]))
+    with pytest.raises(TrainingError, match=r"epoch 5, step 1: a = 1, b = nan\."):
+        log.note(2, ["a", "b"], torch.tensor([1.0, 2.0]))
+
+
+def test_terms_that_only_some_steps_have_are_means_over_all_examples() -> None:
+    log = TermLog(epoch=0)
+    log.note(3, ["a"], torch.tensor([1.0]))
+    log.note(1, ["a", "b"], torch.tensor([5.0, 8.0]))
+    assert log.means() == {"a": 2.0, "b": 2.0}
 
 
 def test_bf16_keeps_fp32_weights_and_learns() -> None:

@@ -102,9 +102,12 @@ class Networks:
     def _outputs(self, teacher: str, recipe: Recipe, seed: int) -> str:
         """The teacher's stored outputs; with one view an example they are the same for every seed and length."""
         stages = self.stages
-        viewed: dict[str, Any] = {"seed": seed, "settings": {"epochs": recipe.epochs}} if stages.view_count > 1 else {}
-        inputs = {"data": stages.data, "teacher": teacher}
-        return stages.add("teach", parts={"task": stages.task}, inputs=inputs, numerics=stages.torch(), **viewed)
+        settings: dict[str, Any] = {"precision": recipe.precision} if recipe.precision != "fp32" else {}
+        viewed: dict[str, Any] = {}
+        if stages.view_count > 1:
+            viewed, settings = {"seed": seed}, {**settings, "epochs": recipe.epochs}
+        fields = {"parts": {"task": stages.task}, "inputs": {"data": stages.data, "teacher": teacher}, **viewed}
+        return stages.add("teach", **fields, settings=settings, numerics=stages.torch())
 
     def _adopt(self, choice: StudentChoice | TeacherChoice, place: Place) -> str:
         """A user's own file as a stage, keyed by its content wherever it lies."""

@@ -7,6 +7,8 @@ from pydantic import Field, model_validator
 
 from kdbench.protocols.part import Part
 
+Precision = Literal["fp32", "bf16"]
+
 
 class Regularizer(Part):
     """A penalty on the weights of convolutions and linear layers, added to whatever loss trains them.
@@ -59,8 +61,8 @@ class Recipe(Part):
     an RMSE of 2.5 MW."""
     patience: int | None = Field(None, gt=0)
     """Stop after this many epochs without a better value of the task's metric on validation."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """bf16 trains under autocast; the weights stay fp32."""
+    precision: Precision = "fp32"
+    """bf16 trains under autocast, and teachers answer under it; the weights stay fp32."""
     threads: int = Field(1, gt=0, le=4096)
     """CPU threads of one training. Another number gives other weights, so it is part of what identifies a training."""
 

@@ -20,7 +20,7 @@ TABLE = {
 LATE_IMPORTS = ("torch.onnx._internal.exporter._core", "onnxscript", "torch.export", "torch._dynamo")
 """Modules that torch imports only at its first export; a pool of workers imports them once, ahead."""
 
-LOOP_VERSION = 1
+LOOP_VERSION = 2
 """Version of the training loop and of how batches are made; part of the version of every stage that trains."""
 
 VERSIONS = {

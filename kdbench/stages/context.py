@@ -18,7 +18,7 @@ from kdbench.errors import DataError, TechniqueError
 from kdbench.protocols import Batch, Layers, Loss, Outputs
 from kdbench.protocols.metric import Metric
 from kdbench.protocols.part import PartSpec, spec_of
-from kdbench.protocols.recipe import Recipe
+from kdbench.protocols.recipe import Precision, Recipe
 from kdbench.stages import torch_models
 from kdbench.stages._data import TaskData
 from kdbench.stages._teacher import PROBABILITIES_NOTE, Teacher, load_teacher
@@ -27,7 +27,7 @@ from kdbench.stages.names import CHECKPOINT, UNLABELLED
 from kdbench.stages.work import Fact, Work
 from kdbench.streams import stream, torch_seed
 from kdbench.tasks.arrays import gathered, model_inputs
-from kdbench.training import Examples, History, Training
+from kdbench.training import Examples, History, Training, computing_in
 
 CHECKPOINT_SECONDS = 20.0
 """Seconds between checkpoints: what a killed training loses at most, or one epoch where that is longer."""
@@ -51,6 +51,8 @@ class StageContext:
         self.forward_count = 0
         """Examples that went through a network that teaches."""
         self._teachers: dict[int, Teacher] = {}
+        self._precision: Precision = "fp32"
+        """Of the training at work; whoever teaches answers in it, too."""
         self._resumed_at = 0
         """The step from which a killed training goes on."""
 
@@ -86,7 +88,9 @@ class StageContext:
         clock = self._work.turn.clock
         own, found = self._own_metric(), self._examples(chosen)
         training = Training(placed, chosen, self.task, found, loss, moved, clock=clock, metric=own)
+        self._precision = chosen.precision
         history = self._run(training, self._work.out / f"{CHECKPOINT}{number}.pt")
+        self._precision = "fp32"
         self.histories.append((chosen, history))
         return model
 
@@ -127,7 +131,7 @@ class StageContext:
         """An epoch's batches, each once the other stages of a group have come as far."""
         batches = self._data.epoch(recipe.batch_size, self.seed, epoch, self.device)
         for step, batch in enumerate(batches):
-            self._work.turn.take(batch, (epoch, step, recipe.batch_size))
+            self._work.turn.take(batch, (epoch, step, recipe.batch_size, recipe.precision))
             yield batch
 
     def teacher(self, batch: Batch, number: int = 0) -> Outputs:
@@ -150,7 +154,8 @@ class StageContext:
     def _told(self, batch: Batch, number: int) -> Outputs:
         """One teacher's own outputs."""
         before = self._asked(number).forward_count
-        outputs = self._asked(number)(batch)
+        with computing_in(self._precision, self.device):
+            outputs = self._asked(number)(batch)
         self.forward_count += self._asked(number).forward_count - before
         if self._asked(number).gives_probabilities and PROBABILITIES_NOTE not in self.notes:
             self.note(PROBABILITIES_NOTE)
@@ -177,10 +182,10 @@ class StageContext:
     def answers(self, network: nn.Module, batch: Batch) -> Outputs:
         """A network's outputs, live and counted."""
         self.forward_count += len(batch)
-        for teacher in self._teachers.values():
-            if teacher.is_of(network):
-                return F.outputs_of(teacher.said(batch), network, len(self.task.outputs))
-        return F.outputs_of(network.eval()(*batch.inputs), network, len(self.task.outputs))
+        teacher = next((teacher for teacher in self._teachers.values() if teacher.is_of(network)), None)
+        with computing_in(self._precision, self.device):
+            given = teacher.said(batch) if teacher is not None else network.eval()(*batch.inputs)
+        return F.outputs_of(given, network, len(self.task.outputs))
 
     def fresh(self, number: int, model: str | dict[str, Any] | None = None) -> nn.Module:
         """A network with new weights, those of seed and number only."""

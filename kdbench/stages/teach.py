@@ -14,6 +14,7 @@ from kdbench.stages._teacher import PROBABILITIES_NOTE, load_teacher, save_outpu
 from kdbench.stages.context import plain_arithmetic
 from kdbench.stages.work import Fact, Work
 from kdbench.tasks.arrays import epoch_views
+from kdbench.training import computing_in
 
 TABLE_BYTES = 4 << 30
 """Largest table. What does not fit is left out, and computed live by the stages that need it."""
@@ -34,7 +35,9 @@ def teach(work: Work) -> list[Fact]:
     for start in range(0, len(codes), CHUNK):
         index, view = np.divmod(codes[start : start + CHUNK], data.declared.views())
         batch = data.chosen(index, view, device)
-        for output, given, kept in zip(data.task.outputs, teacher.live(batch), rows, strict=True):
+        with computing_in(work.spec.settings.get("precision", "fp32"), device):
+            answer = teacher.live(batch)
+        for output, given, kept in zip(data.task.outputs, answer, rows, strict=True):
             kept += _own_places(output, given, batch)
         work.progress(start / len(codes))
     save_outputs(work.out, codes, [_together(each) for each in rows], bool(teacher.gives_probabilities))

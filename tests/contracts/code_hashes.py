@@ -31,7 +31,7 @@ WORDS = {
     *("kdbench.registry", "kdbench.user_files", "kdbench.contents", "kdbench.protocols.part"),
 }
 """Sentences; the table of names; fields and digests, which decide keys and no numbers."""
-LOOP = ("kdbench.training:Training", "kdbench.tasks.batches")
+LOOP = ("kdbench.training.loop:Training", "kdbench.tasks.batches")
 """What `stages.LOOP_VERSION` speaks for; the kinds in LOOPED have it in their keys."""
 LOOPED = ("train", "compress")
 NAMED = 8

@@ -30,8 +30,8 @@ def test_a_loss_belongs_to_the_techniques_that_use_it() -> None:
 
 
 def test_the_loop_has_a_version_of_its_own() -> None:
-    said = changed("kdbench.training", "self.optimizer.step()", "pass")
-    assert said == "kdbench/training.py: Training changed: raise LOOP_VERSION in kdbench/stages/__init__.py."
+    said = changed("kdbench.training.loop", "self.optimizer.step()", "pass")
+    assert said == "kdbench/training/loop.py: Training changed: raise LOOP_VERSION in kdbench/stages/__init__.py."
 
 
 def test_the_order_of_examples_belongs_to_all_who_go_by_it() -> None:
@@ -71,10 +71,10 @@ def test_the_measuring_program_belongs_to_those_who_start_it_though_nobody_impor
 @pytest.mark.parametrize(
     ("module", "before", "after"),
     [
-        ("kdbench.training", '"""The epoch (from 1) of the best score', '"""Other words: '),
-        ("kdbench.training", "import math\n", "import math  # said beside\n"),
-        ("kdbench.training", "the loss is not finite", "the sum is not finite"),
-        ("kdbench.training", "recipe: Recipe, epochs: float", "recipe: Recipe, epochs: int"),
+        ("kdbench.training.loop", '"""The epoch (from 1) of the best score', '"""Other words: '),
+        ("kdbench.training.loop", "import math\n", "import math  # said beside\n"),
+        ("kdbench.training.term_log", "the loss is not finite", "the sum is not finite"),
+        ("kdbench.training.loop", "recipe: Recipe, epochs: float", "recipe: Recipe, epochs: int"),
         ("kdbench.errors", "class DataError(", "class _Between(KdbenchError): ...\n\n\nclass DataError("),
     ],
     ids=["docstring", "comment", "error text", "annotation", "errors"],

@@ -75,3 +75,13 @@ def test_plan_says_how_many_students_share_passes(tmp_path: Path) -> None:
     plan, store = planned(tmp_path, THREE), Store(tmp_path / "store")
     said = plan_text(plan, plan.labels, store)
     assert "6 students that ask for a teacher's features go in step in 2 groups of up to 3, at most 8" in said
+
+
+def test_outputs_are_stored_in_the_precision_of_the_students_recipe(tmp_path: Path) -> None:
+    cases = (
+        "  soft: [soft_distillation]\n  soft-bf16: {steps: [soft_distillation], student: {model: mlp, recipe: half}}"
+    )
+    text = SUITE.format(cases=cases).replace("finetune: {", "half: {epochs: 2, precision: bf16}\n  finetune: {")
+    (tmp_path / "s.yaml").write_text(text)
+    plan = make_plan(load(tmp_path / "s.yaml"), Machine("cpu", "x86_64", {None: RUNTIME}))
+    assert [spec.settings for spec in plan.stages.values() if spec.kind == "teach"] == [{}, {"precision": "bf16"}]

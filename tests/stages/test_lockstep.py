@@ -5,6 +5,7 @@ import itertools
 import logging
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -315,3 +316,30 @@ def test_a_batch_that_was_changed_and_a_hook_that_changes_the_pass_get_passes_of
         assert torch.equal(shared.answer(second, other, turned), answer)
         other.first.register_forward_hook(lambda module, inputs, output: torch.zeros_like(output))
         assert not shared.answer(second, other, batch).any()
+
+
+def dtypes(monkeypatch: pytest.MonkeyPatch, precision: str) -> set[torch.dtype]:
+    """In what a teacher's features come while a student is trained in a precision."""
+    seen: set[torch.dtype] = set()
+    answer = SharedPasses.answer
+
+    def watching(shared: SharedPasses, turn: Turn, network: nn.Module, batch: Batch) -> object:
+        hook = network.layer1.register_forward_hook(lambda module, inputs, output: seen.add(output.dtype))
+        given = answer(shared, turn, network, batch)
+        hook.remove()
+        return given
+
+    monkeypatch.setattr(SharedPasses, "answer", watching)
+    spec = student("similarity_preserving", {})
+    recipe = PartSpec("recipe", "recipe", 1, {**TWO_EPOCHS.to_fields(), "epochs": 1, "precision": precision})
+    spec = replace(spec, parts={**spec.parts, "recipe:train": recipe})
+    assert run(spec) == ["done"]
+    forget([spec])
+    return seen
+
+
+@pytest.mark.parametrize(("precision", "expected"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_a_teacher_computes_in_the_precision_of_the_training(
+    precision: str, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert dtypes(monkeypatch, precision) == {expected}

@@ -8,17 +8,17 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from kdbench import functional as F
 from kdbench.errors import ModelError, TechniqueError, TrainingError
 from kdbench.files import write_whole
-from kdbench.measure.decisions import decide
 from kdbench.protocols import Batch, Loss, Outputs, TaskDescription
-from kdbench.protocols.metric import Metric, metric_named
-from kdbench.protocols.recipe import Recipe
+from kdbench.protocols.metric import Metric
+from kdbench.protocols.recipe import Precision, Recipe
+from kdbench.training.scoring import decisive_metric, score
+from kdbench.training.term_log import TermLog
 
 Clock = Callable[[], tuple[int, int]]
 """Nanoseconds so far: by the wall's clock, and of processor time."""
@@ -130,24 +130,22 @@ class Training:
         self.model.train()
         self.extra.train()
         epoch = self.history.epoch_count
-        sums: dict[str, float] = {}
-        seen = 0
-        for step, batch in enumerate(self.examples.train(epoch)):
-            self._set_rate(epoch * self.steps_per_epoch + step)
-            values = self._step(batch)
-            if not math.isfinite(sum(values.values())):
-                terms = ", ".join(f"{name} = {value:g}" for name, value in values.items())
-                raise TrainingError(f"the loss is not finite in epoch {epoch + 1}, step {step + 1}: {terms}.")
-            count = len(batch)
-            seen += count
-            sums = {name: sums.get(name, 0.0) + value * count for name, value in values.items()}
-        self.history.terms_by_epoch.append({name: total / seen for name, total in sums.items()})
+        log = TermLog(epoch)
+        try:
+            for step, batch in enumerate(self.examples.train(epoch)):
+                self._set_rate(epoch * self.steps_per_epoch + step)
+                log.note(len(batch), *self._step(batch))
+        finally:  # where a step fails because an earlier loss was not finite, that is what is told
+            means = log.means()
+        self.history.terms_by_epoch.append(means)
 
-    def _step(self, batch: Batch) -> dict[str, float]:
-        with torch.autocast(batch.index.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"):
+    def _step(self, batch: Batch) -> tuple[list[str], Tensor]:
+        """The names of the loss's terms, and the terms, still on their device."""
+        with computing_in(self.recipe.precision, batch.index.device):
             answer = self.model(*batch.inputs)
         terms = self._terms(batch, F.outputs_of(answer, self.model, len(self.task.outputs))) | self._penalty()
-        total = torch.stack(list(terms.values())).sum() if len(terms) > 1 else next(iter(terms.values()))
+        values = torch.stack(list(terms.values()))
+        total = values.sum() if len(terms) > 1 else next(iter(terms.values()))
         if not total.requires_grad:
             raise TechniqueError(
                 "the loss depends on no weight that is trained: what it is made from was detached, or computed without "
@@ -158,7 +156,7 @@ class Training:
         if self.recipe.clip_norm is not None:
             nn.utils.clip_grad_norm_(self._trained(), self.recipe.clip_norm)
         self.optimizer.step()
-        return {name: float(value.detach()) for name, value in terms.items()}
+        return list(terms), values.detach()
 
     def _terms(self, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
         terms = self.loss(batch, outputs)
@@ -228,6 +226,11 @@ class Training:
             torch.cuda.set_rng_state_all(state["cuda_random"])
 
 
+def computing_in(precision: Precision, device: torch.device) -> torch.autocast:
+    """A context in which networks compute in a precision, their weights staying as they are."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
 def rate_factor(recipe: Recipe, epochs: float) -> float:
     """The factor on the learning rate after `epochs` epochs, a fraction of one included."""
     if epochs < recipe.warmup_epochs:
@@ -238,53 +241,6 @@ def rate_factor(recipe: Recipe, epochs: float) -> float:
     if recipe.schedule == "linear":
         return 1 - share
     return recipe.step_factor ** sum(epochs >= epoch for epoch in recipe.steps_down)
-
-
-def decisive_metric(task: TaskDescription, own: Metric | None = None) -> Metric:
-    """The first output's first metric, as on the test split; `own`: where it comes from a file of the suite's."""
-    output = task.outputs[0]
-    return (own or metric_named(output.metrics[0])).judging(output)
-
-
-@torch.inference_mode()
-def score(model: nn.Module, batches: Iterator[Batch], metric: Metric, output_count: int = 1) -> float:
-    """A metric of a model's answers to all examples, by the first output; the model is put into eval mode.
-
-    Answers without a value count as the worst that there is. Raises TrainingError where there is no worst, or the value
-    is not finite.
-    """
-    model.eval()
-    answers: list[Any] = []
-    targets: list[Any] = []
-    for batch in batches:
-        outputs = F.outputs_of(model(*batch.inputs), model, output_count)[0]
-        places = metric.output.places(batch.lengths)
-        answers.append(_rows(outputs, places))
-        true = batch.lengths.get(metric.output.name) if metric.output.kind == "sequence" else places
-        targets.append(_rows(batch.targets[0], true))
-    given, truth = _all(answers), _all(targets)
-    judged = given if metric.needs == "outputs" else decide(metric.output.kind, given, metric.output.blank)
-    reason = metric.undefined(judged, truth)
-    worst = metric.range[0 if metric.direction == "higher" else 1]
-    value = metric.value(judged, truth) if reason is None else worst
-    if value is None or not math.isfinite(value):
-        raise TrainingError(f"validation has no {metric.name}: {reason or 'it is not a finite number'}.")
-    return float(value)
-
-
-def _rows(tensor: Tensor, places: Tensor | None) -> Any:
-    """A batch's numbers (B, ...), or B arrays without their padding."""
-    numbers = tensor.detach().cpu().numpy()
-    if places is None:
-        return numbers
-    return [row[: int(count)] for row, count in zip(numbers, places.tolist(), strict=True)]
-
-
-def _all(batches: list[Any]) -> Any:
-    """All examples' numbers as one array, or as a list of arrays of unequal length."""
-    if isinstance(batches[0], list):
-        return [row for batch in batches for row in batch]
-    return np.concatenate(batches)
 
 
 def _optimizer(recipe: Recipe, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
