@@ -137,11 +137,11 @@ def _row(entry: Json) -> list[str]:
     own = f"{scale.name} {scale.said(test['value'])} ({test['example_count']} examples)"
     named = [text for text in further if not text.startswith(f"{scale.name} ")]
     timed = [
-        f"{units.latency(row['p50_ns'])} at batch {CallSize(row['batch_size'], row.get('lengths'))}"
+        f"{units.latency(row['p50_ns'])} at batch {CallSize.of(row['batch_size'], row.get('lengths'))}"
         for row in entry["latency"]
     ]
     memory = [
-        f"{units.size(row['peak_rss_bytes'])} at batch {CallSize(row['batch_size'], row.get('lengths'))}"
+        f"{units.size(row['peak_rss_bytes'])} at batch {CallSize.of(row['batch_size'], row.get('lengths'))}"
         for row in entry["memory"]
     ]
     device = entry.get("device", {})
