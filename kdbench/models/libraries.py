@@ -85,6 +85,7 @@ class Transformers(_Library):
 
     library: ClassVar[str] = "transformers"
     packages: ClassVar[frozenset[str]] = frozenset({"transformers"})
+    layers_from_files: ClassVar[bool] = True
 
     checkpoint: str = Field(min_length=1)
     """A folder with config.json and model.safetensors, or the name of a checkpoint on the hub."""

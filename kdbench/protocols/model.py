@@ -81,6 +81,8 @@ class Model(Part):
     form: ClassVar[Literal["torch", "estimator"]] = "torch"
     packages: ClassVar[frozenset[str]] = frozenset()
     """Distributions (beside torch) whose version changes what it learns, or its file."""
+    layers_from_files: ClassVar[bool] = False
+    """Whether `layers` reads them from files, so that it knows none before those are there."""
 
     def missing(self) -> str | None:
         """Which of its packages is not installed and how to install it, as a sentence; None where nothing is."""

@@ -4,7 +4,7 @@ import graphlib
 from collections.abc import Collection, Iterator, Mapping
 
 from kdbench.errors import Place, nearest
-from kdbench.protocols import Task
+from kdbench.protocols import Model, Task
 from kdbench.protocols.data import NOTHING_VARIES
 from kdbench.protocols.part import PartSpec
 from kdbench.protocols.recipe import Recipe
@@ -155,13 +155,18 @@ def transformer_faults(cases: Collection[Case]) -> Found:
             if step.technique.asks() and case.teachers:
                 networks["teacher"] = case.teachers[0].model
             for whose, model in networks.items():
-                if model is not None and not model.build().layers().blocks:
+                if model is not None and not _may_have_blocks(model.build()):
                     yield (
                         step.place,
                         f"{step.spec.name} works inside transformers, and the {whose} {model.name} does not say where "
                         "its attention is; take encoder, or transformers with the folder of a BERT, RoBERTa or "
                         "DistilBERT, or let layers() of your own model name its `blocks`.",
                     )
+
+
+def _may_have_blocks(model: Model) -> bool:
+    """Whether an architecture names blocks, or may do so once its files are there."""
+    return model.layers_from_files or bool(model.layers().blocks)
 
 
 def length_faults(entries: Collection[MeasureEntry], task: Task) -> Found:

@@ -1,4 +1,5 @@
 import copy
+import importlib.util
 import itertools
 import json
 import os
@@ -62,7 +63,10 @@ def written(folder: Path, data: Any) -> Suite:
 @pytest.mark.parametrize("name", sorted(path.name for path in SUITES.glob("*.yaml")))
 def test_every_suite_of_the_repository_loads(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KDBENCH_DATA", "/data")
+    monkeypatch.setenv("KDBENCH_MODELS", "/models")
     monkeypatch.setenv("KDBENCH_OPENVINO_PYTHON", "/envs/openvino/bin/python")
+    if name == "text-minilm.yaml" and importlib.util.find_spec("transformers") is None:
+        pytest.skip("transformers is not installed")
     found = load(SUITES / name)
     assert found.name == Path(name).stem
     assert found.about
