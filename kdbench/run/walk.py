@@ -128,17 +128,10 @@ class Run:
                 done, _ = wait(flying, timeout=TICK_SECONDS, return_when=FIRST_COMPLETED)
             for future in done:
                 flying.remove(future)
-                ended = self._without_innocents(future.result(), waiting)
+                ended = without_innocents(future.result(), waiting)
                 self._settle(ended, progress)
                 self._free(ended, waiting, progress)
             progress.tick()
-
-    def _without_innocents(self, outcomes: list[Outcome], waiting: Waiting) -> list[Outcome]:
-        """The outcomes that stand. When the worker of several stages dies, each goes again alone: one is to blame."""
-        again = {outcome.key for outcome in outcomes if outcome.died} if len(outcomes) > 1 else set()
-        for key in again:
-            waiting.again_alone(key)
-        return [outcome for outcome in outcomes if outcome.key not in again]
 
     def _free(self, outcomes: list[Outcome], waiting: Waiting, progress: Progress) -> None:
         """Let go of the stages that waited for these: some are ready now, and some never will be."""
@@ -201,6 +194,14 @@ class Run:
     def _finish(self) -> None:
         """Write the results folder as it will stay."""
         self.summary.warnings = self.results.finish(self.labels, self.summary.failures, self.command)
+
+
+def without_innocents(outcomes: list[Outcome], waiting: Waiting) -> list[Outcome]:
+    """The outcomes that stand. When the worker of several stages dies, each goes again alone: only one is to blame."""
+    again = [outcome.key for outcome in outcomes if outcome.died and len(outcomes) > 1]
+    for key in again:
+        waiting.again_alone(key)
+    return [outcome for outcome in outcomes if outcome.key not in again]
 
 
 def _names(plan: Plan) -> dict[str, str]:

@@ -1,10 +1,13 @@
 """Which stages of a run may begin: inputs first, rehearsals before training, and what can never run."""
 
 import sys
+from dataclasses import replace
 from types import FrameType
 
 from kdbench.run.waiting import Waiting
+from kdbench.run.walk import without_innocents
 from kdbench.stages.spec import StageSpec
+from kdbench.stages.worker import Outcome
 
 
 def stage(kind: str, seed: int, *inputs: StageSpec) -> StageSpec:
@@ -118,13 +121,15 @@ def test_a_company_is_shared_out_among_workers_that_would_idle() -> None:
     assert [len(waiting.take(idle)) for idle in (2, 1)] == [5, 1], "each worker has something to do"
 
 
-def test_a_stage_whose_worker_died_goes_again_alone() -> None:
-    members = company(2)
+def test_when_a_groups_worker_dies_each_that_had_not_ended_goes_again_alone_and_the_culprit_fails() -> None:
+    members = first, second, third = company(3)
     waiting = Waiting(members, {}, [members])
     assert waiting.take() == members
-    for spec in members:
-        waiting.again_alone(spec.key)
-    assert [waiting.take(), waiting.take(), waiting.take()] == [[members[0]], [members[1]], []]
+    ended, died = Outcome(first.key, "done"), Outcome(third.key, "failed", "its worker process died", died=True)
+    assert without_innocents([ended, replace(died, key=second.key), died], waiting) == [ended]
+    assert [waiting.take(), waiting.take(), waiting.take()] == [[second], [third], []]
+    assert without_innocents([died], waiting) == [died]
+    assert not waiting
 
 
 def test_work_grows_as_the_stages_do() -> None:

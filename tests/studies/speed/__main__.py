@@ -40,7 +40,7 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--images", type=int, default=256, help="in an epoch (default 256)")
+    parser.add_argument("--images", type=int, default=192, help="in an epoch (default 192)")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--pair", nargs="+", choices=PAIRS, default=list(PAIRS))
     return parser.parse_args()
