@@ -326,6 +326,9 @@ def test_of_values_the_lowest_error_is_the_best_epoch() -> None:
     assert not training._finished()
     training.history.validation_by_epoch[-1] = 0.4
     assert training._finished()
+    in_megawatts = Training(network(), recipe(stop_at=2.5), NUMBERS, examples)
+    in_megawatts.history.validation_by_epoch, in_megawatts.history.terms_by_epoch = [2.4], [{}]
+    assert in_megawatts._finished()
 
 
 def test_a_score_of_values_is_that_of_all_examples_and_without_padding() -> None:

@@ -24,8 +24,10 @@ from kdbench.protocols.metric import Metric, metric_named
 
 REGIMES = {"examples rule": (0.7, 0.02), "both": (0.5, 0.1), "seeds rule": (0.3, 0.4)}
 """(sd of a case on an example, sd of a training as a whole)."""
-SIZES = ((1, 200), (3, 200), (5, 200), (3, 1000))
-"""(seeds, examples)."""
+SEEDS, EXAMPLES = (1, 3, 5), 200
+"""Numbers of seeds, of which the fewer are the first of the most; and how many examples a table has."""
+COLUMNS = [(seeds, regime) for seeds in SEEDS for regime in REGIMES if seeds > 1 or regime == "examples rule"]
+"""One seed says nothing of others, so that where they rule it is asked nothing."""
 APART, PLACE_SD = 2.5, 0.7
 """Distance between the true class and another on the scale of the shared difficulty; a place's own noise."""
 BAR = 0.07
@@ -103,11 +105,6 @@ LAWS = {
         lambda draw, n: draw.choice(3, (n, 4, 4), p=(0.6, 0.3, 0.1)),
         lambda truth, noise: np.moveaxis(_logits(truth, noise(48).reshape(len(truth), 4, 4, 3)), -1, 1),
     ),
-    "10 tokens": Law(
-        ("macro_f1", "entity_f1"),
-        Output(kind="token_classes", axes=(10, 3), class_names=("O", "B-X", "I-X"), ignore=-1),
-        lambda draw, n: list(draw.choice(3, (n, 10), p=(0.6, 0.25, 0.15))), _of_rows(3),
-    ),
     "10 symbols": Law(
         ("word_error_rate", "token_error_rate"), Output(kind="sequence", axes=(10, 5), class_names=("", *"abc", " ")),
         lambda draw, n: list(1 + np.tile([0, 1, 2, 3, 1, 0, 3, 2, 1, 2], (n, 1))), _of_rows(5),
@@ -122,21 +119,22 @@ LAWS = {
 }  # fmt: skip
 
 
-def levels(law: Law, seeds: int, examples: int, regime: str, tables: int) -> dict[str, float]:
-    """Metric -> the share of tables in which two alike cases have p < 0.05."""
-    draw = np.random.default_rng([seeds, examples, len(law.metrics), len(regime)])
+def levels(law: Law, regime: str, tables: int) -> dict[tuple[str, int], float]:
+    """(metric, seeds) -> the share of tables in which two alike cases have p < 0.05."""
+    draw = np.random.default_rng([EXAMPLES, len(law.metrics), len(law.output.kind), len(regime)])
     judges = {name: metric_named(name).judging(law.output) for name in law.metrics}
-    told = dict.fromkeys(judges, 0)
+    told = {(name, seeds): 0 for name in judges for seeds in SEEDS}
     for _ in range(tables):
-        truth = law.truth(draw, examples)
-        shared = draw.normal(size=(examples, 1))
-        cases = [list(_files(law, draw, truth, shared, seeds, *REGIMES[regime])) for _ in range(2)]
+        truth = law.truth(draw, EXAMPLES)
+        shared = draw.normal(size=(EXAMPLES, 1))
+        cases = [list(_files(law, draw, truth, shared, max(SEEDS), *REGIMES[regime])) for _ in range(2)]
         for name, judge in judges.items():
             one, other = (np.stack([_pseudo_values(judge, given, truth) for given in files]) for files in cases)
-            d = one - other
-            p = (influence_difference(d, d) if seeds >= FEWEST else examples_difference(d)).p
-            told[name] += p is not None and p < 0.05
-    return {name: count / tables for name, count in told.items()}
+            for seeds in SEEDS:
+                d = one[:seeds] - other[:seeds]
+                p = (influence_difference(d, d) if seeds >= FEWEST else examples_difference(d)).p
+                told[name, seeds] += p is not None and p < 0.05
+    return {place: count / tables for place, count in told.items()}
 
 
 def _files(
@@ -169,10 +167,16 @@ def _pseudo_values(metric: Metric, given: Any, truth: Any) -> NDArray[np.float64
 PAGE = """# The level of intervals of metrics that are no share of examples
 
 Written by `python tests/studies/simulation/of_metrics.py --date {date} --tables {tables} -o
-report/statistics/metric-levels.md` ({date}; kdbench {version}). Two alike cases; per cent of {tables} tables in which
-they are told apart, where 5 is promised (Monte-Carlo standard error {error:.1f} near 5); above 7 is bold. One seed:
-over test examples alone, as for files that no training made. What noise an example, a case and a training have in each
-regime stands in the script.
+report/statistics/metric-levels.md` ({date}; kdbench {version}). Two alike cases; per cent of {tables} tables of
+{examples} examples in which they are told apart, where 5 is promised (Monte-Carlo standard error {error:.1f} near 5);
+above 7 is bold. One seed: over test examples alone, as for files that no training made. What noise an example, a case
+and a training have in each regime stands in the script.
+
+Recall at 1 and nDCG over 50 ids are told apart in up to 11 %: what is searched is drawn anew as well, and only queries
+are counted. Take their p with care below some hundred ids. Entity F1 was not simulated.
+
+Where a handful of examples decides, and below 20 examples, pairs or ids, or 10 of a class, nothing is tested: the
+report says so instead. A calibration error is shown and never tested.
 
 {rows}
 """
@@ -180,13 +184,14 @@ regime stands in the script.
 
 def rows(tables: int) -> Iterator[str]:
     """A Markdown table, a line a metric and law."""
-    head = [f"{seeds} seed{'s' if seeds > 1 else ''}, {n:,}: {regime}" for seeds, n in SIZES for regime in REGIMES]
+    head = [f"{seeds} seed{'s' if seeds > 1 else ''}: {regime}" for seeds, regime in COLUMNS]
     yield "| metric | data | " + " | ".join(head) + " |"
     yield "|:---|:---|" + "---:|" * len(head)
     for data, law in LAWS.items():
-        cells = [levels(law, seeds, n, regime, tables) for seeds, n in SIZES for regime in REGIMES]
+        found = {regime: levels(law, regime, tables) for regime in REGIMES}
         for name in law.metrics:
-            texts = (f"**{100 * cell[name]:.1f}**" if cell[name] > BAR else f"{100 * cell[name]:.1f}" for cell in cells)
+            shares = (found[regime][name, seeds] for seeds, regime in COLUMNS)
+            texts = (f"**{100 * share:.1f}**" if share > BAR else f"{100 * share:.1f}" for share in shares)
             yield f"| {name} | {data} | " + " | ".join(texts) + " |"
 
 
@@ -194,7 +199,7 @@ def main() -> None:
     """Write the page."""
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--date", required=True, help="written into the page; the clock is not asked")
-    asked.add_argument("--tables", type=int, default=300)
+    asked.add_argument("--tables", type=int, default=100)
     asked.add_argument("-o", "--out", type=Path, required=True)
     given = asked.parse_args()
     error = 100 * float(np.sqrt(0.05 * 0.95 / given.tables))
@@ -203,6 +208,7 @@ def main() -> None:
         tables=given.tables,
         version=kdbench.__version__,
         error=error,
+        examples=EXAMPLES,
         rows="\n".join(rows(given.tables)),
     )
     given.out.write_text(text, encoding="utf-8")
