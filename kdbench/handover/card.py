@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kdbench import units
+from kdbench.handover.program import NEEDED
 from kdbench.measure.target_id import HERE, target_name
 from kdbench.results.records import CallSize
 from kdbench.scale import ACCURACY, FRACTION, Scale
@@ -184,7 +185,8 @@ def _data(manifest: Json) -> list[str]:
 
 def _use(manifest: Json) -> list[str]:
     more = "" if "test_inputs" in manifest else " FILE_OR_FOLDER"
-    return ["## Use", "", "```", "pip install numpy onnxruntime", f"python predict.py{more}", "```"]
+    needed = " ".join(["numpy", "onnxruntime", *NEEDED.get(manifest.get("reads", ""), ())])
+    return ["## Use", "", "```", f"pip install {needed}", f"python predict.py{more}", "```"]
 
 
 def _text(text: str) -> str:

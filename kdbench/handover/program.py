@@ -15,6 +15,8 @@ READERS: dict[str, tuple[str, ...]] = {
     "texts": ("texts",),
 }
 """Raw form of a task's data -> the modules that read it."""
+NEEDED = {"images": ("pillow",), "texts": ("tokenizers",)}
+"""Raw form -> packages that reading it takes beside numpy and onnxruntime."""
 MADE_OF = {
     "sounds": ("sound", {"log_mel", "samples"}),
     "tables": ("columns", {"numbers", "categories"}),

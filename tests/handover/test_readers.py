@@ -47,9 +47,9 @@ def decoded(task: Task, place: Path, module: Any, monkeypatch: pytest.MonkeyPatc
 
 def same(found: Iterator[Example], data: ArrayData, split: str = "test") -> int:
     """Asserts that examples have a split's inputs and targets, in their order; returns how many there are."""
-    count = 0
+    count, given = 0, [one for one in data.description.inputs if one.stored]
     for number, example in enumerate(found):
-        for one, mine, stored in zip(data.description.inputs, example.inputs, data.inputs(split), strict=False):
+        for one, mine, stored in zip(given, example.inputs, data.inputs(split), strict=True):
             theirs = stored[number]
             if isinstance(stored, Ragged):
                 theirs = np.moveaxis(theirs, 0, one.axes.index(one.symbolic or ""))
@@ -224,3 +224,22 @@ def test_recordings_that_cannot_be_used_are_left_out_by_name(
 def test_a_recording_of_its_own_length_must_be_long_enough_for_features(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"x.wav has 128 samples, and more than 128 are needed"):
         sounds.prepared(np.zeros(128), {"samples": None, "fft": 256}, tmp_path / "x.wav")
+
+
+def test_recordings_of_their_own_length_are_read_as_pictures_and_as_samples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw = np.random.default_rng(0)
+    for name in ("low", "high"):
+        for number in range(8):
+            length = int(draw.integers(700, 1500))
+            write_sound(tmp_path / "sounds" / f"{name}_{number}.wav", draw.normal(0, 0.1, length))
+    task = AudioFolder.from_fields(
+        {"root": str(tmp_path / "sounds"), "pattern": "{label}_{index}", "hold_out": {"index": ["0", "1"]},
+         "sample_rate": 8000, "seconds": "own", "inputs": ["log_mel", "samples"],
+         "features": {"fft": 256, "window": 200, "hop": 80, "bands": 16}}
+    )  # fmt: skip
+    data, said = decoded(task, tmp_path, sounds, monkeypatch)
+    names = ["high_0", "high_1", "low_0", "low_1"]
+    found = [example for name in names for example in sounds.read(str(tmp_path / "sounds" / f"{name}.wav"), said)]
+    assert same(iter(found), data) == 4

@@ -11,6 +11,7 @@ import signals
 import torch
 from torch import nn
 
+import kdbench
 from kdbench.check import check
 from kdbench.errors import ExportError
 from kdbench.evidence import Results, read_results
@@ -83,6 +84,9 @@ def test_latency_is_told_apart_by_length(results: Results) -> None:
     assert [record.input_shapes for record in timed] == [((1, 4), (1, size), (1, size)) for size in (5, 12)]
     assert [str(record.call_size) for record in timed] == ["1, length 5", "1, length 12"]
     assert all(record.answers_agreement_fraction == 1 for record in timed)
+    frame = kdbench.load(results.folder)
+    rows = frame[frame["case"] == "from-scratch"]
+    assert rows["length_size"].tolist() == [5, 12]
 
 
 def test_what_is_handed_over_gives_the_recorded_scores_with_numpy_and_onnxruntime_alone(

@@ -28,7 +28,7 @@ Place = tuple[str, int, str, CallSize | None]
 """Case, seed, target, what a call takes."""
 NO_CALL = CallSize(0)
 """Sorts what was not timed first."""
-WHOLE = ("_count", "_bytes", "seed", "batch_size", "threads")
+WHOLE = ("_count", "_bytes", "seed", "_size", "threads")
 DECIMAL = ("_fraction", "_ns", "_mj", "_watts", "_ratio", "_p", "_baseline", "_teacher", "_origin", "_per_second")
 """Endings of the names of columns that hold numbers; all other columns hold text."""
 SIZES = ("onnx_bytes", "onnx_gzip_bytes", "parameter_count", "nonzero_parameter_count", "mac_count",

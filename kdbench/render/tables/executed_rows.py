@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from kdbench.evidence import Evidence
 from kdbench.evidence.execution import execution_view
-from kdbench.results.records import Failed, Latency
+from kdbench.results.records import CallSize, Failed, Latency
 
 Row = Mapping[str, object]
 
@@ -28,12 +28,12 @@ def proof_rows(found: Evidence) -> list[Row]:
     failed = found.results.failures(kind=Latency)
     order = {name: place for place, name in enumerate(found.results.case_names)}
     both: list[Latency | Failed] = [*timed, *failed]
-    everything = sorted(both, key=lambda r: (order[r.case], r.seed, r.target or "", _batch_size(r) or 0))
+    everything = sorted(both, key=lambda r: (order[r.case], r.seed, r.target or "", _call_size(r)))
     return [row for record in everything for row in _rows(record)]
 
 
-def _batch_size(record: Latency | Failed) -> int | None:
-    return record.batch_size if isinstance(record, Latency) else None
+def _call_size(record: Latency | Failed) -> CallSize:
+    return record.call_size if isinstance(record, Latency) else CallSize(0)
 
 
 def _rows(record: Latency | Failed) -> Iterator[Row]:
@@ -44,6 +44,7 @@ def _rows(record: Latency | Failed) -> Iterator[Row]:
     shared = {
         **labels,
         "batch_size": record.batch_size,
+        **{f"{axis}_size": size for axis, size in record.lengths.items()},
         "status": "ok",
         "reason": None,
         "runtime": f"{record.runtime} {record.runtime_version}",
