@@ -173,7 +173,7 @@ above 7 is bold. One seed: over test examples alone, as for files that no traini
 and a training have in each regime stands in the script.
 
 Recall at 1 and nDCG over 50 ids are told apart in up to 11 %: what is searched is drawn anew as well, and only queries
-are counted. Take their p with care below some hundred ids. Entity F1 was not simulated.
+are counted. How many ids would be enough was not simulated, nor was entity F1.
 
 Where a handful of examples decides, and below 20 examples, pairs or ids, or 10 of a class, nothing is tested: the
 report says so instead. A calibration error is shown and never tested.
