@@ -12,6 +12,8 @@ from kdbench import registry
 from kdbench.errors import KdbenchError, nearest
 
 WEIGHTS = (".pt", ".pth", ".safetensors", ".bin")
+MAX_LENGTH = 128
+"""Most tokens of a text, where the model takes as many."""
 TEXTS = (".tsv", ".jsonl")
 """Files that hold texts, and no table of numbers."""
 TARGETS = ("y", "target", "targets", "label", "labels")
@@ -143,7 +145,9 @@ def with_tokenizer_of(task: dict[str, Any], student: dict[str, Any]) -> dict[str
     folder = saved["transformers"]["checkpoint"] if isinstance(saved, dict) and "transformers" in saved else None
     if folder is None:
         raise AskedWrongly("texts need the tokenizer that the model was trained with: give a folder of transformers.")
-    return {"text_file": {**task["text_file"], "tokenizer": folder}}
+    longest = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8")).get("max_position_embeddings")
+    cut = {"max_length": longest} if longest and longest < MAX_LENGTH else {}
+    return {"text_file": {**task["text_file"], "tokenizer": folder, **cut}}
 
 
 def _image_folder(

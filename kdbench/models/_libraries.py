@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from kdbench.errors import ModelError, nearest
-from kdbench.models._heads import classifier_width, replace_classifier
+from kdbench.models._heads import classifier_width, head_path, replace_classifier
 from kdbench.protocols import Output, TaskDescription
 from kdbench.state_dicts import first_line, fit_exactly
 
@@ -58,10 +58,11 @@ def _timm_name(architecture: str) -> str:
 class Logits(nn.Module):
     """A model of transformers that takes the task's inputs in order and gives what its classifier does."""
 
-    def __init__(self, network: nn.Module, arguments: tuple[str, ...]) -> None:
+    def __init__(self, network: nn.Module, arguments: tuple[str, ...], class_names: tuple[str, ...]) -> None:
         super().__init__()
         self.network = network
         self.arguments = arguments
+        self.class_names = class_names
 
     def forward(self, first: Tensor, second: Tensor | None = None, third: Tensor | None = None) -> Tensor:
         inputs = [one for one in (first, second, third) if one is not None]  # not *inputs: it could not be exported
@@ -91,7 +92,7 @@ def transformers_network(
         raise ModelError(f"transformers cannot make '{checkpoint}' ({first_line(error)}).") from None
     if width is None:
         replace_classifier(network, task.outputs, checkpoint)
-    return Logits(network, arguments)
+    return Logits(network, arguments, task.class_names)
 
 
 def _check_texts(config: Any, checkpoint: str, task: TaskDescription) -> None:
@@ -201,7 +202,19 @@ def load_transformers(network: nn.Module, checkpoint: str) -> None:
             f"'{checkpoint}' has no trained classifier for this task: it lacks {names}; train it first, or name one "
             "that classifies."
         )
-    fit_exactly(network.network, theirs.state_dict(), f"the weights of '{checkpoint}'", kind.__name__)
+    state = theirs.state_dict()
+    order = _order(getattr(theirs.config, "id2label", {}), network.class_names)
+    if order:
+        for name in (f"{head_path(theirs)}.{what}" for what in ("weight", "bias")):
+            state[name] = state[name][order]
+    fit_exactly(network.network, state, f"the weights of '{checkpoint}'", kind.__name__)
+
+
+def _order(theirs: Mapping[int, str], ours: Sequence[str]) -> list[int]:
+    """Where a checkpoint has each of the task's classes, by their names; empty where its names are others."""
+    places = {name.lower(): number for number, name in theirs.items()}
+    found = [places.get(name.lower(), -1) for name in ours]
+    return found if sorted(found) == list(range(len(theirs))) else []
 
 
 def _place(checkpoint: str) -> str:

@@ -74,8 +74,9 @@ class Transformers(_Library):
     """A classifier of images or of texts of Hugging Face's transformers, by its name or from a local folder.
 
     A task with one image takes a classifier of images; one with ids of tokens (and a mask) a classifier of sequences,
-    whose ids are those of the checkpoint's own tokenizer: `text_file: {tokenizer: FOLDER}`. Attention is computed in
-    its plain form, which can be exported. Nothing of a checkpoint is executed: neither its code nor pickles.
+    whose ids are those of the checkpoint's own tokenizer: `text_file: {tokenizer: FOLDER}`. Where a
+    checkpoint names its classes as the task does, they are put in the task's order. Attention is computed in its plain
+    form, which can be exported. Nothing of a checkpoint is executed: neither its code nor pickles.
 
     `from_checkpoint: true` begins a training with its weights and a new classifier on top (a teacher, say);
     without it the weights are new and the checkpoint says the architecture alone. A smaller one is made by `blocks`,

@@ -55,14 +55,12 @@ class Batch:
         described: the task's inputs. noise: the standard deviation, in units of each input's own spread. Indices are
         negative, so that no stored teacher output is taken for a copy. Without a generator torch's own draws.
         """
-        import torch
-
         inputs = []
         for tensor, one in zip(self.inputs, described, strict=True):
             if one.dtype == "int64" or not one.stored:
                 inputs.append(tensor)
                 continue
-            drawn = torch.randn(tensor.shape, generator=generator).to(tensor.device)
-            spread = torch.tensor(one.spread, device=tensor.device).reshape(1, -1, *(1 for _ in tensor.shape[2:]))
+            drawn = tensor.new_empty(tensor.shape, device="cpu").normal_(generator=generator).to(tensor.device)
+            spread = tensor.new_tensor(one.spread).reshape(1, -1, *(1 for _ in tensor.shape[2:]))
             inputs.append(tensor + noise * spread * drawn)
         return replace(self, inputs=tuple(inputs), index=-1 - self.index)

@@ -97,6 +97,14 @@ def test_a_folder_of_a_text_classifier_takes_ids_and_a_mask(tmp_path: Path) -> N
     ids, mask = torch.randint(0, 50, (2, 7)), torch.ones(2, 7, dtype=torch.int64)
     expected = theirs(input_ids=ids, attention_mask=mask).logits
     assert torch.allclose(network.eval()(ids, mask), expected, atol=1e-6)
+    named = BertConfig(vocab_size=50, id2label={0: "B", 1: "C", 2: "A"}, **sizes)
+    other = BertForSequenceClassification(named)
+    other.load_state_dict(theirs.state_dict())
+    other.save_pretrained(tmp_path / "ordered")
+    ordered = Transformers(checkpoint=str(tmp_path / "ordered"))
+    network = ordered.build(task)
+    ordered.load_published(network, "pretrained")
+    assert torch.allclose(network.eval()(ids, mask), expected[:, [2, 0, 1]], atol=1e-6)  # a, b, c as the task has them
     BertModel(config).save_pretrained(tmp_path / "body")
     headless = Transformers(checkpoint=str(tmp_path / "body"))
     with pytest.raises(ModelError, match=r"has no trained classifier for this task: it lacks classifier\.bias"):
