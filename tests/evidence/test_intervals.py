@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from kdbench.evidence import intervals
+from kdbench.evidence import differences, grids, intervals
 
 
 def test_three_values_have_a_t_interval() -> None:
@@ -34,7 +34,7 @@ def test_a_crossed_difference_worked_out_by_hand() -> None:
     The t interval over seeds alone, 4.302653 * 0.25/sqrt(3) = 0.621, is narrower and does not count.
     """
     d = np.array([[1, 1, 0, 0], [1, 0, 0, 0], [1, 1, 1, 0]], dtype=np.float64)
-    found = intervals.paired_difference(d)
+    found = differences.paired_difference(d)
     assert found.value == pytest.approx(0.5)
     assert found.high is not None
     assert found.high - found.value == pytest.approx(3.182446 * math.sqrt(1 / 18), rel=1e-6)
@@ -61,7 +61,7 @@ def test_the_published_analysis_of_a_reader_study_comes_out() -> None:
     n, m = 5, 114
     readers, patients = 2 * m * 0.0005510306, 2 * n * m * (0.0003440748 - 0.0002390284)
     rest = 2 * m * (0.0008022883 - 0.0003466137 - 0.0003440748 + 0.0002390284)
-    found = intervals.paired_difference(_with_mean_squares(n, m, -0.04380032, (readers, patients + rest, rest)))
+    found = differences.paired_difference(_with_mean_squares(n, m, -0.04380032, (readers, patients + rest, rest)))
     assert (found.low, found.high) == pytest.approx((-0.0879594986, 0.0003588544), abs=1e-8)
     assert found.p == pytest.approx(0.05166569, abs=1e-7)
 
@@ -70,22 +70,22 @@ def test_the_interval_is_never_narrower_than_the_one_over_seeds() -> None:
     rng = np.random.default_rng(0)
     for _ in range(50):
         d = rng.integers(-1, 2, (3, 40)).astype(np.float64)
-        found, by_seed = intervals.paired_difference(d), intervals.mean_interval(d.mean(axis=1).tolist())
+        found, by_seed = differences.paired_difference(d), intervals.mean_interval(d.mean(axis=1).tolist())
         assert found.high is not None
         assert by_seed.half is not None
         assert found.high - found.value >= by_seed.half - 1e-12
 
 
 def test_equal_predictions_do_not_differ() -> None:
-    found = intervals.paired_difference(np.zeros((3, 10)))
+    found = differences.paired_difference(np.zeros((3, 10)))
     assert (found.value, found.low, found.high, found.p) == (0.0, 0.0, 0.0, 1.0)
 
 
 def test_one_difference_in_every_seed_says_nothing_of_its_noise() -> None:
     """Without predictions: three seeds one example of 360 apart, as happens by chance."""
-    found = intervals.seed_difference([0.972 - 0.9692, 0.975 - 0.9722, 0.9694 - 0.9666])
+    found = differences.seed_difference([0.972 - 0.9692, 0.975 - 0.9722, 0.9694 - 0.9666])
     assert (found.low, found.high, found.p) == (None, None, None)
-    assert intervals.seed_difference([0.0, 0.0, 0.0]).p == 1.0
+    assert differences.seed_difference([0.0, 0.0, 0.0]).p == 1.0
 
 
 def test_both_seeds_and_processes_widen_an_interval() -> None:
@@ -94,30 +94,30 @@ def test_both_seeds_and_processes_widen_an_interval() -> None:
     Satterthwaite: (2/3)^2 / (2 (1/3)^2 / 2) = 4 degrees of freedom, t 2.776445; so t over either, 4.302653 sqrt(1/3),
     is wider. With nine of each: 2/9 in place of 1/9 with 16 degrees for 8, and now the sum is wider.
     """
-    small = intervals.grid_interval(np.add.outer(np.arange(3.0), np.arange(1.0, 4.0)))
+    small = grids.grid_interval(np.add.outer(np.arange(3.0), np.arange(1.0, 4.0)))
     assert (small.value, small.values) == (3.0, (2.0, 3.0, 4.0))
     assert small.half == pytest.approx(4.302653 * math.sqrt(1 / 3), rel=1e-6)
     nine = (np.arange(9.0) - 4) / math.sqrt(7.5)
-    large = intervals.grid_interval(np.add.outer(nine, nine))
+    large = grids.grid_interval(np.add.outer(nine, nine))
     assert large.half == pytest.approx(2.119905 * math.sqrt(2 / 9), rel=1e-6)
 
 
 def test_a_grid_with_few_seeds_is_an_interval_over_processes() -> None:
     grid = np.array([[1.0, 2.0, 3.0], [1.5, 2.5, 3.5]])
-    assert intervals.grid_interval(grid).half == pytest.approx(4.302653 / math.sqrt(3), rel=1e-6)
-    assert intervals.grid_interval(grid[:, :2]).half is None
+    assert grids.grid_interval(grid).half == pytest.approx(4.302653 / math.sqrt(3), rel=1e-6)
+    assert grids.grid_interval(grid[:, :2]).half is None
 
 
 def test_two_seeds_give_values_and_no_p() -> None:
-    found = intervals.paired_difference(np.array([[1.0, 0.0], [0.0, 0.0]]))
+    found = differences.paired_difference(np.array([[1.0, 0.0], [0.0, 0.0]]))
     assert found.p is None
     assert found.values == (0.5, 0.0)
 
 
 def test_holm_worked_out_by_hand() -> None:
     """Sorted 0.01, 0.02, 0.04 times 3, 2, 1; a comparison without p is not in the family."""
-    assert intervals.holm([0.04, None, 0.01, 0.02]) == pytest.approx([0.04, None, 0.03, 0.04])
-    assert intervals.holm([0.9, 0.8]) == [1.0, 1.0]
+    assert differences.holm([0.04, None, 0.01, 0.02]) == pytest.approx([0.04, None, 0.03, 0.04])
+    assert differences.holm([0.9, 0.8]) == [1.0, 1.0]
 
 
 def test_the_noise_of_360_examples_at_97_per_cent_is_about_1_8_points() -> None:
@@ -127,7 +127,7 @@ def test_the_noise_of_360_examples_at_97_per_cent_is_about_1_8_points() -> None:
 def test_seeds_that_lose_one_example_each_never_the_same_are_not_certain_of_it() -> None:
     d = np.zeros((3, 360))
     d[[0, 1, 2], [10, 20, 30]] = -1
-    found = intervals.paired_difference(d)
+    found = differences.paired_difference(d)
     # three losses among 1,080 draws: standard error sqrt(3) / 1080, as of a count of three
     assert found.low is not None
     assert found.high is not None

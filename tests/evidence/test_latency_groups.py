@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from kdbench.evidence import intervals
+from kdbench.evidence import grids
 from kdbench.evidence.latency_groups import latency_letters
 from kdbench.results.records import Latency
 
@@ -66,7 +66,7 @@ def test_a_mean_over_seeds_and_processes_has_the_p_of_its_interval() -> None:
     2 / sqrt(2/3) = 2.449 with 4 degrees, p = 0.0705 is smaller and does not count.
     """
     values = np.add.outer(np.arange(3.0), np.arange(3.0))
-    assert intervals.grid_p(values) == pytest.approx(1 - np.sqrt(6 / 7), abs=1e-9)
+    assert grids.grid_p(values) == pytest.approx(1 - np.sqrt(6 / 7), abs=1e-9)
 
 
 @pytest.mark.parametrize("shift", [0.02, 0.5, 1.0, 2.0, 4.0])
@@ -74,7 +74,7 @@ def test_p_is_small_exactly_where_the_interval_leaves_out_zero(shift: float) -> 
     rng = np.random.default_rng(1)
     for _ in range(40):
         values = shift + rng.standard_normal((3, 5)) + 0.5 * rng.standard_normal((3, 1))
-        found, p = intervals.grid_interval(values), intervals.grid_p(values)
+        found, p = grids.grid_interval(values), grids.grid_p(values)
         assert p is not None
         assert found.low is not None
         assert found.high is not None
@@ -87,14 +87,14 @@ def test_two_grids_measured_apart_add_their_variances() -> None:
     t alone over one's five processes, 8 / sqrt(1/2) = 11.3 with 4 degrees, has the larger p (3.5e-4 against 4.4e-5).
     """
     one = np.arange(-2.0, 3.0)[None]
-    assert intervals.apart_grids_p(one, one + 8) == pytest.approx(3.47e-4, rel=0.01)
-    assert intervals.apart_grids_p(one, one) == 1.0
+    assert grids.apart_grids_p(one, one + 8) == pytest.approx(3.47e-4, rel=0.01)
+    assert grids.apart_grids_p(one, one) == 1.0
 
 
 def test_values_that_never_vary_say_nothing_of_their_noise() -> None:
-    assert intervals.grid_p(np.full((3, 3), 0.1)) is None
-    assert intervals.apart_grids_p(np.full((3, 3), 0.1), np.full((3, 3), 0.2)) is None
-    assert intervals.grid_p(np.zeros((2, 2))) is None
+    assert grids.grid_p(np.full((3, 3), 0.1)) is None
+    assert grids.apart_grids_p(np.full((3, 3), 0.1), np.full((3, 3), 0.2)) is None
+    assert grids.grid_p(np.zeros((2, 2))) is None
 
 
 def test_a_slower_case_has_a_letter_of_its_own_and_the_fastest_the_first() -> None:

@@ -1,11 +1,11 @@
-"""All pairs at once say what `intervals` says of each pair alone."""
+"""All pairs at once say what is said of each pair alone."""
 
 from itertools import combinations, product
 
 import numpy as np
 import pytest
 
-from kdbench.evidence import intervals
+from kdbench.evidence import differences, grids
 from kdbench.evidence.pairs import (
     apart_grid_pairs,
     crossed_pairs,
@@ -26,7 +26,7 @@ def test_differences_in_accuracy_are_those_of_each_pair_alone(seeds: int, exampl
     right[3] = right[2]
     found = crossed_pairs(right)
     for one, other in product(range(7), repeat=2):
-        alone = intervals.paired_difference(right[one] - right[other])
+        alone = differences.paired_difference(right[one] - right[other])
         assert found.half[one, other] == pytest.approx(alone.half, rel=1e-10, abs=1e-15)
         assert found.p[one, other] == pytest.approx(alone.p, rel=1e-10)
 
@@ -35,7 +35,7 @@ def test_without_predictions_they_are_those_of_the_seeds() -> None:
     rates = np.array([[0.9, 0.91, 0.95], [0.9, 0.91, 0.95], [0.8, 0.81, 0.85], [0.7, 0.9, 0.8]])
     found = seed_pairs(rates)
     for one, other in product(range(4), repeat=2):
-        alone = intervals.seed_difference((rates[one] - rates[other]).tolist())
+        alone = differences.seed_difference((rates[one] - rates[other]).tolist())
         assert found.p[one, other] == pytest.approx(p_of(alone.p), nan_ok=True)
         assert found.half[one, other] == (np.inf if alone.half is None else pytest.approx(alone.half))
 
@@ -59,10 +59,10 @@ def test_latencies_are_those_of_each_pair_alone(seeds: int, processes: int) -> N
     logs[4], logs[5] = logs[3], logs[3] + 0.5
     together, apart = grid_pairs(logs), apart_grid_pairs(list(logs))
     for one, other in product(range(6), repeat=2):
-        paired = intervals.grid_p(logs[one] - logs[other])
+        paired = grids.grid_p(logs[one] - logs[other])
         assert together[one, other] == pytest.approx(p_of(paired), rel=1e-9, nan_ok=True)
         assert apart[one, other] == pytest.approx(
-            p_of(intervals.apart_grids_p(logs[one], logs[other])), rel=1e-9, nan_ok=True
+            p_of(grids.apart_grids_p(logs[one], logs[other])), rel=1e-9, nan_ok=True
         )
 
 
@@ -71,7 +71,7 @@ def test_told_apart_is_holms_adjustment_of_the_pairs_that_have_a_p() -> None:
     p = np.triu(p, 1) + np.triu(p, 1).T
     p[2, 5] = p[5, 2] = np.nan
     pairs = list(combinations(range(9), 2))
-    adjusted = intervals.holm([None if np.isnan(p[pair]) else float(p[pair]) for pair in pairs])
+    adjusted = differences.holm([None if np.isnan(p[pair]) else float(p[pair]) for pair in pairs])
     found = told_apart(p)
     assert 0 < found.sum() < 72
     assert not found.diagonal().any()
