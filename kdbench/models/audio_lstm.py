@@ -20,8 +20,6 @@ class AudioLSTM(Model):
     turned about its own end, so that padding is read last in either direction and says nothing.
     Layers to tap: `front.0` ... (B, width, steps), `layers.0` ... (B, steps, width), `classifier.pool` (B, width).
 
-    There is no GRU: torch 2.14 unrolls it over the length of the example that it is exported with.
-
     Papers: Hochreiter and Schmidhuber 1997; Graves and Schmidhuber 2005 (both ways); Graves et al. 2006 for CTC on top.
     """
 

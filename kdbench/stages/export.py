@@ -137,6 +137,8 @@ def to_onnx(model: nn.Module, example: tuple[torch.Tensor, ...], task: TaskDescr
     Raises ExportError with the first line of what the exporter met.
     """
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    for recurrent in (torch.ops.aten.lstm.input, torch.ops.aten.gru.input):
+        recurrent._dispatch_cache.clear()  # else what ran before is traced: torch 2.14 then unrolls it over the example
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

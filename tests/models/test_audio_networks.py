@@ -1,6 +1,7 @@
 """Networks of sound: padding says nothing in any of them, and what comes out is as long as the task says."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,12 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from kdbench.errors import ModelError
+from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession
+from kdbench.measure.session_spec import SessionSpec
 from kdbench.models._audio_lstm import turned
 from kdbench.models._sound import MeanOverTime
 from kdbench.models.audio_cnn import AudioCNN
 from kdbench.models.audio_lstm import AudioLSTM
 from kdbench.models.audio_tcn import AudioTCN
 from kdbench.protocols import Input, Model, Output, SymbolicAxis, TaskDescription
+from kdbench.stages.export import to_onnx
 
 FRAMES = SymbolicAxis(name="frames", lengths={"median": 20, "p95": 40, "longest": 60})
 SAMPLES = SymbolicAxis(name="samples", lengths={"median": 2000, "p95": 4000, "longest": 6000})
@@ -113,6 +117,20 @@ def test_reading_both_ways_is_torchs_own_over_packed_rows() -> None:
     found = layer(x, lengths)
     torch.testing.assert_close(found[0], expected[0])
     torch.testing.assert_close(found[1, :4], expected[1, :4])
+
+
+def test_a_recurrent_network_that_has_run_is_exported_for_every_length(tmp_path: Path) -> None:
+    """torch remembers how it ran a recurrent layer, and would write it down for the example's length alone."""
+    task = sounds()
+    network = trained_looking(AudioLSTM(width=6, both_ways=True), task)
+    example = (torch.randn(2, 1, 12, 20), torch.tensor([20, 13]))
+    network(*example)
+    to_onnx(network, example, task, tmp_path / "m.onnx", 20)
+    session = OnnxruntimeSession(str(tmp_path / "m.onnx"), SessionSpec())
+    for count, size in ((1, 50), (5, 9), (1, 1)):
+        x, lengths = torch.randn(count, 1, 12, size), torch.full((count,), size)
+        (found,) = session.run({"log_mel": x.numpy(), "frames_count": lengths.numpy()})
+        torch.testing.assert_close(torch.from_numpy(found), network(x, lengths).detach(), atol=1e-5, rtol=0)
 
 
 def test_the_mean_is_over_real_places() -> None:
