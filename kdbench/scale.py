@@ -102,9 +102,15 @@ class Scale:
         """The size of a difference with its unit, without its sign: 0.8 points, 0.4 MW."""
         return f"{self.text(abs(difference), decimals)} {self.of_differences}".rstrip()
 
-    def interval(self, value: float, half: float | None, decimals: int) -> str:
-        """96.7 ± 0.9; without an interval the value alone."""
-        return self.text(value, decimals) + ("" if half is None else f" ± {self.text(half, decimals)}")
+    def interval(self, value: float, low: float | None, high: float | None, decimals: int) -> str:
+        """96.7 ± 0.9, or 98.0 (93.1 to 99.4) where one side is wider; without an interval the value alone."""
+        text = self.text(value, decimals)
+        if low is None or high is None:
+            return text
+        above, below = high - value, value - low
+        if math.isclose(above, below, rel_tol=1e-6) or self.text(above, decimals) == self.text(below, decimals):
+            return f"{text} ± {self.text((high - low) / 2, decimals)}"
+        return f"{text} ({self.text(low, decimals)} to {self.text(high, decimals)})"
 
     def change(self, difference: float, decimals: int | None = None) -> str:
         """A difference without its unit, always with its sign; zero has none."""

@@ -43,7 +43,7 @@ class Estimate:
 
     @property
     def half(self) -> float | None:
-        """Half the width of a symmetric interval."""
+        """Half the interval's width; None without one."""
         return None if self.low is None or self.high is None else (self.high - self.low) / 2
 
     def overlaps(self, other: "Estimate") -> bool:
@@ -74,18 +74,26 @@ def mean_interval(values: Sequence[float]) -> Estimate:
 
 
 def example_half(rate: float, example_count: int) -> float:
-    """Half the normal interval of a rate over another draw of as many test examples: sqrt(p (1 - p) / m) times 1.96."""
+    """Half the normal interval of a rate over another draw of as many test examples: sqrt(p (1 - p) / m) times 1.96.
+
+    Of a rate of 0 or 1, which has no such spread: the whole of `rate_interval`.
+    """
+    if rate in (0.0, 1.0):
+        low, high = rate_interval(round(rate * example_count), example_count)
+        return high - low
     return quantile(math.inf) * math.sqrt(rate * (1 - rate) / example_count)
 
 
 def example_interval(value: float, pseudo_values: NDArray[np.float64]) -> Estimate:
-    """One file's value with the normal interval over another draw of as many test examples.
+    """One file's share of examples with the normal interval over another draw of as many test examples.
 
-    pseudo_values: (n,), one an example; their spread is the value's (`kdbench.protocols.metric`). No interval below
-    FEWEST examples.
+    pseudo_values: (n,), one an example; their spread is the value's (`kdbench.protocols.metric`). Where all examples
+    count or none does, the exact interval. No interval below FEWEST examples.
     """
     if len(pseudo_values) < FEWEST:
         return Estimate(value, None, None, (value,))
+    if value in (0.0, 1.0):
+        return Estimate(value, *rate_interval(round(value * len(pseudo_values)), len(pseudo_values)), (value,))
     half = quantile(math.inf) * float(np.std(pseudo_values, ddof=1)) / math.sqrt(len(pseudo_values))
     return Estimate(value, value - half, value + half, (value,))
 

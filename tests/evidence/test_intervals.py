@@ -147,3 +147,9 @@ def test_nothing_counted_bounds_a_rate_on_one_side() -> None:
     """(1 - p)^40 = 0.05."""
     assert intervals.rate_interval(0, 40) == pytest.approx((0.0, 1 - 0.05 ** (1 / 40)))
     assert intervals.rate_interval(40, 40) == pytest.approx((0.05 ** (1 / 40), 1.0))
+
+
+def test_a_file_that_is_right_on_every_example_is_not_said_to_be_so_for_certain() -> None:
+    found = intervals.example_interval(1.0, np.ones(80))
+    assert (found.low, found.high) == pytest.approx((0.05 ** (1 / 80), 1.0))  # 96.3 %: the rule of three says 3/80 less
+    assert intervals.example_half(1.0, 80) == pytest.approx(1 - 0.05 ** (1 / 80))

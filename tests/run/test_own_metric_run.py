@@ -11,25 +11,8 @@ import pytest
 from kdbench.results.folder import read_results
 from kdbench.results.records import Training
 
-OWN = '''
-import numpy as np
-from kdbench.protocols import Metric
-
-
-class Worst(Metric):
-    """The mean of the twenty largest errors."""
-
-    label = "worst twenty"
-    direction = "lower"
-    unit, range, kinds = "value", (0.0, None), frozenset({"values"})
-
-    @property
-    def unit_name(self):
-        return self.output.unit
-
-    def value(self, outputs, targets):
-        return float(np.sort(np.abs(outputs - targets).max(axis=1))[-20:].mean())
-'''
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+OWN = README.partition("<!-- tested: metric -->\n```python\n")[2].partition("```")[0]
 SUITE = """
 kdbench: 1
 name: load

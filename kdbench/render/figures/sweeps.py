@@ -92,8 +92,10 @@ def _draw(axes: Axes, sweep: Sweep, evidence: Evidence) -> None:
     color = colored(first.family)
     axes.plot(values, [factor * estimate.value for estimate in sweep.estimates], color=color, linewidth=0.9)
     for (value, case), estimate in zip(sweep.points, sweep.estimates, strict=True):
-        half = None if estimate.half is None else [factor * estimate.half]
-        drawn = axes.errorbar([value], [factor * estimate.value], yerr=half, color=color, marker=marker(first.family),
+        ends = None
+        if estimate.low is not None and estimate.high is not None:
+            ends = [[factor * (estimate.value - estimate.low)], [factor * (estimate.high - estimate.value)]]
+        drawn = axes.errorbar([value], [factor * estimate.value], yerr=ends, color=color, marker=marker(first.family),
                               markeredgecolor="#ffffff", markeredgewidth=0.6, elinewidth=0.9)  # fmt: skip
         owned(case, *drawn.get_children())
     _axis(axes, values)

@@ -50,4 +50,5 @@ def _cell(evidence: Evidence, name: str) -> str:
     scale, estimate = evidence.scale, view.estimate
     if estimate.half is None:
         return ", ".join(scale.text(value, scale.decimals([], [value])) for value in estimate.values)
-    return scale.interval(estimate.value, estimate.half, scale.decimals([estimate.half], [estimate.value]))
+    decimals = scale.decimals([estimate.half], [estimate.value])
+    return scale.interval(estimate.value, estimate.low, estimate.high, decimals)

@@ -51,7 +51,8 @@ def _cells(view: FurtherView, case: str) -> tuple[str, str]:
         return units.MISSING, units.MISSING
     estimates = [one.estimate for one in view.cases.values()]
     decimals = scale.decimals([one.half or 0.0 for one in estimates], [one.value for one in estimates])
-    return scale.interval(found.estimate.value, found.estimate.half, decimals), _change(found, view, decimals)
+    own = found.estimate
+    return scale.interval(own.value, own.low, own.high, decimals), _change(found, view, decimals)
 
 
 def _change(found: ScoreView, view: FurtherView, decimals: int) -> str:

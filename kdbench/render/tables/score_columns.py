@@ -133,7 +133,7 @@ def _means(found: Sequence[Estimate], scale: Scale) -> tuple[str, list[str]]:
     said = [
         ", ".join(scale.text(value, decimals) for value in one.values)
         if one.half is None
-        else scale.interval(one.value, one.half, decimals)
+        else scale.interval(one.value, one.low, one.high, decimals)
         for one in found
     ]
     longest = max(said, key=len, default="")

@@ -177,7 +177,7 @@ def _chosen_by(choice: Choice, device: DeviceChoice, case: str) -> str:
 def _rate(score: Estimate, scale: Scale) -> str:
     if score.half is None:
         return " and ".join(scale.text(value) for value in score.values)
-    return scale.interval(score.value, score.half, scale.decimals([score.half or 0], score.values))
+    return scale.interval(score.value, score.low, score.high, scale.decimals([score.half], score.values))
 
 
 def _named(comparison: Comparison) -> str:
