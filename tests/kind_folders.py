@@ -46,7 +46,7 @@ class Case:
     """(operator, inputs, output, attributes); an output of the file bears the task's name for it."""
     axes: tuple[SymbolicAxis, ...] = ()
     shapes: tuple[Shape, ...] = ()
-    """Of the file's outputs, without the batch axis."""
+    """Shapes of the file's outputs, without the batch axis."""
 
 
 def _ids(draw: np.random.Generator) -> tuple[Any, ...]:

@@ -21,7 +21,7 @@ LEAST_AGREEMENT = 0.99
 another processor or, with dynamic quantization, among other neighbours in a batch. A wrong file or wrong inputs fall
 far below."""
 LEAST_SAME_SEQUENCES = 0.9
-"""The same of sequences, which count as others once a single symbol is."""
+"""The same share for sequences, which count as others once a single symbol is."""
 FEW_NUMBERS = 2**20
 """So many bytes of an output's numbers go home from a device even if no metric of the task needs them: one that is
 added later may."""

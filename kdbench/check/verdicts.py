@@ -69,7 +69,7 @@ class Row:
 
     @property
     def call_size(self) -> CallSize | None:
-        """Of latency: what a timed call takes."""
+        """What a timed call takes, where latency was checked."""
         return None if self.batch_size is None else CallSize.of(self.batch_size, self.lengths)
 
     @property

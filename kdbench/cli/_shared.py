@@ -177,7 +177,7 @@ def results_folder(plan: "Plan", output: Path | None) -> Path:
 
 
 def report_groups(plans: "Sequence[Plan]", output: Path | None) -> None:
-    """Of several groups: write the page that leads to each, and print their cases side by side."""
+    """Where there are several groups, write the page that leads to each, and print their cases side by side."""
     if len(plans) < 2:
         return
     from kdbench.evidence import evidence

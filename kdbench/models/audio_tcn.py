@@ -31,14 +31,14 @@ class AudioTCN(Model):
     kernel: int = Field(5, gt=0)
     """Steps that a convolution sees; odd."""
     dilations: tuple[PositiveInt, ...] = (1, 2, 4, 8)
-    """Of the residual blocks, in their order: how far apart those steps lie."""
+    """How far apart those steps lie, for each residual block in order."""
     halved: int = Field(2, ge=1, le=4)
     """How often strided convolutions halve the number of steps. A task with a sequence says it itself, by
     `subsampling`."""
     window: int = Field(201, gt=0)
-    """Of samples: how many the first convolution sees; odd. 201 are 25 ms at 8 kHz."""
+    """How many samples the first convolution sees; odd. 201 are 25 ms at 8 kHz."""
     hop: int = Field(80, gt=0)
-    """Of samples: how far apart it looks. 80 are 10 ms at 8 kHz."""
+    """How many samples lie between two of its looks. 80 are 10 ms at 8 kHz."""
 
     @field_validator("kernel", "window")
     @classmethod

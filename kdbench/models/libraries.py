@@ -113,7 +113,7 @@ class Transformers(_Library):
         return self
 
     def layers(self) -> Layers:
-        """Of a local folder of a family whose modules are known; else nothing."""
+        """The layers of a local folder's network where its family's modules are known; else none."""
         return known_layers(self.checkpoint, self.blocks, self.width, self.heads)
 
     def build(self, task: TaskDescription) -> nn.Module:

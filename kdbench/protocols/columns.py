@@ -27,7 +27,7 @@ class NumberColumn(_Column):
     """Stands for a missing number."""
     mean: float
     std: float
-    """Of the training split, missing numbers being the median; 1 for a column of one number."""
+    """The training split's standard deviation, missing numbers being the median; 1 for a column of one number."""
     missing: bool
     """Whether the training split lacks some, so that the model is told which are missing."""
 

@@ -80,14 +80,14 @@ class Input(_Described):
     padding: float = 0.0
     """What stands behind an example's end in a batch of longer ones, before preprocessing."""
     covers: str | None = None
-    """Of a mask or of lengths: the axis they tell about."""
+    """The axis that a mask or lengths tell about."""
     values: int | None = Field(None, gt=0)
-    """Of ids: they are 0 to values - 1."""
+    """How many ids there are: they are 0 to values - 1."""
     preprocessing: Preprocessing = Preprocessing()
-    """Of float inputs; integers are never scaled."""
+    """How float inputs are scaled; integers never are."""
     spread: tuple[float, ...] = (1.0,)
-    """Of float inputs: the training split's standard deviation as a model takes it, one number or one a channel (axis
-    1), where it is not about 1. Noise on copies of examples is measured in it."""
+    """The training split's standard deviation of a float input as a model takes it, one number or one a channel
+    (axis 1), where it is not about 1. Noise on copies of examples is measured in it."""
 
     @property
     def stored(self) -> bool:
@@ -137,25 +137,25 @@ class Output(_Described):
     axes: tuple[int | str, ...]
     """Sizes without the batch axis, as the model gives them (see `Kind`)."""
     class_names: tuple[str, ...] = ()
-    """Of classes and labels, K of them; of a sequence its symbols, `blank` included."""
+    """K names of classes or labels; of a sequence its symbols, `blank` included."""
     value_names: tuple[str, ...] = ()
-    """Of values: what each of the D numbers is."""
+    """What each of the D values is."""
     unit: str = ""
-    """Of values: their unit, for sentences and tables."""
+    """The unit of values, for sentences and tables."""
     mean: tuple[float, ...] = ()
     scale: tuple[float, ...] = ()
-    """Of values: the training split's mean and standard deviation. A model gives values in the targets' own unit;
+    """Mean and standard deviation of values on the training split. A model gives values in the targets' own unit;
     losses divide by the scale, so that a term is about 1 whatever the unit. Empty: 0 and 1."""
     ignore: int | None = None
     """A target that counts nowhere."""
     blank: int = 0
-    """Of a sequence: the symbol that stands for nothing."""
+    """The symbol of a sequence that stands for nothing."""
     targets: EmbeddingTargets = "ids"
-    """Of an embedding: what its targets say."""
+    """What an embedding's targets say."""
     frames: str | None = None
-    """Of a sequence: the input axis that its T frames come from."""
+    """The input axis that a sequence's T frames come from."""
     subsampling: int = Field(1, ge=1)
-    """Of a sequence: n places of that axis give ceil(n / subsampling) frames."""
+    """How much shorter a sequence is: n places of that axis give ceil(n / subsampling) frames."""
     loss_weight: float = Field(1.0, ge=0)
     """The weight of its loss on the labels, and of what is taught about it, beside the other outputs'."""
     metrics: tuple[str, ...] = Field((), validate_default=True)

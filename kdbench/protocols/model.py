@@ -55,11 +55,11 @@ class Layers(BaseModel):
     embedding: str = ""
     """Its output, flattened, is what the classifier sees: (B, D)."""
     blocks: tuple[Block, ...] = ()
-    """Of a transformer: its layers from input to output."""
+    """A transformer's blocks from input to output."""
     embeddings: str = ""
-    """Of a transformer: its output is what goes into the first of the blocks, (B, L, d)."""
+    """The layer of a transformer whose output is what goes into the first of the blocks, (B, L, d)."""
     vocabulary: str = ""
-    """Of a model of ids: the embedding that has a row an id."""
+    """The embedding that has a row an id."""
     kinds: dict[str, TapKind] = {}
     """What layers give, by module path; it holds for all that is inside a path, too. What is not said is told from the
     shape, in which tokens (L, d) and rows (C, T) of a 1-d convolution look alike."""

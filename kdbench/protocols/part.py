@@ -82,9 +82,9 @@ class PartSpec:
     keyed_by: dict[str, Any] | None = None
     """The part's `identity()` where that was asked for; without it the fields stand for themselves."""
     inputs: tuple[str, ...] = ()
-    """Of a network: the task's inputs that it takes, where it does not take all."""
+    """The task's inputs that a network takes, where it does not take all."""
     outputs: tuple[str, ...] = ()
-    """Of a teacher's network: the task's outputs that it tells, where it does not tell all."""
+    """The task's outputs that a teacher's network tells, where it does not tell all."""
 
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> "PartSpec":

@@ -27,7 +27,7 @@ class Joined:
     folder: Path
     suite: str
     targets: tuple[tuple[Path, str, int], ...]
-    """Of each file, its targets as they are called now, and the rows measured there."""
+    """For each file, its targets as they are called now, and the rows measured there."""
     notes: tuple[str, ...]
 
 

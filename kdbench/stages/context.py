@@ -52,7 +52,7 @@ class StageContext:
         """Examples that went through a network that teaches."""
         self._teachers: dict[int, Teacher] = {}
         self._precision: Precision = "fp32"
-        """Of the training at work; whoever teaches answers in it, too."""
+        """The precision of the training at work; whoever teaches answers in it, too."""
         self._resumed_at = 0
         """The step from which a killed training goes on."""
 

@@ -152,7 +152,7 @@ class Suite:
     split_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Column of the task -> the groups that the suite is run for, one after the other; empty: for all together."""
     everybody: PartSpec | None = None
-    """Of the suite of one group: the task of all, on which teachers are trained."""
+    """The task of all, on which teachers are trained, in the suite of one group."""
     group: str = ""
     """The group whose examples `task` has alone; empty: all."""
 

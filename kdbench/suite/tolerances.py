@@ -26,10 +26,10 @@ class MetricTolerance(Part):
     """
 
     max_drop: Written | None = None
-    """Of a metric of which more is better: how far its value may lie below the reference's, in points (0.5pt); of
+    """How far a metric of which more is better may lie below the reference's, in points (0.5pt); of
     values that are no fraction in their unit, or as a share of the reference's value (3%)."""
     max_rise: Written | None = None
-    """Of a metric of which less is better: how far it may lie above (0.4 MW, 3%)."""
+    """How far a metric of which less is better may lie above (0.4 MW, 3%)."""
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:

@@ -25,10 +25,10 @@ class SoundOutput(BaseModel):
     kind: Literal["classes", "sequence"] = "classes"
     """`classes`: one of several; `sequence`: what was said, learnt by CTC."""
     symbols: Literal["words", "characters"] = "words"
-    """Of a sequence: what it is made of. Words are what stands between blanks; characters include the blank."""
+    """What a sequence is made of. Words are what stands between blanks; characters include the blank."""
     subsampling: int = Field(4, ge=1)
-    """Of a sequence: a network gives ceil(n / subsampling) frames for n frames of features. Networks for it keep to
-    that rate, so that teacher and student can be compared frame by frame."""
+    """How much shorter a sequence is: a network gives ceil(n / subsampling) frames for n frames of features. Networks
+    for it keep to that rate, so that teacher and student can be compared frame by frame."""
     loss_weight: float = Field(1.0, ge=0)
     """The weight of its loss, and of what is taught about it, beside the other outputs'."""
     metrics: tuple[str, ...] = ()

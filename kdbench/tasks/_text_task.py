@@ -189,7 +189,7 @@ def _numbers(task: TextFile, part: Part) -> np.ndarray:
 
 
 def _flags(task: TextFile, part: Part) -> Array:
-    """Of each label a column of 0 and 1, uint8 (N, labels). Raises DataError with the line where it is neither."""
+    """A column of 0 and 1 for each label, uint8 (N, labels). Raises DataError with the line where it is neither."""
     found = _numbers(task, part)
     wrong = np.argwhere((found != 0) & (found != 1))
     if len(wrong):

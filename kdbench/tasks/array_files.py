@@ -30,13 +30,13 @@ class ArrayInput(_Said):
     dtype: Literal["float32", "int64"] | None = None
     """What the model takes; by default int64 where `values` is given or the input is made, else float32."""
     values: int | None = Field(None, gt=0)
-    """Of ids: how many there are, 0 to values - 1."""
+    """How many ids there are, 0 to values - 1."""
     padding: float = 0.0
     """What stands behind an example's end in a batch of longer ones."""
     role: Literal["values", "mask", "lengths", "segments"] = "values"
     """`mask` (1 at real places, 0 at padding) and `lengths` are made for each batch from the axis that they cover."""
     covers: str | None = None
-    """Of a mask or of lengths: the axis that they tell about."""
+    """The axis that a mask or lengths tell about."""
     scale: float = 1.0
     """The model takes (x * scale - mean) / std."""
     mean: tuple[float, ...] | None = None
@@ -84,24 +84,25 @@ class ArrayOutput(_Said):
     key: str | None = None
     """The target's name in the files; the output's own by default."""
     class_names: tuple[str, ...] = ()
-    """Of classes, labels and symbols; by default the texts of the targets, or numbers."""
+    """Names of classes, labels or symbols; by default the texts of the targets, or numbers."""
     value_names: tuple[str, ...] = ()
-    """Of values: what each of the numbers is."""
+    """What each of an output's values is."""
     unit: str = ""
-    """Of values: their unit, for sentences and tables."""
+    """The unit of values, for sentences and tables."""
     ignore: int | None = None
     """A target that counts nowhere."""
     axis: str | None = None
-    """Of tokens and sequences: the input axis that they follow; by default the only one that varies."""
+    """The input axis that tokens or a sequence follow; by default the only one that varies."""
     blank: int = Field(0, ge=0)
-    """Of a sequence: the symbol that stands for nothing."""
+    """The symbol of a sequence that stands for nothing."""
     subsampling: int = Field(1, ge=1)
-    """Of a sequence: n places of the axis give ceil(n / subsampling) frames."""
+    """How a sequence is shorter than its input: n places of the axis give ceil(n / subsampling) frames."""
     size: int | None = Field(None, gt=0)
-    """Of an embedding: how many numbers it has."""
+    """How many numbers an embedding has."""
     targets: EmbeddingTargets | None = None
-    """Of an embedding: `ids` (N,), where the same id means that examples belong together; `queries` (N, 2), an id and 1
-    for a query or 0 for a document; `pairs` (N, 2), the number of a pair and its score, the same for both examples."""
+    """What an embedding is judged by: `ids` (N,), where the same id means that examples belong together;
+    `queries` (N, 2), an id and 1 for a query or 0 for a document; `pairs` (N, 2), the number of a pair and its score,
+    the same for both examples."""
     loss_weight: float = Field(1.0, ge=0)
     """The weight of its loss beside the other outputs'."""
     metrics: tuple[str, ...] = ()

@@ -115,7 +115,7 @@ def _recording(root: Path, row: Mapping[str, str], columns: Sequence[str]) -> Re
 
 
 def _rows(place: Place, columns: Collection[str]) -> Iterator[dict[str, str]]:
-    """Of every recording its `file` and `split`, and the columns."""
+    """Every recording's `file`, `split` and columns."""
     if place.manifest is not None:
         return _listed(place, place.root / Path(place.manifest).expanduser(), columns)
     if place.pattern is not None:

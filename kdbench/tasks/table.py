@@ -34,7 +34,7 @@ class Table(Filed):
     separator: str = Field(",", min_length=1, max_length=1)
     """What stands between the fields of a CSV."""
     unit: str = ""
-    """Of values: their unit, for sentences and tables."""
+    """The unit of values, for sentences and tables."""
     metrics: tuple[str, ...] = ()
     """What good means for the first output: the first decides. By default the kind's own."""
 

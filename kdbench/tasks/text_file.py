@@ -44,7 +44,7 @@ class TextFile(Filed):
     max_length: int = Field(128, ge=4)
     """Most tokens of an example, special ones included."""
     unit: str = ""
-    """Of values: their unit."""
+    """The unit of values."""
     metrics: tuple[str, ...] = ()
     """What good means here: the first decides. By default the kind's own."""
 

@@ -18,7 +18,7 @@ class TermLog:
         self._epoch = epoch
         self._sums: dict[str, float] = {}
         self._examples = self._steps = 0
-        """Of the steps that were read."""
+        """Sums over the steps that were read."""
         self._unread: list[tuple[int, list[str], Tensor]] = []
 
     def note(self, example_count: int, names: list[str], values: Tensor) -> None:

@@ -72,7 +72,7 @@ class Module:
         return module
 
     def digest(self, name: str) -> str:
-        """Of the statements that bind a name."""
+        """The hash of the statements that bind a name."""
         if name not in self.digests:
             text = repr([_canonical(statement) for statement in self.defined[name]])
             self.digests[name] = hashlib.sha256(text.encode()).hexdigest()[:16]

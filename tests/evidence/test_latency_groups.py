@@ -104,7 +104,7 @@ def test_a_slower_case_has_a_letter_of_its_own_and_the_fastest_the_first() -> No
 
 @pytest.mark.parametrize(("processes", "side_by_side", "seed_sd"), [(3, True, 0.0), (5, True, 0.01), (5, False, 0.0)])
 def test_equal_cases_are_seldom_told_apart(processes: int, side_by_side: bool, seed_sd: float) -> None:
-    """Of 60 families of five equal cases 5 % are promised; 8 or more would come in less than 2 of 100 such tests."""
+    """A letter too many is promised in 5 % of 60 families of five equal cases; 8 or more come in less than 2 %."""
     rng = np.random.default_rng([3, processes, side_by_side])
     cases = dict.fromkeys("vwxyz", 0.0)
     letters = [latency_letters(drawn(rng, cases, processes, seed_sd, side_by_side), {}) for _ in range(60)]

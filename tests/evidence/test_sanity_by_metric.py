@@ -89,7 +89,7 @@ def test_errors_far_below_those_on_test() -> None:
 
 
 def test_scores_that_are_as_good_as_how_frequent_classes_are() -> None:
-    """Of an AUC that is 1/2; of a log loss it is the entropy, -0.3 ln 0.3 - 0.7 ln 0.7 = 0.611 nats."""
+    """Chance: 1/2 of an AUC; of a log loss the entropy, -0.3 ln 0.3 - 0.7 ln 0.7 = 0.611 nats."""
     truth = (np.arange(400) % 10 < 3).astype(np.int32)
     blind = np.stack([np.zeros(400), DRAW.normal(size=400) - 3], axis=1)
     seeing = np.stack([np.zeros(400), 3.0 * truth - 1.5], axis=1)

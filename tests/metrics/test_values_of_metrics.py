@@ -156,7 +156,7 @@ def test_a_metric_of_another_kind_is_refused() -> None:
 
 
 def test_degrees_of_freedom_follow_how_many_examples_differ() -> None:
-    """Of k that differ by as much, and the rest equal, the kurtosis is about m / k, and the degrees of freedom 2 k."""
+    """Where k of m differ by as much, and the rest are equal, the kurtosis is about m / k: 2 k degrees of freedom."""
     few = np.zeros(1000)
     few[:8] = [1, -1] * 4
     assert informed_df(few) == pytest.approx(16, rel=0.05)

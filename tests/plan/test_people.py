@@ -32,7 +32,7 @@ measure: [{{provider: cpu}}]
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of ann and ben enough recordings, of cid two to test on and none to learn from but one."""
+    """Enough recordings of ann and ben, of cid two to test on and none to learn from but one."""
     root = tmp_path_factory.mktemp("people")
     for speaker, count in (("ann", 8), ("ben", 8), ("cid", 3)):
         for label in ("no", "oh", "yes"):

@@ -183,7 +183,7 @@ def test_a_plain_case_of_that_student_serves_as_its_baseline(planned: Planner) -
 
 
 def evaluations(plan: Plan, case: str) -> list[StageSpec]:
-    """Of the first seed's file on each target."""
+    """The evaluations of the first seed's file on each target."""
     labels = [label for label in plan.labels if label.case == case and label.seed == 0]
     return [plan.stages[label.key] for label in labels if plan.stages[label.key].kind == "evaluate"]
 
@@ -203,7 +203,7 @@ def test_what_no_case_has_is_evaluated_for_the_compressed_one_and_is_no_row(plan
 
 
 def measurements(plan: Plan, case: str) -> dict[int, StageSpec]:
-    """Of the first target, by seed."""
+    """The measurements of the first target, by seed."""
     labels = [label for label in plan.labels if label.case == case and label.target == plan.targets[0].id]
     found = {label.seed: plan.stages[label.key] for label in labels}
     return {seed: spec for seed, spec in found.items() if spec.kind == "measure"}

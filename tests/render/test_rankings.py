@@ -24,7 +24,7 @@ def test_the_same_order_has_tau_one_and_no_swaps(folder: Build) -> None:
 
 
 def test_cases_that_change_places_are_named_the_faster_at_the_first_target_first(folder: Build) -> None:
-    """Of ten pairs three turn: the fastest case becomes slower than all but the teacher."""
+    """Three of ten pairs turn: the fastest case becomes slower than all but the teacher."""
     path = folder(steps=FOUR, targets=(CPU, OPENVINO), batch_sizes=(1,)).write()
     found = evidence(rewritten(path, slower("soft-pruned-int8", OPENVINO, 10.0)))
     (agreement,) = rank_agreements(found)

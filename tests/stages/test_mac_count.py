@@ -20,7 +20,7 @@ OPSET = 20
 
 
 def counted(tmp_path: Path, node: onnx.NodeProto, inputs: dict[str, Any], **weights: tuple[int, ...]) -> int:
-    """Of a graph of one node."""
+    """The multiply-accumulates of a graph of one node."""
     made = [numpy_helper.from_array(np.ones(shape, np.float32), name) for name, shape in weights.items()]
     given = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs.items()]
     result = [helper.make_tensor_value_info(node.output[0], TensorProto.FLOAT, None)]

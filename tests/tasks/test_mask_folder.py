@@ -19,7 +19,7 @@ from kdbench.testing import check_task
 
 COLOURS = {"ground": [0, 0, 0], "circle": [255, 0, 0], "square": [0, 0, 255]}
 BRIGHTNESS = np.array([20, 120, 220], np.uint8)
-"""Of the pixels of each class, so that an image tells its mask."""
+"""The pixels' colour of each class, so that an image tells its mask."""
 SIZE = 16
 
 

@@ -17,7 +17,7 @@ Entries = Mapping[str, Any]
 """Those of an .npz: `0` has the decisions of the first output, `0_outputs` its numbers, `1` and `1_outputs` the next
 one's; where examples differ in length with `_offsets` beside them."""
 MOST_NUMBER_BYTES = 4 * 2**20
-"""Of each output of each model, a bundle expects the numbers of as many examples as fit in here, and all decisions."""
+"""Bytes of numbers that a bundle expects of each output of each model: as many examples as fit; all decisions."""
 
 
 @dataclass(frozen=True)

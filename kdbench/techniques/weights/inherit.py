@@ -33,8 +33,8 @@ class Inherit(Technique):
     effects: ClassVar[frozenset[Effect]] = frozenset({"restart"})
 
     layer_map: Literal["alternate", "uniform", "first", "last"] = "alternate"
-    """Of M student blocks and N of the teacher: `alternate` takes the first of each N / M, `uniform` the last of each,
-    `first` the first M, `last` the last M."""
+    """Which of the teacher's N blocks the student's M take over: `alternate` takes the first of each N / M, `uniform`
+    the last of each, `first` the first M, `last` the last M."""
     student_layers: Paths | None = Field(None, min_length=1)
     """Blocks of the student by path, each with the teacher's at the same place; the others stay new."""
     teacher_layers: Paths | None = Field(None, min_length=1)

@@ -14,7 +14,7 @@ from scipy.optimize import brentq
 from scipy.special import expit
 
 DIFFICULTY_SD = 2.0
-"""Of the logit over examples: most examples are safe, some are hopeless."""
+"""Spread of the logit over examples: most examples are safe, some are hopeless."""
 CHUNK = 250
 """Tables made at once; 360 examples and ten seeds of two cases take 7 MB."""
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(80)

@@ -14,7 +14,7 @@ ENDLESS = 1e6
 
 
 def mean_squares(d: Tables) -> tuple[Values, Values, Values]:
-    """Of seeds, examples and residual, by table: sums of squares of the two-way layout without repeats."""
+    """Mean squares of seeds, examples and residual in the two-way layout without repeats, by table."""
     _, n, m = d.shape
     total = np.einsum("tij,tij->t", d, d)
     correction = d.sum(axis=(1, 2)) ** 2 / (n * m)

@@ -56,7 +56,7 @@ def _level_row(number: int, setting: Setting, count: int) -> list[str]:
 
 
 def _share(squares: Values) -> str:
-    """Of the variance of the mean, what is there because of the examples alone."""
+    """The part of the mean's variance that is there because of the examples alone."""
     seeds, examples, rest = squares.mean(axis=1)
     extra = max(examples - rest, 0.0)
     return f"{100 * extra / (seeds + extra):.0f} %" if seeds + extra > 0 else "0 %"

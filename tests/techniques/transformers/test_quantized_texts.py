@@ -37,7 +37,7 @@ def types(path: Path) -> dict[str, int]:
 
 
 def answers(path: Path, ctx: TextContext) -> np.ndarray:
-    """Of all texts in one batch, much of which is padding."""
+    """The answers to all texts in one batch, much of which is padding."""
     feed = {"ids": ctx.ids.numpy(), "mask": ctx.mask.numpy()}
     return OnnxruntimeSession(str(path), SessionSpec()).run_checked(feed)[0]
 
