@@ -71,6 +71,8 @@ class Lockstep:
     def go_on(self, turn: Turn, place: Place) -> None:
         """Let those go first that are behind `place`."""
         with self._changed:
+            if self._stopped:
+                raise _Stopped
             self._places[turn] = place
             if len(self._places) == 1:
                 return
