@@ -117,13 +117,8 @@ def test_a_missing_compiler_is_one_sentence(saved: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(cpp_builder, "get_cpp_compiler", none_found)
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")
-    for module, name in (
-        (inductor, "force_disable_caches"),
-        (inductor, "compile_threads"),
-        (dynamo, "recompile_limit"),
-    ):
-        monkeypatch.setattr(module, name, getattr(module, name))
-    with pytest.raises(MeasureError) as refused:
+    kept = inductor.patch(force_disable_caches=inductor.force_disable_caches, compile_threads=inductor.compile_threads)
+    with kept, dynamo.patch(recompile_limit=dynamo.recompile_limit), pytest.raises(MeasureError) as refused:
         TorchSession(str(saved), SessionSpec(provider="torch_compiled"))
     assert str(refused.value) == NO_COMPILER
 

@@ -8,9 +8,9 @@ from scipy.stats import pearsonr, spearmanr
 from sklearn import metrics as sk
 
 from kdbench.errors import DataError
+from kdbench.evidence.comparisons import _on_scale
 from kdbench.evidence.differences import examples_difference
 from kdbench.evidence.intervals import influence_interval, informed_df
-from kdbench.evidence.scores import _on_scale
 from kdbench.metrics.error_rates import edits
 from kdbench.protocols.data import Output
 from kdbench.protocols.metric import metric_named
