@@ -33,10 +33,24 @@ class ProviderSweep:
 
 def throughput(view: LatencyView, batch_size: int) -> Estimate:
     """Examples per second of one caller whose calls follow each other: batch size / p50, with the p50's interval."""
-    p50, examples = view.p50_ns, 1e9 * batch_size
-    low = None if p50.high is None else examples / p50.high
-    high = None if p50.low is None else examples / p50.low
-    return Estimate(examples / p50.value, low, high, tuple(examples / value for value in p50.values))
+    return _a_second(view, batch_size)
+
+
+def amount_throughput(evidence: Evidence, case: CaseView, setting: Setting) -> tuple[Estimate, str] | None:
+    """Tokens, or seconds of sound, per second of such a caller, and their name.
+
+    None where a case was not timed there, or examples do not vary in length.
+    """
+    view, told = case.latency.get(setting), evidence.results.amount(setting[1])
+    return None if view is None or told is None else (_a_second(view, told[0]), told[1])
+
+
+def _a_second(view: LatencyView, amount: float) -> Estimate:
+    """amount / p50, for so much of something in a call."""
+    p50, whole = view.p50_ns, 1e9 * amount
+    low = None if p50.high is None else whole / p50.high
+    high = None if p50.low is None else whole / p50.low
+    return Estimate(whole / p50.value, low, high, tuple(whole / value for value in p50.values))
 
 
 def is_varied(evidence: Evidence) -> bool:

@@ -112,6 +112,10 @@ class SymbolicAxis(_Described):
     """A padded batch's size is a multiple of it."""
     lengths: dict[str, int] = {}
     """`median`, `p95` and `longest` of the training split."""
+    unit: str = ""
+    """What there is more of in a longer example, in the plural: tokens, seconds of sound. Throughput is told in it."""
+    amount: float = Field(1.0, gt=0)
+    """How much of that is one place of the axis: 0.01 seconds of sound, say, where a frame comes every 10 ms."""
 
     @property
     def median(self) -> int:

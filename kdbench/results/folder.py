@@ -16,7 +16,7 @@ from kdbench.results import records
 from kdbench.results.newest import current_records
 from kdbench.results.plan_json import RecordedPlan, read_plan
 from kdbench.results.predictions import Predictions, judge_of, read_predictions, recorded_metric
-from kdbench.results.records import TEACHER, Failed, Labelled, Latency, Record, Score, labelled
+from kdbench.results.records import TEACHER, CallSize, Failed, Labelled, Latency, Record, Score, labelled
 from kdbench.results.reference import is_reference
 from kdbench.results.task_json import read_task
 from kdbench.scale import Scale
@@ -175,6 +175,16 @@ class Results:
     def output(self, name: str) -> Output | None:
         """The output of that name, the first for an empty one; None where the folder does not say."""
         return next((each for each in self.outputs if name in ("", each.name)), None)
+
+    def amount(self, size: CallSize) -> tuple[float, str] | None:
+        """How much a call takes, and of what: (1024.0, "tokens") for 8 examples of 128; None where nobody says it.
+
+        Where several axes vary with the same sound or text, the first one counts.
+        """
+        axes = {axis.name: axis for axis in self._description.axes} if self._description else {}
+        told = ((axes[name], length) for name, length in size.lengths if name in axes and axes[name].unit)
+        first = next(told, None)
+        return None if first is None else (size.batch_size * first[1] * first[0].amount, first[0].unit)
 
     @property
     def class_names(self) -> tuple[str, ...]:

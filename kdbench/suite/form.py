@@ -106,8 +106,8 @@ class MeasureEntry(Part):
     batch_sizes: Annotated[tuple[BatchSize, ...], Distinct] = Field((1,), min_length=1)
     """Examples in one call; each file is timed at every one."""
     lengths: Annotated[tuple[AxisLength, ...], Distinct] = ()
-    """Where examples vary in length: the lengths to time at, cut or repeated to them; each is a row of its own. Left
-    out: the training split's median and longest."""
+    """Where examples vary in length: the lengths to time at, cut or repeated to them; each is a row of its own. Of
+    frames and samples of one sound they are frames. Left out: the training split's median and longest."""
     precisions: Annotated[tuple[Precision, ...], Distinct] = Field(("fp32",), min_length=1, validate_default=True)
     """Precisions to compute float32 tensors in; each is a target of its own, and the provider decides which there are.
     fp32 is never TF32, bf16 or half. Tensors of other types (a file's own int8 or half) stay what they are."""

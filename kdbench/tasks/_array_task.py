@@ -200,21 +200,22 @@ def _axes(task: ArrayFiles, splits: dict[str, Inputs]) -> tuple[SymbolicAxis, ..
         axis = next((axis for axis in one.axes or () if isinstance(axis, str)), None)
         if axis is None or axis in found or one.made:
             continue
-        bounds = task.axes[axis].model_dump() if axis in task.axes else {}
+        said = SymbolicAxis(name=axis, **(task.axes[axis].model_dump() if axis in task.axes else {}))
         for split, inputs in splits.items():
             array = inputs[name]
             assert isinstance(array, Ragged)
-            _check_bounds(axis, split, array.lengths, bounds)
+            _check_bounds(said, split, array.lengths)
         train = splits["train"][name]
         assert isinstance(train, Ragged)
-        found[axis] = SymbolicAxis(name=axis, **bounds, lengths=typical_lengths(train.lengths))
+        found[axis] = said.model_copy(update={"lengths": typical_lengths(train.lengths)})
     return tuple(found.values())
 
 
-def _check_bounds(axis: str, split: str, lengths: Index, bounds: dict[str, int | None]) -> None:
-    least, most = bounds.get("least") or 1, bounds.get("most")
+def _check_bounds(axis: SymbolicAxis, split: str, lengths: Index) -> None:
+    least, most = axis.least, axis.most
     if lengths.min() < least or (most is not None and lengths.max() > most):
+        worst = lengths.min() if lengths.min() < least else lengths.max()
         raise DataError(
-            f"axes.{axis}: an example of {split} is {lengths.min() if lengths.min() < least else lengths.max()} long, "
+            f"axes.{axis.name}: an example of {split} is {worst} long, "
             f"and sizes from {least} to {'any' if most is None else most} are allowed; cut or leave out such examples."
         )

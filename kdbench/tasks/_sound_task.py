@@ -158,7 +158,9 @@ class SoundTask(Task):
         count = Input(name=f"{axis}_count", axes=(), role="lengths", dtype="int64", covers=axis)
         lengths = typical_lengths(np.array([each.shape[-1] for each in found["train"]]))
         rows = {split: [np.moveaxis(each, -1, 0) for each in given] for split, given in centred.items()}
-        return _Made((sound, count), rows, mean, SymbolicAxis(name=axis, lengths=lengths))
+        amount = (self.features.hop if axis == FRAMES else 1) / self.sample_rate
+        varying = SymbolicAxis(name=axis, lengths=lengths, unit="seconds of sound", amount=amount)
+        return _Made((sound, count), rows, mean, varying)
 
     def _pictures(self, signals: Signals) -> list[NDArray[np.float32]]:
         """(1, bands, frames) each."""

@@ -50,7 +50,7 @@ def decode(task: TextFile, out: Path) -> TaskDescription:
     return TaskDescription(
         inputs=_inputs(task, tokenizer.get_vocab_size(), pad),
         outputs=(output,),
-        axes=(SymbolicAxis(name=LENGTH, most=task.max_length, lengths=typical_lengths(lengths)),),
+        axes=(SymbolicAxis(name=LENGTH, most=task.max_length, lengths=typical_lengths(lengths), unit="tokens"),),
         example_counts=counts,
         notes=tuple(notes),
         companions=(_tokens.FILE,),

@@ -135,6 +135,10 @@ class ArrayAxis(_Said):
     """The largest that the model takes, where it has a bound."""
     multiple: int = Field(1, ge=1)
     """A padded batch's size is a multiple of it."""
+    unit: str = ""
+    """What there is more of in a longer example, in the plural (tokens, seconds): throughput is told in it."""
+    amount: PositiveFloat = 1.0
+    """How much of that is one place of the axis."""
 
 
 class ArrayFiles(Filed):

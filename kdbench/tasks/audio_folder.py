@@ -23,7 +23,7 @@ class AudioFolder(SoundTask):
     recording: the class `label`, several classes, or what was said.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     paper: ClassVar[str] = "Warden 2018, Speech Commands; Davis and Mermelstein 1980 for mel filters"
 
     seconds: Annotated[float, Field(gt=0)] | Literal["own"] = 1.0

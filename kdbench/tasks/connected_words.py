@@ -21,6 +21,7 @@ class ConnectedWords(SoundTask):
     many words, which recordings and how long the silence is are drawn uniformly. Utterances keep their own length.
     """
 
+    version: ClassVar[int] = 2
     paper: ClassVar[str] = "Leonard 1984, TIDIGITS, for connected digits; Graves et al. 2006 for CTC"
 
     word: str = "label"

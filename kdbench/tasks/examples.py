@@ -7,7 +7,7 @@ import numpy as np
 from kdbench.errors import DataError
 from kdbench.measure.form import Form, Made, OutputForm, Varying
 from kdbench.measure.inputs import Inputs
-from kdbench.protocols import Input, Output, TaskDescription
+from kdbench.protocols import Input, Output, SymbolicAxis, TaskDescription
 from kdbench.protocols.data import NOTHING_VARIES
 from kdbench.ragged import Array, Index, Ragged, Stored
 from kdbench.tasks.arrays import ArrayData, preprocess_array
@@ -37,19 +37,26 @@ def form(task: TaskDescription) -> Form:
 def lengths_to_measure(task: TaskDescription, lengths: Sequence[int] | None) -> list[dict[str, int]]:
     """The sizes of the axes that vary at which files are timed: those asked for, else median and longest.
 
-    A size is brought within what the axis takes. Where nothing varies there is one entry, empty. Raises DataError where
-    lengths are asked for all the same.
+    Of several axes the sizes asked for are the first one's. Where another tells of the same (frames and samples of one
+    sound), it gets the size that is as much of it. A size is brought within what the axis takes. Where nothing varies
+    there is one entry, empty. Raises DataError where lengths are asked for all the same.
     """
     if not task.axes:
         if lengths:
             raise DataError(NOTHING_VARIES)
         return [{}]
     if lengths:
-        asked = [{axis.name: axis.within(size) for axis in task.axes} for size in lengths]
+        first = task.axes[0]
+        asked = [{axis.name: axis.within(_as_much(size, first, axis)) for axis in task.axes} for size in lengths]
     else:
         median = {axis.name: axis.within(axis.median) for axis in task.axes}
         asked = [median, {axis.name: axis.within(axis.longest) for axis in task.axes}]
     return [sizes for place, sizes in enumerate(asked) if sizes not in asked[:place]]
+
+
+def _as_much(size: int, of: SymbolicAxis, on: SymbolicAxis) -> int:
+    """So many places of one axis, as places of another that tells of the same thing; the number itself elsewhere."""
+    return round(size * of.amount / on.amount) if of.unit and of.unit == on.unit else size
 
 
 def _varying(one: Input, task: TaskDescription) -> Varying:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -38,6 +38,8 @@ class Sentences(Task):
     `although`; `not` turns a word around. So the words alone, without their order, do not tell it. Everything is drawn
     from `data_seed`: nothing is downloaded. Texts become ids as in text_file, whose byte-level BPE is trained.
     """
+
+    version: ClassVar[int] = 2
 
     train_count: int = Field(1500, gt=0)
     """Sentences to train on."""

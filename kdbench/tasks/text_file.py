@@ -24,6 +24,7 @@ class TextFile(Filed):
     split's tokens the tokenizer does not know.
     """
 
+    version: ClassVar[int] = 2
     paper: ClassVar[str] = "Sennrich et al. 2016, BPE; Radford et al. 2019, section 2.2, byte-level"
 
     text: str = "text"

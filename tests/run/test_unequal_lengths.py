@@ -17,6 +17,7 @@ from kdbench.errors import ExportError
 from kdbench.evidence import Results, read_results
 from kdbench.handover.get import get
 from kdbench.measure.inputs import inputs_of, load_inputs
+from kdbench.protocols import SymbolicAxis
 from kdbench.results.records import Latency, Score, Size
 from kdbench.stages import _parity
 from kdbench.tasks.arrays import ArrayData
@@ -134,6 +135,15 @@ def test_a_batch_is_padded_to_its_own_longest_and_one_to_time_is_cut_or_repeated
 def test_lengths_to_time_at_are_median_and_longest_unless_a_suite_says_them(data: ArrayData) -> None:
     assert lengths_to_measure(data.description, None) == [{"length": 7}, {"length": 12}]
     assert lengths_to_measure(data.description, [16, 500, 64]) == [{"length": 16}, {"length": 64}]
+
+
+def test_frames_and_samples_of_one_sound_are_timed_at_the_same_duration(data: ArrayData) -> None:
+    frames = SymbolicAxis(name="frames", unit="seconds of sound", amount=80 / 8000)
+    samples = SymbolicAxis(name="samples", unit="seconds of sound", amount=1 / 8000)
+    both = data.description.model_copy(update={"axes": (frames, samples)})
+    assert lengths_to_measure(both, [50]) == [{"frames": 50, "samples": 4000}]
+    texts = [axis.model_copy(update={"unit": ""}) for axis in both.axes]
+    assert lengths_to_measure(both.model_copy(update={"axes": texts}), [50]) == [{"frames": 50, "samples": 50}]
 
 
 class FakeSession:

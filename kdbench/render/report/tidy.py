@@ -1,6 +1,6 @@
 """The numbers as tables for programs, units in the column names: a row a measurement, or a case and its estimates."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,14 +8,12 @@ import numpy as np
 
 from kdbench import stats
 from kdbench.errors import KdbenchError
-from kdbench.evidence import CaseView, CompressionView, Evidence, Setting, evidence
+from kdbench.evidence import Evidence, evidence
 from kdbench.evidence.answers import SPLIT
-from kdbench.evidence.intervals import Estimate
-from kdbench.evidence.throughput import provider_sweeps, thread_speedup, throughput
 from kdbench.evidence.use import energy_view, start_view
 from kdbench.files import slug
+from kdbench.render.report.estimated_rows import Row, call_columns, estimated_rows, rate_name
 from kdbench.render.tables.executed_rows import proof, proof_rows
-from kdbench.render.words.words import threads_name
 from kdbench.results.folder import Results
 from kdbench.results.records import CallSize, Energy, Labelled, Latency, Memory, Score, Size, Start
 from kdbench.scale import ACCURACY
@@ -23,7 +21,6 @@ from kdbench.scale import ACCURACY
 if TYPE_CHECKING:
     import pandas as pd
 
-Row = Mapping[str, object]
 Place = tuple[str, int, str, CallSize | None]
 """Case, seed, target, what a call takes."""
 NO_CALL = CallSize(0)
@@ -60,13 +57,7 @@ def measurements(found: Evidence) -> str:
 
 def estimates(found: Evidence) -> str:
     """Means, intervals, differences and ratios as CSV, unrounded: one row for each case, target and batch size."""
-    fewest = {more: fewest for sweep in provider_sweeps(found) for more, fewest in sweep.more_threads}
-    rows = [
-        {**_estimated(case, target, batch), **_threaded(case, target, batch, fewest)}
-        for case in found.cases
-        for target, batch in _settings(found)
-    ]
-    return _csv(_frame(rows))
+    return _csv(_frame(estimated_rows(found)))
 
 
 def executions(found: Evidence) -> str:
@@ -116,7 +107,7 @@ def _measured(found: Evidence) -> list[Row]:
     results = found.results
     rows: dict[Place, dict[str, object]] = {}
     for record in results.of(Latency):
-        rows.setdefault(_place(record, record.call_size), {}).update(_latency(record))
+        rows.setdefault(_place(record, record.call_size), {}).update(_latency(record, results.amount(record.call_size)))
     for memory in results.of(Memory):
         added = {"peak_rss_bytes": memory.peak_rss_bytes, "import_rss_bytes": memory.import_rss_bytes}
         rows.setdefault(_place(memory, memory.call_size), {}).update(added)
@@ -147,17 +138,11 @@ def _labels(found: Evidence, place: Place) -> Row:
     plan = found.results.plan
     family = plan.cases[case].family if case in plan.cases else "reference"
     labels: Row = {"suite": plan.suite, "case": case, "family": family, "seed": seed, "target": target}
-    return {**labels, **_call(batch)}
+    return {**labels, **call_columns(batch)}
 
 
-def _call(batch: CallSize | None) -> Row:
-    """The batch size and, where an axis varies, the examples' length."""
-    if batch is None:
-        return {"batch_size": None}
-    return {"batch_size": batch.batch_size, **{f"{axis}_size": size for axis, size in batch.lengths}}
-
-
-def _latency(record: Latency) -> Row:
+def _latency(record: Latency, amount: tuple[float, str] | None) -> Row:
+    """amount: how much a call takes, and of what, where lengths vary."""
     processes = [process for process in record.samples_ns if process]
     calls = [sample for process in processes for sample in process]
     p50 = stats.median_of_process_medians(processes) if processes else None
@@ -166,6 +151,7 @@ def _latency(record: Latency) -> Row:
         "latency_p90_ns": stats.percentile(calls, 0.9),
         "latency_p99_ns": stats.percentile(calls, 0.99),
         "throughput_examples_per_second": 1e9 * (record.batch_size or 1) / p50 if p50 else None,
+        **({f"throughput_{rate_name(amount[1])}": 1e9 * amount[0] / p50} if amount and p50 else {}),
         "process_count": len(processes),
         "call_count": len(calls),
         "load_ns": float(np.median(record.load_ns)) if record.load_ns else None,
@@ -222,76 +208,3 @@ def _facts(record: Score | Size, word: str, end: str) -> Row:
     if record.origin_agreement_fraction is not None:
         agreement["origin_agreement_fraction"] = record.origin_agreement_fraction
     return {**named, **agreement}
-
-
-def _settings(found: Evidence) -> Sequence[tuple[str, CallSize | None]]:
-    timed = {target for target, _ in found.settings}
-    return [*found.settings, *((target, None) for target in found.targets if target not in timed)]
-
-
-def _estimated(case: CaseView, target: str, batch: CallSize | None) -> Row:
-    row: dict[str, object] = {"case": case.name, "family": case.family, "target": target, **_call(batch)}
-    if view := case.score.get(target):
-        row |= _interval("accuracy", "fraction", view.estimate)
-        row |= {"accuracy_seed_count": view.estimate.n, "accuracy_sd_fraction": view.estimate.sd,
-                "accuracy_group": view.letters}  # fmt: skip
-        if d := view.difference:
-            row |= {"difference_fraction": d.value, "difference_low_fraction": d.low,
-                    "difference_high_fraction": d.high, "difference_p": d.p,
-                    "difference_holm_p": d.adjusted_p}  # fmt: skip
-    if size := case.size.get(target):
-        row |= {"onnx_bytes": round(size.onnx_bytes), "parameter_count": round(size.parameter_count),
-                "mac_count": None if size.mac_count is None else round(size.mac_count)}  # fmt: skip
-        row |= {f"compression_ratio_over_{role}": value for role, value in size.compression_ratio.items()}
-    if batch is not None and (latency := case.latency.get((target, batch))):
-        row |= _interval("latency_p50", "ns", latency.p50_ns) | {"latency_p90_ns": latency.p90_ns}
-        row |= _interval("throughput", "examples_per_second", throughput(latency, batch.batch_size))
-        for role, speedup in latency.speedup.items():
-            row |= _interval(f"speedup_over_{role}", "ratio", speedup)
-        row |= {"latency_group": latency.letters, "latency_warnings": "; ".join(latency.warnings)}
-    row |= _used(case, (target, batch)) if batch is not None else {}
-    if compressed := case.compression.get(target):
-        row |= _compressed(compressed, batch)
-    if case.cost:
-        row |= {"training_wall_ns": case.cost.wall_ns, "training_cpu_ns": case.cost.cpu_ns}
-    return row | {"problems": "; ".join(case.problems)}
-
-
-def _threaded(case: CaseView, target: str, batch: CallSize | None, fewest: Mapping[Setting, Setting]) -> Row:
-    """Speed-up over the provider's fewest threads, which were not timed side by side."""
-    other = None if batch is None else fewest.get((target, batch))
-    if batch is None or other is None or (speedup := thread_speedup(case, (target, batch), other)) is None:
-        return {}
-    return _interval(f"speedup_over_{threads_name(other[0]).replace(' ', '_')}", "ratio", speedup)
-
-
-def _used(case: CaseView, setting: Setting) -> Row:
-    """Cold start, energy and where it ran; medians with the least and the most of the processes."""
-    row: dict[str, object] = {}
-    if start := case.start.get(setting):
-        row |= _interval("cold_start", "ns", start.total_ns)
-        row |= {} if start.engine_build_ns is None else {"engine_build_ns": start.engine_build_ns}
-    if energy := case.energy.get(setting):
-        row |= _interval("energy_a_call", "mj", energy.call_mj) | {"energy_counter": energy.counter}
-    if (execution := case.execution.get(setting)) and execution.is_known:
-        row |= {"asked_kernel_time_fraction": execution.kernel_time_shares.get(execution.asked),
-                "asked_node_fraction": execution.node_share}  # fmt: skip
-    return row
-
-
-def _compressed(view: CompressionView, batch: CallSize | None) -> Row:
-    """A compressed case compared with the uncompressed student of the same seed."""
-    row: dict[str, object] = {f"{form}_compression_ratio_over_origin": ratio for form, ratio in view.ratio.items()}
-    if d := view.difference:
-        row |= {"origin_difference_fraction": d.value, "origin_difference_low_fraction": d.low,
-                "origin_difference_high_fraction": d.high}  # fmt: skip
-    row |= {"origin_agreement_fraction": view.agreement}
-    if batch is not None and (speedup := view.speedup.get(batch)):
-        row |= _interval("speedup_over_origin", "ratio", speedup)
-    if view.cost:
-        row |= {"compressing_wall_ns": view.cost.wall_ns, "compressing_cpu_ns": view.cost.cpu_ns}
-    return row
-
-
-def _interval(name: str, unit: str, found: Estimate) -> dict[str, object]:
-    return {f"{name}_{unit}": found.value, f"{name}_low_{unit}": found.low, f"{name}_high_{unit}": found.high}
