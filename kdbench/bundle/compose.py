@@ -117,7 +117,7 @@ class Composer:
             told["origin_predictions_path"] = self.paths[origin]
         others = {"teacher": self.predictions.get(teacher or ""), "origin": self.predictions.get(origin)}
         names = ["", *(output.name for output in self.judge.task.outputs[1:])]
-        for fact in self.judge.facts(self.predictions[size.onnx_sha256], **others):
+        for fact in self.judge.facts(size.case, self.predictions[size.onnx_sha256], **others):
             near = predicted.outputs[names.index(fact.get("output", ""))]
             yield {
                 **fact,

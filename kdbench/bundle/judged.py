@@ -17,7 +17,7 @@ from kdbench.ragged import Ragged, Stored
 from kdbench.results.predictions import entries, prefix_of, recorded_metric
 from kdbench.results.records import Score
 from kdbench.results.sample import Sample
-from kdbench.stages.scores import score_facts
+from kdbench.stages.scores import NOT_TOLD, score_facts
 from kdbench.stages.work import Fact
 
 Entries = dict[str, NDArray[Any]]
@@ -68,9 +68,17 @@ class Judge:
             found |= entries(prefix, predicted.decisions(number), self.targets(number), predicted.numbers(number))
         return found
 
-    def facts(self, own: Entries, teacher: Entries | None, origin: Entries | None) -> list[Fact]:
-        """A fact for each metric of each output, the decisive one first."""
-        return score_facts(self.task, SPLIT, own, self._metrics, teacher=teacher, origin=origin)
+    def facts(self, case: str, own: Entries, teacher: Entries | None, origin: Entries | None) -> list[Fact]:
+        """A fact for each metric of each output of a case's file, the decisive one first."""
+        tells, taught = (self._told(row) for row in (case, self.results.teacher_of(case)))
+        both = {"teacher": teacher, "origin": origin}
+        return score_facts(self.task, SPLIT, own, self._metrics, **both, tells=tells, taught=taught)
+
+    def _told(self, row: str | None) -> tuple[str, ...]:
+        """The outputs that a row's file was made to tell, as its records here say; empty where these are all."""
+        silent = {score.output for score in self.results.of(Score, row) if row and score.undefined == NOT_TOLD}
+        named = {output.name: output.name if number else "" for number, output in enumerate(self.task.outputs)}
+        return tuple(name for name, recorded in named.items() if recorded not in silent) if silent else ()
 
     @cached_property
     def _metrics(self) -> Mapping[str, Metric]:

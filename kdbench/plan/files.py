@@ -1,6 +1,6 @@
 """The stages that make a network's file for a target: exported, worked on by steps on files, or traced for torch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kdbench.plan.networks import Networks
 from kdbench.plan.stages import Stages, packages_of
@@ -18,6 +18,8 @@ class File:
     """The one that is evaluated and timed: the last step's file, or the traced network where the target runs that."""
     steps: tuple[str, ...] = ()
     """The steps on files between the two, in order."""
+    tells: tuple[str, ...] = ()
+    """The task's outputs that it was made to tell, where these are not all."""
 
 
 class Files:
@@ -42,7 +44,7 @@ class Files:
         network = self.networks.of_teacher(choice, seed)
         if choice.onnx is not None:
             return File(network, network)
-        return self._plain(network, target)
+        return replace(self._plain(network, target), tells=choice.model.outputs if choice.model else ())
 
     def export(self, network: str) -> str:
         """The export of the network that a stage holds; its key."""

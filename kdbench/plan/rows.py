@@ -195,18 +195,22 @@ class _Planner:
     def _evaluate_and_measure(self, row: _Row) -> None:
         """Add a row's evaluation and its timing, each beside the files that the row is compared with."""
         beside: dict[str, str] = {}
+        taught: tuple[str, ...] = ()
         if row.teacher is not None:
             answered = self._evaluate(row.teacher, row.target, {})
             if row.file.deployed != row.teacher.deployed:
-                beside["teacher"] = answered
+                beside["teacher"], taught = answered, row.teacher.tells
         if row.origin is not None:
-            beside["origin"] = self._evaluate(row.origin, row.target, dict(beside))
-        evaluated = self._evaluate(row.file, row.target, beside)
+            beside["origin"] = self._evaluate(row.origin, row.target, dict(beside), taught)
+        evaluated = self._evaluate(row.file, row.target, beside, taught)
         self._label(row.case, row.seed, evaluated, row.target.id)
         self._label(row.case, row.seed, self._measure(row, evaluated), row.target.id)
 
-    def _evaluate(self, file: File, target: Target, beside: Mapping[str, str]) -> str:
-        """The evaluation of a file; `beside`: role -> the evaluation that it is compared with."""
+    def _evaluate(self, file: File, target: Target, beside: Mapping[str, str], taught: tuple[str, ...] = ()) -> str:
+        """The evaluation of a file; `beside`: role -> the evaluation that it is compared with.
+
+        taught: the outputs that the teacher beside it tells, where these are not all.
+        """
         inputs = {"data": self.stages.data, "model": file.deployed, "export": file.exported, **beside}
         runtime = self.machine.runtime(target.entry.python, target.runtime.name)
         numerics = {"runtime": runtime["runtime"], "runtime_version": runtime["runtime_version"]}
@@ -215,6 +219,7 @@ class _Planner:
         if target.entry.plugin:
             numerics["plugins"] = runtime["facts"].get("plugins", [])
         settings = _settings(target)
+        settings |= {name: told for name, told in (("tells", file.tells), ("taught", taught)) if told}
         parts = self.stages.own_metrics
         return self.stages.add("evaluate", parts=parts, inputs=inputs, settings=settings, numerics=numerics)
 

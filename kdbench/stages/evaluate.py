@@ -48,14 +48,18 @@ def evaluate(work: Work) -> list[Fact]:
             outputs = predict(work, task, model, split, Path(scratch))
             predictions |= predictions_of(task, split, outputs, _targets(work, task, split), metrics)
             told = {"runtime": runtime_name(work), **_difference(work, split, outputs)}
-        others = {role: _stored(work, role) for role in ("teacher", "origin") if role in work.spec.inputs}
-        facts += [{**fact, **told} for fact in score_facts(task, split, predictions, metrics, **others)]
+        teacher, origin = (_stored(work, role) for role in ("teacher", "origin"))
+        tells, taught = (work.spec.settings.get(name, ()) for name in ("tells", "taught"))
+        scored = score_facts(task, split, predictions, metrics, teacher, origin, tells, taught)
+        facts += [{**fact, **told} for fact in scored]
     np.savez_compressed(work.out / PREDICTIONS, **predictions)  # type: ignore[arg-type]  # numpy types only its flag
     return [*facts, _size(work, model, task)] if model.name == ONNX_FILE else facts
 
 
-def _stored(work: Work, role: str) -> dict[str, np.ndarray]:
-    """What another file of the same data answered."""
+def _stored(work: Work, role: str) -> dict[str, np.ndarray] | None:
+    """What another file of the same data answered; None where there is no such file."""
+    if role not in work.spec.inputs:
+        return None
     with np.load(work.input(role) / PREDICTIONS) as arrays:
         return dict(arrays)
 

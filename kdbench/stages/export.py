@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import torch
 from torch import nn
@@ -20,13 +21,14 @@ from kdbench.protocols import Batch, TaskDescription, Technique
 from kdbench.ragged import Array, Index, save_array
 from kdbench.stages import _estimators, _parity, torch_models
 from kdbench.stages._constant_names import name_weights
-from kdbench.stages._data import TaskData
+from kdbench.stages._data import EVALUATION_BATCH, TaskData
 from kdbench.stages._mac_count import MAC_RULE, mac_count
 from kdbench.stages.context import plain_arithmetic
 from kdbench.stages.names import EXPORT_FACTS, ONNX_FILE, answers_file
 from kdbench.stages.rehearsal import check_repeatable
 from kdbench.stages.work import Fact, Work
 from kdbench.tasks.arrays import ArrayData
+from kdbench.tasks.batches import plain_batches, shortest_first
 from kdbench.tasks.examples import own_answers, put_together
 
 Answer = Callable[[Batch], Sequence[Array]]
@@ -55,12 +57,14 @@ def export(work: Work) -> list[Fact]:
 def save_answers(out: Path, split: str, data: TaskData, answer: Answer) -> None:
     """Write a model's own outputs for a split, one file an output, without what is padding."""
     rows: list[list[Array]] = [[] for _ in data.task.outputs]
-    for batch in data.in_order(split, CPU):
+    order = shortest_first(data.arrays, split)
+    for batch in plain_batches(data.arrays, split, EVALUATION_BATCH, CPU, order):
         lengths = {axis: found.numpy() for axis, found in batch.lengths.items()}
         for kept, own in zip(rows, own_answers(data.task, answer(batch), lengths), strict=True):
             kept += own
+    places = np.argsort(order)
     for number, (output, kept) in enumerate(zip(data.task.outputs, rows, strict=True)):
-        save_array(answers_file(out, split, number), put_together(output, kept))
+        save_array(answers_file(out, split, number), put_together(output, [kept[place] for place in places]))
 
 
 def _network(work: Work, data: TaskData) -> tuple[Answer, Fact]:

@@ -13,6 +13,8 @@ from kdbench.ragged import Ragged, Stored, from_entries
 from kdbench.results.predictions import WITH_OUTPUTS, entries, own_key, prefix_of
 from kdbench.stages.work import Fact
 
+NOT_TOLD = "the model was not made to tell this output (`outputs` leaves it out)"
+"""Why a teacher of other outputs has no score."""
 Entries = dict[str, NDArray[Any]]
 Metrics = Mapping[str, Metric]
 """Every metric of the task by the name that the task gives it."""
@@ -41,19 +43,24 @@ def score_facts(
     metrics: Metrics,
     teacher: Entries | None = None,
     origin: Entries | None = None,
+    tells: Sequence[str] = (),
+    taught: Sequence[str] = (),
 ) -> list[Fact]:
     """A fact for each metric of each output, the decisive one first.
 
     predictions: what `predictions_of` gives. teacher, origin: the same of the teacher's file and of the uncompressed
-    student's.
+    student's. tells, taught: the outputs that the file itself, and the teacher's, were made to tell; empty: all. What
+    stands in the place of another output is nobody's answer, and has no score.
     """
     others = {role: arrays for role, arrays in (("teacher", teacher), ("origin", origin)) if arrays is not None}
     facts = []
+    silent = {output.name for output in task.outputs if tells and output.name not in tells}
+    alone = {role: arrays for role, arrays in others.items() if role != "teacher"}
     for number, (output, prefix) in enumerate(zip(task.outputs, _prefixes(task, split), strict=True)):
         for place, name in enumerate(output.metrics):
-            fact = _fact(name, metrics[name].judging(output), prefix, predictions, origin)
+            fact = _fact(name, metrics[name].judging(output), prefix, predictions, origin, output.name in silent)
             fact |= {"split": split, "decides": number == place == 0, **({"output": output.name} if number else {})}
-            fact |= _agreements(output, prefix, predictions, others)
+            fact |= _agreements(output, prefix, predictions, alone if taught and output.name not in taught else others)
             facts.append(fact)
     return facts
 
@@ -76,7 +83,9 @@ def _targets(arrays: Mapping[str, NDArray[Any]], prefix: str) -> Any:
     return from_entries(arrays, f"{prefix}_targets")
 
 
-def _fact(name: str, metric: Metric, prefix: str, predictions: Mapping[str, Any], origin: Entries | None) -> Fact:
+def _fact(
+    name: str, metric: Metric, prefix: str, predictions: Mapping[str, Any], origin: Entries | None, is_silent: bool
+) -> Fact:
     judged, targets = _judged(predictions, prefix, metric), _targets(predictions, prefix)
     fact: Fact = {
         "kind": "score",
@@ -86,7 +95,7 @@ def _fact(name: str, metric: Metric, prefix: str, predictions: Mapping[str, Any]
         "unit": "fraction" if metric.unit == "fraction" else metric.unit_name,
         "example_count": len(targets),
     }
-    reason = metric.undefined(judged, targets)
+    reason = NOT_TOLD if is_silent else metric.undefined(judged, targets)
     if reason is not None:
         return {**fact, "undefined": reason}
     fact["value"] = metric.value(judged, targets)

@@ -39,15 +39,23 @@ def chosen_batch(data: ArrayData, task: Task, index: Index, views: Index, device
     return _batch(data, "train", index, torch.from_numpy(views).to(device), task)
 
 
-def plain_batches(data: ArrayData, split: str, batch_size: int, device: torch.device) -> Iterator[Batch]:
-    """A split once, in order, not augmented (view 0). Raises DataError when there is no such split.
+def plain_batches(
+    data: ArrayData, split: str, batch_size: int, device: torch.device, order: Index | None = None
+) -> Iterator[Batch]:
+    """A split once, in its own order or another one, not augmented (view 0). Raises DataError without such a split.
 
     `index` is negative outside the training split: no stored teacher output may be taken for such an example.
     """
-    everything = np.arange(data.split(split).count)
+    everything = np.arange(data.split(split).count) if order is None else order
     for start in range(0, len(everything), batch_size):
         index = everything[start : start + batch_size]
         yield _batch(data, split, index, torch.zeros(len(index), dtype=torch.int64, device=device), None)
+
+
+def shortest_first(data: ArrayData, split: str) -> Index:
+    """The order in which batches of a split have least padding; its own where no length varies."""
+    lengths = next(iter(data.lengths(split).values()), None)
+    return np.arange(data.split(split).count) if lengths is None else np.argsort(lengths, kind="stable")
 
 
 def prepared(

@@ -9,7 +9,8 @@ import numpy as np
 import onnx
 import pytest
 
-from kdbench.evidence import Results, read_results
+from kdbench.evidence import Results, evidence, read_results
+from kdbench.render.tables.table import build_table
 from kdbench.results.records import Score, Size, Training
 
 RATE = 4000
@@ -77,6 +78,23 @@ def test_every_output_is_taught_by_the_teacher_that_tells_it(results: Results) -
         assert terms["soft"][-1][name] < 0.7 * terms["soft"][0][name]
     scores = {(one.case, one.output): one.value for one in results.of(Score) if one.split == "test"}
     assert scores["teacher", ""] == 1
-    assert scores["teacher", "speaker"] == 0.5, "zeros stand for what it does not tell"
+    assert scores["teacher", "speaker"] is scores["teacher/people", ""] is None, "zeros stand for what it does not tell"
     assert scores["teacher/people", "speaker"] == 1
     assert min(scores["soft", ""], scores["soft", "speaker"]) > 0.6
+
+
+def test_a_teacher_without_the_output_that_decides_has_a_dash_and_the_reason(results: Results) -> None:
+    table = build_table(evidence(results.folder))
+    accuracy = next(column for column in table.columns if column.key == "accuracy")
+    by_case = {case.name: cell for case, cell in zip(table.rows, accuracy.cells, strict=True)}
+    assert by_case["teacher"].text == "100.0"
+    silent = by_case["teacher/people"]
+    assert silent.text == "–"
+    assert "was not made to tell this output" in silent.notes[0]
+    assert not any("teacher/people" in found.cases for found in evidence(results.folder).findings)
+
+
+def test_nothing_is_said_to_agree_with_what_a_teacher_does_not_tell(results: Results) -> None:
+    soft = {one.output: one.teacher_agreement_fraction for one in results.of(Score, "soft") if one.split == "test"}
+    assert soft[""] is not None
+    assert soft["speaker"] is None
