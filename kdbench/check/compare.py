@@ -16,7 +16,7 @@ from kdbench.check.answers import refused, wrong_answers
 from kdbench.check.baseline import opened
 from kdbench.check.latency import AtLengths, Timing, latency_rows, sizes_to_time, to_time
 from kdbench.check.scores import accuracy_rows
-from kdbench.check.sides import File, Place, Scope, Side, verdict_of
+from kdbench.check.sides import File, Place, Scope, Side, latency_row, verdict_of
 from kdbench.check.size import size_rows
 from kdbench.check.verdicts import Checked, Row
 from kdbench.errors import MeasureError, StoreError, UnknownName, nearest
@@ -179,8 +179,7 @@ class _Work:
         for pair in pairs:
             if pair not in timed:
                 said = self.refused[pair.place]
-                verdict = verdict_of(said)
-                yield Row(case=pair.case, seed=pair.seed, metric="latency", verdict=verdict, said=said, target=target)
+                yield latency_row(pair.case, pair.seed, verdict_of(said), said, target)
         timing = Timing(self.sample.path, self.scratch, self.say, self.rule, self.effort)
         entry = self.measured[target]
         client = Client(self.scratch, entry["session"], entry.get("python"))

@@ -122,6 +122,7 @@ def _row(timed: Timed, size: CallSize, done: Duel) -> Row:
     return Row(
         case=timed.case,
         seed=timed.seed,
+        kind="latency",
         metric="latency",
         verdict=verdict,
         said=done.error or _said(done, new, its),

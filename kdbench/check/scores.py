@@ -49,8 +49,7 @@ def _row(
 ) -> Row:
     verdict, said, numbers = _judged(scope, case, target, seeds, limit, wrong)
     seed = seeds[0] if len(seeds) == 1 else None
-    row = Row(case=case, seed=seed, metric="accuracy", verdict=verdict, said=said, target=target)
-    return Row(**{**vars(row), **numbers})
+    return scope.score_row(case, seed, verdict, said, target, **numbers)
 
 
 Judged = tuple[Verdict, str, dict[str, Any]]
@@ -80,16 +79,12 @@ def judged(metric: Metric, scale: Scale, each: NDArray[np.float64], limit: Allow
 
     limit: the loss that is allowed; few: why the examples are too few.
     """
-    shown = {
-        **{"limit": limit.amount},
-        **{"name": scale.name, "unit": scale.unit, "higher_is_better": scale.higher},
-    }
     if metric.counted:
         verdict, said, numbers = compared(metric, each, limit.amount)
     else:
         untold = few if metric.tested else f"{metric.name} is shown and never tested"
         verdict, said, numbers = compared_values(metric, scale, each, limit, untold)
-    return verdict, said, {**shown, **numbers}
+    return verdict, said, {"limit": limit.amount, **numbers}
 
 
 def _unpaired(scope: Scope) -> str:

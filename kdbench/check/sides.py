@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 from kdbench.check.verdicts import Row, Verdict
 from kdbench.errors import StoreError, UnknownName, nearest
@@ -159,10 +159,10 @@ class Scope:
         seen = set()
         for case in filter(self.wants_case, self._named):
             for record in self.new.failures(case):
-                key = (case, record.seed, _metric(record), record.target)
+                key = (case, record.seed, record.kind == Latency.KIND, record.target)
                 if key not in seen and self.wants_target(record.target):
                     seen.add(key)
-                    yield _failed(record)
+                    yield self._failed(record)
 
     def missing_rows(self) -> Iterator[Row]:
         """A row for each case, and each target of a case, that only the reference has."""
@@ -188,11 +188,37 @@ class Scope:
             return
         said = f"{reason}, or leave the target out by naming others with --target."
         verdict = Verdict.CANNOT_TELL
-        yield Row(case=case, seed=None, metric="latency", verdict=verdict, said=said, target=target)
+        yield latency_row(case, None, verdict, said, target)
 
     def _lost(self, case: str) -> Row:
         said = f"{self.reference.name} has this case and {self.new.name} does not; run it, or name others with --case."
-        return Row(case=case, seed=None, metric="accuracy", verdict=Verdict.ERRORED, said=said)
+        return self.score_row(case, None, Verdict.ERRORED, said)
+
+    def _failed(self, record: Failed) -> Row:
+        what = {Training.KIND: "its training", Compression.KIND: "its compression"}.get(record.kind, "this")
+        how = "was skipped" if record.status == "skipped" else "failed"
+        said = f"In the new run {what} {how}: {record.reason}"
+        row = latency_row if record.kind == Latency.KIND else self.score_row
+        return row(record.case, record.seed, verdict_of(record.reason), said, record.target)
+
+    def score_row(
+        self, case: str, seed: int | None, verdict: Verdict, said: str, target: str | None = None, **numbers: Any
+    ) -> Row:
+        """A row about the task's metric, as the new results call it; numbers: further fields of Row."""
+        scale = self.new.results.scale
+        return Row(
+            case=case,
+            seed=seed,
+            kind="score",
+            metric=self.new.results.metric_name,
+            label=scale.name,
+            unit=scale.unit,
+            higher_is_better=scale.higher,
+            verdict=verdict,
+            said=said,
+            target=target,
+            **numbers,
+        )
 
     def notes(self) -> Iterator[str]:
         """Sentences on what has no row: new cases, targets without a counterpart, seeds that were left out."""
@@ -215,20 +241,9 @@ def _matches(name: str, glob: str) -> bool:
     return fnmatchcase(name, glob) or glob in (name, name.partition("/")[0])
 
 
-def _metric(record: Failed) -> Literal["accuracy", "latency"]:
-    return "latency" if record.kind == Latency.KIND else "accuracy"
-
-
-def _failed(record: Failed) -> Row:
-    what = {Training.KIND: "its training", Compression.KIND: "its compression"}.get(record.kind, "this")
-    return Row(
-        case=record.case,
-        seed=record.seed,
-        metric=_metric(record),
-        verdict=verdict_of(record.reason),
-        said=f"In the new run {what} {'was skipped' if record.status == 'skipped' else 'failed'}: {record.reason}",
-        target=record.target,
-    )
+def latency_row(case: str, seed: int | None, verdict: Verdict, said: str, target: str | None) -> Row:
+    """A row about latency that has no number, only why."""
+    return Row(case=case, seed=seed, kind="latency", metric="latency", verdict=verdict, said=said, target=target)
 
 
 def _listed(names: Sequence[str]) -> str:

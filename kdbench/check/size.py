@@ -30,7 +30,7 @@ def size_rows(scope: Scope, tolerances: SuiteTolerances) -> Iterator[Row]:
 
 
 def _errored(case: str, seed: int, target: str, said: str) -> Row:
-    return Row(case=case, seed=seed, metric="size", verdict=Verdict.ERRORED, said=said, target=target)
+    return Row(case=case, seed=seed, kind="size", metric="size", verdict=Verdict.ERRORED, said=said, target=target)
 
 
 def _row(case: str, target: str | None, sizes: list[Sized], limit: float) -> Row:
@@ -40,6 +40,7 @@ def _row(case: str, target: str | None, sizes: list[Sized], limit: float) -> Row
     return Row(
         case=case,
         seed=seed,
+        kind="size",
         metric="size",
         verdict=Verdict.LARGER if ratio > limit else Verdict.OK,
         said=f"{new:,} bytes against {reference:,}{whose}: {ratio:.4f} times; it may be {limit:g}.",

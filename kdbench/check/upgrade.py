@@ -3,7 +3,7 @@
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from kdbench.check.compare import tolerances_of
 from kdbench.check.latency import AtLengths, Timed, Timing, latency_rows, sizes_to_time, to_time
 from kdbench.check.scores import judged
 from kdbench.check.sides import File, Place, Scope, Side, verdict_of
-from kdbench.check.verdicts import Checked, Row, Verdict
+from kdbench.check.verdicts import Checked, Row
 from kdbench.errors import MeasureError, StoreError
 from kdbench.files import sha256_of
 from kdbench.measure.carried import declared
@@ -173,18 +173,16 @@ class _Target:
         case, seed, target = place
         metric = self.work.scope.new.metric
         limit = self.tolerances.at(case).loss(self.work.scope.new.results.metric_name, metric)
-        shared: dict[str, Any] = {"case": case, "seed": seed, "metric": "accuracy", "target": target}
-        shared |= {"limit": limit.amount, "is_relative": limit.is_share}
         if new.shape != its.shape or new.ndim != 2:
             said = f"the outputs are of shape {new.shape} after and {its.shape} before, not scores an example."
-            return Row(**shared, verdict=Verdict.ERRORED, said=said)
+            return self._errored(place, said)
         told = _told(new, its)
         given = [self._judged(outputs) for outputs in (new, its)]
         each = np.stack([metric.pseudo_values(outputs, self.sample.targets) for outputs in given])
         few = metric.few(self.sample.targets)
         verdict, said, numbers = judged(metric, self.work.scope.new.results.scale, each[None], limit, few)
-        row = Row(**shared, verdict=verdict, said=f"On the kept sample: {told} {said}")
-        return replace(row, **numbers)
+        said = f"On the kept sample: {told} {said}"
+        return self.work.scope.score_row(case, seed, verdict, said, target, **numbers)
 
     def _judged(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """What the task's metric is given: classes, or the outputs themselves."""
@@ -214,7 +212,7 @@ class _Target:
 
     def _errored(self, place: Place, said: str) -> Row:
         case, seed, target = place
-        return Row(case=case, seed=seed, metric="accuracy", verdict=verdict_of(said), said=said, target=target)
+        return self.work.scope.score_row(case, seed, verdict_of(said), said, target)
 
 
 def _told(new: NDArray[Any], its: NDArray[Any]) -> str:

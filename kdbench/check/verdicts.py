@@ -30,12 +30,14 @@ OK, ERRORED, REGRESSION, CANNOT_TELL = 0, 1, 3, 4
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One metric of one file against the same case's file of the reference."""
+    """One number of one file against that of the same case's file of the reference."""
 
     case: str
     seed: int | None
     """None: all seeds together."""
-    metric: Literal["accuracy", "size", "latency"]
+    kind: Literal["score", "size", "latency"]
+    metric: str
+    """"size", "latency", or the name of the metric whose score it is: "accuracy", "macro_f1"."""
     verdict: Verdict
     said: str
     """One sentence: what was found, in numbers, and what it was held to."""
@@ -44,22 +46,22 @@ class Row:
     lengths: dict[str, int] = field(default_factory=dict)
     """Latency of examples that vary: how long they were, by axis."""
     limit: float | None = None
-    """Latency and size: the largest ratio; accuracy, or what the task's metric is: the largest loss, as `value`."""
+    """Latency and size: the largest ratio; a score: the largest loss, as `value`."""
     value: float | None = None
-    """Latency and size: new / reference, above 1 is worse. Accuracy: reference - new, a rate, above 0 is worse; of
-    another metric the loss in its direction, as a share of the reference where `is_relative`."""
+    """Latency and size: new / reference, above 1 is worse. A score: the loss in its metric's direction, above 0 is
+    worse, as a share of the reference where `is_relative`."""
     low: float | None = None
     high: float | None = None
     """The value's interval, where it has one."""
     new: float | None = None
     reference: float | None = None
-    """Nanoseconds, bytes, or a value of the task's metric."""
-    name: str = ACCURACY
-    """In rows of `accuracy`: what the task's metric is called."""
+    """Nanoseconds, bytes, or a value of the metric."""
+    label: str = ACCURACY
+    """A score: what the metric is called in sentences, "macro F1"."""
     unit: str = FRACTION
-    """"fraction", else the unit of that metric's values."""
+    """A score: "fraction", else the unit of the metric's values."""
     higher_is_better: bool = True
-    """Which of that metric's values are better."""
+    """A score: which of the metric's values are better."""
     is_relative: bool = False
     """Whether `value` and `limit` are shares of the reference's value."""
     samples_ns: tuple[tuple[int, ...], ...] = ()
@@ -74,8 +76,8 @@ class Row:
 
     @property
     def scale(self) -> Scale:
-        """How values of the task's metric are written."""
-        return Scale(self.name, self.unit, self.higher_is_better)
+        """How values of the metric are written."""
+        return Scale(self.label, self.unit, self.higher_is_better)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,7 +27,8 @@ def samples(middle_ns: int, processes: int = 3, calls: int = 101) -> tuple[tuple
 def latency(case: str, verdict: Verdict, ratio: float, width: float = 0.01, **fields: Any) -> Row:
     reference = 365_000
     given: dict[str, Any] = {
-        **{"case": case, "seed": 0, "metric": "latency", "verdict": verdict, "target": ONE, "batch_size": 1},
+        **{"case": case, "seed": 0, "kind": "latency", "metric": "latency"},
+        **{"verdict": verdict, "target": ONE, "batch_size": 1},
         "said": f"{100 * (ratio - 1):+.1f} % against a limit of +3 %.",
         **{"limit": 1.03, "value": ratio, "low": ratio * (1 - width), "high": ratio * (1 + width)},
         **{"new": ratio * reference, "reference": float(reference)},
@@ -39,7 +40,8 @@ def latency(case: str, verdict: Verdict, ratio: float, width: float = 0.01, **fi
 
 def accuracy(case: str, verdict: Verdict, drop: float, half: float = 0.004, **fields: Any) -> Row:
     given: dict[str, Any] = {
-        **{"case": case, "seed": 0, "metric": "accuracy", "verdict": verdict, "target": ONE},
+        **{"case": case, "seed": 0, "kind": "score", "metric": "accuracy"},
+        **{"verdict": verdict, "target": ONE},
         "said": f"{100 * drop:.2f} points lost, at most 1 is allowed.",
         **{"limit": 0.01, "value": drop, "low": drop - half, "high": drop + half},
         **{"new": 0.97 - drop, "reference": 0.97},
@@ -49,7 +51,8 @@ def accuracy(case: str, verdict: Verdict, drop: float, half: float = 0.004, **fi
 
 def size(case: str, verdict: Verdict, ratio: float, **fields: Any) -> Row:
     given: dict[str, Any] = {
-        **{"case": case, "seed": 0, "metric": "size", "verdict": verdict, "said": "Exact.", "limit": 1.0},
+        **{"case": case, "seed": 0, "kind": "size", "metric": "size"},
+        **{"verdict": verdict, "said": "Exact.", "limit": 1.0},
         **{"value": ratio, "new": 12_900.0 * ratio, "reference": 12_900.0},
     }
     return Row(**{**given, **fields})

@@ -191,7 +191,7 @@ def test_a_check_of_nothing_is_red_in_junit() -> None:
 def test_json_holds_everything_and_reads_back_as_the_same_check() -> None:
     check = every_verdict()
     data = json.loads(written(check, "json"))
-    assert data["schema"] == 1
+    assert data["schema"] == 2
     rows = [{name: _tuples(value) for name, value in row.items()} for row in data["rows"]]
     kept = {field.name: data[field.name] for field in dataclasses.fields(Checked)}
     again = Checked(
@@ -331,7 +331,7 @@ def test_json_forms_hold_any_text(form: str, hostile: Checked) -> None:
 def test_a_file_is_written_over_not_appended_to(tmp_path: Path) -> None:
     for _ in range(2):
         write(every_verdict(), "json", tmp_path / "check.json")
-    assert json.loads((tmp_path / "check.json").read_text())["schema"] == 1
+    assert json.loads((tmp_path / "check.json").read_text())["schema"] == 2
 
 
 def test_an_unknown_form_names_the_nearest() -> None:

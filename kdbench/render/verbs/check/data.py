@@ -6,7 +6,7 @@ from dataclasses import asdict
 from kdbench.check import Checked
 from kdbench.render.verbs.check import words
 
-SCHEMA = 1
+SCHEMA = 2
 """Raised when a field changes its meaning or goes."""
 
 

@@ -68,7 +68,7 @@ def whole_name(row: Row, with_seed: bool) -> str:
 
 def metric(row: Row) -> str:
     """Latency, size, or the name of the task's metric."""
-    return row.scale.name if row.metric == "accuracy" else row.metric
+    return row.label if row.kind == "score" else row.metric
 
 
 def seed(row: Row) -> str:
@@ -90,7 +90,7 @@ def change(row: Row) -> str:
     """+4.3 % (+3.8 to +4.8), 3.0x (2.9 to 3.1) from twice on, points for accuracy; a loss of accuracy has a minus."""
     if row.value is None:
         return units.MISSING
-    if row.metric != "accuracy" and row.value >= 2:
+    if row.kind != "score" and row.value >= 2:
         return units.ratio(row.value, row.low, row.high)
     ends = [_signed(row, end) for end in _ends(row) if end not in (None, row.value)]
     return f"{_signed(row, row.value)} {_unit(row)}" + (f" ({ends[0]} to {ends[1]})" if len(ends) == 2 else "")
@@ -105,11 +105,11 @@ def measured(row: Row, value: float | None) -> str:
     """A latency, a size or a rate with its unit; sizes to the byte, as they are exact."""
     if value is None:
         return units.MISSING
-    if row.metric == "latency":
+    if row.kind == "latency":
         return units.latency(value)
     return (
         f"{units.number(value, 0)} B"
-        if row.metric == "size"
+        if row.kind == "size"
         else row.scale.said(value, 2 if row.scale.is_fraction else None)
     )
 
@@ -120,14 +120,7 @@ def need(row: Row) -> str:
     The interval holds 95 % and narrows with the root of their number; the gate wants FALSE_ALARM on one side.
     """
     unknown = row.value is None or row.low is None
-    if (
-        row.metric != "accuracy"
-        or row.scale.name != ACCURACY
-        or row.verdict is not Verdict.CANNOT_TELL
-        or unknown
-        or not row.value
-        or row.value < 0
-    ):
+    if row.metric != ACCURACY or row.verdict is not Verdict.CANNOT_TELL or unknown or not row.value or row.value < 0:
         return ""
     wanted = (1 - FALSE_ALARM, (1 + LEVEL) / 2)
     surer, half = (NormalDist().inv_cdf(share) for share in wanted)
@@ -180,17 +173,17 @@ def _excess(row: Row) -> float:
 
 
 def _ends(row: Row) -> tuple[float | None, float | None]:
-    falls = row.metric == "accuracy" and row.scale.higher
+    falls = row.kind == "score" and row.scale.higher
     return (row.high, row.low) if falls else (row.low, row.high)
 
 
 def _signed(row: Row, value: float) -> str:
     """A ratio as per cent more, an accuracy's drop as points less; always with its sign but for zero."""
-    if row.metric == "accuracy" and not row.scale.is_fraction and not row.is_relative:
+    if row.kind == "score" and not row.scale.is_fraction and not row.is_relative:
         return row.scale.change(-value if row.scale.higher else value) if value else "0"
-    more = (-value if row.scale.higher else value) if row.metric == "accuracy" else value - 1
-    return units.points(more, 1 if row.metric == "latency" else 2) if more else "0"
+    more = (-value if row.scale.higher else value) if row.kind == "score" else value - 1
+    return units.points(more, 1 if row.kind == "latency" else 2) if more else "0"
 
 
 def _unit(row: Row) -> str:
-    return "%" if row.metric != "accuracy" or row.is_relative else row.scale.of_differences
+    return "%" if row.kind != "score" or row.is_relative else row.scale.of_differences
