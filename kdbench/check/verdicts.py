@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from kdbench.results.records import CallSize
-from kdbench.scale import ACCURACY, FRACTION, Scale
+from kdbench.scale import Scale
 
 
 class Verdict(StrEnum):
@@ -56,9 +56,9 @@ class Row:
     new: float | None = None
     reference: float | None = None
     """Nanoseconds, bytes, or a value of the metric."""
-    label: str = ACCURACY
+    label: str = ""
     """A score: what the metric is called in sentences, "macro F1"."""
-    unit: str = FRACTION
+    unit: str = ""
     """A score: "fraction", else the unit of the metric's values."""
     higher_is_better: bool = True
     """A score: which of the metric's values are better."""

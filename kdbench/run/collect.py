@@ -24,6 +24,7 @@ from kdbench.run.standing import standing
 from kdbench.run.warnings import warnings
 from kdbench.stages.names import ONNX_FILE, PREDICTIONS, RECORDS, STAGE
 from kdbench.stages.store import Store
+from kdbench.suite.judged_losses import refuse_other_losses
 
 RECORDS_FILE = "records.jsonl"
 KIND_OF_STAGE = {
@@ -197,13 +198,17 @@ class Results:
         return path.as_posix()
 
     def _keep_task(self) -> None:
-        """Once the data is decoded, write task.json, and the inputs of the test split where they lie in no files."""
+        """Once the data is decoded, write task.json, and the inputs of the test split where they lie in no files.
+
+        Raises SuiteError where the suite limits another loss than that of the metric which decides.
+        """
         spec = next(spec for spec in self.plan.stages.values() if spec.kind == "decode")
         if self._task_kept or not self.store.has(spec.key):
             return
         self._task_kept = True
         decoded = self.store.folder(spec.key)
         kept = kept_task(spec, decoded)
+        refuse_other_losses(self.plan.suite, kept.description.outputs[0])
         written = {kept.test_inputs_path: write_test_inputs, kept.sample_path: write_sample}
         with _writing(self.folder):
             for path, write in written.items():

@@ -66,7 +66,7 @@ def scale_of(metric: Metric) -> Scale:
 class LossReader:
     """Finds what is wrong with the losses in a suite's raw data, before anything else is read of it.
 
-    The unit of values is known once the task's data is, and is not looked at.
+    The unit of values is known once the task's data is decoded, and is looked at then (`refuse_other_losses`).
     """
 
     own: Collection[str]

@@ -40,7 +40,7 @@ def latency(case: str, verdict: Verdict, ratio: float, width: float = 0.01, **fi
 
 def accuracy(case: str, verdict: Verdict, drop: float, half: float = 0.004, **fields: Any) -> Row:
     given: dict[str, Any] = {
-        **{"case": case, "seed": 0, "kind": "score", "metric": "accuracy"},
+        **{"case": case, "seed": 0, "kind": "score", "metric": "accuracy", "label": "accuracy", "unit": "fraction"},
         **{"verdict": verdict, "target": ONE},
         "said": f"{100 * drop:.2f} points lost, at most 1 is allowed.",
         **{"limit": 0.01, "value": drop, "low": drop - half, "high": drop + half},

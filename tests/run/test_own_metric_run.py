@@ -72,5 +72,6 @@ def test_choose_limits_it_under_its_own_name(folder: Path) -> None:
 
 def test_check_holds_to_its_tolerance(folder: Path) -> None:
     said = json.loads(kdbench(folder, "check", "out", "--against", "out", "--format", "json").stdout)
-    rows = [row for row in said["rows"] if row["name"] == "worst twenty"]
-    assert [(row["verdict"], row["limit"], row["unit"]) for row in rows] == 2 * [("ok", 0.5, "MW")]
+    rows = [row for row in said["rows"] if row["metric"] == "mine.py:Worst"]
+    found = [(row["kind"], row["label"], row["verdict"], row["limit"], row["unit"]) for row in rows]
+    assert found == 2 * [("score", "worst twenty", "ok", 0.5, "MW")]
