@@ -8,17 +8,18 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from kdbench.models._sound import SoundHeads, shortened, silenced
+from kdbench.models._sound import Layer, RaggedNorm1d, SoundHeads, shortened, silenced
 from kdbench.protocols import Output
 
 
 class Recurrent(nn.Module):
     """One recurrent layer, (B, T, before) -> (B, T, width), or 2 * width where it reads both ways."""
 
-    def __init__(self, before: int, width: int, both_ways: bool) -> None:
+    def __init__(self, before: int, width: int, both_ways: bool, cell: str) -> None:
         super().__init__()
-        self.forwards = nn.LSTM(before, width, batch_first=True)
-        self.backwards = nn.LSTM(before, width, batch_first=True) if both_ways else None
+        of: type[nn.LSTM] | type[nn.GRU] = {"lstm": nn.LSTM, "gru": nn.GRU}[cell]
+        self.forwards = of(before, width, batch_first=True)
+        self.backwards = of(before, width, batch_first=True) if both_ways else None
 
     def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         ahead: Tensor = self.forwards(x)[0]
@@ -53,16 +54,17 @@ class AudioLSTMNetwork(nn.Module):
         halvings: int,
         dropout: float,
         outputs: Sequence[Output],
+        cell: str = "lstm",
     ) -> None:
         super().__init__()
         sizes = [bands, *[width] * halvings]
         self.front = nn.ModuleList(
-            nn.Sequential(nn.Conv1d(before, after, 3, 2, padding=1, bias=False), nn.BatchNorm1d(after), nn.ReLU())
+            Layer(nn.Conv1d(before, after, 3, 2, padding=1, bias=False), RaggedNorm1d(after), nn.ReLU())
             for before, after in pairwise(sizes)
         )
         wide = width * (2 if both_ways else 1)
         self.layers = nn.ModuleList(
-            Recurrent(sizes[-1] if number == 0 else wide, width, both_ways) for number in range(depth)
+            Recurrent(sizes[-1] if number == 0 else wide, width, both_ways, cell) for number in range(depth)
         )
         self.dropout = nn.Dropout(dropout)
         self.classifier = SoundHeads(wide, outputs)
@@ -71,7 +73,7 @@ class AudioLSTMNetwork(nn.Module):
         x = silenced(pictures.squeeze(1), lengths)
         for layer in self.front:
             lengths = shortened(lengths, 2)
-            x = silenced(layer(x), lengths)
+            x = silenced(layer(x, lengths), lengths)
         x = x.transpose(1, 2)
         for layer in self.layers:
             x = self.dropout(layer(x, lengths))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from kdbench.models._sound import SoundHeads, shortened, silenced
+from kdbench.models._sound import RaggedNorm1d, SoundHeads, shortened, silenced
 from kdbench.protocols import Output
 
 
@@ -16,10 +16,10 @@ class Strided(nn.Module):
     def __init__(self, before: int, width: int, kernel: int, stride: int) -> None:
         super().__init__()
         self.conv = nn.Conv1d(before, width, kernel, stride, padding=kernel // 2, bias=False)
-        self.norm, self.relu = nn.BatchNorm1d(width), nn.ReLU()
+        self.norm, self.relu = RaggedNorm1d(width), nn.ReLU()
 
-    def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = self.relu(self.norm(self.conv(x)))
+    def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+        found: Tensor = self.relu(self.norm(self.conv(x), lengths))
         return found
 
 
@@ -30,10 +30,10 @@ class Dilated(nn.Module):
         super().__init__()
         reach = dilation * (kernel // 2)
         self.conv = nn.Conv1d(width, width, kernel, padding=reach, dilation=dilation, bias=False)
-        self.norm, self.relu = nn.BatchNorm1d(width), nn.ReLU()
+        self.norm, self.relu = RaggedNorm1d(width), nn.ReLU()
 
-    def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = x + self.relu(self.norm(self.conv(x)))
+    def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+        found: Tensor = x + self.relu(self.norm(self.conv(x), lengths))
         return found
 
 
@@ -64,8 +64,8 @@ class AudioTCNNetwork(nn.Module):
         x = silenced(sound.squeeze(1) if self.is_picture else sound, lengths)
         for layer, stride in zip(self.front, self.strides, strict=True):
             lengths = shortened(lengths, stride)
-            x = silenced(layer(x), lengths)
+            x = silenced(layer(x, lengths), lengths)
         for block in self.blocks:
-            x = silenced(block(x), lengths)
+            x = silenced(block(x, lengths), lengths)
         answer: Tensor | tuple[Tensor, ...] = self.classifier(x, lengths)
         return answer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,42 @@ def silenced(x: Tensor, lengths: Tensor | None) -> Tensor:
 def own_places(x: Tensor, lengths: Tensor) -> Tensor:
     """(B, T) for x (B, ..., T): 1 at an example's own places, 0 behind its end."""
     return (torch.arange(x.shape[-1], device=x.device) < lengths[:, None]).to(x.dtype)
+
+
+class RaggedNorm1d(nn.BatchNorm1d):
+    """BatchNorm of (B, C, T) whose statistics, while training, are those of the examples' own places alone."""
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        if lengths is None or not self.training:
+            return super().forward(x)
+        return _at_own_places(super().forward, x, lengths)
+
+
+class RaggedNorm2d(nn.BatchNorm2d):
+    """The same of (B, C, bands, T)."""
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        if lengths is None or not self.training:
+            return super().forward(x)
+        return _at_own_places(super().forward, x, lengths)
+
+
+def _at_own_places(norm: Callable[[Tensor], Tensor], x: Tensor, lengths: Tensor) -> Tensor:
+    """What a norm makes of the places of x (B, ..., T) that are the examples' own, each as an example; 0 behind."""
+    own, places = own_places(x, lengths).bool(), x.movedim(-1, 1)
+    rows = norm(places[own][..., None])[..., 0]
+    found = rows.new_zeros(places.shape)
+    found[own] = rows
+    return found.movedim(1, -1)
+
+
+class Layer(nn.Sequential):
+    """Modules one after the other, of which a norm is told how long each example is."""
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        for module in self:
+            x = module(x, lengths) if isinstance(module, RaggedNorm1d | RaggedNorm2d) else module(x)
+        return x
 
 
 class MeanOverTime(nn.Module):

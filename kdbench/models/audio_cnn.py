@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field, PositiveInt
 
@@ -18,9 +18,11 @@ class AudioCNN(Model):
 
     Frequencies are kept apart: the classifier sees channels x bands, since where a sound lies on the mel scale says
     what it is. Recordings may have lengths of their own: behind the end of each every layer finds zeros, as at the end
-    of one alone, and the mean is over its own frames; BatchNorm's statistics while training do see the padding.
+    of one alone, and the mean is over its own frames, as are BatchNorm's statistics while training.
     Layers to tap: `layer1`, `layer2`, ... (B, channels, bands, frames), `pool` (B, channels * bands), `classifier`.
     """
+
+    version: ClassVar[int] = 2
 
     channels: tuple[PositiveInt, ...] = Field((16, 32, 64, 64), min_length=1)
     """Output channels of each stage; every stage halves bands and frames."""
@@ -29,7 +31,12 @@ class AudioCNN(Model):
 
     def layers(self) -> Layers:
         stages = tuple(f"layer{number}" for number in range(1, len(self.channels) + 1))
-        return Layers(stages=stages, preactivations=tuple(f"{stage}.2" for stage in stages), embedding="pool")
+        return Layers(
+            stages=stages,
+            preactivations=tuple(f"{stage}.2" for stage in stages),
+            embedding="pool",
+            kinds={**dict.fromkeys(stages, "time_map"), "pool": "vector"},
+        )
 
     def build(self, task: TaskDescription) -> nn.Module:
         """Raises ModelError for inputs that are no log-mel features, and for outputs of places."""

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
 from kdbench.models.sounds import halvings, picture_of
 from kdbench.protocols import Layers, Model, TaskDescription
+from kdbench.protocols.model import TapKind
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 class AudioLSTM(Model):
-    """Frames read one after the other by LSTM layers; then their mean, or a class for each step (CTC).
+    """Frames read one after the other by LSTM or GRU layers; then their mean, or a class for each step (CTC).
 
     Strided convolutions in front (3 frames, stride 2) halve the number of steps. Reading both ways, each recording is
     turned about its own end, so that padding is read last in either direction and says nothing.
     Layers to tap: `front.0` ... (B, width, steps), `layers.0` ... (B, steps, width), `classifier.pool` (B, width).
 
-    Papers: Hochreiter and Schmidhuber 1997; Graves and Schmidhuber 2005 (both ways); Graves et al. 2006 for CTC on top.
+    Papers: Hochreiter and Schmidhuber 1997; Cho et al. 2014 (GRU); Graves and Schmidhuber 2005 (both ways); Graves et
+    al. 2006 for CTC on top.
     """
 
+    version: ClassVar[int] = 2
+
+    cell: Literal["lstm", "gru"] = "lstm"
+    """`gru` has three gates' weights in place of four, so a layer is a quarter smaller."""
     width: int = Field(64, gt=0)
     """Units of a layer, in each direction."""
     depth: int = Field(1, gt=0)
@@ -35,7 +41,9 @@ class AudioLSTM(Model):
     """Behind each recurrent layer."""
 
     def layers(self) -> Layers:
-        return Layers(stages=tuple(f"layers.{number}" for number in range(self.depth)), embedding="classifier.pool")
+        kinds: dict[str, TapKind] = {"front": "time_map", "layers": "frames", "classifier.pool": "vector"}
+        stages = tuple(f"layers.{number}" for number in range(self.depth))
+        return Layers(stages=stages, embedding="classifier.pool", kinds=kinds)
 
     def build(self, task: TaskDescription) -> nn.Module:
         """Raises ModelError for inputs that are no log-mel features, and for outputs that it has no layer for."""
@@ -43,4 +51,6 @@ class AudioLSTM(Model):
 
         sound = picture_of("audio_lstm", task)
         times = halvings("audio_lstm", sound, self.halved)
-        return AudioLSTMNetwork(sound.bands, self.width, self.depth, self.both_ways, times, self.dropout, task.outputs)
+        return AudioLSTMNetwork(
+            sound.bands, self.width, self.depth, self.both_ways, times, self.dropout, task.outputs, self.cell
+        )

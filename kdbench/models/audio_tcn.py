@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field, PositiveInt, field_validator
 
 from kdbench.errors import ModelError
 from kdbench.models.sounds import halvings, sound_of
 from kdbench.protocols import Layers, Model, TaskDescription
+from kdbench.protocols.model import TapKind
 
 if TYPE_CHECKING:
     from torch import nn
@@ -20,11 +21,13 @@ class AudioTCN(Model):
 
     Of log-mel features the bands are the channels. Of samples a first convolution of `window` samples, `hop` apart,
     takes the place of features and is learnt. Strided convolutions halve the number of steps. Behind the end of each
-    recording every layer finds zeros, as at the end of one alone; BatchNorm's statistics while training do see them.
+    recording every layer finds zeros, as at the end of one alone; BatchNorm's statistics while training leave them out.
     Layers to tap: `front.0` ... and `blocks.0` ... (B, width, steps), `classifier.pool` (B, width).
 
     Papers: Bai, Kolter, Koltun 2018, section 3, but not causal and with BatchNorm; Graves et al. 2006 for CTC on top.
     """
+
+    version: ClassVar[int] = 2
 
     width: int = Field(64, gt=0)
     """Channels."""
@@ -49,7 +52,8 @@ class AudioTCN(Model):
 
     def layers(self) -> Layers:
         blocks = tuple(f"blocks.{number}" for number in range(len(self.dilations)))
-        return Layers(stages=blocks, embedding="classifier.pool")
+        kinds: dict[str, TapKind] = {"front": "time_map", "blocks": "time_map", "classifier.pool": "vector"}
+        return Layers(stages=blocks, embedding="classifier.pool", kinds=kinds)
 
     def build(self, task: TaskDescription) -> nn.Module:
         """Raises ModelError for inputs that are no sound, and for outputs that it has no layer for."""

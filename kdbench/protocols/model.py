@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-TapKind = Literal["map", "tokens", "frames", "vector"]
-"""What a layer gives for an example: a map (C, H, W), a vector a token or a frame (L, d), or one vector (d,)."""
+TapKind = Literal["map", "time_map", "tokens", "frames", "vector"]
+"""What a layer gives for an example: a map (C, H, W), one whose last axis is time (C, bands, T) or (C, T), a vector a
+token or a frame (L, d), or one vector (d,)."""
 
 
 class Block(BaseModel):

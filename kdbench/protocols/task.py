@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,15 @@ class Task(Part):
     def augmented(self, inputs: tuple[Tensor, ...], views: Tensor) -> tuple[Tensor, ...]:
         """View number `views[i]` (int64, 0 <= v < self.views()) of each stored example i, before preprocessing."""
         return inputs
+
+    def augmented_ragged(
+        self, inputs: tuple[Tensor, ...], views: Tensor, lengths: Mapping[str, Tensor]
+    ) -> tuple[Tensor, ...]:
+        """The same of examples that vary in length and are padded: lengths has (B,) for each axis that varies.
+
+        A view of an example must not depend on what it is padded to.
+        """
+        return self.augmented(inputs, views)
 
     def augmented_targets(self, targets: tuple[Tensor, ...], views: Tensor) -> tuple[Tensor, ...]:
         """The targets of those views, one tensor (B, ...) an output: a mask is cropped and mirrored as its image is."""

@@ -19,7 +19,7 @@ from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession
 from kdbench.measure.session_spec import SessionSpec
 from kdbench.protocols import Batch, TaskDescription, Technique
 from kdbench.ragged import Array, Index, save_array
-from kdbench.stages import _estimators, _parity, torch_models
+from kdbench.stages import _estimators, _parity, _recurrent, torch_models
 from kdbench.stages._constant_names import name_weights
 from kdbench.stages._data import EVALUATION_BATCH, TaskData
 from kdbench.stages._mac_count import MAC_RULE, mac_count
@@ -141,10 +141,8 @@ def to_onnx(model: nn.Module, example: tuple[torch.Tensor, ...], task: TaskDescr
     Raises ExportError with the first line of what the exporter met.
     """
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    for recurrent in (torch.ops.aten.lstm.input, torch.ops.aten.gru.input):
-        recurrent._dispatch_cache.clear()  # else what ran before is traced: torch 2.14 then unrolls it over the example
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _recurrent.kept_whole():
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 model,

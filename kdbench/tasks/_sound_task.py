@@ -93,12 +93,19 @@ class SoundTask(Task):
 
     def augmented(self, inputs: tuple[Tensor, ...], views: Tensor) -> tuple[Tensor, ...]:
         """The pictures with the masks of their view; what is masked becomes the training split's mean."""
+        return self.augmented_ragged(inputs, views, {})
+
+    def augmented_ragged(
+        self, inputs: tuple[Tensor, ...], views: Tensor, lengths: Mapping[str, Tensor]
+    ) -> tuple[Tensor, ...]:
+        """The same, the masks within each picture's own frames."""
         if self.augment == "none":
             return inputs
         from kdbench.tasks._masks import masked
 
+        own = lengths.get(FRAMES)
         return tuple(
-            masked(given, views, self.masked_bands, self.masked_frames) if given.dim() == 4 else given
+            masked(given, views, self.masked_bands, self.masked_frames, own) if given.dim() == 4 else given
             for given in inputs
         )
 

@@ -39,13 +39,7 @@ class AudioFolder(SoundTask):
     def _fits_together(self) -> AudioFolder:
         if self.only and self.manifest is None and self.pattern is None:
             raise ValueError("only names columns of a manifest or parts of a pattern; give one")
-        if self.seconds == "own":
-            if self.augment == "masks" and self.masked_frames:
-                raise ValueError(
-                    "a stretch of time is masked by its place in an example of one length; say masked_frames: 0, or a "
-                    "number of seconds"
-                )
-        elif round(self.seconds * self.sample_rate) <= self.features.fft // 2:
+        if self.seconds != "own" and round(self.seconds * self.sample_rate) <= self.features.fft // 2:
             raise ValueError(f"seconds is shorter than half of the fft ({self.features.fft} samples); raise it")
         return self
 

@@ -109,7 +109,7 @@ def _batch(data: ArrayData, split: str, index: Index, views: Tensor, augmenting:
     stored = tuple(torch.from_numpy(array).to(views.device) for array in arrays)
     lengths = {axis: torch.from_numpy(each).to(views.device) for axis, each in found.items()}
     if augmenting is not None:
-        stored = augmenting.augmented(stored, views)
+        stored = augmenting.augmented_ragged(stored, views, lengths) if lengths else augmenting.augmented(stored, views)
     inputs = prepared(data.description, stored, lengths)
     targets = []
     for output, array in zip(data.description.outputs, data.split(split).targets, strict=True):

@@ -52,8 +52,6 @@ class ConnectedWords(SoundTask):
                 raise ValueError(f"{name} goes from the least to the most, got {least} to {most}; turn them round")
         if self.inputs != ("log_mel",):
             raise ValueError("what was said is learnt from log_mel alone; leave out `inputs`")
-        if self.augment == "masks" and self.masked_frames:
-            raise ValueError("a stretch of time is masked by its place in an example of one length; masked_frames: 0")
         if self.validation_count and not self.validation_fraction and self.manifest is None:
             raise ValueError(
                 "validation needs recordings of its own; raise validation_fraction, or validation_count: 0"

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from kdbench.errors import TechniqueError
-from kdbench.protocols import Batch, Context, Layers, Loss, Outputs
+from kdbench.protocols import Batch, Context, Layers, Loss, Outputs, TaskDescription
 from kdbench.techniques.internal_distillation import Internal
 from kdbench.techniques.output_kinds import ON_FEATURES
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
+
+    from kdbench.techniques.tokens import Counts
 
 Shape = tuple[int, ...]
 Paths = tuple[str, ...]
@@ -37,6 +39,14 @@ class TappedDistillation(Internal):
     on_examples: ClassVar[bool] = False
     """Whether it relates whole examples to each other: of tokens (B, L, d) their mean counts, (B, d). Else each token
     that is no padding is a vector by itself, (tokens, d)."""
+
+    mixes_places: ClassVar[bool] = False
+    """Whether its adapters mix the places of a map: refused where a map's last axis is a time that varies."""
+
+    @classmethod
+    def counts(cls) -> Counts:
+        """What is compared."""
+        return "examples" if cls.on_examples else "maps" if cls.on_maps else "places"
 
     def named(self) -> tuple[Paths | None, Paths | None]:
         """The layers that the suite names in student and teacher; None: the architecture's own."""
@@ -93,27 +103,64 @@ class TappedDistillation(Internal):
             tapped(teacher, of_teacher, "teacher", side) as taught,
         ):
             of_own, of_taught = shapes(student, own, ctx), shapes(teacher, taught, ctx)
-            self._refuse_vectors("student", of_student, of_own)
-            self._refuse_vectors("teacher", of_teacher, of_taught)
             own_kinds = list(map(partial(kind_of, ctx.student_layers), of_student, of_own))
             kinds = list(map(partial(kind_of, ctx.teacher_layers), of_teacher, of_taught))
-            adapters = self.adapters(
-                list(map(shape_of_each, of_own, own_kinds)), list(map(shape_of_each, of_taught, kinds)), ctx
-            )
+            over_time = "time_map" in (*own_kinds, *kinds) and any(one.symbolic for one in ctx.task.inputs)
+            self._refuse_mixing(over_time)
+            each = partial(shape_of_each, task=ctx.task, counts=self.counts())
+            of_own, of_taught = list(map(each, of_own, own_kinds)), list(map(each, of_taught, kinds))
+            self._refuse_vectors("student", of_student, of_own)
+            self._refuse_vectors("teacher", of_teacher, of_taught)
+            adapters = self.adapters(of_own, of_taught, ctx)
             soft = self.softened(ctx.task)
+            term = partial(self._term_of_each, ctx.task) if over_time and self.on_maps else self.term
 
             def loss(batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
                 answers = ctx.answers(teacher, batch)
                 features = zip(own.features, taught.features, own_kinds, kinds, strict=True)
                 pairs = [
-                    vectors((s.float(), t.float()), (k, m), ctx.task, batch, self.dealt, self.on_examples)
+                    vectors((s.float(), t.float()), (k, m), ctx.task, batch, self.dealt, self.counts())
                     for s, t, k, m in features
                 ]
                 mine, theirs = [s for s, _ in pairs], [t for _, t in pairs]
-                parts = {self.label(): self.term(mine, theirs, batch, adapters)}
+                parts = {self.label(): term(mine, theirs, batch, adapters)}
                 return parts | soft(batch, outputs, answers) if self.soft_weight > 0 else parts
 
             yield adapters, loss
+
+    def _term_of_each(
+        self,
+        task: TaskDescription,
+        student: list[Tensor],
+        teacher: list[Tensor],
+        batch: Batch,
+        adapters: nn.Module | None,
+    ) -> torch.Tensor:
+        """The mean over examples of the term of each by itself, its maps without the padding behind its end."""
+        import torch
+
+        from kdbench.techniques.tokens import own_lengths
+
+        own = [own_lengths(one, task, batch) for one in student]
+        taught = [None if (ends := own_lengths(one, task, batch)) is None else self.dealt(ends) for one in teacher]
+        found = []
+        for place in range(len(batch.index)):
+            mine, its = (
+                [
+                    one[place : place + 1, ..., : None if ends is None else int(ends[place])]
+                    for one, ends in zip(features, lengths, strict=True)
+                ]
+                for features, lengths in ((student, own), (teacher, taught))
+            )
+            found.append(self.term(mine, its, batch, adapters))
+        return torch.stack(found).mean()
+
+    def _refuse_mixing(self, over_time: bool) -> None:
+        if over_time and self.mixes_places:
+            raise TechniqueError(
+                f"{self.label()} mixes the places of a map, and those behind an example's end would be among them; use "
+                "fitnet or attention_transfer, or a task whose examples have one length."
+            )
 
     def in_two_goes(self, model: nn.Module, ctx: Context, share: float) -> nn.Module:
         """Train on the method's own term for that share of the epochs, then on labels and softened outputs.

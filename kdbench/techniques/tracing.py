@@ -5,14 +5,22 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from kdbench.errors import TechniqueError
+
+
+class _Tracer(fx.Tracer):
+    """Sees a BatchNorm as one layer, torch's own or a network's kind of it."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, _BatchNorm) or super().is_leaf_module(m, module_qualified_name)
 
 
 def traced(network: nn.Module, example: tuple[Tensor, ...]) -> fx.GraphModule:
     """The network as a graph of its layers, with what each node gives for `example`. Raises TechniqueError."""
     try:
-        graph = fx.symbolic_trace(network)
+        graph = fx.GraphModule(network, _Tracer().trace(network))
     except (fx.proxy.TraceError, AttributeError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
         line = (str(error).splitlines() or [type(error).__name__])[0]
         raise TechniqueError(f"the network's forward cannot be traced to a graph: {line}") from error

@@ -12,7 +12,7 @@ from kdbench.errors import ModelError
 from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession
 from kdbench.measure.session_spec import SessionSpec
 from kdbench.models._audio_lstm import turned
-from kdbench.models._sound import MeanOverTime
+from kdbench.models._sound import MeanOverTime, RaggedNorm2d
 from kdbench.models.audio_cnn import AudioCNN
 from kdbench.models.audio_lstm import AudioLSTM
 from kdbench.models.audio_tcn import AudioTCN
@@ -64,6 +64,8 @@ NETWORKS: list[tuple[Model, tuple[Output, ...]]] = [
     (AudioLSTM(width=8, depth=2, both_ways=True), (DIGIT,)),
     (AudioLSTM(width=8, both_ways=True), (words(2), SPEAKER)),
     (AudioLSTM(width=8, halved=0), (DIGIT,)),
+    (AudioLSTM(cell="gru", width=8, depth=2, both_ways=True), (DIGIT,)),
+    (AudioLSTM(cell="gru", width=8), (words(2), SPEAKER)),
     (AudioTCN(width=8), (words(), DIGIT)),
 ]
 
@@ -86,6 +88,37 @@ def test_an_example_answers_alone_as_beside_longer_ones(model: Model, outputs: t
         torch.testing.assert_close(other[:1, :size], one, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("model", "outputs"), NETWORKS)
+def test_while_training_padding_reaches_neither_answers_nor_statistics_nor_gradients(
+    model: Model, outputs: tuple[Output, ...]
+) -> None:
+    lengths = torch.tensor([5, 24, 12])
+    narrow = torch.randn(3, 1, 12, 24, dtype=torch.float64)
+    wide = nn.functional.pad(narrow, (0, 16), value=9.0)
+    for row, length in enumerate(lengths.tolist()):
+        wide[row, ..., length:] = 9.0
+    left = []
+    for pictures in (narrow, wide):
+        network = trained_looking(model, sounds(*outputs)).double().train()
+        given = answers(network, pictures, lengths)
+        ends = [answer[:, :6] if answer.dim() == 3 else answer for answer in given]
+        torch.cat([end.flatten() for end in ends]).square().sum().backward()  # type: ignore[no-untyped-call]
+        gradients = {f"gradient of {name}": p.grad for name, p in network.named_parameters() if p.grad is not None}
+        left.append({**dict(network.named_buffers()), **gradients})
+    for name, expected in left[0].items():
+        torch.testing.assert_close(left[1][name], expected, msg=lambda told, of=name: f"{of}: {told}")
+
+
+def test_statistics_are_those_of_torchs_own_norm_over_the_own_frames_alone() -> None:
+    x, lengths = torch.randn(3, 4, 5, 9), torch.tensor([9, 2, 6])
+    ours, theirs = RaggedNorm2d(4), nn.BatchNorm2d(4)
+    rows = torch.cat([x[row, ..., :length] for row, length in enumerate(lengths)], 2)[None]
+    found, expected = ours(x, lengths), theirs(rows)
+    torch.testing.assert_close(torch.cat([found[r, ..., :n] for r, n in enumerate(lengths)], 2)[None], expected)
+    torch.testing.assert_close(ours.state_dict(), theirs.state_dict())
+    torch.testing.assert_close(ours.eval()(x, lengths), theirs.eval()(x))
+
+
 def test_samples_are_heard_through_a_learnt_front() -> None:
     network = trained_looking(AudioTCN(width=8), sounds(of=(WAVE, count("samples"))))
     example = torch.randn(1, 1, 1234)
@@ -104,10 +137,11 @@ def test_each_row_is_turned_about_its_own_end() -> None:
     assert torch.equal(turned(rows, None), rows.flip(1))
 
 
-def test_reading_both_ways_is_torchs_own_over_packed_rows() -> None:
-    network = trained_looking(AudioLSTM(width=6, halved=0, both_ways=True), sounds())
+@pytest.mark.parametrize(("cell", "torchs"), [("lstm", nn.LSTM), ("gru", nn.GRU)])
+def test_reading_both_ways_is_torchs_own_over_packed_rows(cell: Any, torchs: Any) -> None:
+    network = trained_looking(AudioLSTM(cell=cell, width=6, halved=0, both_ways=True), sounds())
     layer: Any = network.layers[0]  # type: ignore[index]
-    theirs = nn.LSTM(12, 6, batch_first=True, bidirectional=True)
+    theirs = torchs(12, 6, batch_first=True, bidirectional=True)
     state = dict(layer.forwards.state_dict())
     state |= {f"{name}_reverse": value for name, value in layer.backwards.state_dict().items()}
     theirs.load_state_dict(state)
@@ -119,10 +153,11 @@ def test_reading_both_ways_is_torchs_own_over_packed_rows() -> None:
     torch.testing.assert_close(found[1, :4], expected[1, :4])
 
 
-def test_a_recurrent_network_that_has_run_is_exported_for_every_length(tmp_path: Path) -> None:
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_a_recurrent_network_that_has_run_is_exported_for_every_length(tmp_path: Path, cell: Any) -> None:
     """torch remembers how it ran a recurrent layer, and would write it down for the example's length alone."""
     task = sounds()
-    network = trained_looking(AudioLSTM(width=6, both_ways=True), task)
+    network = trained_looking(AudioLSTM(cell=cell, width=6, both_ways=True), task)
     example = (torch.randn(2, 1, 12, 20), torch.tensor([20, 13]))
     network(*example)
     to_onnx(network, example, task, tmp_path / "m.onnx", 20)

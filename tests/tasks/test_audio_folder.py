@@ -17,6 +17,7 @@ from kdbench.tasks._masks import masked
 from kdbench.tasks._sound_task import fitted
 from kdbench.tasks.arrays import ArrayData
 from kdbench.tasks.audio_folder import AudioFolder
+from kdbench.tasks.batches import chosen_batch
 from kdbench.tasks.log_mel import LogMel, filter_bank
 from kdbench.tasks.recordings import read_recording
 from kdbench.testing import check_task
@@ -154,6 +155,16 @@ def test_masks_hide_a_band_and_a_stretch_and_view_0_nothing() -> None:
         assert frames <= 20
         assert hidden.sum() == bands * 51 + frames * 20 - bands * frames
     assert not torch.equal(one, other)
+
+
+def test_masks_lie_within_an_examples_own_frames_whatever_it_is_padded_to() -> None:
+    views, lengths = torch.arange(1, 41), torch.full((40,), 9)
+    short = masked(torch.ones(40, 1, 20, 9), views, 8, 6)
+    padded = torch.cat([torch.ones(40, 1, 20, 9), torch.full((40, 1, 20, 30), 3.0)], 3)
+    found = masked(padded, views, 8, 6, lengths)
+    assert torch.equal(found[..., :9], short)
+    assert found[..., 9:].eq(3).all(), "what fills the batch stays"
+    assert (short == 0).all((1, 2)).any(), "stretches of time are among them"
 
 
 @pytest.mark.parametrize(
@@ -327,7 +338,6 @@ def test_recordings_that_do_not_fit_are_refused_with_the_remedy(
     [
         ({"manifest": "list.csv"}, "give one of them"),
         ({"hold_out": {}}, "with a pattern, hold_out says"),
-        ({"seconds": "own", "augment": "masks"}, "say masked_frames: 0"),
         ({"inputs": ["samples", "samples"]}, "given twice"),
         ({"pattern": None, "hold_out": {}, "only": {"speaker": ["ann"]}}, "only names columns of a manifest"),
     ],
@@ -343,6 +353,18 @@ def test_masks_leave_samples_alone(named: Path) -> None:
     assert not pictures.eq(1).all()
     assert samples.eq(1).all()
     check_task(task)
+
+
+def test_recordings_of_their_own_length_are_masked_alike_in_any_batch(named: Path, tmp_path: Path) -> None:
+    masking = told(named, seconds="own", augment="masks")
+    data = ArrayData.open(tmp_path, masking.decode(tmp_path))
+    index, views = np.arange(data.count("train")), 1 + np.arange(data.count("train"))
+    together = chosen_batch(data, masking, index, views, torch.device("cpu"))
+    lengths = together.lengths["frames"]
+    assert len(set(lengths.tolist())) > 1
+    for place in range(3):
+        alone = chosen_batch(data, masking, index[place : place + 1], views[place : place + 1], torch.device("cpu"))
+        torch.testing.assert_close(together.inputs[0][place, ..., : lengths[place]], alone.inputs[0][0])
 
 
 @pytest.mark.skipif("KDBENCH_DATA" not in os.environ, reason="KDBENCH_DATA names no folder with fsdd/ in it")

@@ -92,7 +92,6 @@ def test_the_task_of_utterances_keeps_the_contract(root: Path) -> None:
     [
         ({"words": [3, 2]}, "words goes from the least to the most"),
         ({"inputs": ["samples"]}, "learnt from log_mel alone"),
-        ({"augment": "masks"}, "masked_frames: 0"),
         ({"validation_fraction": 0}, "raise validation_fraction"),
     ],
 )

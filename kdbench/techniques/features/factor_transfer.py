@@ -42,6 +42,7 @@ class FactorTransfer(PairDistillation):
     paper: ClassVar[str] = "Kim, Park, Kwak 2018, Paraphrasing Complex Network: Network Compression via Factor Transfer"
     tap: ClassVar[Literal["last_stage"]] = "last_stage"
     on_maps: ClassVar[bool] = True
+    mixes_places: ClassVar[bool] = True
 
     kd_weight: float = Field(200.0, ge=0)
     """Weight of the term; 200 in RepDistiller's CIFAR-100 table, with `pools_channels: true`."""

@@ -38,6 +38,7 @@ class Review(FeatureDistillation):
     by_kind: ClassVar[Mapping[str, str]] = ON_MAPS
     paper: ClassVar[str] = "Chen et al. 2021, Distilling Knowledge via Knowledge Review, section 3"
     tap: ClassVar[Literal["stages"]] = "stages"
+    mixes_places: ClassVar[bool] = True
 
     kd_weight: float = Field(1.0, ge=0)
     """Weight of the term; the published weights differ from pair to pair, see above."""
