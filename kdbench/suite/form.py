@@ -271,7 +271,8 @@ class SuiteFields(Part):
     split_by: dict[str, Annotated[tuple[Name, ...], Distinct]] = Field({})
     """Runs the suite once for each group, `{speaker: [jackson, theo]}`: students learn and are judged on the examples
     alone whose `speaker` is jackson, then theo, into the folders results/NAME/jackson and results/NAME/theo. Teachers
-    that are trained learn from everybody. The task needs a field `only`, as `audio_folder` has."""
+    that are trained learn from everybody. The task needs a field `only`, as `audio_folder`, `text_file`, `table` and
+    `array_files` have: its column, or array, says whose an example is."""
     seeds: Annotated[tuple[Seed, ...], Distinct] = Field((0,), min_length=1)
     """Each case is trained once a seed; intervals in the report need three or more. Left out: 0. A case that trains
     nothing (a given student, through steps that do not train) has one row, whatever stands here."""

@@ -47,7 +47,10 @@ def group_faults(suite_task: PartSpec, split_by: dict[str, tuple[str, ...]]) -> 
         yield ("split_by",), f"a suite is split by one column, and {named} are {len(split_by)}; choose one."
     if FIELD not in suite_task.fields:
         name = suite_task.name
-        yield ("split_by",), f"{name} cannot keep one group's examples: it has no field '{FIELD}', as audio_folder has."
+        yield (
+            ("split_by",),
+            f"{name} cannot keep one group's examples: it has no field '{FIELD}', as audio_folder and table have.",
+        )
     elif suite_task.fields[FIELD]:
         yield ("split_by",), f"the task keeps some examples by its own field '{FIELD}' already; leave one of them out."
     for column, groups in split_by.items():

@@ -14,7 +14,7 @@ from kdbench.ragged import Array, Index, Ragged, Stored, typical_lengths
 from kdbench.tasks._array_targets import Targets, read_targets
 from kdbench.tasks.array_sources import Source
 from kdbench.tasks.arrays import write_split
-from kdbench.tasks.splits import as_said, at_random, by_group
+from kdbench.tasks.splits import as_said, at_random, by_group, kept
 
 if TYPE_CHECKING:
     from kdbench.tasks.array_files import ArrayFiles, ArrayInput
@@ -36,10 +36,12 @@ def decode(task: ArrayFiles, out: Path) -> TaskDescription:
     train, places = parts["train"]
     described = targets[train].described(task, places, splits["train"])
     counts = {}
-    for split, (name, places) in parts.items():
-        rows = targets[name].rows(described, places)
-        counts[split] = len(places)
-        write_split(out, split, [_examples(array) for array in splits[split].values()], tuple(map(_examples, rows)))
+    for split, own in _kept(task, sources, targets, parts).items():
+        name, places = parts[split]
+        rows = targets[name].rows(described, places[own])
+        counts[split] = len(own)
+        arrays = [_examples(taken(array, own)) for array in splits[split].values()]
+        write_split(out, split, arrays, tuple(map(_examples, rows)))
     return TaskDescription(
         inputs=tuple(_input(name, one, splits["train"]) for name, one in task.inputs.items()),
         outputs=described,
@@ -47,6 +49,19 @@ def decode(task: ArrayFiles, out: Path) -> TaskDescription:
         example_counts=counts,
         validation_origin=task.validation_origin(),
     )
+
+
+def _kept(
+    task: ArrayFiles, sources: dict[str, Source], targets: dict[str, Targets], parts: dict[str, tuple[str, Index]]
+) -> dict[str, Index]:
+    """Of each split the places of the examples that `only` keeps, among its own. Raises DataError."""
+    if not task.only:
+        return {split: np.arange(len(places)) for split, (_, places) in parts.items()}
+    said = {
+        split: {key: _column(sources[name], key, targets[name].count, "only")[places].astype(str) for key in task.only}
+        for split, (name, places) in parts.items()
+    }
+    return kept(task.only, said)
 
 
 def taken(array: Stored, places: Index) -> Stored:

@@ -49,6 +49,9 @@ class Filed(Shared):
     """In `file`: what says of each example which split it belongs to: train, validation or test."""
     group_by: str | None = None
     """What says of each example whose it is (a patient, a speaker): those of one group stay in one split."""
+    only: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Which examples are kept, of every split: what says something of each -> what it says, `{site: [north]}`. Classes,
+    vocabularies and what numbers are scaled by stay those of all examples."""
     origin: str = ""
     """Where the data comes from and on what terms; it goes with every model that `kdbench get` hands over."""
 
@@ -73,7 +76,8 @@ class Filed(Shared):
     def identity(self) -> dict[str, Any]:
         """Every field that decides numbers; files by their content. Raises DataError where one is missing."""
         places = {name: _digest(name, place) for name, place in self.places().items()}
-        return {**self.model_dump(mode="json", exclude={*places, "origin"}), "files": places}
+        nothing = () if self.only else ("only",)
+        return {**self.model_dump(mode="json", exclude={*places, *nothing, "origin"}), "files": places}
 
     def places(self) -> dict[str, Path]:
         """The files by the field that names them."""

@@ -15,7 +15,7 @@ from kdbench.errors import DataError, nearest
 from kdbench.protocols import Input, Output, TaskDescription
 from kdbench.protocols.columns import CATEGORIES, NUMBERS, SETTING, CategoryColumn, NumberColumn, TableColumns
 from kdbench.protocols.data import ValidationOrigin
-from kdbench.ragged import Array
+from kdbench.ragged import Array, Index
 from kdbench.tasks.arrays import write_split
 from kdbench.tasks.table_files import Column, Table, commas, odd_texts
 
@@ -47,8 +47,12 @@ def write_tables(
     asked: Asked,
     notes: Sequence[str],
     validation_origin: ValidationOrigin,
+    kept: Mapping[str, Index] | None = None,
 ) -> TaskDescription:
-    """Write every split, and describe them. Raises DataError."""
+    """Write every split, and describe them. Raises DataError.
+
+    kept: the splits and rows that are written, where they are not all; columns are described by every training row.
+    """
     train = parts["train"]
     for name in (*asked.numbers, *asked.categories, *asked.unseen):
         train.column(name, "the task names")
@@ -56,7 +60,8 @@ def write_tables(
     types = _types(train, asked)
     columns, levels = _described(train, types)
     answers = _outputs(train, kinds, asked)
-    for split, table in parts.items():
+    written = parts if kept is None else {split: parts[split].taken(places) for split, places in kept.items()}
+    for split, table in written.items():
         inputs = _encoded(table, columns, levels)
         targets = tuple(_targets(table, output, names) for output, names in answers)
         write_split(out, split, list(inputs.values()), targets)
@@ -67,7 +72,7 @@ def write_tables(
     return TaskDescription(
         inputs=_inputs(columns),
         outputs=tuple(output for output, _ in answers),
-        example_counts={split: table.count for split, table in parts.items()},
+        example_counts={split: table.count for split, table in written.items()},
         notes=(*notes, *said),
         companions=(COMPANION,) if levels else (),
         settings={

@@ -13,7 +13,7 @@ from kdbench.protocols import Input, Output, SymbolicAxis, TaskDescription
 from kdbench.ragged import Array, Index, typical_lengths
 from kdbench.tasks import _tokens
 from kdbench.tasks.arrays import write_split
-from kdbench.tasks.splits import as_said, at_random, by_group
+from kdbench.tasks.splits import as_said, at_random, by_group, kept
 from kdbench.tasks.text_rows import TextRows, read_rows
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def decode(task: TextFile, out: Path) -> TaskDescription:
     pad, unknown = _tokens.padding_id(tokenizer), _tokens.unknown_id(tokenizer)
     tokenizer.no_padding()
     cut, counts, lengths, notes = 0, {}, np.zeros(0, np.int64), []
-    for split, part in parts.items():
+    for split, part in _kept(task, parts).items():
         found = _encoded(tokenizer, task, part)
         cut += sum(len(one.ids) > task.max_length for one in found)
         inputs: list[Sequence[Array]] = [_cut([one.ids for one in found], task.max_length)]
@@ -90,6 +90,17 @@ def _parts(task: TextFile) -> dict[str, Part]:
     own = "file" if task.file is not None else "train"
     parts = {split: (files[own], places) for split, places in _shared_out(task, files, own).items()}
     return {**parts, **{name: (rows, np.arange(rows.count)) for name, rows in files.items() if name != own}}
+
+
+def _kept(task: TextFile, parts: dict[str, Part]) -> dict[str, Part]:
+    """The rows that `only` keeps. Raises DataError."""
+    if not task.only:
+        return parts
+    said = {
+        split: {name: np.array(rows.column(name, "only names"))[places] for name in task.only}
+        for split, (rows, places) in parts.items()
+    }
+    return {split: (parts[split][0], parts[split][1][places]) for split, places in kept(task.only, said).items()}
 
 
 def _shared_out(task: TextFile, files: dict[str, TextRows], own: str) -> dict[str, Index]:

@@ -15,7 +15,7 @@ from kdbench.tasks.recordings import SUFFIXES
 
 SPLITS = ("train", "validation", "test")
 LEAST = 5
-"""Recordings that a part of the data (`only`) must have in training and in test: fewer teach and show nothing."""
+"""Examples that a part of the data (`only`) must have in training and in test: fewer teach and show nothing."""
 PART = re.compile(r"\{(\w+)\}")
 
 

@@ -72,10 +72,15 @@ class Table(Filed):
         """Raises DataError, with the file and the column or line, where the table is not what the fields say."""
         from kdbench.tasks._table_splits import split_tables
         from kdbench.tasks._table_task import Asked, write_tables
+        from kdbench.tasks.splits import kept
 
         unseen = (*self.ignore, *(name for name in (self.split_by, self.group_by) if name is not None))
         asked = Asked(self.targets, self.kind, self.numbers, self.categories, unseen, self.unit, self.metrics)
         parts, notes = split_tables(self, asked)
-        found = write_tables(out, parts, asked, notes, self.validation_origin())
+        said = {
+            split: {name: rows.column(name, "only names").labels for name in self.only} for split, rows in parts.items()
+        }
+        chosen = kept(self.only, said) if self.only else None
+        found = write_tables(out, parts, asked, notes, self.validation_origin(), chosen)
         form = {"separator": self.separator, "missing": list(self.missing)}
         return found.model_copy(update={"settings": {**found.settings, "csv": form}})
