@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from kdbench.models._heads import head
+from kdbench.models._ragged_norm import over_own_places, own_places
 from kdbench.protocols import Output
 
 
@@ -23,18 +23,13 @@ def silenced(x: Tensor, lengths: Tensor | None) -> Tensor:
     return x * own_places(x, lengths).view(x.shape[0], *[1] * (x.dim() - 2), x.shape[-1])
 
 
-def own_places(x: Tensor, lengths: Tensor) -> Tensor:
-    """(B, T) for x (B, ..., T): 1 at an example's own places, 0 behind its end."""
-    return (torch.arange(x.shape[-1], device=x.device) < lengths[:, None]).to(x.dtype)
-
-
 class RaggedNorm1d(nn.BatchNorm1d):
     """BatchNorm of (B, C, T) whose statistics, while training, are those of the examples' own places alone."""
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         if lengths is None or not self.training:
             return super().forward(x)
-        return _at_own_places(super().forward, x, lengths)
+        return over_own_places(self, x, lengths)
 
 
 class RaggedNorm2d(nn.BatchNorm2d):
@@ -43,16 +38,7 @@ class RaggedNorm2d(nn.BatchNorm2d):
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         if lengths is None or not self.training:
             return super().forward(x)
-        return _at_own_places(super().forward, x, lengths)
-
-
-def _at_own_places(norm: Callable[[Tensor], Tensor], x: Tensor, lengths: Tensor) -> Tensor:
-    """What a norm makes of the places of x (B, ..., T) that are the examples' own, each as an example; 0 behind."""
-    own, places = own_places(x, lengths).bool(), x.movedim(-1, 1)
-    rows = norm(places[own][..., None])[..., 0]
-    found = rows.new_zeros(places.shape)
-    found[own] = rows
-    return found.movedim(1, -1)
+        return over_own_places(self, x, lengths)
 
 
 class Layer(nn.Sequential):

@@ -22,7 +22,7 @@ class AudioCNN(Model):
     Layers to tap: `layer1`, `layer2`, ... (B, channels, bands, frames), `pool` (B, channels * bands), `classifier`.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     channels: tuple[PositiveInt, ...] = Field((16, 32, 64, 64), min_length=1)
     """Output channels of each stage; every stage halves bands and frames."""

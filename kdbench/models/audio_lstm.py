@@ -25,7 +25,7 @@ class AudioLSTM(Model):
     al. 2006 for CTC on top.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     cell: Literal["lstm", "gru"] = "lstm"
     """`gru` has three gates' weights in place of four, so a layer is a quarter smaller."""

@@ -27,7 +27,7 @@ class AudioTCN(Model):
     Papers: Bai, Kolter, Koltun 2018, section 3, but not causal and with BatchNorm; Graves et al. 2006 for CTC on top.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     width: int = Field(64, gt=0)
     """Channels."""

@@ -66,7 +66,7 @@ def vectors(
     chosen = [each.flatten(0, 1) for each in (own, deal(taught))]
     if real is not None:
         chosen = [each[(real & deal(real)).flatten()] for each in chosen]
-    mine, its = (each[..., None] if each.dim() == 3 else each for each in chosen)
+    mine, its = (each.contiguous()[..., None] if each.dim() == 3 else each for each in chosen)
     return mine, its
 
 

@@ -109,6 +109,17 @@ def test_while_training_padding_reaches_neither_answers_nor_statistics_nor_gradi
         torch.testing.assert_close(left[1][name], expected, msg=lambda told, of=name: f"{of}: {told}")
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_gradients_are_those_of_torchs_own_norm_however_maps_lie(layout: torch.memory_format) -> None:
+    x, weights = (torch.randn(3, 4, 5, 9).to(memory_format=layout) for _ in range(2))
+    found = [
+        torch.autograd.grad((made * weights).sum(), x)[0]
+        for norm in (RaggedNorm2d(4), nn.BatchNorm2d(4))
+        for made in (norm(x.requires_grad_(), *([torch.full((3,), 9)] if isinstance(norm, RaggedNorm2d) else [])),)
+    ]
+    torch.testing.assert_close(found[0], found[1])
+
+
 def test_statistics_are_those_of_torchs_own_norm_over_the_own_frames_alone() -> None:
     x, lengths = torch.randn(3, 4, 5, 9), torch.tensor([9, 2, 6])
     ours, theirs = RaggedNorm2d(4), nn.BatchNorm2d(4)
