@@ -7,6 +7,10 @@ from kdbench.results.task_json import KeptTask
 START, PACKAGE = "predict.py", "predicting"
 HOME = b"kdbench.handover.predicting"
 """What modules call the package here; handed over it lies beside predict.py."""
+SHARED: dict[str, tuple[str, ...]] = {"sounds": ("sound_numbers",), "texts": ("row_files",)}
+"""Raw form -> modules of the tasks that decode it, which need no more than the program does and come with it."""
+TASKS = b"kdbench.tasks"
+"""What modules call these here; handed over they lie in the package."""
 ALWAYS = ("__init__", "answers", "arrays", "command", "example", "model", "scores")
 READERS: dict[str, tuple[str, ...]] = {
     "images": ("images", "folders"),
@@ -38,7 +42,12 @@ def raw_form(task: KeptTask) -> str | None:
 
 def sources(form: str | None) -> dict[str, bytes]:
     """The program's files by their places in the folder."""
-    here = resources.files("kdbench.handover")
-    modules = sorted((*ALWAYS, *READERS.get(form or "", ())))
-    places = [START, *(f"{PACKAGE}/{name}.py" for name in modules)]
-    return {place: here.joinpath(place).read_bytes().replace(HOME, PACKAGE.encode()) for place in places}
+    here, tasks = resources.files("kdbench.handover"), resources.files("kdbench.tasks")
+    own = [START, *(f"{PACKAGE}/{name}.py" for name in (*ALWAYS, *READERS.get(form or "", ())))]
+    found = {place: here.joinpath(place) for place in own}
+    found |= {f"{PACKAGE}/{name}.py": tasks.joinpath(f"{name}.py") for name in SHARED.get(form or "", ())}
+    package = PACKAGE.encode()
+    return {
+        place: source.read_bytes().replace(HOME, package).replace(TASKS, package)
+        for place, source in sorted(found.items(), key=lambda item: (item[0] != START, item[0]))
+    }

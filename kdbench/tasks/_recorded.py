@@ -12,9 +12,10 @@ from kdbench.errors import DataError
 from kdbench.protocols import Output, TaskDescription
 from kdbench.tasks import _sound_outputs
 from kdbench.tasks._labelled import split_off
-from kdbench.tasks._sound_task import Split, fitted
+from kdbench.tasks._sound_task import Split
 from kdbench.tasks.recording_lists import Recordings
 from kdbench.tasks.recordings import read_recording
+from kdbench.tasks.sound_numbers import fitted
 
 if TYPE_CHECKING:
     from kdbench.tasks.audio_folder import AudioFolder

@@ -187,11 +187,3 @@ class _Made:
 def _waves(signals: Signals) -> list[NDArray[np.float32]]:
     """(1, samples) each."""
     return [signal[np.newaxis] for signal in signals]
-
-
-def fitted(samples: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-    """The middle `count` samples of a recording, or all of it and silence behind its end."""
-    if len(samples) < count:
-        return np.pad(samples, (0, count - len(samples)))
-    start = (len(samples) - count) // 2
-    return samples[start : start + count]

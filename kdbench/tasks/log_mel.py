@@ -1,13 +1,14 @@
-"""Log-mel features of sound, in numpy; every number that libraries choose differently is said."""
+"""What log-mel features of sound are, as fields: every number that libraries choose differently is said."""
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from kdbench.tasks import sound_numbers
 
 Samples = NDArray[np.floating[Any]]
 
@@ -49,51 +50,9 @@ class LogMel(BaseModel):
 
     def frame_count(self, sample_count: int) -> int:
         """How many frames a signal gives."""
-        return 1 + sample_count // self.hop
+        return sound_numbers.frame_count(sample_count, self.hop)
 
     def features(self, samples: Samples, sample_rate: int) -> NDArray[np.float32]:
         """(bands, frames) of a signal (n,), n > fft // 2."""
-        padded = np.pad(np.asarray(samples, np.float64), self.fft // 2, mode="reflect")
-        starts = np.arange(self.frame_count(len(samples))) * self.hop
-        frames = padded[starts[:, None] + np.arange(self.fft)]
-        power = np.abs(np.fft.rfft(frames * _window(self.window, self.fft))) ** 2
-        energies = power @ filter_bank(self, sample_rate)
-        return np.log(np.maximum(energies, self.floor)).T.astype(np.float32)
-
-
-@cache
-def _window(length: int, fft: int) -> NDArray[np.float64]:
-    """A periodic Hann window, centred in `fft` points."""
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)
-    before = (fft - length) // 2
-    return np.pad(window, (before, fft - length - before))
-
-
-@cache
-def filter_bank(form: LogMel, sample_rate: int) -> NDArray[np.float64]:
-    """(fft // 2 + 1, bands): the weight of each frequency in each band."""
-    high = form.high if form.high is not None else sample_rate / 2
-    lowest, highest = _mel(np.array([form.low, high]), form.scale)
-    corners = _hertz(np.linspace(lowest, highest, form.bands + 2), form.scale)
-    frequencies = np.linspace(0, sample_rate / 2, form.fft // 2 + 1)[:, None]
-    left, centre, right = corners[:-2], corners[1:-1], corners[2:]
-    rising, falling = (frequencies - left) / (centre - left), (right - frequencies) / (right - centre)
-    weights: NDArray[np.float64] = np.maximum(0, np.minimum(rising, falling))
-    return weights * (2 / (right - left)) if form.norm == "slaney" else weights
-
-
-LINEAR = 200 / 3
-"""Hz a mel below 1 kHz on Slaney's scale; above, 27 mels are a factor of 6.4 (Slaney 1998, Auditory Toolbox)."""
-STEP = np.log(6.4) / 27
-
-
-def _mel(hertz: NDArray[np.float64], scale: str) -> NDArray[np.float64]:
-    if scale == "htk":
-        return 2595 * np.log10(1 + hertz / 700)
-    return np.where(hertz < 1000, hertz / LINEAR, 15 + np.log(np.maximum(hertz, 1) / 1000) / STEP)
-
-
-def _hertz(mel: NDArray[np.float64], scale: str) -> NDArray[np.float64]:
-    if scale == "htk":
-        return 700 * (10 ** (mel / 2595) - 1)
-    return np.where(mel < 15, mel * LINEAR, 1000 * np.exp(STEP * (mel - 15)))
+        found: NDArray[np.float32] = sound_numbers.log_mel(samples, sample_rate, **self.model_dump())
+        return found

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kdbench.errors import DataError, nearest
-from kdbench.tasks.recordings import SUFFIXES
+from kdbench.tasks.sound_numbers import SUFFIXES
 
 SPLITS = ("train", "validation", "test")
 LEAST = 5

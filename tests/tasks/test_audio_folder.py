@@ -13,13 +13,14 @@ import torch
 from numpy.typing import NDArray
 
 from kdbench.errors import DataError
+from kdbench.tasks import sound_numbers
 from kdbench.tasks._masks import masked
-from kdbench.tasks._sound_task import fitted
 from kdbench.tasks.arrays import ArrayData
 from kdbench.tasks.audio_folder import AudioFolder
 from kdbench.tasks.batches import chosen_batch
-from kdbench.tasks.log_mel import LogMel, filter_bank
+from kdbench.tasks.log_mel import LogMel
 from kdbench.tasks.recordings import read_recording
+from kdbench.tasks.sound_numbers import filter_bank, fitted, mel
 from kdbench.testing import check_task
 
 RATE = 8000
@@ -61,33 +62,36 @@ def task(root: Path, **fields: Any) -> AudioFolder:
     return AudioFolder(root=str(root), sample_rate=RATE, seconds=0.5, features=LogMel(**FORM), **fields)
 
 
+def bank(form: LogMel) -> NDArray[np.float64]:
+    found: NDArray[np.float64] = filter_bank(form.fft, form.bands, form.low, RATE / 2, form.scale, form.norm, RATE)
+    return found
+
+
 def test_features_are_the_mel_energies_of_another_fourier_transform() -> None:
     """torch.stft centres, reflects and windows as torchaudio's MelSpectrogram does."""
     form, signal = LogMel(**FORM), np.random.default_rng(0).normal(size=4000) * 0.1
     window = torch.hann_window(form.window, periodic=True, dtype=torch.float64)
     spectrum = torch.stft(torch.from_numpy(signal), form.fft, form.hop, form.window, window, return_complex=True)
-    energies = spectrum.abs().square().numpy().T @ filter_bank(form, RATE)
+    energies = spectrum.abs().square().numpy().T @ bank(form)
     np.testing.assert_allclose(form.features(signal, RATE), np.log(np.maximum(energies, 1e-6)).T, atol=1e-5)
     assert form.features(signal, RATE).shape == (20, form.frame_count(4000)) == (20, 51)
 
 
 def test_the_mel_scales_go_through_their_published_points() -> None:
     """HTK: 1000 Hz is 1000 mel, within rounding of the formula; Slaney: 1000 Hz is 15, 6400 Hz 42."""
-    from kdbench.tasks.log_mel import _hertz, _mel
-
-    assert float(_mel(np.array([1000.0]), "htk")[0]) == pytest.approx(2595 * math.log10(1 + 1000 / 700))
-    assert _mel(np.array([200.0, 1000.0, 6400.0]), "slaney") == pytest.approx([3, 15, 42])
+    assert float(mel(np.array([1000.0]), "htk")[0]) == pytest.approx(2595 * math.log10(1 + 1000 / 700))
+    assert mel(np.array([200.0, 1000.0, 6400.0]), "slaney") == pytest.approx([3, 15, 42])
     for scale in ("htk", "slaney"):
         points = np.array([50.0, 900.0, 3500.0])
-        assert _hertz(_mel(points, scale), scale) == pytest.approx(points)
-    area = filter_bank(LogMel(**FORM, scale="slaney", norm="slaney"), RATE).sum(0) * RATE / 256
+        assert sound_numbers.hertz(mel(points, scale), scale) == pytest.approx(points)
+    area = bank(LogMel(**FORM, scale="slaney", norm="slaney")).sum(0) * RATE / 256
     assert area[5:] == pytest.approx(np.ones(15), rel=0.1), "each triangle covers one"
 
 
 def test_a_tone_is_loudest_in_the_band_that_holds_its_frequency() -> None:
     form = LogMel(**FORM)
     loudest = int(form.features(tone(1500), RATE).mean(1).argmax())
-    weights = filter_bank(form, RATE)[:, loudest]
+    weights = bank(form)[:, loudest]
     frequencies = np.flatnonzero(weights) * RATE / 256
     assert frequencies.min() <= 1500 <= frequencies.max()
 

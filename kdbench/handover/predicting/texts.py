@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +20,10 @@ from kdbench.handover.predicting.example import (
     leave_out,
 )
 from kdbench.handover.predicting.example import settings as settings_of
+from kdbench.tasks.row_files import SUFFIXES, Numbered, OddRow, rows_of
 
 READS = "TSV, CSV or JSON lines files with the columns of training, or .txt with a text a line"
 USUAL = {"text": "text", "pair": "pair", "labels": ["label"], "header": []}
-Numbered = Iterator["tuple[int, dict[str, str]]"]
-"""A line's number from 1, and its fields by column."""
 
 
 def read(path: str, manifest: Manifest) -> Examples:
@@ -81,70 +78,24 @@ def _cut(ids: list[int], most: int) -> Any:
 
 
 def _rows(path: str, header: Sequence[str], names: list[str]) -> Numbered:
-    reading = {".tsv": _tab_separated, ".csv": _comma_separated, ".jsonl": _json_lines, ".json": _json_lines}
     suffix = Path(path).suffix.lower()
-    if suffix != ".txt" and suffix not in reading:
-        raise BadInput(f"{path} ends in none of .txt, {', '.join(reading)}; give a single text with --text.")
+    if suffix not in (".txt", *SUFFIXES):
+        raise BadInput(f"{path} ends in none of .txt, {', '.join(SUFFIXES)}; give a single text with --text.")
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            lines = _lines(file, names) if suffix == ".txt" else reading[suffix](file, list(header), path)
-            yield from lines
+            yield from _lines(file, names) if suffix == ".txt" else rows_of(file, suffix, header)
     except OSError as error:
         raise BadInput(f"cannot read {path} ({error.strerror}); give a text itself with --text.") from None
     except UnicodeDecodeError:
         raise BadInput(f"{path} is no UTF-8 text.") from None
+    except OddRow as error:
+        raise BadInput(f"{path}:{error.line}: {error}") from None
 
 
 def _lines(file: Any, names: list[str]) -> Numbered:
     """A text a line, the two of a pair parted by a tab."""
     for number, line in enumerate(file, start=1):
         yield number, dict(zip(names, line.rstrip("\r\n").split("\t", len(names) - 1)))
-
-
-def _tab_separated(file: Any, header: list[str], path: str) -> Numbered:
-    return _with_header(((n, line.rstrip("\r\n").split("\t")) for n, line in enumerate(file, start=1)), header, path)
-
-
-def _comma_separated(file: Any, header: list[str], path: str) -> Numbered:
-    reader = csv.reader(file, strict=True)
-    try:
-        yield from _with_header(((reader.line_num, row) for row in reader), header, path)
-    except csv.Error as error:
-        raise BadInput(f"{path}:{reader.line_num}: {error}.") from None
-
-
-def _with_header(lines: Iterator[tuple[int, list[str]]], header: list[str], path: str) -> Numbered:
-    for number, row in lines:
-        if row in ([], [""]):
-            continue
-        if not header:
-            header = [name.strip() for name in row]
-        elif len(row) != len(header):
-            raise BadInput(
-                f"{path}:{number}: {len(row)} fields, and {len(header)} were expected ({', '.join(header)})."
-            )
-        else:
-            yield number, dict(zip(header, row))
-
-
-def _json_lines(file: Any, header: list[str], path: str) -> Numbered:
-    for number, line in enumerate(file, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise BadInput(f"{path}:{number}: no JSON ({error}); one object a line was expected.") from None
-        if not isinstance(row, dict):
-            raise BadInput(f"{path}:{number}: one object a line was expected.")
-        yield number, {name: _text(value) for name, value in row.items()}
-
-
-def _text(value: Any) -> str:
-    """A JSON value as it would stand in a table; of a list its texts, parted by |."""
-    if isinstance(value, list):
-        return "|".join(map(_text, value))
-    return value if isinstance(value, str) else "" if value is None else json.dumps(value)
 
 
 def _targets(row: dict[str, str], labels: list[str], manifest: Manifest, place: str) -> tuple[Any, ...] | None:
