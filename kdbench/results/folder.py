@@ -214,13 +214,21 @@ def read_results(folder: Path) -> Results:
     """
     path = folder / "records.jsonl"
     if not path.is_file():
-        raise StoreError(f"'{folder}' has no records.jsonl; give the folder that `kdbench run -o FOLDER` wrote.")
+        raise StoreError(f"'{folder}' has no records.jsonl; {_groups_of(folder)}")
     everything, bad = records.scan(path)
     if bad and not everything:
         raise RecordError(bad[0])
     current = tuple(current_records(everything))
     plan = (read_plan(folder) or RecordedPlan()).completed(labelled(current))
     return Results(folder, plan.model_copy(update={"warnings": (*plan.warnings, *_left_out(bad))}), current)
+
+
+def _groups_of(folder: Path) -> str:
+    """What to give in place of a folder without records: one of its groups, where a suite was split."""
+    groups = sorted(path.parent.name for path in folder.glob("*/records.jsonl"))
+    if not groups:
+        return "give the folder that `kdbench run -o FOLDER` wrote."
+    return f"it holds those of {', '.join(groups)}: give one of these, '{folder / groups[0]}'."
 
 
 def _left_out(bad: list[str]) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kdbench.errors import StoreError
 from kdbench.results.folder import read_results
 from kdbench.results.records import Score
 
@@ -46,6 +47,11 @@ def test_students_learn_from_their_own_group_and_are_judged_on_it(out: Path) -> 
         assert score.value is not None
         assert score.value > 0.9, "over both sites nothing could be said"
         assert score.example_count < 60
+
+
+def test_a_verb_that_takes_one_folder_names_the_groups(out: Path) -> None:
+    with pytest.raises(StoreError, match=r"has no records.jsonl; it holds those of north, south: give one of these"):
+        read_results(out)
 
 
 def test_groups_stand_side_by_side_on_one_page(out: Path) -> None:
