@@ -38,13 +38,13 @@ def class_name(output: Output, place: int) -> str:
     return f"'{output.class_names[place]}'" if place < len(output.class_names) else f"class {place}"
 
 
-def rare(output: Output, counts: NDArray[Any], examples: int) -> str | None:
-    """Why the rarest class that occurs has too few examples; None where it has enough."""
+def rare(output: Output, counts: NDArray[Any], examples: int, fewest: int = FEWEST_OF_A_CLASS) -> str | None:
+    """Why the rarest class that occurs has fewer examples than `fewest`; None where it has enough."""
     present = np.flatnonzero(counts)
     if not len(present):
         return None
     rarest = int(present[counts[present].argmin()])
-    if counts[rarest] >= FEWEST_OF_A_CLASS:
+    if counts[rarest] >= fewest:
         return None
     return f"only {int(counts[rarest])} of {examples:,} examples have {class_name(output, rarest)}"
 

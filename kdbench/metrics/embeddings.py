@@ -1,8 +1,9 @@
 """Metrics of embeddings by their cosines: do similar examples lie near each other, is what belongs together found.
 
 Examples that share a number (`kdbench.protocols.data.Output.targets`) are one observation: they lie near each other and
-fall together. Intervals over single queries called two alike cases different in 5 to 14 of 100 tables; over ids they do
-in 2 to 11, the most by recall at 1 over 50 ids (report/statistics/metric-levels.md).
+fall together. An id also stands in the way of others' queries, so that what it owes to the value is found by leaving
+out its queries and its documents. Of 100 tables of two alike cases, intervals over single queries told them apart in 5
+to 14, over the queries of ids in up to 11, over whole ids in 1 to 6 (report/statistics/metric-levels.md).
 
 Sources
 Reimers, Beyer, Gurevych 2016, "Task-oriented intrinsic evaluation of semantic textual similarity": why Spearman.
@@ -71,17 +72,6 @@ class _OfEmbeddings(Influenced):
     def _counting(self, targets: Any) -> NDArray[np.bool_]:
         """(n,): the examples that the value is a mean over, or made from."""
 
-    def _on_first(self, targets: Any, influence: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(n,) from one number a unit that counts, in the order of their numbers: each on its first example.
-
-        Times examples over units, so that the spread over examples is right for a mean over units.
-        """
-        places = np.flatnonzero(self._counting(targets))
-        _, first = np.unique(self.units(targets)[places], return_index=True)
-        found = np.zeros(len(targets))
-        found[places[first]] = influence * len(targets) / len(first)
-        return found
-
 
 class CosineSpearman(_OfEmbeddings):
     """Spearman's correlation of the cosines of pairs with the pairs' scores."""
@@ -113,7 +103,8 @@ class CosineSpearman(_OfEmbeddings):
 
     def influence(self, outputs: Any, targets: Any) -> NDArray[np.float64]:
         """Spearman's, of the pairs."""
-        return self._on_first(targets, Spearman().influence(*self._pairs(outputs, targets)))
+        moved = Spearman().influence(*self._pairs(outputs, targets))
+        return _on_first(self.units(targets), np.flatnonzero(self._counting(targets)), moved)
 
     def _counting(self, targets: Any) -> NDArray[np.bool_]:
         _, place, counts = np.unique(self.units(targets), return_inverse=True, return_counts=True)
@@ -139,8 +130,8 @@ class _Retrieval(_OfEmbeddings):
     counted_things = "ids with queries"
 
     @abstractmethod
-    def _of_ranks(self, ranks: NDArray[np.int64]) -> float:
-        """A query's number from the ranks, from 1 and ascending, of what belongs to it; at least one."""
+    def _of_ranks(self, ranks: NDArray[np.int64]) -> NDArray[np.float64]:
+        """A query's number (...,) from the ranks (..., B), from 1 and ascending, of the B that belong to it."""
 
     def undefined(self, outputs: Any, targets: Any) -> str | None:
         """Where nothing belongs to any query."""
@@ -152,27 +143,20 @@ class _Retrieval(_OfEmbeddings):
 
     def value(self, outputs: Any, targets: Any) -> float:
         """0 to 1."""
-        return float(self._each(outputs, targets).mean())
+        return self._left_out(outputs, targets)[0]
 
     def pseudo_values(self, outputs: Any, targets: Any) -> NDArray[np.float64]:
         """The value plus each id's influence on it; everything is ranked once."""
-        each = self._each(outputs, targets)
-        return float(each.mean()) + self._influence(each, targets)
+        value, without = self._left_out(outputs, targets)
+        return value + self._influence(without, targets)
 
     def influence(self, outputs: Any, targets: Any) -> NDArray[np.float64]:
-        """(sum over an id's queries - V times their number) / the mean number; what is searched stays as it is."""
-        return self._influence(self._each(outputs, targets), targets)
+        """(K - 1) (mean of the V_-i - V_-i) of the K ids: V_-i is the value without an id's queries and documents."""
+        return self._influence(self._left_out(outputs, targets)[1], targets)
 
-    def _influence(self, each: NDArray[np.float64], targets: Any) -> NDArray[np.float64]:
-        """From one number a query."""
-        _, place = np.unique(self.units(targets)[self._counting(targets)], return_inverse=True)
-        sums, counts = np.bincount(place, each), np.bincount(place)
-        return self._on_first(targets, (sums - each.mean() * counts) / counts.mean())
-
-    def without(self, outputs: Any, targets: Any, places: NDArray[np.intp]) -> float:
-        """The mean over the other queries; all examples are still searched."""
-        queries = np.flatnonzero(self._counting(targets))
-        return float(self._each(outputs, targets)[~np.isin(queries, places)].mean())
+    def _influence(self, without: NDArray[np.float64], targets: Any) -> NDArray[np.float64]:
+        moved = (len(without) - 1) * (without.mean() - without)
+        return _on_first(self.units(targets), np.arange(len(targets)), moved)
 
     def _counting(self, targets: Any) -> NDArray[np.bool_]:
         """Whether an example is a query to which something belongs."""
@@ -181,22 +165,42 @@ class _Retrieval(_OfEmbeddings):
         here = np.bincount(place, found)[place] - (asks & found)
         return np.asarray(asks & (here > 0))
 
-    def _each(self, outputs: Any, targets: Any) -> NDArray[np.float64]:
-        """One number a query that counts."""
-        return np.array([self._of_ranks(ranks) for ranks in self._ranks(outputs, targets)])
+    def _left_out(self, outputs: Any, targets: Any) -> tuple[float, NDArray[np.float64]]:
+        """The value, and (K,) the value without each id, in the order of their numbers.
 
-    def _ranks(self, outputs: Any, targets: Any) -> Iterator[NDArray[np.int64]]:
-        ids, _, found = _ids(targets)
-        unit, documents = _unit(outputs), np.flatnonzero(found)
+        An id that goes takes its queries along, and what it has among the documents stands before nothing any more.
+        """
+        _, place = np.unique(self.units(targets), return_inverse=True)
         queries = np.flatnonzero(self._counting(targets))
+        counts = np.bincount(place[queries], minlength=int(place.max()) + 1)
+        whole, moved = 0.0, np.zeros(len(counts))
+        for query, (rivals, before) in zip(queries, self._rivals(outputs, targets, place, queries), strict=True):
+            ranks = before.sum(axis=0) + np.arange(1, before.shape[1] + 1)
+            number = self._of_ranks(ranks)
+            whole += float(number)
+            moved[rivals] += self._of_ranks(ranks - before) - number
+            moved[place[query]] -= number
+        others = np.maximum(len(queries) - counts, 1)
+        return whole / len(queries), (whole + moved) / others
+
+    def _rivals(
+        self, outputs: Any, targets: Any, place: NDArray[np.intp], queries: NDArray[np.intp]
+    ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.int64]]]:
+        """For each query the ids (R,) of what is ranked before anything that belongs to it, and how many of each id
+        stand before each of the B that belong (R, B), the nearest first."""
+        _, _, found = _ids(targets)
+        unit, documents = _unit(outputs), np.flatnonzero(found)
         for first in range(0, len(queries), AT_ONCE):
             some = queries[first : first + AT_ONCE]
             for query, cosines in zip(some, np.round(unit[some] @ unit[documents].T, DECIMALS), strict=True):
-                others = documents != query
-                belongs = (ids[documents] == ids[query]) & others
-                strange = np.sort(-cosines[~belongs & others])
-                near = np.sort(-cosines[belongs])
-                yield np.searchsorted(strange, near, side="right") + np.arange(1, len(near) + 1)
+                belongs = place[documents] == place[query]
+                near = -np.sort(-cosines[belongs & (documents != query)])
+                ahead = ~belongs & (cosines >= near[-1])
+                rivals, which = np.unique(place[documents[ahead]], return_inverse=True)
+                cells = which[:, None] * len(near) + np.arange(len(near))
+                stands = cosines[ahead][:, None] >= near
+                counts = np.bincount(cells[stands], minlength=len(rivals) * len(near))
+                yield rivals, counts.reshape(len(rivals), len(near))
 
 
 class RecallAt1(_Retrieval):
@@ -206,8 +210,8 @@ class RecallAt1(_Retrieval):
     paper = "Jégou, Douze, Schmid 2011, section V"
     nearest: ClassVar[int] = 1
 
-    def _of_ranks(self, ranks: NDArray[np.int64]) -> float:
-        return float(ranks[0] <= self.nearest)
+    def _of_ranks(self, ranks: NDArray[np.int64]) -> NDArray[np.float64]:
+        return np.asarray(ranks[..., 0] <= self.nearest, np.float64)
 
 
 class RecallAt10(RecallAt1):
@@ -223,9 +227,10 @@ class NDCGAt10(_Retrieval):
     label = "nDCG@10"
     paper = "Järvelin, Kekäläinen 2002"
 
-    def _of_ranks(self, ranks: NDArray[np.int64]) -> float:
-        best = np.arange(1, min(len(ranks), 10) + 1)
-        return float((1 / np.log2(ranks[ranks <= 10] + 1)).sum() / (1 / np.log2(best + 1)).sum())
+    def _of_ranks(self, ranks: NDArray[np.int64]) -> NDArray[np.float64]:
+        best = np.arange(1, min(ranks.shape[-1], 10) + 1)
+        gains = np.where(ranks <= 10, 1 / np.log2(ranks + 1), 0.0)
+        return np.asarray(gains.sum(axis=-1) / (1 / np.log2(best + 1)).sum())
 
 
 class MeanReciprocalRank(_Retrieval):
@@ -233,8 +238,21 @@ class MeanReciprocalRank(_Retrieval):
 
     label = "mean reciprocal rank"
 
-    def _of_ranks(self, ranks: NDArray[np.int64]) -> float:
-        return float(1 / ranks[0])
+    def _of_ranks(self, ranks: NDArray[np.int64]) -> NDArray[np.float64]:
+        return np.asarray(1 / ranks[..., 0])
+
+
+def _on_first(
+    units: NDArray[np.int64], places: NDArray[np.intp], influence: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(n,) from one number a unit of the examples at `places`, in the units' order: each on its first example.
+
+    Times examples over units, so that the spread over examples is right for a mean over units.
+    """
+    _, first = np.unique(units[places], return_index=True)
+    found = np.zeros(len(units))
+    found[places[first]] = influence * len(units) / len(first)
+    return found
 
 
 def _unit(outputs: Any) -> NDArray[np.float64]:

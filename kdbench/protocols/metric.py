@@ -126,13 +126,6 @@ class Metric(Part):
         """
         return jackknife(self, outputs, targets)
 
-    def without(self, outputs: Answers, targets: Answers, places: NDArray[np.intp]) -> float:
-        """The value without the examples at `places`, as questions: what others are compared with may stay."""
-        import numpy as np
-
-        rest = np.delete(np.arange(len(targets)), places)
-        return self.value(taken(outputs, rest), taken(targets, rest))
-
     def loss(self, reference: float, new: float) -> float:
         """How much worse `new` is than `reference`: positive where it is worse, whichever way is better."""
         return reference - new if self.direction == "higher" else new - reference
@@ -158,7 +151,8 @@ def jackknife(metric: Metric, outputs: Answers, targets: Answers) -> NDArray[np.
     found = np.empty(count)
     for block in blocks:
         times = count / len(block)
-        found[block] = times * whole - (times - 1) * metric.without(outputs, targets, block)
+        rest = np.delete(np.arange(count), block)
+        found[block] = times * whole - (times - 1) * metric.value(taken(outputs, rest), taken(targets, rest))
     return np.asarray(whole + np.sqrt(count / len(blocks)) * (found - found.mean()), np.float64)
 
 

@@ -64,7 +64,8 @@ def _check_spread(metric: Metric, outputs: Any, targets: Any, each: Any, name: s
     count = int(own.max()) + 1
     some = np.random.default_rng(1).permutation(count)[: LEFT_OUT if units is None else count]
     found = np.bincount(own, each - each.mean())[some] + each.mean()
-    without = [metric.without(outputs, targets, np.flatnonzero(own == place)) for place in some]
+    rests = [np.flatnonzero(own != place) for place in some]
+    without = [metric.value(taken(outputs, rest), taken(targets, rest)) for rest in rests]
     spread = (count - 1) * np.std(without) * COUNT / count
     assert np.isclose(np.std(found), spread, rtol=0.1), (
         f"{name}'s pseudo-values spread by {np.std(found)}, not {spread}."

@@ -73,6 +73,19 @@ def test_one_answer_to_everything_finds_nothing() -> None:
     assert judge("mean_reciprocal_rank", "ids").value(same, ids) == pytest.approx(1 / 39)
 
 
+@pytest.mark.parametrize("name", ["recall_at_1", "recall_at_10", "ndcg_at_10", "mean_reciprocal_rank"])
+@pytest.mark.parametrize("said", ["ids", "queries"])
+def test_an_ids_influence_is_what_leaving_out_its_queries_and_documents_does(name: str, said: str) -> None:
+    places, targets = searched()
+    given = targets if said == "queries" else targets[:, 0]
+    metric, ids = judge(name, said), targets[:, 0]
+    without = np.array([metric.value(places[ids != number], given[ids != number]) for number in range(20)])
+    each = metric.pseudo_values(places, given)
+    assert each.mean() == pytest.approx(metric.value(places, given), abs=1e-12)
+    found = np.bincount(ids, each - each.mean()) * 20 / len(ids)
+    assert found == pytest.approx(19 * (without.mean() - without), abs=1e-12)
+
+
 def pairs(count: int = 50) -> tuple[np.ndarray, np.ndarray]:
     draw = np.random.default_rng(1)
     number = draw.permutation(np.arange(2 * count) // 2)
@@ -99,7 +112,8 @@ def test_a_pair_is_one_observation() -> None:
     metric = judge("cosine_spearman", "pairs")
     each = metric.pseudo_values(places, targets)
     assert each.mean() == pytest.approx(metric.value(places, targets), abs=1e-12)
-    without = [metric.without(places, targets, np.flatnonzero(targets[:, 0] == number)) for number in range(50)]
+    rests = [targets[:, 0] != number for number in range(50)]
+    without = [metric.value(places[rest], targets[rest]) for rest in rests]
     jackknife = np.sqrt(49 / 50 * np.square(np.array(without) - np.mean(without)).sum())
     assert each.std() / np.sqrt(len(each)) == pytest.approx(jackknife, rel=0.1)
 

@@ -182,3 +182,11 @@ def test_correlations_are_tested_where_they_are_normal() -> None:
     assert on_z[1] - on_z[0] == pytest.approx(0.2 / (1 - 0.64))
     on_logs = _on_scale(metric_named("r2"), Answers())  # type: ignore[arg-type]
     assert on_logs.mean() == pytest.approx(-np.log(0.2))
+
+
+def test_average_precision_needs_twenty_examples_of_each_label() -> None:
+    metric = metric_named("average_precision").judging(Output(kind="multilabel", axes=(2,), class_names=("a", "b")))
+    labels = np.stack([np.arange(200) < 100, np.arange(200) < 19], axis=1).astype(np.float32)
+    assert metric.few(labels) == "only 19 of 200 examples have 'b'"
+    labels[-1, 1] = 1
+    assert metric.few(labels) is None
