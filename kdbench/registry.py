@@ -14,7 +14,10 @@ from kdbench import user_files
 from kdbench.errors import KdbenchError, UnknownName, nearest
 from kdbench.user_files import UserCode
 
-EXECUTORS = {"local": "kdbench.run.executors.local:LocalExecutor"}
+EXECUTORS = {
+    "local": "kdbench.run.executors.local:LocalExecutor",
+    "ray": "kdbench.run.executors.ray:RayExecutor",
+}
 """Where stages run (kdbench.run.executors.Executor); no part of a suite, so not among KINDS."""
 
 RUNTIMES = {

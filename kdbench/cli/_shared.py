@@ -139,6 +139,7 @@ def walk(
     output: Path | None,
     jobs: int | None,
     executor: str = "local",
+    address: str | None = None,
 ) -> bool:
     """Run what these labels need, to a report; whether all went well. Exits where it is interrupted."""
     from rich.console import Console
@@ -150,11 +151,11 @@ def walk(
     console = Console(stderr=True, markup=False, emoji=False, highlight=False)
     command = shlex.join(["kdbench", *sys.argv[1:]])
     console.print(f"Suite {plan.suite.name}: results in {folder}, store {store.root}", soft_wrap=True)
-    work = walking.Run(plan, labels, store, folder, command, executor)
+    work = walking.Run(plan, labels, store, folder, command, executor, address)
     if not work.todo:
         console.print(f"Nothing to do: all {work.summary.stage_count} stages are in the store.")
     try:
-        summary = work.walk(jobs or walking.default_jobs(plan), console)
+        summary = work.walk(jobs, console)
     except KeyboardInterrupt:
         console.print("\nStopped. What is finished is kept; to go on, run the same command again:")
         console.print(f"  {command}", soft_wrap=True)

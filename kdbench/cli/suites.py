@@ -45,8 +45,9 @@ output_option = click.option(
     default="local",
     show_default=True,
     metavar="NAME",
-    help="Where they run: `local`, or what an installed package adds.",
+    help="Where they run: `local`, `ray`, or what an installed package adds.",
 )
+@click.option("--address", help="Of a Ray cluster: `auto`, HOST:PORT.  [default: RAY_ADDRESS, else this machine]")
 @store_option
 @output_option
 def run(
@@ -55,6 +56,7 @@ def run(
     seeds: tuple[str, ...],
     jobs: int | None,
     executor: str,
+    address: str | None,
     store: Path | None,
     output: Path | None,
 ) -> None:
@@ -68,7 +70,9 @@ def run(
     opened = open_store(store)
     plans = plans_of(suite, opened)
     chosen = [plan.chosen(select(plan.suite, cases, seeds)) for plan in plans]
-    went_well = [walk(plan, labels, opened, output, jobs, executor) for plan, labels in zip(plans, chosen, strict=True)]
+    went_well = [
+        walk(plan, labels, opened, output, jobs, executor, address) for plan, labels in zip(plans, chosen, strict=True)
+    ]
     report_groups(plans, output)
     if not all(went_well):
         sys.exit(SOME_FAILED)

@@ -3,7 +3,6 @@
 A stage that fails stops only what rests on it.
 """
 
-import os
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from kdbench.plan.estimate import from_store
 from kdbench.plan.plan import Label, Plan
 from kdbench.plan.rehearsals import awaited
 from kdbench.run.collect import Failure, Results
-from kdbench.run.executors import DEFAULT, Executor
+from kdbench.run.executors import DEFAULT, Executor, cores_here
 from kdbench.run.interrupts import Interrupts
 from kdbench.run.progress import Progress
 from kdbench.run.waiting import Waiting
@@ -45,23 +44,31 @@ class Summary:
         return sum(outcome.status == "done" for outcome in self.outcomes.values())
 
 
-def cores() -> int:
-    """Processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def threads(plan: Plan) -> int:
+    """The most threads that a training of the plan takes."""
+    return max((recipe.threads for recipe in plan.suite.recipes.values()), default=1)
 
 
 def default_jobs(plan: Plan) -> int:
-    """The most workers with which jobs x threads is no more than the cores."""
-    return max(1, cores() // max((recipe.threads for recipe in plan.suite.recipes.values()), default=1))
+    """The most workers with which jobs x threads is no more than the cores of this machine."""
+    return max(1, cores_here() // threads(plan))
 
 
 class Run:
     """A run of the stages that some labels of a plan need."""
 
     def __init__(
-        self, plan: Plan, labels: list[Label], store: Store, folder: Path, command: str, executor: str = DEFAULT
+        self,
+        plan: Plan,
+        labels: list[Label],
+        store: Store,
+        folder: Path,
+        command: str,
+        executor: str = DEFAULT,
+        address: str | None = None,
     ) -> None:
         """Raises UnknownName for an executor that is not registered, StoreError for a folder that is not its own."""
+        self._address = address
         self._make_executor: type[Executor] = registry.resolve("executor", executor)
         self.plan, self.labels, self.store, self.command = plan, labels, store, command
         self.results = Results(folder, plan, store)
@@ -94,19 +101,22 @@ class Run:
                     self.store.discard(key)
         return self._known[key]
 
-    def walk(self, jobs: int, console: "Console") -> Summary:
-        """Run everything that is to do. A KeyboardInterrupt ends the workers at once and is raised again."""
+    def walk(self, jobs: int | None, console: "Console") -> Summary:
+        """Run everything that is to do. A KeyboardInterrupt ends the workers at once and is raised again.
+
+        jobs: lists of stages side by side; None for as many as the executor has cores for.
+        """
         with self._interrupts:
             self.results.begin(self.command)
             self._compute(jobs, console)
             self._finish()
         return self.summary
 
-    def _compute(self, jobs: int, console: "Console") -> None:
-        estimate = from_store(self.plan, self.store)
-        progress = Progress(console, self.todo, self.summary.reused, jobs, estimate, self.store.progress)
-        executor = self._make_executor(self.store.root, jobs)
+    def _compute(self, jobs: int | None, console: "Console") -> None:
+        executor = self._make_executor(self.store.root, jobs, threads(self.plan), self._address)
         try:
+            estimate = from_store(self.plan, self.store)
+            progress = Progress(console, self.todo, self.summary.reused, executor.jobs, estimate, self.store.progress)
             with progress:
                 for message in self.damaged:
                     progress.say(f"{message} It is built again.", style="yellow")

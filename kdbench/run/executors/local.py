@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from kdbench import stages
-from kdbench.run.executors import Executor
+from kdbench.errors import KdbenchError
+from kdbench.run.executors import Executor, left_by_dead
 from kdbench.stages.failure_text import sentence
-from kdbench.stages.names import STAGE
 from kdbench.stages.spec import StageSpec
 from kdbench.stages.store import Store
 from kdbench.stages.worker import Outcome, run_stages
@@ -29,8 +29,11 @@ PRELOADED = [*(place.partition(":")[0] for place in stages.TABLE.values()), *sta
 class LocalExecutor(Executor):
     """Runs stages in processes of this machine that import torch once; a list of stages goes to one that is free."""
 
-    def __init__(self, store: Path, jobs: int) -> None:
-        super().__init__(store, jobs)
+    def __init__(self, store: Path, jobs: int | None = None, threads: int = 1, address: str | None = None) -> None:
+        """Raises KdbenchError for an address: there is but this machine."""
+        super().__init__(store, jobs, threads, address)
+        if address is not None:
+            raise KdbenchError(f"the executor local runs on this machine alone; leave the address '{address}' out.")
         self._context = _context()
         self._free: list[ProcessPoolExecutor] = []
         self._all: set[ProcessPoolExecutor] = set()
@@ -71,18 +74,11 @@ class LocalExecutor(Executor):
                 self._free.append(slot)
         if isinstance(error, BrokenProcessPool):
             ended = _signal(slot)
-            answer.set_result([self._left(spec, ended) for spec in specs])
+            answer.set_result([left_by_dead(self.store, spec, self._death(spec, ended)) for spec in specs])
         elif error is not None:
             answer.set_result([Outcome(spec.key, "failed", sentence(error)) for spec in specs])
         elif not done.cancelled():
             answer.set_result(done.result())
-
-    def _left(self, spec: StageSpec, ended: str | None) -> Outcome:
-        """What a dead worker leaves of a stage: its result where that was published before, else its failure."""
-        store = Store(self.store)
-        if store.has(spec.key):
-            return Outcome(spec.key, "done", wall_seconds=store.read_json(spec.key, STAGE)["wall_seconds"])
-        return Outcome(spec.key, "failed", self._death(spec, ended), died=True)
 
     def _death(self, spec: StageSpec, ended: str | None) -> str:
         """How a worker died, in which runtime and over which model; memory is suspected after SIGKILL only."""

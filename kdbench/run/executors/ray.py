@@ -1,0 +1,207 @@
+"""The executor `ray`: stages as tasks on the machines of a Ray cluster.
+
+Without an address it joins the cluster that RAY_ADDRESS names, else one that runs on this machine, else it starts one
+here that ends with the run. Trainings, exports and the rest go wherever cores are free. Files are evaluated and timed
+on the node that the run was started on, whose runtimes and fingerprint the plan has asked; to be timed a file gets all
+its cores, so that no other task of the cluster runs beside it.
+
+A task whose worker or node is lost runs again (RETRIES times), from its last checkpoint: that lies in the store, which
+every node must see at the same path.
+"""
+
+import importlib.util
+import logging
+import secrets
+import socket
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from kdbench.errors import KdbenchError
+from kdbench.files import write_whole
+from kdbench.run.executors import Executor, left_by_dead
+from kdbench.stages.failure_text import sentence
+from kdbench.stages.spec import StageSpec
+from kdbench.stages.store import Store
+from kdbench.stages.worker import Outcome, run_stages
+
+RETRIES = 2
+"""How often a task runs again whose worker or node was lost; what kills three workers is to blame itself."""
+SECONDS_TO_ANSWER = 5
+SECONDS_TO_END = 30
+"""How long `close` waits for workers that it has killed."""
+HERE = ("evaluate", "measure")
+"""Kinds of stages that belong to the machine which the plan asked for its runtimes."""
+PACKAGES = ("kdbench", "torch", "numpy", "onnx", "onnxruntime")
+"""What must be the same on every node: keys of stages name these versions as they are where the run was started."""
+TOKENS = "nodes"
+
+
+class RayExecutor(Executor):
+    """Runs lists of stages as tasks of a Ray cluster, each with the cores and accelerators that its stages ask for."""
+
+    def __init__(self, store: Path, jobs: int | None = None, threads: int = 1, address: str | None = None) -> None:
+        """Raises KdbenchError where Ray is missing, no cluster answers, or a node lacks the store or a version."""
+        if importlib.util.find_spec("ray") is None:
+            raise KdbenchError("the executor ray needs Ray; type: pip install 'kdbench[ray]'")
+        import ray
+
+        self._ray: Any = ray
+        self._started = not ray.is_initialized()
+        self._flying: set[Any] = set()
+        self._lock = threading.Lock()
+        if self._started:
+            _join(address)
+        try:
+            self._here = ray.get_runtime_context().get_node_id()
+            self._refuse_strange_nodes(store)
+            super().__init__(store.absolute(), jobs, threads, address)
+        except BaseException:
+            self.close()
+            raise
+
+    def cores(self) -> int:
+        """Cores of all nodes."""
+        return int(self._ray.cluster_resources().get("CPU", 1))
+
+    def submit(self, specs: list[StageSpec]) -> "Future[list[Outcome]]":
+        task = self._ray.remote(run_stages).options(
+            name=", ".join(dict.fromkeys(spec.kind for spec in specs)), max_retries=RETRIES, **self._resources(specs)
+        )
+        reference = task.remote([spec.to_json() for spec in specs], str(self.store))
+        answer: Future[list[Outcome]] = Future()
+        with self._lock:
+            self._flying.add(reference)
+        reference.future().add_done_callback(lambda done: self._settle(reference, specs, done, answer))
+        return answer
+
+    def close(self) -> None:
+        with self._lock:
+            left, self._flying = list(self._flying), set()
+        for reference in left:
+            self._ray.cancel(reference, force=True)
+        if left:
+            self._ray.wait(left, num_returns=len(left), timeout=SECONDS_TO_END)
+        if self._started:
+            self._ray.shutdown()
+
+    def _resources(self, specs: list[StageSpec]) -> dict[str, Any]:
+        """Cores and accelerators of a list, and the node that it must run on."""
+        parts = [part for spec in specs for part in spec.parts.values()]
+        threads = [part.fields.get("threads", 1) for part in parts if part.kind == "recipe"]
+        found: dict[str, Any] = {"num_cpus": max(threads, default=1)}
+        if any(str(spec.numerics.get("device", "cpu")).startswith("cuda") for spec in specs):
+            found["num_gpus"] = 1
+        if any(spec.kind in HERE for spec in specs):
+            found["scheduling_strategy"] = self._on(self._here)
+        if any(spec.kind == "measure" for spec in specs):
+            found["num_cpus"] = self._nodes()[self._here]["Resources"].get("CPU", 1)
+        return found
+
+    def _settle(
+        self, reference: Any, specs: list[StageSpec], done: Future[Any], answer: "Future[list[Outcome]]"
+    ) -> None:
+        with self._lock:
+            self._flying.discard(reference)
+        error = done.exception()
+        if error is None:
+            answer.set_result(done.result())
+        elif isinstance(error, self._ray.exceptions.RayTaskError):  # run_stages raises nothing: it could not be called
+            answer.set_result([Outcome(spec.key, "failed", sentence(error.cause or error)) for spec in specs])
+        else:
+            death = f"its worker on the cluster was lost {RETRIES + 1} times ({type(error).__name__}); run again."
+            answer.set_result([left_by_dead(self.store, spec, death) for spec in specs])
+
+    def _nodes(self) -> dict[str, dict[str, Any]]:
+        """Id -> what Ray says of a node, for all that are alive."""
+        return {node["NodeID"]: node for node in self._ray.nodes() if node["Alive"]}
+
+    def _on(self, node: str) -> Any:
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        return NodeAffinitySchedulingStrategy(node, soft=False)
+
+    def _answer(self, node: str, reference: Any) -> "Facts | None":
+        """What a node says; None where it has gone meanwhile. Raises KdbenchError where it cannot run kdbench."""
+        try:
+            facts: Facts = self._ray.get(reference)
+            return facts
+        except self._ray.exceptions.RayTaskError as error:
+            raise KdbenchError(f"a node of the cluster cannot run kdbench: {sentence(error.cause or error)}") from None
+        except self._ray.exceptions.RayError:
+            if node in self._nodes():
+                raise
+            return None
+
+    def _refuse_strange_nodes(self, store: Path) -> None:
+        """Raises KdbenchError for a node that does not see the store, or has another version of what keys name."""
+        token, opened = secrets.token_hex(8), Store(store)
+        place = opened.root.absolute() / "scratch" / f"{TOKENS}-{token}"
+        write_whole(place, token)
+        try:
+            ask = self._ray.remote(facts_of_node)
+            asked = {
+                node: ask.options(scheduling_strategy=self._on(node), num_cpus=0).remote(str(place))
+                for node in self._nodes()
+            }
+            facts = {node: said for node, reference in asked.items() if (said := self._answer(node, reference))}
+        finally:
+            place.unlink()
+        names = {node: said["NodeManagerAddress"] for node, said in self._nodes().items()}
+        refuse_strange(opened.root.absolute(), token, facts, self._here, names)
+
+
+Facts = tuple[str | None, dict[str, str]]
+"""What a file of the store holds as a node sees it (None: there is none), and the versions of PACKAGES there."""
+
+
+def refuse_strange(store: Path, token: str, facts: Mapping[str, Facts], here: str, names: Mapping[str, str]) -> None:
+    """Raises KdbenchError for a node that does not see the token in the store, or has another version than `here`."""
+    for node, (seen, versions) in facts.items():
+        if seen != token:
+            raise KdbenchError(
+                f"the node {names[node]} does not see the store '{store}'; give a folder that all nodes share with "
+                "--store, or take the node out of the cluster."
+            )
+        for package, own in facts[here][1].items():
+            if versions[package] != own:
+                raise KdbenchError(
+                    f"the node {names[node]} has {package} {versions[package]}, and this one {own}; install the same "
+                    "version on both."
+                )
+
+
+def facts_of_node(place: str) -> Facts:
+    """What the node that this runs on sees and has; place: the file with the token."""
+    try:
+        seen: str | None = Path(place).read_text(encoding="utf-8")
+    except OSError:
+        seen = None
+    return seen, {package: _version(package) for package in PACKAGES}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "missing"
+
+
+def _join(address: str | None) -> None:
+    """Connect to a cluster, or start one here. Raises KdbenchError where none answers."""
+    import ray
+
+    try:
+        if address is not None and ":" in address:  # Ray itself waits a minute for nobody
+            host, _, port = address.removeprefix("ray://").rpartition(":")
+            socket.create_connection((host, int(port)), SECONDS_TO_ANSWER).close()
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, namespace="kdbench")
+    except (OSError, ValueError, RuntimeError) as error:
+        where = f"at '{address}'" if address else "here"
+        first = str(error).partition("\n")[0]
+        raise KdbenchError(
+            f"no Ray cluster answers {where} ({first}); start one with `ray start --head`, or leave --address out."
+        ) from None

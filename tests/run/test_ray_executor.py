@@ -1,0 +1,133 @@
+"""The executor `ray` on a cluster of three nodes that this test starts: a worker and a whole node are lost in it."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kdbench import registry
+from kdbench.errors import KdbenchError
+from kdbench.protocols.part import PartSpec
+from kdbench.stages.spec import StageSpec
+from kdbench.stages.store import Store
+from kdbench.testing import check_executor
+
+ray = pytest.importorskip("ray")
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
+
+from kdbench.run.executors import ray as executor  # noqa: E402
+
+TASK = """
+import os, signal, time
+from pathlib import Path
+import ray
+from kdbench.tasks.digits import Digits
+
+class Lost(Digits):
+    first: str
+    how: str
+
+    def decode(self, folder):
+        if not Path(self.first).exists():
+            Path(self.first).write_text(ray.get_runtime_context().get_node_id())
+            if self.how == "worker":
+                os.kill(os.getpid(), signal.SIGKILL)
+            time.sleep(120)
+        return super().decode(folder)
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A head without cores of its own, so that stages go to the other nodes."""
+    from ray.cluster_utils import Cluster
+
+    started = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    for _ in range(2):
+        started.add_node(num_cpus=1)
+    yield started
+    ray.shutdown()
+    started.shutdown()
+
+
+@pytest.fixture
+def made(cluster: Any, tmp_path: Path) -> Iterator[executor.RayExecutor]:
+    found = executor.RayExecutor(tmp_path / "store", address=cluster.address)
+    yield found
+    found.close()
+
+
+def lost(folder: Path, how: str) -> StageSpec:
+    """A decode stage that loses its worker, or waits to be lost with its node, the first time that it runs."""
+    (folder / "mine.py").write_text(TASK)
+    name = "mine.py:Lost"
+    cls = registry.resolve("task", name, folder)
+    fields = {"first": str(folder / "first"), "how": how}
+    return StageSpec("decode", 1, {"task": PartSpec("task", name, 1, fields, registry.user_code(name, cls, folder))})
+
+
+def test_ray_keeps_the_contract_of_executors(cluster: Any) -> None:
+    check_executor(lambda store, jobs: executor.RayExecutor(store, jobs, address=cluster.address))
+
+
+def test_it_runs_as_many_stages_at_once_as_the_nodes_have_cores_for(made: executor.RayExecutor) -> None:
+    assert made.jobs == 2
+
+
+def test_a_stage_whose_worker_is_killed_runs_again(made: executor.RayExecutor, tmp_path: Path) -> None:
+    (outcome,) = made.submit([lost(tmp_path, "worker")]).result(120)
+    assert (outcome.status, outcome.reason) == ("done", "")
+    assert Store(tmp_path / "store").has(outcome.key)
+
+
+def test_closing_ends_what_runs(cluster: Any, tmp_path: Path) -> None:
+    found = executor.RayExecutor(tmp_path / "store", address=cluster.address)
+    running = found.submit([lost(tmp_path, "node")])
+    while not (tmp_path / "first").exists():
+        time.sleep(0.05)
+    begin = time.monotonic()
+    found.close()
+    assert time.monotonic() - begin < 60  # the stage would have slept for two minutes
+    assert not Store(tmp_path / "store").has(lost(tmp_path, "node").key)
+    assert running.cancelled() or running.result(10)[0].status == "failed"
+
+
+def test_a_stage_whose_node_is_lost_runs_again_on_another(
+    cluster: Any, made: executor.RayExecutor, tmp_path: Path
+) -> None:
+    running = made.submit([lost(tmp_path, "node")])
+    first = tmp_path / "first"
+    until = time.monotonic() + 60
+    while not (first.exists() and first.read_text()) and time.monotonic() < until:
+        time.sleep(0.05)
+    (node,) = (node for node in cluster.worker_nodes if node.node_id == first.read_text())
+    cluster.remove_node(node, allow_graceful=False)
+    (outcome,) = running.result(120)
+    assert (outcome.status, outcome.reason) == ("done", "")
+
+
+def test_a_node_that_does_not_see_the_store_has_no_token() -> None:
+    seen, versions = executor.facts_of_node("/nowhere/token")
+    assert seen is None
+    assert versions["kdbench"] != "missing"
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ((None, {}), r"the node 127\.0\.0\.1 does not see the store '.*store'; give a folder that all nodes share"),
+        (("token", {"torch": "2.11.0"}), r"the node .* has torch 2\.11\.0, and this one 2\.14\.1; install the same"),
+    ],
+)
+def test_a_node_with_another_store_or_version_is_refused(facts: Any, said: str) -> None:
+    here = ("token", {"torch": "2.14.1"})
+    with pytest.raises(KdbenchError, match=said):
+        executor.refuse_strange(Path("store"), "token", {"a": here, "b": facts}, "a", {"b": "127.0.0.1"})
+
+
+def test_an_address_that_nobody_answers_at_is_a_sentence(tmp_path: Path) -> None:
+    ray.shutdown()
+    with pytest.raises(KdbenchError, match=r"no Ray cluster answers at '127\.0\.0\.1:1' .*`ray start --head`"):
+        executor.RayExecutor(tmp_path / "store", address="127.0.0.1:1")
