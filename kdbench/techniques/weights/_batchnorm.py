@@ -39,4 +39,10 @@ def _batches(samples: Sequence[Sample], size: int, names: Sequence[str]) -> Iter
     size = min(size, len(samples))
     for start in range(0, len(samples) - size + 1, size):
         batch = samples[start : start + size]
-        yield tuple(torch.from_numpy(np.concatenate([sample[name] for sample in batch])) for name in names)
+        yield tuple(torch.from_numpy(_joined([sample[name] for sample in batch])) for name in names)
+
+
+def _joined(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Arrays (1, ...) as one batch; shorter ones are filled with 0, which masks and lengths beside them hide."""
+    most = np.max([array.shape for array in arrays], axis=0)
+    return np.concatenate([np.pad(a, [(0, m - n) for m, n in zip(most, a.shape, strict=True)]) for a in arrays])

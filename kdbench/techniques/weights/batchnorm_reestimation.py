@@ -20,7 +20,8 @@ class BatchnormReestimation(Technique):
 
     Each batch is normalised with its own statistics while it passes, as in training; dropout and the like are off.
     The images are drawn and mixed with the seed, each once, and not augmented: they are what the network will see. What
-    is left over from whole batches is not used.
+    is left over from whole batches is not used. Examples of unequal length are filled up; the networks of sound here
+    count their own frames alone.
 
     Papers: Wu & Johnson 2021, "Rethinking 'Batch' in BatchNorm", section 3 (PreciseBN; it adds to the mean variance
     within batches the variance between their means, for which the unbiased one makes up here); Li et al. 2020,
@@ -48,7 +49,8 @@ class BatchnormReestimation(Technique):
     def apply(self, model: nn.Module, ctx: Context) -> nn.Module:
         from kdbench.techniques.weights._batchnorm import reestimate
 
-        samples = ctx.calibration(min(self.sample_count, ctx.task.example_counts["train"]))
+        found = ctx.calibration(min(self.sample_count, ctx.task.example_counts["train"]))
+        samples = [one for one in found if len(next(iter(one.values()))) == 1]  # else the same ones, padded together
         order = stream("order of calibration", ctx.seed).permutation(len(samples))  # they may come class by class
         return reestimate(model, [samples[i] for i in order], self.batch_size, ctx.task.input_names)
 

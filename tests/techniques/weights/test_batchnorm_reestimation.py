@@ -7,6 +7,8 @@ import pytest
 import torch
 from torch import nn
 
+from kdbench.models.audio_cnn import AudioCNN
+from kdbench.protocols import Input, Output, SymbolicAxis, TaskDescription
 from kdbench.techniques.pruning.structured_pruning import StructuredPruning
 from kdbench.techniques.weights.batchnorm_reestimation import BatchnormReestimation
 from kdbench.training import decisive_metric, score
@@ -43,6 +45,32 @@ def test_batches_are_mixed_where_the_training_split_comes_class_by_class(context
     model = BatchnormReestimation(sample_count=96, batch_size=48).apply(model, ctx)
 
     assert model[0].running_var.item() == pytest.approx(0.25, abs=0.01)  # 0, if each batch were of one class
+
+
+def test_of_recordings_of_unequal_length_their_own_frames_count(context):
+    ctx = context()
+    task = TaskDescription(
+        inputs=(
+            Input(name="x", axes=(1, 4, "frames")),
+            Input(name="count", axes=(), role="lengths", dtype="int64", covers="frames"),
+        ),
+        outputs=(Output(axes=(2,), class_names=("a", "b")),),
+        axes=(SymbolicAxis(name="frames"),),
+        example_counts={"train": 6},
+    )
+    draw = np.random.default_rng(0)
+    pictures = [draw.normal(size=(1, 1, 4, length)).astype(np.float32) for length in (3, 9, 5, 7, 4, 6)]
+    singles = [{"x": one, "count": np.array([one.shape[-1]])} for one in pictures]
+    together = {"x": np.zeros((6, 1, 4, 9), np.float32), "count": np.full(6, 9)}
+    ctx.task, ctx.calibration = task, lambda count: [*singles, together]
+    network = AudioCNN(channels=(2,)).build(task)
+
+    BatchnormReestimation(batch_size=6).apply(network, ctx)
+
+    conv, norm = network.layer1[0], network.layer1[1]
+    maps = torch.cat([conv(torch.from_numpy(one)) for one in pictures], 3)
+    torch.testing.assert_close(norm.running_mean, maps.mean((0, 2, 3)))
+    torch.testing.assert_close(norm.running_var, maps.transpose(0, 1).flatten(1).var(1))
 
 
 def test_dropout_is_off_while_it_measures(context):
