@@ -54,8 +54,8 @@ class EntityF1(OfSums):
 
     def _entities(self, row: Any, true: Any) -> frozenset[tuple[str, int, int]]:
         """(type, first token, behind the last), among the tokens that count."""
-        names = self.output.class_names
-        kept = [tag for tag, real in zip(row, true, strict=True) if real != self.output.ignore]
+        names, ignored = self.output.class_names, self.output.ignore
+        kept = [tag for tag, real in zip(row, true, strict=True) if real != ignored]
         return frozenset(_spans([names[tag] if tag < len(names) else OUTSIDE for tag in kept]))
 
 

@@ -240,7 +240,7 @@ def main() -> None:
     """Write the page."""
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--date", required=True, help="written into the page; the clock is not asked")
-    asked.add_argument("--tables", type=int, default=600)
+    asked.add_argument("--tables", type=int, default=400)
     asked.add_argument("-o", "--out", type=Path, required=True)
     given = asked.parse_args()
     error = 100 * float(np.sqrt(0.05 * 0.95 / given.tables))
