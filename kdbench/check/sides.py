@@ -15,6 +15,7 @@ from kdbench.protocols.metric import Metric, metric_named
 from kdbench.results.folder import Results
 from kdbench.results.records import Compression, Failed, Latency, Score, Size, Training
 from kdbench.results.task_json import read_task
+from kdbench.scale import Scale
 
 SPLIT = "test"
 Place = tuple[str, int, str | None]
@@ -202,15 +203,23 @@ class Scope:
         return row(record.case, record.seed, verdict_of(record.reason), said, record.target)
 
     def score_row(
-        self, case: str, seed: int | None, verdict: Verdict, said: str, target: str | None = None, **numbers: Any
+        self,
+        case: str,
+        seed: int | None,
+        verdict: Verdict,
+        said: str,
+        target: str | None = None,
+        metric: str | None = None,
+        scale: Scale | None = None,
+        **numbers: Any,
     ) -> Row:
-        """A row about the task's metric, as the new results call it; numbers: further fields of Row."""
-        scale = self.new.results.scale
+        """A row about the metric that decides, or another one and its scale; numbers: further fields of Row."""
+        scale = scale or self.new.results.scale
         return Row(
             case=case,
             seed=seed,
             kind="score",
-            metric=self.new.results.metric_name,
+            metric=metric or self.new.results.metric_name,
             label=scale.name,
             unit=scale.unit,
             higher_is_better=scale.higher,

@@ -5,26 +5,29 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from kdbench.check.answers import BATCH, TIE, refused
+from kdbench.check.answers import BATCH, refused
 from kdbench.check.compare import tolerances_of
 from kdbench.check.latency import AtLengths, Timed, Timing, latency_rows, sizes_to_time, to_time
 from kdbench.check.scores import judged
 from kdbench.check.sides import File, Place, Scope, Side, verdict_of
-from kdbench.check.verdicts import Checked, Row
+from kdbench.check.upgraded_answers import Judge, alike_in_shape, how_far, judges
+from kdbench.check.verdicts import Checked, Row, Verdict
 from kdbench.errors import MeasureError, StoreError
 from kdbench.files import sha256_of
 from kdbench.measure.carried import declared
 from kdbench.measure.client import Client, Lengths
+from kdbench.ragged import Stored
 from kdbench.results.folder import read_results
 from kdbench.results.sample import Sample, read_sample
 from kdbench.results.task_json import read_task
 from kdbench.results.trust import NOTHING, Confirmed
+from kdbench.suite.losses import scale_of, usual
 from kdbench.suite.tolerances import SuiteTolerances
 from kdbench.timing import probe
 from kdbench.timing.copies import write_copy
@@ -151,10 +154,11 @@ class _Target:
         return {place: f"{entry['python']}: {fault}" for place, fault in found.items()}
 
     def _answers(self, files: dict[Place, File], faults: dict[Place, str]) -> Iterator[Row]:
-        """A row for each file: whether both interpreters answer the sample alike, and what that does to the metric."""
+        """A row for each file and output: whether both interpreters answer alike, and what that does to its metric."""
         sound = {file.digest: file.path for place, file in files.items() if place not in faults}
         clients = [Client(self.work.scratch, entry["session"], entry["python"]) for entry in self.entries]
         before, after = (client.predict(sound, self.sample.path, BATCH) for client in clients)
+        judged_by = judges(self.work.scope.new, self.sample)
         for place, file in files.items():
             if place in faults:
                 yield self._errored(place, faults[place])
@@ -166,27 +170,28 @@ class _Target:
             if fault is not None:
                 yield self._errored(place, fault)
                 continue
-            its, new = (np.asarray(one.outputs()[0]) for one in pair if not isinstance(one, MeasureError))
-            yield self._compared(place, new, its)
+            its, new = (one.outputs() for one in pair if not isinstance(one, MeasureError))
+            for judge in judged_by:
+                yield self._compared(place, judge, new[judge.number], its[judge.number])
 
-    def _compared(self, place: Place, new: NDArray[Any], its: NDArray[Any]) -> Row:
+    def _compared(self, place: Place, judge: Judge, new: Stored, its: Stored) -> Row:
+        """How far both answers to one output are apart, and what that does to its metric."""
         case, seed, target = place
-        metric = self.work.scope.new.metric
-        limit = self.tolerances.at(case).loss(self.work.scope.new.results.metric_name, metric)
-        if new.shape != its.shape or new.ndim != 2:
-            said = f"the outputs are of shape {new.shape} after and {its.shape} before, not scores an example."
-            return self._errored(place, said)
-        told = _told(new, its)
-        given = [self._judged(outputs) for outputs in (new, its)]
-        each = np.stack([metric.pseudo_values(outputs, self.sample.targets) for outputs in given])
-        few = metric.few(self.sample.targets)
-        verdict, said, numbers = judged(metric, self.work.scope.new.results.scale, each[None], limit, few)
-        said = f"On the kept sample: {told} {said}"
-        return self.work.scope.score_row(case, seed, verdict, said, target, **numbers)
-
-    def _judged(self, outputs: NDArray[Any]) -> NDArray[Any]:
-        """What the task's metric is given: classes, or the outputs themselves."""
-        return outputs if self.work.scope.new.metric.needs == "outputs" else outputs.argmax(1).astype(np.int32)
+        tolerances, scale = self.tolerances.at(case), scale_of(judge.metric)
+        limit = usual(judge.metric) if judge.number else tolerances.loss(judge.name, judge.metric)
+        told = partial(
+            self.work.scope.score_row, case, seed, target=target, metric=judge.name, scale=judge.titled(scale)
+        )
+        if not alike_in_shape(new, its):
+            said = f"the answers to '{judge.output.name}' are of other shapes after than before."
+            return told(verdict=Verdict.ERRORED, said=said)
+        apart = f"On the kept sample: {how_far(judge.output, new, its)}"
+        given = [judge.given(outputs) for outputs in (new, its)]
+        if (reason := judge.unjudged(given)) is not None:
+            return told(verdict=Verdict.CANNOT_TELL, said=f"{apart} {reason}.", limit=limit.amount)
+        each = np.stack([judge.metric.pseudo_values(outputs, judge.targets) for outputs in given])
+        verdict, said, numbers = judged(judge.metric, scale, each[None], limit, judge.metric.few(judge.targets))
+        return told(verdict=verdict, said=f"{apart} {said}", **numbers)
 
     def _latency(self, files: dict[Place, File]) -> Iterator[Row]:
         """The files under both, in turns: the side before has each as a copy, which a digest tells from it."""
@@ -213,16 +218,3 @@ class _Target:
     def _errored(self, place: Place, said: str) -> Row:
         case, seed, target = place
         return self.work.scope.score_row(case, seed, verdict_of(said), said, target)
-
-
-def _told(new: NDArray[Any], its: NDArray[Any]) -> str:
-    """How far the answers of both are apart, in words."""
-    rows = np.arange(len(its))
-    highest, lowest = new.max(axis=1), new.min(axis=1)
-    span = np.maximum(highest - lowest, np.finfo(np.float32).tiny)
-    changed = int((highest - new[rows, its.argmax(1)] > TIE * span).sum())
-    furthest = float((np.abs(new - its).max(axis=1) / span).max())
-    classed = (
-        f"{changed:,} of {len(its):,} examples are classed otherwise" if changed else "every example has its class"
-    )
-    return f"{classed}, outputs lie up to {100 * furthest:.2g} % of their range apart;"

@@ -13,6 +13,7 @@ from torch import nn
 
 import kdbench
 from kdbench.check import check
+from kdbench.check.upgrade import check_upgrade
 from kdbench.errors import ExportError
 from kdbench.evidence import Results, read_results
 from kdbench.handover.get import get
@@ -22,6 +23,8 @@ from kdbench.results.records import Latency, Score, Size
 from kdbench.stages import _parity
 from kdbench.tasks.arrays import ArrayData
 from kdbench.tasks.examples import examples, lengths_to_measure
+from kdbench.timing.duel import Effort
+from kdbench.timing.verdict_rule import Rule
 
 SUITE = f"""
 kdbench: 1
@@ -206,3 +209,26 @@ def test_a_check_asks_at_the_lengths_of_the_suite(results: Results) -> None:
     assert {(row.case, row.lengths["length"]) for row in rows} == {
         (case, length) for case in ("from-scratch", "int8") for length in (5, 12)
     }
+
+
+def test_a_runtime_that_answers_a_later_output_otherwise_is_worse(results: Results, tmp_path: Path) -> None:
+    """The interpreter after it is given vectors of the other sign; its numbers are off, in their own unit."""
+    sample = next((results.folder / "inputs").glob("sample-*.npz"))
+    with np.load(sample) as read:
+        arrays = dict(read)
+    np.savez(tmp_path / "turned.npz", **{**arrays, "vector": -arrays["vector"]})
+    after = tmp_path / "after"
+    after.write_text(f"""#!/bin/sh
+[ -f "$3" ] && sed -i 's|[^"]*{sample.name}|{tmp_path}/turned.npz|' "$3"
+exec {sys.executable} "$@"
+""")
+    after.chmod(0o755)
+    effort, rule = Effort(calls=20, seconds=0.0), Rule(first=1, fresh=3)
+    found = check_upgrade(
+        results.folder, (sys.executable, str(after)), cases=["from-scratch"], rule=rule, effort=effort
+    )
+    first, second = (row for row in found.rows if row.kind == "score")
+    assert (first.metric, first.label, second.metric, second.label) == ("accuracy", "accuracy", "rmse", "much: RMSE")
+    assert second.verdict == "worse"
+    assert second.said.startswith("On the kept sample: outputs lie up to ")
+    assert " MW apart; RMSE " in second.said
