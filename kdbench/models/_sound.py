@@ -33,7 +33,7 @@ class RaggedNorm1d(nn.BatchNorm1d):
 
 
 class RaggedNorm2d(nn.BatchNorm2d):
-    """The same of (B, C, bands, T)."""
+    """BatchNorm of (B, C, bands, T) whose statistics, while training, are those of the examples' own places alone."""
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         if lengths is None or not self.training:
