@@ -108,7 +108,8 @@ class Run:
         """
         with self._interrupts:
             self.results.begin(self.command)
-            self._compute(jobs, console)
+            if self.todo:  # a cluster is joined, and worker processes are started, for work alone
+                self._compute(jobs, console)
             self._finish()
         return self.summary
 

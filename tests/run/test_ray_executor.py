@@ -6,18 +6,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from kdbench import registry
 from kdbench.errors import KdbenchError
+from kdbench.evidence import read_results
+from kdbench.plan.rows import make_plan
 from kdbench.protocols.part import PartSpec
+from kdbench.results.records import Score, Size, Training
+from kdbench.run import walk
+from kdbench.run.executors import ray as executor
 from kdbench.stages.spec import StageSpec
 from kdbench.stages.store import Store
+from kdbench.suite.reader import load
+from kdbench.suite.targets import interpreters_of
 from kdbench.testing import check_executor
+from kdbench.timing import probe
 
 ray = pytest.importorskip("ray")
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
-
-from kdbench.run.executors import ray as executor  # noqa: E402
 
 TASK = """
 import os, signal, time
@@ -74,6 +81,38 @@ def test_ray_keeps_the_contract_of_executors(cluster: Any) -> None:
 
 def test_it_runs_as_many_stages_at_once_as_the_nodes_have_cores_for(made: executor.RayExecutor) -> None:
     assert made.jobs == 2
+
+
+SUITE = """
+kdbench: 1
+name: s
+task: digits
+recipes: {train: {epochs: 1, learning_rate: 0.05}}
+teacher: {model: mlp, recipe: train}
+student: {model: {mlp: {width: 8}}, recipe: train}
+cases: {from-scratch: [], soft: [soft_distillation]}
+measure: [{provider: cpu, processes: 3, calls: 8, seconds: 0, memory: false, start: false}]
+"""
+
+
+def numbers(folder: Path, name: str, address: str | None) -> dict[Any, Any]:
+    """What a run of the suite records that does not depend on time."""
+    (folder / "s.yaml").write_text(SUITE)
+    suite = load(folder / "s.yaml")
+    plan = make_plan(suite, probe.machine(*interpreters_of(suite.measure)))
+    run = walk.Run(plan, plan.labels, Store(folder / f"store-{name}"), folder / name, "", name, address)
+    assert run.walk(None, Console(quiet=True)).failures == {}
+    results = read_results(folder / name)
+    scores = {(one.case, one.split): one.value for one in results.of(Score)}
+    files = {(one.case, "onnx"): one.onnx_sha256 for one in results.of(Size)}
+    return scores | files | {(one.case, "loss"): one.terms_by_epoch for one in results.of(Training)}
+
+
+def test_a_run_on_a_cluster_has_the_numbers_of_one_here(cluster: Any, tmp_path: Path) -> None:
+    """The head, on which files are evaluated and timed, has no cores for Ray."""
+    found = numbers(tmp_path, "ray", cluster.address)
+    assert len(found) == 12
+    assert found == numbers(tmp_path, "local", None)
 
 
 def test_a_stage_whose_worker_is_killed_runs_again(made: executor.RayExecutor, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import socket
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
+from contextlib import ExitStack
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -31,13 +32,13 @@ from kdbench.stages.worker import Outcome, run_stages
 RETRIES = 2
 """How often a task runs again whose worker or node was lost; what kills three workers is to blame itself."""
 SECONDS_TO_ANSWER = 5
+"""How long the head of a cluster may take to be reached."""
 SECONDS_TO_END = 30
 """How long `close` waits for workers that it has killed."""
 HERE = ("evaluate", "measure")
-"""Kinds of stages that belong to the machine which the plan asked for its runtimes."""
+"""Kinds of stages that run on the machine whose runtimes the plan has asked."""
 PACKAGES = ("kdbench", "torch", "numpy", "onnx", "onnxruntime")
 """What must be the same on every node: keys of stages name these versions as they are where the run was started."""
-TOKENS = "nodes"
 
 
 class RayExecutor(Executor):
@@ -50,25 +51,23 @@ class RayExecutor(Executor):
         import ray
 
         self._ray: Any = ray
-        self._started = not ray.is_initialized()
         self._flying: set[Any] = set()
         self._lock = threading.Lock()
-        if self._started:
-            _join(address)
-        try:
+        _join(address)
+        with ExitStack() as undone:
+            undone.callback(self.close)
+            self._run = ray.remote(run_stages)
             self._here = ray.get_runtime_context().get_node_id()
             self._refuse_strange_nodes(store)
             super().__init__(store.absolute(), jobs, threads, address)
-        except BaseException:
-            self.close()
-            raise
+            undone.pop_all()
 
     def cores(self) -> int:
         """Cores of all nodes."""
         return int(self._ray.cluster_resources().get("CPU", 1))
 
     def submit(self, specs: list[StageSpec]) -> "Future[list[Outcome]]":
-        task = self._ray.remote(run_stages).options(
+        task = self._run.options(
             name=", ".join(dict.fromkeys(spec.kind for spec in specs)), max_retries=RETRIES, **self._resources(specs)
         )
         reference = task.remote([spec.to_json() for spec in specs], str(self.store))
@@ -85,20 +84,26 @@ class RayExecutor(Executor):
             self._ray.cancel(reference, force=True)
         if left:
             self._ray.wait(left, num_returns=len(left), timeout=SECONDS_TO_END)
-        if self._started:
-            self._ray.shutdown()
+        self._ray.shutdown()
 
     def _resources(self, specs: list[StageSpec]) -> dict[str, Any]:
-        """Cores and accelerators of a list, and the node that it must run on."""
+        """Cores and accelerators of a list, and the node that it must run on.
+
+        No more cores than a node has, for which Ray would wait without end: the head of a cluster often has none.
+        """
+        cores = {node: said["Resources"].get("CPU", 0) for node, said in self._nodes().items()}
         parts = [part for spec in specs for part in spec.parts.values()]
         threads = [part.fields.get("threads", 1) for part in parts if part.kind == "recipe"]
-        found: dict[str, Any] = {"num_cpus": max(threads, default=1)}
+        found: dict[str, Any] = {"num_cpus": min(max(threads, default=1), max(cores.values()))}
         if any(str(spec.numerics.get("device", "cpu")).startswith("cuda") for spec in specs):
             found["num_gpus"] = 1
         if any(spec.kind in HERE for spec in specs):
-            found["scheduling_strategy"] = self._on(self._here)
+            found |= {
+                "scheduling_strategy": self._on(self._here),
+                "num_cpus": min(found["num_cpus"], cores[self._here]),
+            }
         if any(spec.kind == "measure" for spec in specs):
-            found["num_cpus"] = self._nodes()[self._here]["Resources"].get("CPU", 1)
+            found["num_cpus"] = cores[self._here]
         return found
 
     def _settle(
@@ -139,7 +144,7 @@ class RayExecutor(Executor):
     def _refuse_strange_nodes(self, store: Path) -> None:
         """Raises KdbenchError for a node that does not see the store, or has another version of what keys name."""
         token, opened = secrets.token_hex(8), Store(store)
-        place = opened.root.absolute() / "scratch" / f"{TOKENS}-{token}"
+        place = opened.root.absolute() / "scratch" / f"nodes-{token}"
         write_whole(place, token)
         try:
             ask = self._ray.remote(facts_of_node)
