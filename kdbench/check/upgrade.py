@@ -158,7 +158,6 @@ class _Target:
         sound = {file.digest: file.path for place, file in files.items() if place not in faults}
         clients = [Client(self.work.scratch, entry["session"], entry["python"]) for entry in self.entries]
         before, after = (client.predict(sound, self.sample.path, BATCH) for client in clients)
-        judged_by = judges(self.work.scope.new, self.sample)
         for place, file in files.items():
             if place in faults:
                 yield self._errored(place, faults[place])
@@ -171,7 +170,7 @@ class _Target:
                 yield self._errored(place, fault)
                 continue
             its, new = (one.outputs() for one in pair if not isinstance(one, MeasureError))
-            for judge in judged_by:
+            for judge in judges(self.work.scope.new, place[0], self.sample):
                 yield self._compared(place, judge, new[judge.number], its[judge.number])
 
     def _compared(self, place: Place, judge: Judge, new: Stored, its: Stored) -> Row:

@@ -52,13 +52,17 @@ class Judge:
         return next((why for one in given if (why := self.metric.undefined(one, self.targets))), None)
 
 
-def judges(side: Side, sample: Sample) -> list[Judge]:
-    """What judges each output that the side has scores of: the metric that decides, of other outputs their first."""
+def judges(side: Side, case: str, sample: Sample) -> list[Judge]:
+    """What judges each output that a case's files have a score of: the metric that decides, of others their first.
+
+    An output without one is nobody's answer: the network was not made to tell it.
+    """
     first: dict[str, Score] = {}
-    for score in side.results.of(Score):
-        first.setdefault(score.output, score)
+    for score in side.results.of(Score, case):
+        if score.undefined is None:
+            first.setdefault(score.output, score)
     outputs = read_task(side.results.folder).description.outputs
-    found = [Judge(outputs[0], 0, side.results.metric_name, side.metric, sample.targets)]
+    found = [Judge(outputs[0], 0, side.results.metric_name, side.metric, sample.targets)] if "" in first else []
     for number, output in enumerate(outputs[1:], 1):
         if (record := first.get(output.name)) is not None:
             targets = sample.further.get(output.name)
