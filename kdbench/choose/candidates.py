@@ -9,7 +9,7 @@ from kdbench.evidence.answers import SPLIT, BySeed, answers_by_case, is_untraine
 from kdbench.results.records import Size
 from kdbench.scale import Scale
 from kdbench.suite.limits import Limits
-from kdbench.suite.losses import Allowed, allowed, key_of
+from kdbench.suite.losses import Allowed, allowed, fault_of, key_of
 
 VALIDATION = "validation"
 
@@ -88,13 +88,10 @@ def lineup(evidence: Evidence, setting: Setting, limits: Limits) -> Lineup:
 def _allowed(limits: Limits, results: Results) -> Allowed | None:
     """The limit on what the task is judged by. Raises KdbenchError for one on something else, or in another unit."""
     scale, key = results.scale, key_of(results.metric_name, results.scale)
-    for other in limits.losses:
-        if other != key:
-            raise KdbenchError(f"'{other}' is limited, and the task is judged by {scale.name}; limit '{key}'.")
-    try:
-        return allowed(limits.losses[key], scale) if key in limits.losses else None
-    except ValueError as error:
-        raise KdbenchError(f"{key}: {error}.") from None
+    for other, text in limits.losses.items():
+        if (fault := fault_of(other, text, results.metric_name, scale)) is not None:
+            raise KdbenchError(f"{other}: {fault}.")
+    return allowed(limits.losses[key], scale) if key in limits.losses else None
 
 
 def _over_seeds(answers: Mapping[str, BySeed]) -> dict[str, BySeed]:

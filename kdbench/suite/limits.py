@@ -1,13 +1,14 @@
 """Upper limits on what a file may cost on a device, as a suite or a command line writes them. Knows no results."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from kdbench import units
+from kdbench.errors import Place
 from kdbench.protocols.part import Part
-from kdbench.suite.losses import Written
+from kdbench.suite.losses import PlacedLoss, Written
 
 PARSERS: dict[str, Callable[[str], float]] = {
     "latency_p50": units.parse_duration,
@@ -84,6 +85,14 @@ class SuiteLimits(Limits):
     def at(self, target: str) -> Limits:
         """The limits on one target: its own, and for what they leave out those of every target."""
         return self.targets.get(target, Limits()).over(self)
+
+    def written_losses(self) -> Iterator[PlacedLoss]:
+        """Every loss that is limited, with its place among the limits."""
+        limited: dict[Place, Limits] = {(): self}
+        limited |= {("targets", name): own for name, own in self.targets.items()}
+        for before, limits in limited.items():
+            for key, text in limits.losses.items():
+                yield (*before, key), key, text
 
     def as_written(self) -> dict[str, Any]:
         """Plain JSON data, from which `from_fields` makes the same limits."""

@@ -16,6 +16,8 @@ from kdbench.scale import WAYS, Scale
 
 Written = str | int | float
 """A loss as it is written; one of a metric without a unit is a plain number."""
+PlacedLoss = tuple[Place, str, Written]
+"""The place of an allowed loss among its limits or tolerances, the loss as `key_of` calls it, and how much."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,21 @@ def allowed(text: Written, scale: Scale) -> Allowed:
         own = f"a number of {scale.unit}, such as 0.4 {scale.unit}," if scale.unit else "a plain number"
         raise ValueError(f"a {scale.way} in {scale.name} is {own} or a share of it, such as 3%; got {str(text)!r}")
     return Allowed(number / 100, True) if unit == "%" else Allowed(number)
+
+
+def fault_of(key: str, text: Written, name: str, scale: Scale) -> str | None:
+    """Why an allowed loss is none of the metric that decides, in words; None where it is one.
+
+    key: the loss as a suite calls it (`key_of`); name: of the metric that decides.
+    """
+    right = key_of(name, scale)
+    if key != right:
+        return f"the task is judged by {scale.name}, its first metric, whose loss is {right}"
+    try:
+        allowed(text, scale)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def usual(metric: Metric) -> Allowed:

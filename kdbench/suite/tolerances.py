@@ -5,10 +5,10 @@ from typing import Any, ClassVar, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from kdbench.errors import nearest
+from kdbench.errors import Place, nearest
 from kdbench.protocols.metric import Metric
 from kdbench.protocols.part import Part
-from kdbench.suite.losses import Allowed, Written, allowed, key_of, scale_of, usual
+from kdbench.suite.losses import Allowed, PlacedLoss, Written, allowed, fault_of, key_of, scale_of, usual
 
 
 class LatencyTolerance(Part):
@@ -113,13 +113,20 @@ class SuiteTolerances(Tolerances):
             **{**self.metrics, **grid.metrics, **own.metrics},
         )
 
+    def written_losses(self) -> Iterator[PlacedLoss]:
+        """Every loss that is allowed, with its place among the tolerances."""
+        held: dict[Place, ByMetric] = {(): self}
+        held |= {("cases", case): own for case, own in self.cases.items()}
+        for before, tolerances in held.items():
+            for metric, tolerance in tolerances.metrics.items():
+                for key, text in tolerance.losses(metric).items():
+                    yield (*before, metric, f"max_{key.rpartition('_')[2]}"), key, text
+
     def check_losses(self, name: str, metric: Metric) -> None:
         """Raises ValueError where another metric than the one that decides has a tolerance, or its own is none."""
-        for held in (self, *(self.at(case) for case in self.cases)):
-            for other, tolerance in held.metrics.items():
-                if other != name and tolerance.losses(other):
-                    raise ValueError(f"the task is judged by {name}, its first metric, so {other} has no tolerance")
-            held.loss(name, metric)
+        for _, key, text in self.written_losses():
+            if (fault := fault_of(key, text, name, scale_of(metric))) is not None:
+                raise ValueError(fault)
 
     def unknown_cases(self, cases: Collection[str]) -> Iterator[tuple[str, str]]:
         """(name, sentence) for every name under `cases` that is none of a suite's `cases`."""

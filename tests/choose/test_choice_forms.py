@@ -155,7 +155,11 @@ def test_a_limit_without_a_unit_is_refused_by_its_option(shelf: Build) -> None:
             "'--accuracy-drop': a drop in accuracy is a number with one of pt, pts, %",
         ),
         ("--accuracy-rise", "1pt", "accuracy is better where it is higher, and loses by a drop: accuracy_drop."),
-        ("--rmse-rise", "0.4 MW", "'rmse_rise' is limited, and the task is judged by accuracy; limit 'accuracy_drop'."),
+        (
+            "--rmse-rise",
+            "0.4 MW",
+            "rmse_rise: the task is judged by accuracy, its first metric, whose loss is accuracy_drop.",
+        ),
         ("--accurcy-drop", "1pt", "Did you mean one of: '--accuracy-drop'"),
     ],
 )

@@ -72,7 +72,9 @@ def test_choose_takes_the_lowest_error_and_a_share_of_it_as_limit(values: Path) 
     assert missed["pruned-structured"] == pytest.approx(2.4 - 1.5, rel=0.1)
     with pytest.raises(KdbenchError, match=r"rmse_rise: a rise in RMSE is a number of MW, such as 0.4 MW, or a share"):
         choose(values, Limits(rmse_rise="0.4 kW"))
-    with pytest.raises(KdbenchError, match="'accuracy_drop' is limited, and the task is judged by RMSE; limit 'rmse"):
+    with pytest.raises(
+        KdbenchError, match="accuracy_drop: the task is judged by RMSE, its first metric, whose loss is rmse"
+    ):
         choose(values, Limits(accuracy_drop="1pt"))
 
 

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from kdbench.errors import SuiteError
+from kdbench.metrics.errors import RMSE
 from kdbench.protocols import Output
 from kdbench.suite import reader as suites
 from kdbench.suite.judged_losses import refuse_other_losses
+from kdbench.suite.losses import Allowed
 
 SUITE = """\
 kdbench: 1
@@ -27,9 +29,11 @@ def read(folder: Path, losses: str) -> suites.Suite:
     return suites.load(path)
 
 
-@pytest.mark.parametrize("loss", ["0.4 MW", "3%"])
-def test_a_loss_in_the_metrics_unit_or_as_a_share_is_one(tmp_path: Path, loss: str) -> None:
-    refuse_other_losses(read(tmp_path, f"limits: {{rmse_rise: {loss}}}\ncheck: {{rmse: {{max_rise: {loss}}}}}\n"), LOAD)
+@pytest.mark.parametrize(("loss", "meant"), [("0.4 MW", Allowed(0.4)), ("3%", Allowed(0.03, is_share=True))])
+def test_a_loss_in_the_metrics_unit_or_as_a_share_is_one(tmp_path: Path, loss: str, meant: Allowed) -> None:
+    suite = read(tmp_path, f"limits: {{rmse_rise: {loss}}}\ncheck: {{rmse: {{max_rise: {loss}}}}}\n")
+    refuse_other_losses(suite, LOAD)
+    assert suite.tolerances.at("from-scratch").loss("rmse", RMSE().judging(LOAD)) == meant
 
 
 def test_another_unit_and_another_metric_are_refused_with_their_lines(tmp_path: Path) -> None:
@@ -45,5 +49,5 @@ check:
     assert "s.yaml:8: limits.rmse_rise: a rise in RMSE is a number of MW, such as 0.4 MW," in unit
     assert unit.endswith("got '400 kW'.")
     assert "limits.targets.local-cpu-1t-fp32.mae_rise: the task is judged by RMSE, its first metric" in other
-    assert other.endswith("so only its loss can be held to: rmse_rise.")
+    assert other.endswith("whose loss is rmse_rise.")
     assert "s.yaml:11: check.cases.from-scratch.rmse.max_rise: a rise in RMSE is a number of MW" in bare

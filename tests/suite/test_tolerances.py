@@ -109,7 +109,7 @@ def test_what_may_be_lost_is_told_in_the_metrics_own_unit_and_way() -> None:
                 held.check_losses("rmse", megawatts)
         else:
             assert held.loss("rmse", megawatts) == meant
-    with pytest.raises(ValueError, match="judged by rmse, its first metric, so accuracy has no tolerance"):
+    with pytest.raises(ValueError, match="judged by RMSE, its first metric, whose loss is rmse_rise"):
         SuiteTolerances.from_fields({"accuracy": {"max_drop": "1pt"}}).check_losses("rmse", megawatts)
 
 
