@@ -26,7 +26,8 @@ def over_own_places(norm: _BatchNorm, x: Tensor, lengths: Tensor) -> Tensor:
     found, mean, variance = _Normalised.apply(rows, own, count, norm.weight, norm.bias, norm.eps)
     with torch.no_grad():
         _keep(norm, mean, variance * count / (count - 1).clamp_min(1))
-    return found.view(places.shape).movedim(-1, 1).to(x.dtype)  # type: ignore[no-any-return]
+    normalised: Tensor = found.view(places.shape).movedim(-1, 1).to(x.dtype)
+    return normalised
 
 
 def _keep(norm: _BatchNorm, mean: Tensor, unbiased: Tensor) -> None:

@@ -60,7 +60,7 @@ class Task(Part):
     def augmented_ragged(
         self, inputs: tuple[Tensor, ...], views: Tensor, lengths: Mapping[str, Tensor]
     ) -> tuple[Tensor, ...]:
-        """The same of examples that vary in length and are padded: lengths has (B,) for each axis that varies.
+        """As `augmented`, for examples that vary in length and are padded: lengths has (B,) for each axis that varies.
 
         A view of an example must not depend on what it is padded to.
         """

@@ -14,7 +14,8 @@ from kdbench.ragged import Array, Index, Ragged, Stored, typical_lengths
 from kdbench.tasks._array_targets import Targets, read_targets
 from kdbench.tasks.array_sources import Source
 from kdbench.tasks.arrays import write_split
-from kdbench.tasks.splits import as_said, at_random, by_group, kept
+from kdbench.tasks.kept_groups import kept
+from kdbench.tasks.splits import as_said, at_random, by_group
 
 if TYPE_CHECKING:
     from kdbench.tasks.array_files import ArrayFiles, ArrayInput
@@ -54,7 +55,7 @@ def decode(task: ArrayFiles, out: Path) -> TaskDescription:
 def _kept(
     task: ArrayFiles, sources: dict[str, Source], targets: dict[str, Targets], parts: dict[str, tuple[str, Index]]
 ) -> dict[str, Index]:
-    """Of each split the places of the examples that `only` keeps, among its own. Raises DataError."""
+    """The places, among each split's own examples, of those that `only` keeps. Raises DataError."""
     if not task.only:
         return {split: np.arange(len(places)) for split, (_, places) in parts.items()}
     said = {

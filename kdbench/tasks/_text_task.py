@@ -13,7 +13,8 @@ from kdbench.protocols import Input, Output, SymbolicAxis, TaskDescription
 from kdbench.ragged import Array, Index, typical_lengths
 from kdbench.tasks import _tokens
 from kdbench.tasks.arrays import write_split
-from kdbench.tasks.splits import as_said, at_random, by_group, kept
+from kdbench.tasks.kept_groups import kept
+from kdbench.tasks.splits import as_said, at_random, by_group
 from kdbench.tasks.text_rows import TextRows, read_rows
 
 if TYPE_CHECKING:

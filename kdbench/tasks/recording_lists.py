@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from kdbench.errors import DataError, nearest
+from kdbench.tasks.kept_groups import kept
 from kdbench.tasks.sound_numbers import SUFFIXES
 
 SPLITS = ("train", "validation", "test")
-LEAST = 5
-"""Examples that a part of the data (`only`) must have in training and in test: fewer teach and show nothing."""
 PART = re.compile(r"\{(\w+)\}")
 
 
@@ -65,22 +66,12 @@ class Recordings:
         """Those whose columns have one of the values. Raises DataError where too few are left to train or to test."""
         if not chosen:
             return self
-        for column, values in chosen.items():
-            known = sorted({file.said[column] for files in self.splits.values() for file in files})
-            for value in sorted(set(values) - set(known)):
-                raise DataError(f"no recording has {column} '{value}'. {nearest(value, known)}")
-        splits = {
-            split: [file for file in files if all(file.said[column] in values for column, values in chosen.items())]
+        said = {
+            split: {column: np.array([file.said[column] for file in files], str) for column in chosen}
             for split, files in self.splits.items()
         }
-        for split in ("train", "test"):
-            if len(splits[split]) < LEAST:
-                words = ", ".join(f"{column} {' or '.join(values)}" for column, values in chosen.items())
-                raise DataError(
-                    f"{words}: {len(splits[split])} in the {split} split, and at least {LEAST} recordings are needed "
-                    "to learn from and to judge by; add some, or leave it out."
-                )
-        return Recordings(self.root, self.columns, {split: files for split, files in splits.items() if files})
+        splits = {split: [self.splits[split][place] for place in own] for split, own in kept(chosen, said).items()}
+        return Recordings(self.root, self.columns, splits)
 
     def texts(self, column: str, split: str = "train") -> list[str]:
         """What is said of each recording of a split."""

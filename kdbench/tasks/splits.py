@@ -1,6 +1,6 @@
 """Examples shared out into splits: at random, by group, or as an array says. Knows numpy only."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -9,7 +9,6 @@ from kdbench.protocols import SPLITS
 from kdbench.ragged import Array, Index
 from kdbench.streams import stream
 from kdbench.tasks.arrays import stratified_split
-from kdbench.tasks.recording_lists import LEAST
 
 
 def shares(fractions: Mapping[str, float]) -> dict[str, float]:
@@ -69,30 +68,6 @@ def as_said(said: Array, named: str) -> dict[str, Index]:
         if split not in parts:
             raise DataError(f"{named} puts no example into {split}.")
     return parts
-
-
-def kept(only: Mapping[str, Sequence[str]], said: Mapping[str, Mapping[str, Array]]) -> dict[str, Index]:
-    """Sorted places, in each split, of the examples that are kept; a split of which none is left out.
-
-    only: column -> the texts that are kept. said: split -> column -> what it says of each example, (N,) of texts.
-    Raises DataError for a text that no example has, and where too few are left to train or to test.
-    """
-    for column, texts in only.items():
-        known = sorted({str(text) for split in said.values() for text in split[column]})
-        for text in sorted(set(texts) - set(known)):
-            raise DataError(f"no example has {column} '{text}'. {nearest(text, known)}")
-    found = {
-        split: np.flatnonzero(np.logical_and.reduce([np.isin(own[column], texts) for column, texts in only.items()]))
-        for split, own in said.items()
-    }
-    for split in ("train", "test"):
-        if len(found[split]) < LEAST:
-            words = ", ".join(f"{column} {' or '.join(texts)}" for column, texts in only.items())
-            raise DataError(
-                f"{words}: {len(found[split])} in the {split} split, and at least {LEAST} examples are needed to learn "
-                "from and to judge by; add some, or leave it out."
-            )
-    return {split: places for split, places in found.items() if len(places)}
 
 
 def _check_filled(parts: Mapping[str, Index], found: Mapping[str, float], count: int) -> None:

@@ -72,7 +72,7 @@ class Table(Filed):
         """Raises DataError, with the file and the column or line, where the table is not what the fields say."""
         from kdbench.tasks._table_splits import split_tables
         from kdbench.tasks._table_task import Asked, write_tables
-        from kdbench.tasks.splits import kept
+        from kdbench.tasks.kept_groups import kept
 
         unseen = (*self.ignore, *(name for name in (self.split_by, self.group_by) if name is not None))
         asked = Asked(self.targets, self.kind, self.numbers, self.categories, unseen, self.unit, self.metrics)

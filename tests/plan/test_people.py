@@ -110,8 +110,8 @@ def test_a_task_without_groups_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("group", "said"),
     [
-        ("cid", "split_by: speaker cid: 3 in the train split, and at least 5 recordings are needed"),
-        ("bem", "split_by: no recording has speaker 'bem'. Did you mean 'ben'?"),
+        ("cid", "split_by: speaker cid: 3 in the train split, and at least 5 examples are needed"),
+        ("bem", "split_by: no example has speaker 'bem'. Did you mean 'ben'?"),
     ],
 )
 def test_a_group_too_small_to_learn_from_is_refused(root: Path, tmp_path: Path, group: str, said: str) -> None:

@@ -321,7 +321,7 @@ def test_what_was_said_is_a_row_of_words_or_characters(named: Path, tmp_path: Pa
     [
         ({"pattern": "{label}-{index}"}, "is not named as the pattern '{label}-{index}' says"),
         ({"outputs": {"lable": {}}}, "has no {lable}. Did you mean 'label'?"),
-        ({"only": {"speaker": ["bem"]}}, "no recording has speaker 'bem'. Did you mean 'ben'?"),
+        ({"only": {"speaker": ["bem"]}}, "no example has speaker 'bem'. Did you mean 'ben'?"),
         ({"only": {"index": ["4"]}, "hold_out": {"speaker": ["ben"]}}, "index 4: 2 in the train split, and at least 5"),
         ({"outputs": {"label": {"kind": "sequence"}}}, "say `seconds: own`"),
         ({"hold_out": {"speaker": ["ann"]}, "outputs": {"speaker": {}}}, "have 1 classes of 'speaker', at least 2"),

@@ -70,7 +70,7 @@ def comparisons(them: ModuleType) -> list[Comparison]:
         return them.att_ce_loss(s, t, real) - them.att_ce_loss(t, t, real)
 
     def relations(s: Tensor, t: Tensor, real: Tensor) -> Tensor:
-        """The same of x x^T / sqrt(d) in 3 heads."""
+        """Divergence of the relations x x^T / sqrt(d) of 3 heads, padding hidden likewise."""
         parts = (torch.stack(x.chunk(3, dim=2), 1) for x in (s, t))
         return divergence(*(x @ x.transpose(2, 3) / math.sqrt(x.shape[3]) for x in parts), real)
 
