@@ -9,9 +9,13 @@ import numpy as np
 import onnx
 import pytest
 
+from kdbench.check.sides import Side
+from kdbench.check.upgraded_answers import judges
 from kdbench.evidence import Results, evidence, read_results
 from kdbench.render.tables.table import build_table
 from kdbench.results.records import Score, Size, Training
+from kdbench.results.sample import read_sample
+from kdbench.results.task_json import read_task
 
 RATE = 4000
 SUITE = """
@@ -98,3 +102,14 @@ def test_nothing_is_said_to_agree_with_what_a_teacher_does_not_tell(results: Res
     soft = {one.output: one.teacher_agreement_fraction for one in results.of(Score, "soft") if one.split == "test"}
     assert soft[""] is not None
     assert soft["speaker"] is None
+
+
+def test_an_upgrade_judges_of_each_file_the_outputs_that_it_tells(results: Results) -> None:
+    sample = read_sample(results, read_task(results.folder))
+
+    def told(case: str) -> list[str]:
+        return [judge.output.name for judge in judges(Side(results, "results"), case, sample)]
+
+    assert told("from-scratch") == ["label", "speaker"]
+    assert told("teacher") == ["label"]
+    assert told("teacher/people") == ["speaker"]
