@@ -11,7 +11,23 @@ from kdbench.errors import TechniqueError
 
 
 class _Tracer(fx.Tracer):
-    """Sees a BatchNorm as one layer, torch's own or a network's kind of it."""
+    """Sees a BatchNorm as one layer, torch's own or a network's kind of it, and knows how many inputs there are."""
+
+    def __init__(self, input_count: int) -> None:
+        super().__init__()
+        self.input_count = input_count
+
+    def create_args_for_root(self, root_fn: Any, is_module: bool, concrete_args: Any = None) -> tuple[Any, list[Any]]:
+        """As torch's, but of a forward(*inputs) each input by itself."""
+        call, given = super().create_args_for_root(root_fn, is_module, concrete_args)
+        last = given[-1]
+        if isinstance(last, fx.Proxy) and str(last.node.target).startswith("*"):
+            self.graph.erase_node(last.node)
+            named = given[:-1]
+            rest = range(len(named) - 1, self.input_count)  # the first of the named is the network itself
+            inputs = (self.create_proxy("placeholder", f"input_{place}", (), {}) for place in rest)
+            return root_fn, [*named, *inputs]
+        return call, given
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, _BatchNorm) or super().is_leaf_module(m, module_qualified_name)
@@ -20,7 +36,7 @@ class _Tracer(fx.Tracer):
 def traced(network: nn.Module, example: tuple[Tensor, ...]) -> fx.GraphModule:
     """The network as a graph of its layers, with what each node gives for `example`. Raises TechniqueError."""
     try:
-        graph = fx.GraphModule(network, _Tracer().trace(network))
+        graph = fx.GraphModule(network, _Tracer(len(example)).trace(network))
     except (fx.proxy.TraceError, AttributeError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
         line = (str(error).splitlines() or [type(error).__name__])[0]
         raise TechniqueError(f"the network's forward cannot be traced to a graph: {line}") from error

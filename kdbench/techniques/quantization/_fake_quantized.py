@@ -126,6 +126,7 @@ ROUNDED: dict[type[nn.Module], type[nn.Module]] = {
 LAYERS = tuple(ROUNDED.values())
 
 SUMS = {operator.add, operator.iadd, torch.add, "add", "add_"}
+SOFTMAXES = {nn.Softmax, torch.softmax, nnf.softmax, "softmax"}
 JOINS = {torch.cat, torch.concat, torch.concatenate}
 RELUS = {nn.ReLU, nn.ReLU6, torch.relu, torch.relu_, nnf.relu, nnf.relu_, nnf.relu6, "relu", "relu_"}
 """Activations that a runtime fuses into the convolution, product or sum before them."""
@@ -156,7 +157,9 @@ def integer_inputs(node: fx.Node, graph: fx.GraphModule) -> list[fx.Node]:
     if found in SUMS or found in JOINS:
         inputs = node.all_input_nodes
         tensors = [one for one in inputs if _is_float(one)]
-        if tensors == inputs and (len(inputs) > 1 or found in JOINS):
+        # behind a mask's -1e4 all scores of attention would be one level
+        is_scores = any(kind(user, graph) in SOFTMAXES for user in node.users)
+        if tensors == inputs and not is_scores and (len(inputs) > 1 or found in JOINS):
             return inputs
     return []
 

@@ -28,7 +28,8 @@ class QuantizationAwareTraining(Recovery):
     with labels or with the loss of `distil`.
 
     The exported file holds int8 weights, int32 biases and QuantizeLinear/DequantizeLinear pairs, with BatchNorm folded
-    in, at exactly the levels that were trained. Logits, pooled means and what else has no 8-bit kernel stay float.
+    in, at exactly the levels that were trained. Logits, pooled means and what else has no 8-bit kernel stay float, and
+    so do embeddings and the scores of attention: behind a mask's -1e4 all of these would be one level.
 
     `activation_type` and `symmetric` as in `static_quantization`. The training happens once: `auto` follows the
     first target of the suite.
@@ -40,9 +41,11 @@ class QuantizationAwareTraining(Recovery):
 
     What it buys: what `static_quantization` buys, with most of the accuracy won back that rounding costs.
     Features can be distilled from single layers only: blocks are no modules any more in the graph that trains.
+    A network whose forward torch.fx cannot follow is refused: the transformers library's, and those of sound where
+    lengths vary.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     family: ClassVar[str] = "quantization"
     paper: ClassVar[str] = "Jacob et al. 2018, Quantization and Training of Neural Networks, section 3"
     effects: ClassVar[frozenset[Effect]] = frozenset({"surgery", "rounding"})
@@ -85,7 +88,10 @@ class QuantizationAwareTraining(Recovery):
 
         from kdbench.techniques.quantization import _fake_quantized
 
-        example = tuple(torch.zeros(2, *shape) for shape in task.input_shapes)
+        example = tuple(
+            torch.zeros(2, *shape, dtype=getattr(torch, one.dtype))
+            for one, shape in zip(task.inputs, task.input_shapes, strict=True)
+        )
         return _fake_quantized.fake_quantized(network, example)
 
     def file_form(self, network: nn.Module) -> nn.Module:

@@ -6,14 +6,17 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 from text_context import TASK, WORDS, TextContext, encoder
 
 from kdbench.errors import TechniqueError
 from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession
 from kdbench.measure.session_spec import SessionSpec
 from kdbench.models.encoder import Encoder
-from kdbench.stages.export import to_onnx
+from kdbench.stages.export import to_onnx, write_file
+from kdbench.techniques.quantization._fake_quantized import RANGES, fake_quantized, watch
 from kdbench.techniques.quantization.dynamic_quantization import DynamicQuantization
+from kdbench.techniques.quantization.quantization_aware_training import QuantizationAwareTraining
 from kdbench.techniques.quantization.static_quantization import StaticQuantization
 
 
@@ -102,3 +105,32 @@ def test_histograms_take_samples_of_unequal_length(method: str, source: Path, ct
 def test_an_operator_that_nobody_knows_is_refused(source: Path, ctx: TextContext) -> None:
     with pytest.raises(TechniqueError, match=r"operators: the quantizer knows no 'Matmul'\. Did you mean 'MatMul'\?"):
         StaticQuantization(operators=("Matmul",)).apply(source, ctx)
+
+
+def test_an_encoder_that_trains_in_8_bits_answers_as_its_file_at_every_length(ctx: TextContext) -> None:
+    network = QuantizationAwareTraining(samples=32).apply(ctx.fit(encoder(seed=0)), ctx)
+    path = ctx.out / "int8.onnx"
+    write_file(network, [QuantizationAwareTraining()], ctx.example, TASK, path, 20)
+
+    with torch.no_grad():
+        padded = network.eval()(ctx.ids, ctx.mask).numpy()
+        short = network(ctx.ids[:1, :4], ctx.mask[:1, :4]).numpy()
+    feed = {"ids": ctx.ids[:1, :4].numpy(), "mask": ctx.mask[:1, :4].numpy()}
+    one_step = 0.05 * np.abs(padded).max()
+    assert np.abs(answers(path, ctx) - padded).max() < one_step
+    assert np.abs(OnnxruntimeSession(str(path), SessionSpec()).run_checked(feed)[0] - short).max() < one_step
+    assert (padded.argmax(1) == ctx.targets.numpy()).mean() > 0.9
+    integers = [kind for kind in types(path).values() if kind == onnx.TensorProto.INT8]
+    assert len(integers) == 2 * 6 + 1  # four products of attention and two behind it in either block, and the head
+
+
+def test_what_goes_into_a_softmax_is_not_rounded_in_training_in_8_bits(ctx: TextContext) -> None:
+    """Padding's -1e4 stands there: of 256 levels from it all real scores would have one."""
+    network = encoder(seed=0).eval()
+    network.requires_grad_(False)
+    expected = network(ctx.ids, ctx.mask)
+    graph = fake_quantized(network, ctx.example)
+    watch(graph, [(ctx.ids, ctx.mask)])
+    ranges = dict(graph.get_submodule(RANGES).named_children())
+    assert all(abs(float(one.low)) < 1e3 for one in ranges.values())
+    assert (graph(ctx.ids, ctx.mask) - expected).abs().max() < 0.05 * expected.abs().max()
