@@ -16,13 +16,14 @@ EXTRAS = {
     "parquet": ("pyarrow", "records as Parquet"),
 }
 """Optional part of kdbench -> a module it needs, and what it is for."""
-X86 = ("x86_64", "AMD64")
+X86, ARM = ("x86_64", "AMD64"), ("aarch64", "arm64", "ARM64")
 ROCM_DEVICE = Path("/dev/kfd")
 """Where AMD's driver for computing on GPUs shows itself."""
 
 
 def not_installed(interpreters: Iterable[Interpreter], machine: Machine) -> Iterator[Trouble]:
     """Each with the commands that install it."""
+    interpreters = list(interpreters)
     have = {remedies.PLAIN_PROVIDER, *(trial.provider for found in interpreters for trial in found.trials)}
     for provider in remedies.PACKAGES:
         if provider not in have and _fits(provider, machine):
@@ -30,6 +31,12 @@ def not_installed(interpreters: Iterable[Interpreter], machine: Machine) -> Iter
             if remedy is not None:
                 remark = f" ({TABLE[provider].remark.rstrip('.')})" if provider in LEGACY else ""
                 yield Trouble(f"provider {provider}{remark}: {remedy.text}", remedy.commands)
+    plugged = {plugin.provider for found in interpreters for plugin in found.plugins}
+    for provider in remedies.PLUGINS:
+        if TABLE[provider].name not in plugged and _fits(provider, machine):
+            remedy = remedies.plugged_in(provider, {}, sys.executable)
+            if remedy is not None:
+                yield Trouble(f"provider {provider}: {remedy.text}", remedy.commands)
     for extra, (module, what) in EXTRAS.items():
         if importlib.util.find_spec(module) is None:
             command = f"{shlex.quote(sys.executable)} -m pip install 'kdbench[{extra}]'"
@@ -44,4 +51,6 @@ def _fits(provider: str, machine: Machine) -> bool:
         return ROCM_DEVICE.exists()
     if provider == "openvino":
         return machine.architecture in X86
-    return provider != "qnn" or platform.machine() == "ARM64"
+    if provider == "qnn":
+        return platform.machine() in ARM
+    return provider != "webgpu" or bool(machine.gpus)

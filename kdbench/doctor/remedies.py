@@ -21,16 +21,19 @@ PACKAGES: dict[str, dict[str, str]] = {
     "coreml": {MAC: PLAIN},
     "directml": {WINDOWS: "onnxruntime-directml"},
     "migraphx": {LINUX: "onnxruntime-migraphx"},
-    "qnn": {WINDOWS: "onnxruntime-qnn"},
 }
 """Provider -> system -> the distribution on PyPI that has it compiled in. No other provider has one."""
-PLUGINS = {"webgpu": "onnxruntime-ep-webgpu"}
-"""Provider -> the package that brings it beside any onnxruntime, where none has it compiled in."""
+PLUGINS: dict[str, dict[str, str]] = {
+    "webgpu": dict.fromkeys((LINUX, WINDOWS, MAC), "onnxruntime-ep-webgpu"),
+    "qnn": dict.fromkeys((LINUX, WINDOWS), "onnxruntime-qnn"),
+    "tensorrt_rtx": dict.fromkeys((LINUX, WINDOWS), "onnxruntime-ep-nv-tensorrt-rtx"),
+}
+"""Provider -> system -> the package that brings it beside any onnxruntime, where none has it compiled in."""
 TENSORRT = "tensorrt-cu13<11"
 """onnxruntime-gpu links TensorRT 10 and CUDA 13 (read from the wheel of 1.31.1); plain `tensorrt` would bring 11."""
 LIBRARIES = {"openvino": "openvino"}
 """Runtime, as a measure entry names it -> the package that it needs beside numpy."""
-NEEDS_NVIDIA = frozenset({"cuda", "tensorrt"})
+NEEDS_NVIDIA = frozenset({"cuda", "tensorrt", "tensorrt_rtx"})
 
 
 def install(found: Mapping[str, Any], path: str, *packages: str) -> tuple[str, ...]:
@@ -93,13 +96,11 @@ def provider_remedy(
         return Trouble(
             "this machine has no NVIDIA GPU with a driver; carry the files to one that has: `kdbench bundle`"
         )
+    if provider in PLUGINS:
+        return plugged_in(provider, found, path) or _no_package(provider)
     package = package_of(provider)
-    if package is None and provider in PLUGINS:
-        module = PLUGINS[provider].replace("-", "_")
-        text = f"install its plug-in, and give the suite's measure entry `plugin: {module}`"
-        return Trouble(text, install(found, path, PLUGINS[provider]))
     if package is None:
-        return Trouble(f"no package brings {provider} to {platform.system()}; it takes an onnxruntime built with it")
+        return _no_package(provider)
     installed = [entry["name"] for entry in found.get("distributions", [])]
     if distribution(package) in installed:
         if provider not in NEEDS_NVIDIA:
@@ -109,6 +110,19 @@ def provider_remedy(
     if installed or is_own:  # a second one would overwrite what is there
         return own_environment(provider)
     return Trouble("install it", install(found, path, "numpy", package))
+
+
+def plugged_in(provider: str, found: Mapping[str, Any], path: str) -> Trouble | None:
+    """How an interpreter gets the plug-in of a provider; None where this system has none."""
+    package = PLUGINS[provider].get(platform.system())
+    if package is None:
+        return None
+    text = f"install its plug-in, and give the suite's measure entry `plugin: {package.replace('-', '_')}`"
+    return Trouble(text, install(found, path, package))
+
+
+def _no_package(provider: str) -> Trouble:
+    return Trouble(f"no package brings {provider} to {platform.system()}; it takes an onnxruntime built with it")
 
 
 def package_of(provider: str) -> str | None:

@@ -10,7 +10,6 @@ import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
-import pkgutil
 import platform
 import sys
 import sysconfig
@@ -22,14 +21,12 @@ from typing import Any
 from kdbench.errors import MeasureError
 from kdbench.measure import actions
 from kdbench.measure.jobs import File, Job
-from kdbench.measure.runtimes import runtime_for
+from kdbench.measure.runtimes import plugins, runtime_for
 from kdbench.measure.runtimes.native_log import cause, overheard
 from kdbench.measure.runtimes.tiny_model import TINY_SHAPE
 
 WRITES = "onnxruntime/__init__.py"
 """Every distribution of onnxruntime installs this file; two of them in one place overwrite each other."""
-PLUGIN_PREFIX = "onnxruntime_ep_"
-"""How the module of a provider that is a package of its own is named (onnxruntime's packaging guide)."""
 IMPORT_ERRORS = (ImportError, OSError, AttributeError, RuntimeError, SyntaxError, SystemError, TypeError, ValueError)
 """Raised, as has been seen, by importing packages that are half overwritten or wrongly built."""
 
@@ -43,7 +40,7 @@ def diagnose() -> dict[str, Any]:
         "numpy": _imported("numpy"),
         "distributions": _distributions(),
         "onnxruntime": _onnxruntime(),
-        "plugins": [_plugin(name) for name in _plugin_modules()],
+        "plugins": [_plugin(name) for name in plugins.modules()],
     }
 
 
@@ -120,10 +117,6 @@ def _onnxruntime() -> dict[str, Any]:
     except AttributeError as error:
         return {"error": f"onnxruntime is not whole: {_first_line(error)}"}
     return {**found, "providers_available": providers, "tells_assignment": tells}
-
-
-def _plugin_modules() -> list[str]:
-    return sorted(found.name for found in pkgutil.iter_modules() if found.name.startswith(PLUGIN_PREFIX))
 
 
 def _plugin(module_name: str) -> dict[str, Any]:

@@ -102,9 +102,22 @@ ROWS: dict[str, Provider] = {
         read_from="onnxruntime-qnn 2.7.0",
         precisions={  # its default computes float32 files in half on the HTP
             "fp32": Precision({"enable_htp_fp16_precision": "0"}),
-            "fp16": Precision({"enable_htp_fp16_precision": "1"}, "fp16"),
+            "fp16": Precision({"enable_htp_fp16_precision": "1"}, "fp16", needs="soc_model"),
         },
+        always={"backend_type": "htp"},  # left out, the package for Linux looks for a library that it lacks
         takes_subgraphs=True,
+        takes_fixed_shapes=True,
+        emulated_on=frozenset({"x86_64", "AMD64"}),
+    ),
+    "tensorrt_rtx": Provider(
+        "NvTensorRTRTXExecutionProvider",
+        read_from="onnxruntime-ep-nv-tensorrt-rtx 0.5.0",
+        remark="It has no precision flags: the types of the file decide.",
+        counter=NVML,
+        precisions={"fp32": Precision(environment=TF32_OFF), "tf32": Precision({}, "tf32", TF32_AS_ASKED)},
+        engine_cache={"nv_runtime_cache_path": FOLDER},
+        takes_subgraphs=True,
+        is_asynchronous=True,
     ),
     "xnnpack": Provider(
         "XnnpackExecutionProvider",

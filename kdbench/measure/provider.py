@@ -27,6 +27,8 @@ class Precision:
     """Precision of float32 tensors then; None where the provider chooses layer by layer."""
     environment: Options = field(default_factory=dict)
     """Variables that must stand before the runtime loads; an empty value stands for none."""
+    needs: str = ""
+    """An option that only whoever asks can know, and without which the provider refuses this precision."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,11 @@ class Provider:
     """Options beside those of `precisions` that can change the arithmetic."""
     takes_subgraphs: bool = False
     """Runs whole parts of a graph as one kernel, inside of which nobody sees operators or types."""
+    takes_fixed_shapes: bool = False
+    """Takes no node of a file whose axes are free: a session is opened for each shape of the inputs."""
+    emulated_on: frozenset[str] = frozenset()
+    """Architectures, as `platform.machine` tells them, where its library emulates its hardware: it answers there, and
+    its times say nothing."""
     is_asynchronous: bool = False
     """The profile's kernel times are those of starting a kernel, not of its work."""
     counter: str = ""

@@ -8,7 +8,7 @@ from typing import Any
 
 from kdbench.errors import nearest
 from kdbench.measure import onnxruntime_providers, torch_providers
-from kdbench.measure.provider import ONNXRUNTIME, Provider
+from kdbench.measure.provider import ONNXRUNTIME, Precision, Provider
 
 PROVIDER_NAME = re.compile(r"[a-zA-Z]\w{0,39}", re.ASCII)
 """The form of a provider's name, a plug-in's too: it becomes part of targets and of paths."""
@@ -23,7 +23,8 @@ LEGACY = frozenset(short for short, provider in TABLE.items() if provider.is_leg
 
 MEANT = {
     **dict.fromkeys(("nvidia", "cudnn"), "cuda"),
-    **dict.fromkeys(("trt", "rtx"), "tensorrt"),
+    **dict.fromkeys(("trt",), "tensorrt"),
+    **dict.fromkeys(("rtx", "nvtensorrtrtx"), "tensorrt_rtx"),
     **dict.fromkeys(("apple", "mac", "ane", "mps"), "coreml"),
     **dict.fromkeys(("intel", "npu"), "openvino"),
     **dict.fromkeys(("amd", "radeon"), "migraphx"),
@@ -34,8 +35,8 @@ MEANT = {
 }
 """Words of users who know the hardware or the library -> the provider that they mean."""
 ANSWERED = {
-    "gpu": "'gpu' is no provider, which one is meant: cuda or tensorrt (NVIDIA), migraphx (AMD), coreml (Apple), "
-    "directml (Windows), openvino (Intel), qnn (Qualcomm) or webgpu?",
+    "gpu": "'gpu' is no provider, which one is meant: cuda, tensorrt or tensorrt_rtx (NVIDIA), migraphx (AMD), "
+    "coreml (Apple), directml (Windows), openvino (Intel), qnn (Qualcomm) or webgpu?",
     "rocm": "provider rocm went out of onnxruntime with 1.23; say migraphx, or name the plug-in package that brings it "
     "under 'plugin'.",
 }
@@ -81,6 +82,10 @@ def refusals(asked: Mapping[str, Any], table: Mapping[str, Provider] = TABLE) ->
     if "precision" in asked and asked["precision"] not in precisions_of(name, table):
         offered = ", ".join(precisions_of(name, table))
         yield "precision", f"provider {name} offers precision {offered}, got '{asked['precision']}'."
+    precision = provider.precisions.get(asked.get("precision", ""), Precision())
+    if precision.needs and precision.needs not in asked.get("options", {}):
+        needed = f"options: {{{precision.needs}: ...}}"
+        yield "options", f"provider {name} computes in {asked['precision']} only where it is told {needed}; say it."
     if not provider.takes_options and asked.get("options"):
         yield "options", f"provider {name} has no options of its own; leave them out."
     if provider.runtime != ONNXRUNTIME and asked.get("plugin"):

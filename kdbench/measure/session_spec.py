@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -86,6 +87,16 @@ class SessionSpec:
         is_overridden = bool({*self._precision.options, *known.overriding}.intersection(self.options))
         computes = None if is_overridden else self._precision.computes
         return Asked(name, computes, known.takes_subgraphs, known.is_asynchronous)
+
+    @property
+    def takes_fixed_shapes(self) -> bool:
+        """Whether the provider needs a session for each shape of the inputs."""
+        return self._known.takes_fixed_shapes
+
+    @property
+    def is_emulated(self) -> bool:
+        """Whether the provider's library emulates its hardware on this machine."""
+        return platform.machine() in self._known.emulated_on
 
     @property
     def runs_in_caller(self) -> bool:

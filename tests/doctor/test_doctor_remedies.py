@@ -66,10 +66,11 @@ def test_a_provider_that_no_package_brings_to_this_system_is_told_so() -> None:
 
 
 def test_a_provider_that_only_a_plug_in_brings_is_installed_beside_the_runtime() -> None:
-    remedy = remedies.provider_remedy("webgpu", WITH_PLAIN, PYTHON, False, ())
-    assert remedy is not None
-    assert "`plugin: onnxruntime_ep_webgpu`" in remedy.text
-    assert remedy.commands == ("'/envs/a b/bin/python' -m pip install onnxruntime-ep-webgpu",)
+    for provider, package in (("webgpu", "onnxruntime-ep-webgpu"), ("qnn", "onnxruntime-qnn")):
+        remedy = remedies.provider_remedy(provider, WITH_PLAIN, PYTHON, False, ())
+        assert remedy is not None
+        assert f"`plugin: {package.replace('-', '_')}`" in remedy.text
+        assert remedy.commands == (f"'/envs/a b/bin/python' -m pip install {package}",)
 
 
 def installed(name: str, version: str, is_there: bool) -> dict[str, object]:

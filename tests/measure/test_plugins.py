@@ -62,7 +62,19 @@ def test_a_library_is_registered_once_a_process(plugin: str) -> None:
     runtime = Runtime([NAME])
     for _ in range(2):
         plugins.add_to(Options(), plugin, {}, runtime)
-    assert runtime.registered == [(plugin, "/lib/fake.so")]
+    assert runtime.registered == [(NAME, "/lib/fake.so")]
+
+
+def test_a_library_is_registered_by_its_providers_name_for_some_call_their_devices_as_they_are_registered(
+    plugin: str,
+) -> None:
+    class Echoing(Runtime):
+        def get_ep_devices(self) -> list[SimpleNamespace]:
+            return [SimpleNamespace(ep_name=name) for name, _ in self.registered]
+
+    options = Options()
+    assert plugins.add_to(options, plugin, {}, Echoing([])) == NAME
+    assert options.added == [([NAME], {})]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +114,8 @@ def test_a_package_that_is_no_plugin_is_refused() -> None:
 
 
 def test_installed_plugins_are_told_with_their_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("onnxruntime_ep_webgpu-0.4.0.dist-info", "onnxruntime-1.31.1.dist-info", "numpy-2.4.0.dist-info"):
-        (tmp_path / name).mkdir()
+    others = ("onnxruntime_extensions-0.14.0", "onnxruntime-1.31.1", "numpy-2.4.0")
+    for name in ("onnxruntime_ep_webgpu-0.4.0", "onnxruntime_qnn-2.7.0", *others):
+        (tmp_path / f"{name}.dist-info").mkdir()
     monkeypatch.setattr(plugins.sysconfig, "get_path", lambda _: str(tmp_path))
-    assert plugins.installed() == ["onnxruntime_ep_webgpu-0.4.0"]
+    assert plugins.installed() == ["onnxruntime_ep_webgpu-0.4.0", "onnxruntime_qnn-2.7.0"]

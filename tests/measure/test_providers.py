@@ -21,7 +21,8 @@ TF32 = "NVIDIA_TF32_OVERRIDE"
         ("tensorrt", {}),
         ("openvino", {"precision": "FP32", "num_of_threads": "1", "num_streams": "1"}),
         ("coreml", {"ModelFormat": "MLProgram", "MLComputeUnits": "CPUAndGPU"}),
-        ("qnn", {"enable_htp_fp16_precision": "0"}),
+        ("qnn", {"enable_htp_fp16_precision": "0", "backend_type": "htp"}),
+        ("tensorrt_rtx", {}),
         ("xnnpack", {"intra_op_num_threads": "1"}),
     ],
 )
@@ -34,7 +35,7 @@ def test_every_provider_computes_in_fp32_when_nothing_else_is_asked() -> None:
         assert SessionSpec(provider=short).asked("X").computes == "fp32"
 
 
-@pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
+@pytest.mark.parametrize("provider", ["cuda", "tensorrt", "tensorrt_rtx"])
 def test_nvidias_libraries_are_kept_from_tf32_unless_it_is_asked_for(
     provider: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -51,10 +52,15 @@ def test_the_environment_of_a_cpu_session_is_left_alone(monkeypatch: pytest.Monk
     assert os.environ[TF32] == "1"
 
 
+def _spec(provider: str, precision: str) -> SessionSpec:
+    needed = TABLE[provider].precisions[precision].needs
+    return SessionSpec(provider=provider, precision=precision, options={needed: "1"} if needed else {})
+
+
 def test_precisions_differ_in_what_the_provider_is_told() -> None:
     for short, provider in TABLE.items():
         told = [
-            (*SessionSpec(provider=short, precision=name).provider_options().items(), *precision.environment.items())
+            (*_spec(short, name).provider_options().items(), *precision.environment.items())
             for name, precision in provider.precisions.items()
         ]
         assert len(set(told)) == len(told), short
@@ -105,12 +111,16 @@ def test_no_engine_is_kept_unless_a_folder_is_named() -> None:
             "provider tensorrt offers precision fp32, tf32, fp16, bf16, int8, got 'fp8'.",
         ),
         (
+            {"provider": "qnn", "precision": "fp16", "options": {"htp_performance_mode": "burst"}},
+            "provider qnn computes in fp16 only where it is told options: {soc_model: ...}; say it.",
+        ),
+        (
             {"graphs": True},
             "provider cpu has no 'graphs', only cuda, tensorrt do; its own settings go into 'options'.",
         ),
         (
             {"provider": "cuda", "engine_cache": "/x"},
-            "provider cuda has no 'engine_cache', only tensorrt, openvino, coreml, migraphx do; "
+            "provider cuda has no 'engine_cache', only tensorrt, openvino, coreml, migraphx, tensorrt_rtx do; "
             "its own settings go into 'options'.",
         ),
         (
@@ -131,7 +141,7 @@ def test_what_a_provider_does_not_have_is_refused(asked: dict[str, object], sent
     [
         (
             "gpu",
-            "'gpu' is no provider, which one is meant: cuda or tensorrt (NVIDIA), migraphx (AMD), coreml (Apple), ",
+            "'gpu' is no provider, which one is meant: cuda, tensorrt or tensorrt_rtx (NVIDIA), ",
         ),
         ("rocm", "provider rocm went out of onnxruntime with 1.23; say migraphx, or name the plug-in package that "),
     ],

@@ -27,7 +27,8 @@ def test_the_table_of_providers_is_read_without_any_runtime() -> None:
 def test_provider_names_are_those_onnxruntime_knows() -> None:
     import onnxruntime
 
-    assert set(PROVIDERS.values()) <= set(onnxruntime.get_all_providers())
+    plugged_in = {"NvTensorRTRTXExecutionProvider"}  # only its own package knows that name
+    assert set(PROVIDERS.values()) - plugged_in <= set(onnxruntime.get_all_providers())
 
 
 def test_an_unknown_provider_gets_the_nearest_name() -> None:

@@ -105,8 +105,8 @@ def test_a_plugin_brings_a_provider_under_any_name(tmp_path: Path) -> None:
         ),
         (
             "provider: gpu",
-            "provider: 'gpu' is no provider, which one is meant: cuda or tensorrt (NVIDIA), migraphx (AMD), coreml "
-            "(Apple), directml (Windows), openvino (Intel), qnn (Qualcomm) or webgpu?",
+            "provider: 'gpu' is no provider, which one is meant: cuda, tensorrt or tensorrt_rtx (NVIDIA), "
+            "migraphx (AMD), coreml (Apple), directml (Windows), openvino (Intel), qnn (Qualcomm) or webgpu?",
         ),
         ("provider: cpu, options: {a: 1}", "options: provider cpu has no options of its own; leave them out."),
         (

@@ -27,6 +27,7 @@ from kdbench.measure.provider import ONNXRUNTIME, Provider
 from kdbench.measure.runtimes import onnxruntime_import, plugins, tensorrt
 from kdbench.measure.runtimes.bound_calls import UNCAPTURED, BoundSession, ReplayedSession, binding_of, run_options
 from kdbench.measure.runtimes.contract import Feed, Runtime, Session
+from kdbench.measure.runtimes.fixed_shapes import FixedShapesSession, free_axes, sizes_of
 from kdbench.measure.runtimes.native_log import cause, overheard
 from kdbench.measure.session_spec import GRAPH_OPTIMIZATIONS, SessionSpec
 
@@ -46,11 +47,16 @@ class OnnxruntimeSession(Session):
     Raises MeasureError where the file does not load, or where onnxruntime chose another provider.
     """
 
-    def __init__(self, path: str, spec: SessionSpec, profile_prefix: str | None = None) -> None:
+    def __init__(
+        self, path: str, spec: SessionSpec, profile_prefix: str | None = None, sizes: Mapping[str, int] | None = None
+    ) -> None:
+        """`sizes`: free axis -> the size that it is fixed at."""
         self.path, self.spec = path, spec
         if spec.provider_asked in NVIDIAS:
             onnxruntime_import.preload_libraries()
         options = _session_options(spec, profile_prefix)
+        for axis, size in (sizes or {}).items():
+            options.add_free_dimension_override_by_name(axis, size)
         self.provider_asked = spec.provider_asked
         providers: list[Any] = [(spec.provider_asked, spec.provider_options())]
         if spec.plugin:  # the devices in the options say it all; `providers` would outweigh them
@@ -161,31 +167,48 @@ class Onnxruntime(Runtime):
             "providers_available": onnxruntime.get_available_providers(),
         }
 
-    def load(self, path: str, spec: SessionSpec) -> OnnxruntimeSession:
+    def load(self, path: str, spec: SessionSpec) -> Session:
+        if spec.takes_fixed_shapes:
+            return FixedShapesSession(path, spec.provider_asked, lambda at: OnnxruntimeSession(path, spec, sizes=at))
         return OnnxruntimeSession(path, spec)
 
     def prove(self, path: str, spec: SessionSpec, feeds: Mapping[int, Feed]) -> dict[str, Any]:
         """By the profile of a session beside the timed ones: the kernels that ran, where, and for how long.
 
-        Raises MeasureError where the provider that was asked for did not do the work.
+        Raises MeasureError where the provider that was asked for did not do the work, or where it only emulates the
+        hardware that does: then files are judged, and none is timed.
         """
-        with tempfile.TemporaryDirectory() as folder:
-            session = OnnxruntimeSession(path, spec, profile_prefix=str(Path(folder) / "profile"))
-            for feed in feeds.values():
-                for _ in range(PROOF_CALL_COUNT):
-                    session.run_checked(feed)
-            calls = kernels_of_calls(json.loads(Path(session.end_profiling()).read_text(encoding="utf-8")))
-        by_batch = {}
-        for number, size in enumerate(feeds):
-            later = calls[number * PROOF_CALL_COUNT + 1 : (number + 1) * PROOF_CALL_COUNT]
-            by_batch[str(size)] = _proof(session, least_disturbed(later), size)
-        return {
-            "provider_asked": session.provider_asked,
-            "provider_options": spec.provider_options(),
-            "providers_got": session.providers_got,
-            "assigned_node_count_by_provider": session.assigned_node_count_by_provider(),
-            "by_batch": by_batch,
-        }
+        if spec.is_emulated:
+            raise MeasureError(
+                f"provider {spec.provider} emulates its hardware on this machine: answers are judged, but times would "
+                "say nothing about a device; carry the file to one, `kdbench bundle`."
+            )
+        if not spec.takes_fixed_shapes:
+            return _proved(path, spec, feeds, {})
+        axes = free_axes(path)
+        alone = [_proved(path, spec, {size: feed}, sizes_of(axes, feed)) for size, feed in feeds.items()]
+        return {**alone[0], "by_batch": {size: proof for one in alone for size, proof in one["by_batch"].items()}}
+
+
+def _proved(path: str, spec: SessionSpec, feeds: Mapping[int, Feed], sizes: Mapping[str, int]) -> dict[str, Any]:
+    """The proof of one session, whose free axes are fixed at `sizes`, at each batch size."""
+    with tempfile.TemporaryDirectory() as folder:
+        session = OnnxruntimeSession(path, spec, str(Path(folder) / "profile"), sizes)
+        for feed in feeds.values():
+            for _ in range(PROOF_CALL_COUNT):
+                session.run_checked(feed)
+        calls = kernels_of_calls(json.loads(Path(session.end_profiling()).read_text(encoding="utf-8")))
+    by_batch = {}
+    for number, size in enumerate(feeds):
+        later = calls[number * PROOF_CALL_COUNT + 1 : (number + 1) * PROOF_CALL_COUNT]
+        by_batch[str(size)] = _proof(session, least_disturbed(later), size)
+    return {
+        "provider_asked": session.provider_asked,
+        "provider_options": spec.provider_options(),
+        "providers_got": session.providers_got,
+        "assigned_node_count_by_provider": session.assigned_node_count_by_provider(),
+        "by_batch": by_batch,
+    }
 
 
 def _proof(session: OnnxruntimeSession, kernels: list[Kernel], batch_size: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ devices that the provider offers.
 from __future__ import annotations
 
 import importlib
+import pkgutil
 import sysconfig
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,10 @@ from typing import Any
 from kdbench.errors import MeasureError
 from kdbench.measure.runtimes.onnxruntime_import import first_line
 
+PREFIX = "onnxruntime_ep_"
+"""How the module of a provider that is a package of its own is named by the guide."""
+OTHERS = frozenset({"onnxruntime_qnn"})
+"""Modules of plug-ins that are named otherwise."""
 NEEDED = ("register_execution_provider_library", "get_ep_devices")
 LOADING_ERRORS = (ImportError, OSError, AttributeError, SyntaxError)
 """Raised by importing a package that is no plug-in or is broken, or by asking it for its library."""
@@ -23,9 +28,20 @@ _registered: set[str] = set()
 """Modules whose library this process has registered: a second time is an error."""
 
 
+def modules() -> list[str]:
+    """The modules of plug-ins that this interpreter has; none is imported."""
+    return sorted(found.name for found in pkgutil.iter_modules() if is_plugin(found.name))
+
+
 def installed() -> list[str]:
     """Names and versions of the plug-in packages beside this interpreter's others: "onnxruntime_ep_webgpu-0.4.0"."""
-    return sorted(found.stem for found in Path(sysconfig.get_path("purelib")).glob("onnxruntime_ep_*.dist-info"))
+    folders = Path(sysconfig.get_path("purelib")).glob("onnxruntime_*.dist-info")
+    return sorted(found.stem for found in folders if is_plugin(found.stem.partition("-")[0]))
+
+
+def is_plugin(module_name: str) -> bool:
+    """Whether a module's name is one of a plug-in."""
+    return module_name.startswith(PREFIX) or module_name in OTHERS
 
 
 def add_to(options: Any, module_name: str, provider_options: dict[str, str], onnxruntime: Any) -> str:
@@ -42,7 +58,7 @@ def add_to(options: Any, module_name: str, provider_options: dict[str, str], onn
     name, library = _provider_of(module_name)
     if module_name not in _registered:
         try:
-            onnxruntime.register_execution_provider_library(module_name, library)
+            onnxruntime.register_execution_provider_library(name, library)  # some call their devices by it
         except RuntimeError as error:
             raise MeasureError(f"onnxruntime does not take the plug-in {module_name}: {first_line(error)}") from None
         _registered.add(module_name)
