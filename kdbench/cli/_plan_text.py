@@ -64,12 +64,17 @@ def _in_step(todo: list[StageSpec], plan: Plan) -> list[str]:
     """How many students share passes of their teachers."""
     wanted = {spec.key for spec in todo}
     groups = [[spec for spec in company if spec.key in wanted] for company in companies(plan.stages.values())]
-    sizes = [len(group) for group in groups if len(group) > 1]
+    groups = [group for group in groups if len(group) > 1]
+    sizes = [sum(spec.kind == "compress" for spec in group) for group in groups]
     if not sizes:
         return []
+    stored = sum(map(len, groups)) - sum(sizes)
+    tables = "table" if stored == 1 else "tables"
+    filled = f" These passes fill {stored} {tables} of stored outputs, too." if stored else ""
     return [
         f"{sum(sizes)} students that ask for a teacher's features go in step in {len(sizes)} groups of up to "
-        f"{max(sizes)}, at most {MOST}: in each, one pass of the teacher a batch. Idle workers share a group out.",
+        f"{max(sizes)}, at most {MOST}: in each, one pass of the teacher a batch.{filled} "
+        "Idle workers share a group out.",
     ]
 
 

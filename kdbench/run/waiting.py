@@ -84,7 +84,8 @@ class Waiting:
         """The ready stages whose turn it is, which wait no longer, to go in step; none while none is ready.
 
         idle: how many workers have nothing to do. Where they are more than the companies that are ready, a company is
-        shared out among them: that costs passes of a teacher, and saves its user time.
+        shared out among them: that costs passes of a teacher, and saves its user time. Stored outputs go by themselves
+        then, as students wait for them.
         """
         if not self._ready:
             return []
@@ -92,7 +93,8 @@ class Waiting:
         *_, first = heappop(self._ready)
         self._offered.discard(first)
         company = [key for key in self._companies[first] if key in self._pending]
-        taken = company[: -(-len(company) // workers)]
+        stores = workers > 1 and self._specs[first].kind == "teach"
+        taken = company[: 1 if stores else -(-len(company) // workers)]
         for key in taken:
             del self._pending[key]
         for key in company[len(taken) : len(taken) + 1]:

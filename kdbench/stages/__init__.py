@@ -29,7 +29,7 @@ VERSIONS = {
     "adopt": 2,
     "rehearse": 1,
     "train": 1,
-    "teach": 3,
+    "teach": 4,
     "compress": 2,
     "export": 3,
     "trace": 1,

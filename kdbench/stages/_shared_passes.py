@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,6 +13,9 @@ from torch.utils._pytree import tree_map_only
 
 from kdbench.protocols import Batch
 from kdbench.stages.lockstep import Place, Turn
+
+Hear = Callable[[Batch, Place, Any], None]
+"""Is told of a pass: the batch, its place, and the teacher's answer."""
 
 
 @dataclass(frozen=True)
@@ -27,20 +30,29 @@ class _Call:
     output: Any = None
 
 
+@dataclass
+class _Calls:
+    """What the watched modules did in a pass, in order."""
+
+    made: list[_Call] = field(default_factory=list)
+    changed: bool = False
+    """Whether a student's own hook gave something, which changed the pass: it is nobody else's."""
+
+
 @dataclass(frozen=True)
 class _Pass:
     """The latest pass: at which batch, with which modules watched, what they did, and the answer."""
 
     place: Place
     paths: frozenset[str]
-    calls: list[_Call]
+    calls: _Calls
     answer: Any
 
     def replayed(self, network: nn.Module) -> bool:
         """Fire a network's hooks as the pass would have; False where it must be made for that network itself."""
         if not watched(network) <= self.paths:
             return False
-        return all(_fire(network.get_submodule(call.path), call) for call in self.calls)
+        return all(_fire(network.get_submodule(call.path), call) for call in self.calls.made)
 
 
 class SharedPasses:
@@ -48,11 +60,12 @@ class SharedPasses:
 
     So each student taps its own copy. The student that is first at a batch lets its copy compute, with every module
     watched that any student taps; for the others the hooks on their copies are fired with what was seen. Its time is
-    borne by all alike.
+    borne by all alike. Who wants nothing but the answers of whatever is asked has them told.
     """
 
     def __init__(self) -> None:
         self._networks: dict[Turn, nn.Module] = {}
+        self._hearing: dict[Turn, Hear] = {}
         self._latest: _Pass | None = None
 
     def join(self, turn: Turn, network: nn.Module) -> None:
@@ -63,9 +76,14 @@ class SharedPasses:
             break
         self._networks[turn] = network
 
+    def listen(self, turn: Turn, hear: Hear) -> None:
+        """Tell a stage, which has a copy too, of every pass from now on."""
+        self._hearing[turn] = hear
+
     def leave(self, turn: Turn) -> None:
-        """Forget a student's copy."""
+        """Forget a stage's copy, and tell it no more."""
         self._networks.pop(turn, None)
+        self._hearing.pop(turn, None)
 
     def answer(self, turn: Turn, network: nn.Module, batch: Batch) -> Any:
         """network(*batch.inputs), computed or taken from another student's turn."""
@@ -78,14 +96,17 @@ class SharedPasses:
         self._latest = None  # its features are freed before there are others
         if len(self._networks) == 1:
             return network(*batch.inputs)
-        self._latest = self._computed(turn, network, batch, place)
-        return _copied(self._latest.answer)
+        made = self._computed(turn, network, batch, place)
+        self._latest = None if made.calls.changed else made
+        return _copied(made.answer)
 
     def _computed(self, turn: Turn, network: nn.Module, batch: Batch, place: Place) -> _Pass:
         wall, cpu = turn.clock()
         paths = frozenset().union(*map(watched, self._networks.values()))
         with _recorded(network, paths) as calls:
             answer = network(*batch.inputs)
+        for hear in () if calls.changed else self._hearing.values():
+            hear(batch, place, answer)
         after = turn.clock()
         spent = (after[0] - wall, after[1] - cpu)
         turn.bear(-spent[0], -spent[1])
@@ -102,31 +123,46 @@ def watched(network: nn.Module) -> frozenset[str]:
 
 
 @contextmanager
-def _recorded(network: nn.Module, paths: frozenset[str]) -> Iterator[list[_Call]]:
-    """Every call of the modules on these paths while the block runs, in order.
+def _recorded(network: nn.Module, paths: frozenset[str]) -> Iterator[_Calls]:
+    """Every call of the modules on these paths while the block runs.
 
     Tensors are copied: the next module may work in place.
     """
-    calls: list[_Call] = []
-
-    def before(path: str) -> Any:
-        return lambda _, inputs, named: calls.append(_Call(path, True, _copied(inputs), _copied(named)))
-
-    def after(path: str) -> Any:
-        return lambda _, inputs, named, output: calls.append(
-            _Call(path, False, _copied(inputs), _copied(named), _copied(output))
-        )
-
+    calls = _Calls()
     hooks = []
     for path in paths:
-        module = network.get_submodule(path)
-        hooks.append(module.register_forward_pre_hook(before(path), prepend=True, with_kwargs=True))
-        hooks.append(module.register_forward_hook(after(path), prepend=True, with_kwargs=True))
+        module, watcher = network.get_submodule(path), _Watcher(path, calls)
+        hooks.append(module.register_forward_pre_hook(watcher.before, prepend=True, with_kwargs=True))
+        hooks.append(module.register_forward_pre_hook(watcher.compare_inputs))
+        hooks.append(module.register_forward_hook(watcher.after, prepend=True, with_kwargs=True))
+        hooks.append(module.register_forward_hook(watcher.compare_output))
     try:
         yield calls
     finally:
         for hook in hooks:
             hook.remove()
+
+
+class _Watcher:
+    """Hooks around a student's own on one module: the first see what they are given, the last what they left of it."""
+
+    def __init__(self, path: str, calls: _Calls) -> None:
+        self._path, self._calls = path, calls
+        self._given: tuple[Any, ...] = ()
+
+    def before(self, _: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+        self._calls.made.append(_Call(self._path, True, _copied(inputs), _copied(named)))
+        self._given = inputs
+
+    def compare_inputs(self, _: nn.Module, inputs: tuple[Any, ...]) -> None:
+        self._calls.changed |= inputs is not self._given
+
+    def after(self, _: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
+        self._calls.made.append(_Call(self._path, False, _copied(inputs), _copied(named), _copied(output)))
+        self._given = (output,)
+
+    def compare_output(self, _: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        self._calls.changed |= output is not self._given[0]
 
 
 def _fire(module: nn.Module, call: _Call) -> bool:

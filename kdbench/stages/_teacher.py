@@ -17,7 +17,7 @@ from kdbench.protocols import Batch, Outputs, TaskDescription
 from kdbench.ragged import Ragged, Stored, stored_array
 from kdbench.stages import torch_models
 from kdbench.stages._data import TaskData
-from kdbench.stages._shared_passes import SharedPasses
+from kdbench.stages._shared_passes import Hear, SharedPasses
 from kdbench.stages.lockstep import Turn
 from kdbench.stages.names import ONNX_FILE, numbered
 from kdbench.stages.work import Work
@@ -101,6 +101,11 @@ class Teacher:
             self._passes.join(self._turn, network)
         return network
 
+    def listen(self, hear: Hear) -> None:
+        """Have every pass told that other stages of the group make of this teacher."""
+        if isinstance(self.answer, nn.Module):
+            self._passes.listen(self._turn, hear)
+
     def is_of(self, network: nn.Module) -> bool:
         """Whether this teacher's answers are that network's."""
         return vars(self).get("answer") is network
@@ -142,9 +147,13 @@ class Teacher:
 
     @torch.no_grad()
     def live(self, batch: Batch) -> Outputs:
-        """The network's outputs, counted; where it gives probabilities of classes, their logarithms."""
+        """The network's outputs for a batch, computed now and counted."""
         self.forward_count += len(batch)
-        outputs = F.outputs_of(self.said(batch), self.answer, len(self.task.outputs))
+        return self.told(self.said(batch))
+
+    def told(self, answer: Any) -> Outputs:
+        """The outputs in what the network gave; where it gives probabilities of classes, their logarithms."""
+        outputs = F.outputs_of(answer, self.answer, len(self.task.outputs))
         classes = [output.kind == "classes" for output in self.task.outputs]
         if self.gives_probabilities is None:
             told = [are_probabilities(given) for given, is_classes in zip(outputs, classes, strict=True) if is_classes]

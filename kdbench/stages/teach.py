@@ -1,17 +1,18 @@
 """The teach stage: a teacher's outputs for the (example, view) pairs that a seed's epochs ask for, computed once."""
 
-import time
 from math import prod
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from kdbench.protocols import Batch, Output, TaskDescription
-from kdbench.ragged import Ragged, Stored
+from kdbench.protocols import Batch, TaskDescription
+from kdbench.protocols.recipe import Precision
 from kdbench.stages._data import TaskData
+from kdbench.stages._output_table import OutputTable
 from kdbench.stages._teacher import PROBABILITIES_NOTE, load_teacher, save_outputs
 from kdbench.stages.context import plain_arithmetic
+from kdbench.stages.lockstep import SMALL_BATCH, Place
 from kdbench.stages.work import Fact, Work
 from kdbench.tasks.arrays import epoch_views
 from kdbench.training import computing_in
@@ -22,35 +23,78 @@ CHUNK = 256
 
 
 def teach(work: Work) -> list[Fact]:
-    """Store codes and outputs, rising by code."""
-    wall, cpu = time.perf_counter_ns(), time.process_time_ns()
-    data, device = TaskData.open(work), torch.device(work.spec.numerics["device"])
+    """Store codes and outputs, rising by code.
+
+    In step with students that ask for the same teacher's features, outputs are taken from their passes, and only what
+    these leave is computed here.
+    """
+    teaching = _Teaching(work)
+    teaching.listen()
+    work.turn.let_others_end()
     plain_arithmetic()
-    codes = wanted_codes(
-        data.arrays.count("train"), data.declared.views(), work.spec.seed or 0, work.spec.settings.get("epochs", 0)
-    )
-    codes = codes[: TABLE_BYTES // row_bytes(data.task)]
-    teacher = load_teacher(work, data, device)
-    rows: list[list[np.ndarray]] = [[] for _ in data.task.outputs]
-    for start in range(0, len(codes), CHUNK):
-        index, view = np.divmod(codes[start : start + CHUNK], data.declared.views())
-        batch = data.chosen(index, view, device)
-        with computing_in(work.spec.settings.get("precision", "fp32"), device):
-            answer = teacher.live(batch)
-        for output, given, kept in zip(data.task.outputs, answer, rows, strict=True):
-            kept += _own_places(output, given, batch)
-        work.progress(start / len(codes))
-    save_outputs(work.out, codes, [_together(each) for each in rows], bool(teacher.gives_probabilities))
-    if teacher.gives_probabilities:
-        work.log.warning(PROBABILITIES_NOTE)
-    return [
-        {
-            "kind": "teaching",
-            "wall_ns": time.perf_counter_ns() - wall,
-            "cpu_ns": time.process_time_ns() - cpu,
-            "teacher_forward_count": teacher.forward_count,
-        }
-    ]
+    teaching.compute_missing()
+    return teaching.end()
+
+
+class _Teaching:
+    """A teach stage at work: the outputs that are there, and whence the others come."""
+
+    def __init__(self, work: Work) -> None:
+        self._work, self._began = work, work.turn.clock()
+        self._data, self._device = TaskData.open(work), torch.device(work.spec.numerics["device"])
+        plain_arithmetic()
+        settings, self._view_count = work.spec.settings, self._data.declared.views()
+        self._precision: Precision = settings.get("precision", "fp32")
+        example_count = self._data.arrays.count("train")
+        codes = wanted_codes(example_count, self._view_count, work.spec.seed or 0, settings.get("epochs", 0))
+        codes = codes[: TABLE_BYTES // row_bytes(self._data.task)]
+        self._table = OutputTable(self._data.task, codes, work.out)
+        self._teacher = load_teacher(work, self._data, self._device)
+        self._alike: bool | None = None
+        """Whether the teacher answers to the bit alike in students' batches and in others; None before the first."""
+
+    def listen(self) -> None:
+        """Take outputs from the passes of others in step, where all examples have one length: no padding differs."""
+        if self._work.turn.has_others and not self._data.task.axes:
+            self._teacher.listen(self._hear)
+
+    def _hear(self, batch: Batch, place: Place, answer: Any) -> None:
+        *_, precision = place
+        if precision != self._precision or len(batch) < SMALL_BATCH or self._alike is False:
+            return
+        outputs = self._teacher.told(answer)
+        if self._alike is None:
+            own = self._teacher.live(batch.part(slice(SMALL_BATCH)))
+            self._alike = all(torch.equal(one, all_[:SMALL_BATCH]) for one, all_ in zip(own, outputs, strict=True))
+        if self._alike:
+            codes = batch.index * self._view_count + batch.view
+            self._table.put(codes.cpu().numpy(), outputs, batch)
+            self._table.save_now_and_then()
+            self._work.progress(self._table.fraction)
+
+    def compute_missing(self) -> None:
+        """Compute what is not there."""
+        missing = self._table.missing
+        for start in range(0, len(missing), CHUNK):
+            codes = missing[start : start + CHUNK]
+            index, view = np.divmod(np.resize(codes, max(len(codes), SMALL_BATCH)), self._view_count)
+            batch = self._data.chosen(index, view, self._device)
+            with computing_in(self._precision, self._device):
+                answer = self._teacher.live(batch)
+            own = slice(len(codes))
+            self._table.put(codes, [output[own] for output in answer], batch.part(own))
+            self._table.save_now_and_then()
+            self._work.progress(self._table.fraction)
+
+    def end(self) -> list[Fact]:
+        """Publish what there is."""
+        probabilities = bool(self._teacher.gives_probabilities)
+        save_outputs(self._work.out, self._table.codes, self._table.finished(), probabilities)
+        if probabilities:
+            self._work.log.warning(PROBABILITIES_NOTE)
+        wall, cpu = (after - before for after, before in zip(self._work.turn.clock(), self._began, strict=True))
+        count = len(self._table.codes)
+        return [{"kind": "teaching", "wall_ns": wall, "cpu_ns": cpu, "teacher_forward_count": count}]
 
 
 def row_bytes(task: TaskDescription) -> int:
@@ -63,18 +107,6 @@ def row_bytes(task: TaskDescription) -> int:
 
 def _median(task: TaskDescription, axis: str) -> int:
     return next((known.median for known in task.axes if known.name == axis), 1)
-
-
-def _own_places(output: Output, given: Tensor, batch: Batch) -> list[np.ndarray]:
-    """Each example's output without what is padding."""
-    lengths, array = output.places(batch.lengths), given.cpu().numpy()
-    ends = [None] * len(array) if lengths is None else lengths.tolist()
-    return [row[:end] for row, end in zip(array, ends, strict=True)]
-
-
-def _together(rows: list[np.ndarray]) -> Stored:
-    same = len({row.shape for row in rows}) == 1
-    return np.stack(rows) if same else Ragged.of(rows)
 
 
 def wanted_codes(example_count: int, view_count: int, seed: int, epochs: int) -> np.ndarray:

@@ -24,8 +24,8 @@ from kdbench.stages.spec import StageSpec
 from kdbench.stages.store import Store
 from kdbench.stages.work import Work
 
-TOGETHER = ("compress", "measure")
-"""Kinds of which those in one list are worked on as a group."""
+IN_STEP = ("teach", "compress")
+"""Kinds whose stages in one list go in step, unless another of the list rests on them."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,11 @@ def run_stages(texts: list[str], root: str) -> list[Outcome]:
 
 def _groups(specs: list[StageSpec]) -> list[list[StageSpec]]:
     """Techniques go in step and files to measure go round together; every other stage stands alone."""
-    together = [[spec for spec in specs if spec.kind == kind] for kind in TOGETHER]
-    return [*([spec] for spec in specs if spec.kind not in TOGETHER), *(group for group in together if group)]
+    rested_on = {key for spec in specs for key in spec.inputs.values()}
+    in_step = [spec for spec in specs if spec.kind in IN_STEP and spec.key not in rested_on]
+    measured = [spec for spec in specs if spec.kind == "measure"]
+    alone = [spec for spec in specs if spec not in (*in_step, *measured)]
+    return [*([spec] for spec in alone), *(group for group in (in_step, measured) if group)]
 
 
 def _run(specs: list[StageSpec], store: Store) -> list[Outcome]:
@@ -89,11 +92,10 @@ def _run(specs: list[StageSpec], store: Store) -> list[Outcome]:
 
 
 def _facts(works: list[Work]) -> Iterator[tuple[str, Result]]:
-    kind = works[0].spec.kind
-    if kind == "measure":
-        yield from stages.function(kind)(works)
+    if works[0].spec.kind == "measure":
+        yield from stages.function("measure")(works)
         return
-    for work, result in in_step(works, stages.function(kind)):
+    for work, result in in_step(works, lambda work: stages.function(work.spec.kind)(work)):
         yield work.spec.key, result
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from kdbench.cli._plan_text import plan_text
 from kdbench.plan.companies import MOST, companies
@@ -75,6 +76,55 @@ def test_plan_says_how_many_students_share_passes(tmp_path: Path) -> None:
     plan, store = planned(tmp_path, THREE), Store(tmp_path / "store")
     said = plan_text(plan, plan.labels, store)
     assert "6 students that ask for a teacher's features go in step in 2 groups of up to 3, at most 8" in said
+
+
+@pytest.fixture
+def viewed(tmp_path: Path) -> str:
+    """The suite on pictures that have several views, so that each seed stores outputs of its own."""
+    for split in ("train", "test"):
+        for label in ("a", "b"):
+            (tmp_path / "pictures" / split / label).mkdir(parents=True)
+            Image.new("RGB", (8, 8)).save(tmp_path / "pictures" / split / label / "1.png")
+    fields = f"{{root: {tmp_path}/pictures, image_size: 8, augment: crop_flip}}"
+    return SUITE.replace("task: digits", f"task: {{{{image_folder: {{{fields}}}}}}}")
+
+
+def kinds(folder: Path, suite: str, cases: str) -> list[list[str]]:
+    """The kinds of the stages that go in step in a suite, and what `kdbench plan` says of it."""
+    (folder / "s.yaml").write_text(suite.format(cases=cases))
+    plan = make_plan(load(folder / "s.yaml"), Machine("cpu", "x86_64", {None: RUNTIME}))
+    return [[spec.kind for spec in group] for group in companies(plan.stages.values())]
+
+
+SOFT = "\n  soft: [soft_distillation]"
+
+
+def test_stored_outputs_are_filled_from_the_passes_of_a_company(tmp_path: Path, viewed: str) -> None:
+    assert kinds(tmp_path, viewed, THREE + SOFT) == [["teach", "compress", "compress", "compress"]] * 2
+    assert kinds(tmp_path, viewed, f"  fitnet: [fitnet]{SOFT}") == [["teach", "compress"]] * 2
+    plan = make_plan(load(tmp_path / "s.yaml"), Machine("cpu", "x86_64", {None: RUNTIME}))
+    said = plan_text(plan, plan.labels, Store(tmp_path / "store"))
+    assert "2 students that ask for a teacher's features go in step in 2 groups of up to 1" in said
+    assert "These passes fill 2 tables of stored outputs, too." in said
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("{epochs: 2}", "{epochs: 2, batch_size: 16}"),
+        ("{epochs: 2}", "{epochs: 2, threads: 2}"),
+        ("soft: [soft_distillation]", "soft: {steps: [soft_distillation], student: {model: mlp, recipe: half}}"),
+        ("soft: [soft_distillation]", "soft: {steps: [soft_distillation], teacher: {model: mlp, recipe: train}}"),
+    ],
+    ids=["small batches", "threads", "another precision", "another teacher"],
+)
+def test_stored_outputs_that_other_passes_give_are_computed_alone(
+    before: str, after: str, tmp_path: Path, viewed: str
+) -> None:
+    suite = viewed.replace("  finetune:", "  half: {{epochs: 2, precision: bf16}}\n  finetune:")
+    suite, cases = (text.replace(before, after) for text in (suite.replace("{{", "{").replace("}}", "}"), THREE + SOFT))
+    doubled = suite.replace("{", "{{").replace("}", "}}").replace("{{cases}}", "{cases}")
+    assert kinds(tmp_path, doubled, cases) == [["compress"] * 3] * 2
 
 
 def test_outputs_are_stored_in_the_precision_of_the_students_recipe(tmp_path: Path) -> None:

@@ -121,6 +121,14 @@ def test_a_company_is_shared_out_among_workers_that_would_idle() -> None:
     assert [len(waiting.take(idle)) for idle in (2, 1)] == [5, 1], "each worker has something to do"
 
 
+def test_stored_outputs_go_by_themselves_where_a_company_is_shared_out() -> None:
+    storing, students = stage("teach", 0), [stage("compress", seed) for seed in range(3)]
+    waiting = Waiting([storing, *students], {}, [[storing, *students]])
+    assert [waiting.take(idle=2), waiting.take(idle=1)] == [[storing], students]
+    waiting = Waiting([storing, *students], {}, [[storing, *students]])
+    assert waiting.take(idle=1) == [storing, *students]
+
+
 def test_when_a_groups_worker_dies_each_that_had_not_ended_goes_again_alone_and_the_culprit_fails() -> None:
     members = first, second, third = company(3)
     waiting = Waiting(members, {}, [members])

@@ -4,7 +4,7 @@ import contextlib
 import itertools
 import logging
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -316,6 +316,25 @@ def test_a_batch_that_was_changed_and_a_hook_that_changes_the_pass_get_passes_of
         assert torch.equal(shared.answer(second, other, turned), answer)
         other.first.register_forward_hook(lambda module, inputs, output: torch.zeros_like(output))
         assert not shared.answer(second, other, batch).any()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda network: network.first.register_forward_hook(lambda module, inputs, output: torch.zeros_like(output)),
+        lambda network: network.last.register_forward_pre_hook(lambda module, inputs: (0 * inputs[0],)),
+    ],
+    ids=["output", "inputs"],
+)
+def test_a_pass_that_a_students_own_hook_changed_is_nobody_elses(change: Callable[[Watched], object]) -> None:
+    heard: list[torch.Tensor] = []
+    with pair() as (shared, batch, ((first, one), (second, other))):
+        shared.listen(second, lambda batch, place, answer: heard.append(answer))
+        change(one)
+        assert torch.equal(shared.answer(first, one, batch), one(*batch.inputs))
+        assert not heard
+        assert torch.equal(shared.answer(second, other, batch), other(*batch.inputs))
+        assert len(heard) == 1
 
 
 def dtypes(monkeypatch: pytest.MonkeyPatch, precision: str) -> set[torch.dtype]:

@@ -1,0 +1,177 @@
+"""A teacher's stored outputs: filled from the passes that students in step ask for, as they are when computed alone."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from kdbench import registry
+from kdbench import stages as kinds
+from kdbench.protocols import Batch
+from kdbench.protocols.part import PartSpec, spec_of
+from kdbench.protocols.recipe import Recipe
+from kdbench.stages import _output_table, _teacher
+from kdbench.stages._output_table import OutputTable
+from kdbench.stages.lockstep import SMALL_BATCH
+from kdbench.stages.spec import StageSpec
+from kdbench.stages.store import Store
+from kdbench.stages.teach import wanted_codes
+from kdbench.stages.torch_models import WEIGHTS
+from kdbench.stages.work import read_description
+from kdbench.stages.worker import run_stages
+
+OUTPUTS = "outputs0.npy"
+COUNT, BATCH = 80, 48
+"""Batches of 48 and of 32 pictures."""
+Forward = Callable[[Tensor], Tensor]
+ATTENTION = ("attention_transfer", {})
+DIVERGING = ("fitnet", {"kd_weight": 1e38, "regressor": "conv"})
+
+
+def part(kind: str, name: str, **fields: object) -> PartSpec:
+    return spec_of(kind, name, registry.resolve(kind, name).from_fields(fields))
+
+
+class Bench:
+    """Pictures with 162 views each, and a teacher of them that nobody trained."""
+
+    def __init__(self, folder: Path) -> None:
+        random = np.random.default_rng(0)
+        for split, count in (("train", COUNT), ("test", 2)):
+            for number in range(count):
+                path = folder / split / str(number % 2) / f"{number:02d}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(random.integers(0, 256, (12, 12, 3), dtype=np.uint8)).save(path)
+        self.store = Store(folder / "store")
+        fields = {"root": str(folder), "image_size": 12, "augment": "crop_flip", "validation_fraction": 0}
+        self.task = part("task", "image_folder", **fields).located()
+        self.data = self.run(StageSpec("decode", kinds.VERSIONS["decode"], {"task": self.task}))[0]
+        parts = {"task": self.task, "model": part("model", "cnn", channels=[8, 16])}
+        inputs = {"data": self.data}
+        self.teacher = self.run(StageSpec("rehearse", 1, parts, inputs, settings={"teaches": True}))[0]
+
+    def run_any(self, *specs: StageSpec) -> list[str]:
+        """How each of the stages ended."""
+        return [outcome.status for outcome in run_stages([spec.to_json() for spec in specs], str(self.store.root))]
+
+    def run(self, *specs: StageSpec) -> list[str]:
+        assert {*self.run_any(*specs)} == {"done"}
+        return [spec.key for spec in specs]
+
+    def storing(self, epochs: int) -> StageSpec:
+        inputs = {"data": self.data, "teacher": self.teacher}
+        settings, numerics = {"epochs": epochs}, {"device": "cpu"}
+        return StageSpec("teach", 1, {"task": self.task}, inputs, seed=5, settings=settings, numerics=numerics)
+
+    def student(self, technique: tuple[str, dict], epochs: int) -> StageSpec:
+        recipe = Recipe(epochs=epochs, batch_size=BATCH, learning_rate=0.01)
+        parts = {
+            "task": self.task,
+            "model": part("model", "cnn", channels=[4, 8]),
+            "technique": part("technique", technique[0], **technique[1]),
+            "recipe:train": PartSpec("recipe", "recipe", 1, recipe.to_fields()),
+        }
+        return StageSpec("compress", 1, parts, {"data": self.data, "teacher": self.teacher}, seed=5)
+
+    def taken(self, spec: StageSpec, name: str) -> bytes:
+        """A file of a finished stage, which is forgotten."""
+        content = (self.store.folder(spec.key) / name).read_bytes()
+        self.store.discard(spec.key)
+        return content
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    return Bench(tmp_path_factory.mktemp("teach"))
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many examples went through a teacher, pass by pass."""
+    counted: list[int] = []
+
+    def count(forward: Forward, given: Tensor) -> Tensor:
+        counted.append(len(given))
+        return forward(given)
+
+    around_the_teacher(monkeypatch, count)
+    return counted
+
+
+def around_the_teacher(monkeypatch: pytest.MonkeyPatch, answer: Callable[[Forward, Tensor], Tensor]) -> None:
+    """Let `answer` give what teachers give, from their own forward and the pictures."""
+    load = _teacher._network
+
+    def changed(*given: object) -> nn.Module:
+        network = load(*given)
+        network.forward = partial(answer, network.forward)
+        return network
+
+    monkeypatch.setattr(_teacher, "_network", changed)
+
+
+def alone(bench: Bench, storing: StageSpec) -> bytes:
+    bench.run(storing)
+    return bench.taken(storing, OUTPUTS)
+
+
+def test_outputs_come_from_the_students_passes_and_both_are_what_they_are_alone(
+    bench: Bench, passes: list[int]
+) -> None:
+    storing, student = bench.storing(epochs=2), bench.student(ATTENTION, epochs=2)
+    outputs = alone(bench, storing)
+    bench.run(student)
+    weights = bench.taken(student, WEIGHTS)
+    passes.clear()
+    bench.run(storing, student)
+    facts = bench.store.read_json(storing.key, "records.json")
+    assert (bench.taken(storing, OUTPUTS), bench.taken(student, WEIGHTS)) == (outputs, weights)
+    assert [count for count in passes if count > 2] == [48, SMALL_BATCH, 32, 48, 32]
+    assert facts[0]["teacher_forward_count"] == len(wanted_codes(COUNT, 162, seed=5, epochs=2))
+
+
+@pytest.mark.parametrize("student", [(ATTENTION, 1), (DIVERGING, 2)], ids=["shorter", "failing"])
+def test_what_the_students_leave_is_computed_when_they_have_ended(
+    student: tuple[tuple[str, dict], int], bench: Bench
+) -> None:
+    storing, going = bench.storing(epochs=2), bench.student(*student)
+    outputs = alone(bench, storing)
+    bench.run_any(storing, going)
+    assert bench.taken(storing, OUTPUTS) == outputs
+    bench.store.discard(going.key)
+
+
+def test_outputs_that_depend_on_the_batch_are_not_taken_from_one(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    around_the_teacher(monkeypatch, lambda forward, given: forward(given) - given.mean())
+    storing, student = bench.storing(epochs=1), bench.student(ATTENTION, epochs=1)
+    outputs = alone(bench, storing)
+    bench.run(storing, student)
+    assert bench.taken(storing, OUTPUTS) == outputs
+    bench.store.discard(student.key)
+
+
+def test_a_killed_stage_goes_on_from_the_rows_that_it_had(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_output_table, "CHECKPOINT_SECONDS", 0.0)
+    task = read_description(bench.store.folder(bench.data))
+    codes = np.array([3, 5, 8, 13])
+
+    def some(*wanted: int) -> tuple[np.ndarray, list[Tensor], Batch]:
+        index = torch.tensor(wanted)
+        return np.array(wanted), [torch.stack([index, -index], 1).float()], Batch((), (), index, index)
+
+    killed = OutputTable(task, codes, tmp_path)
+    for wanted in ((5, 4), (13, 5)):
+        killed.put(*some(*wanted))
+        killed.save_now_and_then()
+    table = OutputTable(task, codes, tmp_path)
+    assert table.missing.tolist() == [3, 8]
+    table.put(*some(3, 8))
+    assert table.finished()[0].tolist() == [[3, -3], [5, -5], [8, -8], [13, -13]]
+    assert not list(tmp_path.iterdir())
