@@ -17,6 +17,7 @@ from kdbench.files import write_whole
 from kdbench.protocols import Batch, Loss, Outputs, TaskDescription
 from kdbench.protocols.metric import Metric
 from kdbench.protocols.recipe import Precision, Recipe
+from kdbench.training.layout import pooled_gradients_laid_out
 from kdbench.training.scoring import decisive_metric, score
 from kdbench.training.term_log import TermLog
 
@@ -98,7 +99,8 @@ class Training:
         """Train to the recipe's end; the model is left in eval mode with the weights the recipe selects."""
         while not self._finished():
             wall, cpu = self.clock()
-            self._epoch()
+            with pooled_gradients_laid_out(self.model):
+                self._epoch()
             self._validate()
             wall_after, cpu_after = self.clock()
             self.history.wall_ns += wall_after - wall
