@@ -24,6 +24,8 @@ RUNTIMES = {
     "onnxruntime": "kdbench.measure.runtimes.onnxruntime:Onnxruntime",
     "torch": "kdbench.measure.runtimes.torch:Torch",
     "openvino": "kdbench.measure.runtimes.openvino:Openvino",
+    "litert": "kdbench.measure.runtimes.litert:Litert",
+    "executorch": "kdbench.measure.runtimes.executorch:Executorch",
 }
 """What runs files (kdbench.measure.runtimes.contract); a part of no case, so not among KINDS."""
 
@@ -79,6 +81,8 @@ TABLE: dict[str, dict[str, str]] = {
         "weight_sharing": "kdbench.techniques.weights.weight_sharing:WeightSharing",
         "batchnorm_reestimation": "kdbench.techniques.weights.batchnorm_reestimation:BatchnormReestimation",
         "dynamic_quantization": "kdbench.techniques.quantization.dynamic_quantization:DynamicQuantization",
+        "litert_quantization": "kdbench.techniques.quantization.litert_quantization:LitertQuantization",
+        "executorch_quantization": "kdbench.techniques.quantization.executorch_quantization:ExecutorchQuantization",
         "static_quantization": "kdbench.techniques.quantization.static_quantization:StaticQuantization",
         "weight_only_quantization": "kdbench.techniques.quantization.weight_only_quantization:WeightOnlyQuantization",
         "half_precision": "kdbench.techniques.quantization.half_precision:HalfPrecision",

@@ -157,7 +157,7 @@ def _sizes(side: Side) -> Iterator[Point]:
     tolerances = tolerances_of(side.results, side.name)
     found: dict[tuple[str, str], int] = {}
     for (case, _, target), record in side.sizes.items():
-        found[case, target or ""] = max(record.onnx_bytes, found.get((case, target or ""), 0))
+        found[case, target or ""] = max(record.file_bytes, found.get((case, target or ""), 0))
     for (case, target), count in found.items():
         limit = tolerances.at(case).size.max_ratio
         yield Point(case=case, metric="size", target=target, value=float(count), limit=limit)

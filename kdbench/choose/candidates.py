@@ -22,7 +22,7 @@ class Candidate:
     answers: BySeed
     """Its answers on the split that is chosen on."""
     latency: LatencyView
-    onnx_bytes: float
+    file_bytes: float
     """Bytes of the largest of its seeds' files: whichever is shipped must fit."""
     memory_bytes: float | None
 
@@ -130,7 +130,7 @@ def _largest_files(results: Results, target: str) -> dict[str, float]:
     found: dict[str, float] = {}
     for record in results.of(Size):
         if record.target in (target, None):
-            found[record.case] = max(found.get(record.case, 0), record.onnx_bytes)
+            found[record.case] = max(found.get(record.case, 0), record.file_bytes)
     return found
 
 

@@ -29,7 +29,7 @@ class Offer:
     score: Estimate | None
     """The task's metric on the test split."""
     latency_p50_ns: Estimate | None
-    onnx_bytes: float | None
+    file_bytes: float | None
     memory_bytes: float | None
     """Memory that loading and running it adds to a process."""
     against: tuple[Comparison, ...]
@@ -48,7 +48,7 @@ def offer(evidence: Evidence, name: str, setting: Setting) -> Offer | None:
         case=name,
         score=score.estimate if score else None,
         latency_p50_ns=latency.p50_ns if latency else None,
-        onnx_bytes=size.onnx_bytes if size else None,
+        file_bytes=size.file_bytes if size else None,
         memory_bytes=case.memory_bytes.get(setting),
         against=(*_comparisons(evidence, case, setting, latency), *_across(evidence, case, setting)),
         warnings=latency.warnings if latency else (),
@@ -89,5 +89,5 @@ def _across(evidence: Evidence, case: CaseView, setting: Setting) -> Iterator[Co
         case=other.name,
         score=case.score[target].across if target in case.score else None,
         speedup=quotient(theirs.p50_ns, its.p50_ns) if theirs and its else None,
-        compression_ratio=before.onnx_bytes / after.onnx_bytes if before and after else None,
+        compression_ratio=before.file_bytes / after.file_bytes if before and after else None,
     )

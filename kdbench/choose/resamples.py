@@ -44,7 +44,7 @@ def drawn(lineup: Lineup, count: int) -> Iterator[Numbers]:
 
 def _numbers(lineup: Lineup, rates: Array, baseline: Array, p50: Array, placed: Array) -> Numbers:
     """Tables [draw, candidate] but for `baseline`, [draw]."""
-    byte_count = np.array([candidate.onnx_bytes for candidate in lineup.candidates])
+    byte_count = np.array([candidate.file_bytes for candidate in lineup.candidates])
     sign, is_share = 1.0 if lineup.scale.higher else -1.0, lineup.allowed is not None and lineup.allowed.is_share
     rates, baseline = sign * rates, sign * baseline
     drop = baseline[:, None] - rates

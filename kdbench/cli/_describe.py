@@ -98,7 +98,8 @@ def _part_text(name: str, kind: str, cls: type[Part], models: Mapping[str, Model
 
 
 def _capabilities(cls: type[Technique]) -> list[str]:
-    lines = [f"Works on: {'an ONNX file' if cls.form == 'onnx' else 'a torch model'}"]
+    works_on = {"torch": "a torch model", "onnx": "an ONNX file", "artefact": f"the file that {cls.runtime} reads"}
+    lines = [f"Works on: {works_on[cls.form]}"]
     if cls.form == "torch":
         lines.append(f"First in a chain it takes: {STARTS[cls.start]}")
     if cls.needs:

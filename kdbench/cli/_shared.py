@@ -98,6 +98,8 @@ def _announce(suite: "Suite") -> None:
 def _check_interpreters(suite: "Suite") -> None:
     """Raises SuiteError at the entry whose interpreter does not run the measuring program."""
     from kdbench.errors import MeasureError
+    from kdbench.measure.carried import declared
+    from kdbench.suite.targets import converter_of
     from kdbench.timing import probe
 
     for index, entry in enumerate(suite.measure):
@@ -105,6 +107,11 @@ def _check_interpreters(suite: "Suite") -> None:
             probe.runtime(entry.python, entry.provider, entry.runtime)
         except MeasureError as error:
             raise suite.fail(("measure", index, *(["python"] if entry.python else [])), str(error)) from None
+        if declared(entry.runtime, entry.provider).made_from:
+            try:
+                probe.converter(converter_of(entry), entry.provider, entry.runtime)
+            except MeasureError as error:
+                raise suite.fail(("measure", index, *(["converter"] if entry.converter else [])), str(error)) from None
 
 
 def confirmed(suite: Path | None, pythons: Sequence[str] = ()) -> "Confirmed":

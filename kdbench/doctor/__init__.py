@@ -12,7 +12,10 @@ from kdbench.doctor.machine import this_machine
 from kdbench.doctor.missing import not_installed
 from kdbench.doctor.remedies import PLAIN_PROVIDER
 from kdbench.errors import MeasureError
+from kdbench.measure.carried import declared
+from kdbench.measure.provider import ONNXRUNTIME
 from kdbench.suite.cases import Suite
+from kdbench.suite.form import MeasureEntry
 from kdbench.timing import probe
 
 
@@ -27,7 +30,7 @@ def diagnose(suite: Suite | None, pythons: Sequence[str], say: Say = lambda what
     entries = suite.measure if suite else ()
     for entry in entries:
         named.setdefault(entry.python, entry.provider)
-    with_onnxruntime = {None, *pythons, *(entry.python for entry in entries if entry.runtime is None)}
+    with_onnxruntime = {None, *pythons, *(entry.python for entry in entries if _is_onnxruntimes(entry))}
     needs = [NEEDED if python in with_onnxruntime else NUMPY_ONLY for python in named]
     with ThreadPoolExecutor(here.usable_core_count) as pool:
         trials = Trials(pool, say)
@@ -46,6 +49,10 @@ def diagnose(suite: Suite | None, pythons: Sequence[str], say: Say = lambda what
             suite=suite.name if suite else None,
             asked=tuple(asked),
         )
+
+
+def _is_onnxruntimes(entry: MeasureEntry) -> bool:
+    return declared(entry.runtime, entry.provider).name == ONNXRUNTIME
 
 
 def _torch() -> Torch:

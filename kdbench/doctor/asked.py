@@ -6,9 +6,11 @@ from typing import Any
 
 from kdbench.doctor.findings import Asked, Interpreter, Machine, Trouble
 from kdbench.doctor.interpreters import Found, Trials, trial_of
+from kdbench.errors import MeasureError
 from kdbench.measure import energy
 from kdbench.suite.cases import Suite
-from kdbench.suite.targets import Target, targets_of
+from kdbench.suite.targets import Target, converter_of, targets_of
+from kdbench.timing import probe
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,25 @@ def _verdict(target: Target, here: Here, trials: Trials) -> Asked:
     trial = trial_of(found, _session(target), trials, here.machine.gpus)
     if not trial.works:
         return replace(asked, reason=trial.reason, remedy=trial.remedy)
+    missing = _no_converter(target)
+    if missing is not None:
+        return replace(asked, reason=missing)
     if target.entry.memory and here.machine.peak_memory is not None:
         remedy = Trouble("leave memory out: `memory: false` in the measure entry")
         return replace(asked, reason=here.machine.peak_memory.rstrip("."), remedy=remedy)
     return replace(asked, can=True, kernels=trial.kernels, precision=trial.precision, lacks=tuple(_lacks(target)))
+
+
+def _no_converter(target: Target) -> str | None:
+    """Why the files of a target cannot be made here, the remedy in it; None where they can, or need no making."""
+    entry = target.entry
+    if not target.runtime.made_from:
+        return None
+    try:
+        probe.converter(converter_of(entry), entry.provider, entry.runtime)
+    except MeasureError as error:
+        return str(error).rstrip(".")
+    return None
 
 
 def _session(target: Target) -> dict[str, Any]:

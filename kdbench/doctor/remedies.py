@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from kdbench.doctor.findings import Trouble
+from kdbench.measure.providers import runtime_of
 
 PLAIN, PLAIN_PROVIDER = "onnxruntime", "cpu"
 """The distribution that kdbench depends on, and the provider that every other one has too."""
@@ -31,8 +32,8 @@ PLUGINS: dict[str, dict[str, str]] = {
 """Provider -> system -> the package that brings it beside any onnxruntime, where none has it compiled in."""
 TENSORRT = "tensorrt-cu13<11"
 """onnxruntime-gpu links TensorRT 10 and CUDA 13 (read from the wheel of 1.31.1); plain `tensorrt` would bring 11."""
-LIBRARIES = {"openvino": "openvino"}
-"""Runtime, as a measure entry names it -> the package that it needs beside numpy."""
+LIBRARIES = {"openvino": ("openvino",), "litert": ("ai-edge-litert",), "executorch": ("torch", "executorch")}
+"""Runtime -> the packages that it needs beside numpy, its own last."""
 NEEDS_NVIDIA = frozenset({"cuda", "tensorrt", "tensorrt_rtx"})
 
 
@@ -44,10 +45,10 @@ def install(found: Mapping[str, Any], path: str, *packages: str) -> tuple[str, .
 
 def library(session: Mapping[str, Any], reason: str, found: Mapping[str, Any], path: str) -> Trouble | None:
     """How to get the library of a runtime that a session names, where the reason is that it is not there."""
-    package = LIBRARIES.get(session.get("runtime", ""))
-    if package is None or f"has no {package};" not in reason:
+    packages = LIBRARIES.get(session.get("runtime") or runtime_of(session["provider"]), ())
+    if not any(f"has no {package};" in reason for package in packages):
         return None
-    return Trouble("install it", install(found, path, "numpy", package))
+    return Trouble("install it", install(found, path, "numpy", *packages))
 
 
 def own_environment(provider: str) -> Trouble | None:

@@ -65,7 +65,7 @@ def changes(before: Evidence, after: Evidence) -> Changes:
                 other,
                 {target: by_case[name] for target, by_case in scores.items() if name in by_case},
                 {setting: _speedup(one, other, setting, setting[0] in drift_free) for setting in settings},
-                {t: one.size[t].onnx_bytes / s.onnx_bytes for t, s in other.size.items() if t in one.size},
+                {t: one.size[t].file_bytes / s.file_bytes for t, s in other.size.items() if t in one.size},
             )
         )
     return Changes(

@@ -6,6 +6,7 @@ distilled where the chain begins so.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +20,12 @@ from kdbench.evidence.training import Cost, Stages
 from kdbench.results.folder import Results
 from kdbench.results.records import CallSize, Compression, Score, Size
 
-FORMS = {"file": "onnx_bytes", "gzip": "onnx_gzip_bytes", "zstd": "onnx_zstd_bytes"}
-"""Ways to ship a file -> the field of its bytes."""
+FORMS = {
+    "file": ("onnx_bytes", "artefact_bytes"),
+    "gzip": ("onnx_gzip_bytes", "artefact_gzip_bytes"),
+    "zstd": ("onnx_zstd_bytes", ""),
+}
+"""Ways to ship a file -> the field of the ONNX file's bytes, and of what it was converted to."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ def _view(
     if not sizes and not tested:
         return None
     return CompressionView(
-        ratio={form: ratio for form, field in FORMS.items() if (ratio := _ratio(sizes, field)) is not None},
+        ratio={form: ratio for form in FORMS if (ratio := _ratio(sizes, form)) is not None},
         mac_counts=_mac_counts(sizes),
         speedup=_speedup(name, timed),
         difference=_difference(results, tested),
@@ -90,11 +95,17 @@ def _view(
     )
 
 
-def _ratio(sizes: Sequence[Size], field: str) -> float | None:
+def _ratio(sizes: Sequence[Size], form: str) -> float | None:
     """Mean bytes before over mean bytes after; None where a seed does not know both."""
-    after: list[int] = [getattr(record, field) or 0 for record in sizes]
-    before: list[int] = [record.origin.get(field) or 0 for record in sizes]
+    after = [_bytes(vars(record), form) for record in sizes]
+    before = [_bytes(record.origin, form) for record in sizes]
     return sum(before) / sum(after) if sizes and all([*before, *after]) else None
+
+
+def _bytes(fields: Mapping[str, Any], form: str) -> int:
+    """Bytes of the file that a size's fields are of, in a form; 0 where they do not tell."""
+    exported, converted = FORMS[form]
+    return int(fields.get(converted if fields.get("artefact") else exported) or 0)
 
 
 def _mac_counts(sizes: Sequence[Size]) -> tuple[float, float] | None:

@@ -13,8 +13,8 @@ from kdbench.results.records import Size
 class SizeView:
     """The file of one case on one target: means over seeds."""
 
-    onnx_bytes: float
-    onnx_gzip_bytes: float
+    file_bytes: float
+    gzip_bytes: float
     parameter_count: float
     nonzero_parameter_count: float
     mac_count: float | None
@@ -25,7 +25,7 @@ class SizeView:
     """Keyed by "baseline" and "teacher": their bytes / its bytes."""
     onnx_paths: tuple[str, ...]
     """Within the results folder, one a seed."""
-    onnx_zstd_bytes: float | None
+    zstd_bytes: float | None
     weight_bytes_by_dtype: dict[str, float]
     """Empty where it was not recorded."""
     layer_counts: tuple[float, float] | None
@@ -38,7 +38,7 @@ def size_views(results: Results, target: str) -> dict[str, SizeView]:
     for record in results.of(Size):
         if record.target in (target, None):
             by_case[record.case].append(record)
-    sizes = {name: _mean(found, "onnx_bytes") for name, found in by_case.items() if found}
+    sizes = {name: _mean(found, "file_bytes") for name, found in by_case.items() if found}
     against = {name: baseline for baseline, names in compared(results).items() for name in names}
     roles = {name: {"baseline": against[name], "teacher": results.teacher_of(name) or name} for name in against}
     return {name: _size_view(by_case[name], _ratios(sizes, name, roles[name])) for name in by_case if by_case[name]}
@@ -59,8 +59,8 @@ def _ratios(sizes: dict[str, float], name: str, roles: dict[str, str | None]) ->
 
 def _size_view(found: Sequence[Size], ratios: dict[str, float]) -> SizeView:
     return SizeView(
-        onnx_bytes=_mean(found, "onnx_bytes"),
-        onnx_gzip_bytes=_mean(found, "onnx_gzip_bytes"),
+        file_bytes=_mean(found, "file_bytes"),
+        gzip_bytes=_mean(found, "gzip_bytes"),
         parameter_count=_mean(found, "parameter_count"),
         nonzero_parameter_count=_mean(found, "nonzero_parameter_count"),
         mac_count=None if any(r.mac_count is None for r in found) else _mean(found, "mac_count"),
@@ -68,7 +68,7 @@ def _size_view(found: Sequence[Size], ratios: dict[str, float]) -> SizeView:
         quantized_weight_fraction=_mean(found, "quantized_weight_fraction"),
         compression_ratio=ratios,
         onnx_paths=tuple(record.onnx_path for record in found),
-        onnx_zstd_bytes=None if any(r.onnx_zstd_bytes is None for r in found) else _mean(found, "onnx_zstd_bytes"),
+        zstd_bytes=None if any(r.zstd_bytes is None for r in found) else _mean(found, "zstd_bytes"),
         weight_bytes_by_dtype=_bytes_by_dtype(found),
         layer_counts=_layer_counts(found),
     )

@@ -78,14 +78,15 @@ def _order(setting: Setting) -> tuple[int, CallSize]:
     return (name.threads if name else 0, setting[1])
 
 
-def thread_speedup(case: CaseView, more: Setting, fewest: Setting) -> Estimate | None:
-    """Latency with the fewest threads / latency with more; None where one was not timed.
+def speedup_over(case: CaseView, setting: Setting, other: Setting, of: CaseView | None = None) -> Estimate | None:
+    """The latency at another setting, of the same case or of another, / a case's at this one; None where untimed.
 
     The two were timed one after the other, so the machine's drift between them is in the ratio.
     """
-    if more not in case.latency or fewest not in case.latency:
+    before = (of or case).latency.get(other)
+    if setting not in case.latency or before is None:
         return None
-    return quotient(case.latency[fewest].p50_ns, case.latency[more].p50_ns)
+    return quotient(before.p50_ns, case.latency[setting].p50_ns)
 
 
 def outstanding(found: Mapping[Setting, Estimate]) -> Setting | None:

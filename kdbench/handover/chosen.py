@@ -107,6 +107,11 @@ def _rates(results: Results, case: str, files: Files, split: str) -> dict[int, f
 
 def _whole(results: Results, size: Size) -> Path:
     """The path of the file. Raises StoreError where it is not the one that was evaluated and timed."""
+    if size.artefact:
+        raise StoreError(
+            f"{size.case} on {size.target} is no ONNX file but {size.artefact}, which `get` does not hand over; "
+            f"it lies at '{results.folder / size.onnx_path}'."
+        )
     path = results.file(size.onnx_path)
     remedy = f"run the suite again with -o '{results.folder}': what is finished is reused."
     if path is None:

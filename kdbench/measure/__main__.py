@@ -11,16 +11,27 @@ from pathlib import Path
 from typing import Any, Callable
 
 from kdbench.errors import KdbenchError
-from kdbench.measure.actions import describe, measure_energy, measure_memory, predict, prove, time_start
+from kdbench.measure.actions import (
+    convert,
+    converter,
+    describe,
+    measure_energy,
+    measure_memory,
+    predict,
+    prove,
+    time_start,
+)
 from kdbench.measure.diagnosis import diagnose, try_session
 from kdbench.measure.jobs import SCHEMA, Job, read_job
 from kdbench.measure.program import BROUGHT
-from kdbench.measure.runtimes import describe_runtime
+from kdbench.measure.runtimes import describe_runtime, runtime_for
 from kdbench.measure.timing import time_files
 
 FOREIGN_MODULES = ("matplotlib", "onnx", "pandas", "pydantic", "scipy", "torch")
 """Modules that a process which times must not load; its result names those that it did load."""
 
+CONVERTING = ("converter", "convert")
+"""Actions that need the converter of a runtime, and not the runtime."""
 PARENT_IS_GONE = 3
 BAD_INPUT = 2
 
@@ -68,23 +79,27 @@ def _result(job: Job, out: Path) -> dict[str, Any]:
     }
     if job.action == "diagnose":  # also where there is no runtime: that is what it tells
         return {"schema": SCHEMA, "action": job.action, **diagnose()}
+    if job.action in CONVERTING:  # what runs the file need not be where it is converted, and nothing is timed
+        made = converter(job.session) if job.action == "converter" else convert(job, out)
+        return {"schema": SCHEMA, "action": job.action, **made}
     job.session.pin_environment()
     if job.action != "start":  # which times that itself
         describe_runtime(job.session)  # loaded before anything is timed, or found missing
     result = actions[job.action]()
     runtime = describe_runtime(job.session)
+    loads = runtime_for(job.session).loads
     named = {name: runtime[name] for name in ("runtime", "runtime_version")}
-    return {"schema": SCHEMA, "action": job.action, **named, **result, **_loaded(runtime)}
+    return {"schema": SCHEMA, "action": job.action, **named, **result, **_loaded(runtime, loads)}
 
 
-def _loaded(runtime: dict[str, Any]) -> dict[str, Any]:
+def _loaded(runtime: dict[str, Any], loads: frozenset[str]) -> dict[str, Any]:
     """Versions of what computed the result, and what is loaded that should not be."""
     import numpy
 
     versions = {"python": platform.python_version(), "numpy": numpy.__version__}
     return {
         "versions": {**versions, runtime["runtime"]: runtime["runtime_version"]},
-        "modules": [name for name in FOREIGN_MODULES if name in sys.modules and name != runtime["runtime"]],
+        "modules": [name for name in FOREIGN_MODULES if name in sys.modules and name not in loads],
     }
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import gzip
 import time
 from pathlib import Path
 from typing import Any, Callable
 
 from kdbench.errors import MeasureError
 from kdbench.measure import energy, host
+from kdbench.measure.conversion import Wishes
 from kdbench.measure.inputs import Inputs, load_inputs
 from kdbench.measure.jobs import File, Job
 from kdbench.measure.predicted import predicted
 from kdbench.measure.runtimes import describe_runtime, open_session, plugins, runtime_for
 from kdbench.measure.session_spec import SessionSpec
 
+GZIP_LEVEL = 6
+"""gzip's default."""
 MEMORY_CALL_COUNT = 3
 """The arena has its size after the first call; two more for what is allocated lazily."""
 
@@ -52,6 +56,28 @@ def _predict_file(job: Job, file: File, inputs: Inputs, out: Path) -> dict[str, 
         save_array(path, answers)
     names = [path.name for path in paths]
     return {"providers_got": session.providers_got, "example_count": inputs.example_count, "paths": names}
+
+
+def converter(session: SessionSpec) -> dict[str, Any]:
+    """The versions of what converts files for a session's runtime here. Raises MeasureError where it is not there."""
+    return {"converter": runtime_for(session).converter_versions()}
+
+
+def convert(job: Job, out: Path) -> dict[str, Any]:
+    """The only file as OUT/model.ENDING in the form that the session's runtime reads, and facts on it."""
+    (file,) = job.files
+    runtime = runtime_for(job.session)
+    wishes = Wishes(load_inputs(job.inputs), job.batch_sizes, job.lengths, job.technique)
+    made = runtime.convert(file.verified_path(), out / f"model.{runtime.artefact}", wishes)
+    return {
+        "digest": file.digest,
+        "path": made.path.name,
+        "shipped_bytes": len(made.shipped),
+        "shipped_gzip_bytes": len(gzip.compress(made.shipped, compresslevel=GZIP_LEVEL, mtime=0)),
+        "weight_bytes_by_dtype": dict(made.weight_bytes_by_dtype),
+        "quantized_weight_fraction": made.quantized_weight_fraction,
+        "notes": list(made.notes),
+    }
 
 
 def measure_memory(job: Job) -> dict[str, Any]:

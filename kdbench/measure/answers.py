@@ -128,6 +128,21 @@ class Predicted:
 
 
 @dataclass(frozen=True)
+class Conversion:
+    """Action `convert`: the file that was made, and facts on it."""
+
+    path: str
+    """Its name in the folder where the process wrote."""
+    shipped_bytes: int
+    """Bytes of what is handed over to a device."""
+    shipped_gzip_bytes: int
+    """gzip at level 6."""
+    weight_bytes_by_dtype: Counts
+    quantized_weight_fraction: float
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Peak:
     """Action `memory`: resident memory of a process with one file."""
 

@@ -93,6 +93,24 @@ class Client:
 
         return self._each(files, ask)
 
+    def converter(self, timeout_s: float | None = None) -> dict[str, str]:
+        """Package -> version of what converts files for the session's runtime in this interpreter."""
+        found: dict[str, str] = self.ask("converter", timeout_s=timeout_s)["converter"]
+        return found
+
+    def convert(
+        self,
+        file: Files,
+        inputs: Path,
+        batch_sizes: Sequence[int],
+        longest: Lengths,
+        technique: Mapping[str, Any],
+        out: Path,
+    ) -> answers.Conversion:
+        """One file converted into what the session's runtime reads, in the folder `out`."""
+        fields = {**_common(file, inputs, longest), "batch_sizes": list(batch_sizes), "technique": dict(technique)}
+        return answers.read(answers.Conversion, self.ask("convert", out, **fields))
+
     def memory(self, file: Files, inputs: Path, batch_size: int, lengths: Lengths = MEDIAN) -> answers.Peak:
         """Peak memory of a process with this one file."""
         return answers.read(answers.Peak, self.ask("memory", **_common(file, inputs, lengths), batch_size=batch_size))

@@ -22,11 +22,13 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "time": ("files", "inputs", "batch_sizes"),
     "prove": ("files", "inputs", "batch_sizes"),
     "predict": ("files", "inputs", "batch_size"),
+    "converter": (),
+    "convert": ("files", "inputs", "batch_sizes"),
     **dict.fromkeys(("memory", "start", "energy"), ("files", "inputs", "batch_size")),
 }
 """Action -> the fields it cannot do without."""
 
-ALONE = ("memory", "start", "energy")
+ALONE = ("convert", "memory", "start", "energy")
 """Actions whose process has one file to itself."""
 
 SESSION_FIELDS = tuple(field.name for field in dataclasses.fields(SessionSpec))
@@ -36,7 +38,7 @@ FIELDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("action", "inputs", "provider", "graph_optimization", "precision"), (str,)),
     **dict.fromkeys(("plugin", "search", "engine_cache", "runtime"), (str,)),
     **dict.fromkeys(("files", "batch_sizes"), (list,)),
-    **dict.fromkeys(("options", "warmup", "lengths"), (dict,)),
+    **dict.fromkeys(("options", "warmup", "lengths", "technique"), (dict,)),
     **dict.fromkeys(("schema", "batch_size", "process", "threads_intra", "threads_inter", *ROUND_FIELDS), (int, float)),
     "idle_ns": (int, float),
     **dict.fromkeys(("graphs", "exit_with_parent"), (bool,)),
@@ -80,6 +82,8 @@ class Job:
     batch_size: int = 1
     lengths: dict[str, int] = dataclasses.field(default_factory=dict)
     """For each axis that varies, the size that examples are cut or repeated to; not named: their median."""
+    technique: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """The fields of the runtime's own technique that a conversion goes by."""
     process: int = 0
     """Which of several like processes this is; those of odd number go round backward first."""
     idle_ns: int = 1_000_000_000
@@ -112,6 +116,7 @@ def make_job(data: dict[str, Any]) -> Job:
         batch_sizes=tuple(_whole("batch_sizes", size, 1) for size in data.get("batch_sizes", [])),
         batch_size=_whole("batch_size", data.get("batch_size", 1), 1),
         lengths={name: _whole(f"lengths.{name}", size, 1) for name, size in data.get("lengths", {}).items()},
+        technique=data.get("technique", {}),
         process=_whole("process", data.get("process", 0), 0),
         idle_ns=_whole("idle_ns", data.get("idle_ns", Job.idle_ns), 1),
         exit_with_parent=data.get("exit_with_parent", False),

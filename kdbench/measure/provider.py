@@ -14,7 +14,7 @@ TF32_OFF: Options = {"NVIDIA_TF32_OVERRIDE": "0"}
 """NVIDIA's libraries then never compute float32 in TF32, whatever a program asks of them."""
 TF32_AS_ASKED: Options = {"NVIDIA_TF32_OVERRIDE": ""}
 NVML, RAPL = "nvml", "rapl"
-ONNXRUNTIME, TORCH, OPENVINO = "onnxruntime", "torch", "openvino"
+ONNXRUNTIME, TORCH, OPENVINO, LITERT, EXECUTORCH = "onnxruntime", "torch", "openvino", "litert", "executorch"
 """Runtimes: what provides the providers."""
 
 

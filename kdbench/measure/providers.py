@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kdbench.errors import nearest
-from kdbench.measure import onnxruntime_providers, torch_providers
+from kdbench.measure import mobile_providers, onnxruntime_providers, torch_providers
 from kdbench.measure.provider import ONNXRUNTIME, Precision, Provider
 
 PROVIDER_NAME = re.compile(r"[a-zA-Z]\w{0,39}", re.ASCII)
@@ -15,7 +15,7 @@ PROVIDER_NAME = re.compile(r"[a-zA-Z]\w{0,39}", re.ASCII)
 UNPINNED = "default"
 """The precision of a plug-in that this table does not know: whatever it computes in when nothing is said."""
 
-TABLE: dict[str, Provider] = {**onnxruntime_providers.ROWS, **torch_providers.ROWS}
+TABLE: dict[str, Provider] = {**onnxruntime_providers.ROWS, **torch_providers.ROWS, **mobile_providers.ROWS}
 """Short name -> what may be asked of the provider. A runtime that is named by `runtime` has a table of its own."""
 
 LEGACY = frozenset(short for short, provider in TABLE.items() if provider.is_legacy)
@@ -83,7 +83,7 @@ def refusals(asked: Mapping[str, Any], table: Mapping[str, Provider] = TABLE) ->
         offered = ", ".join(precisions_of(name, table))
         yield "precision", f"provider {name} offers precision {offered}, got '{asked['precision']}'."
     precision = provider.precisions.get(asked.get("precision", ""), Precision())
-    if precision.needs and precision.needs not in asked.get("options", {}):
+    if precision.needs and precision.needs not in asked.get("options", {precision.needs}):
         needed = f"options: {{{precision.needs}: ...}}"
         yield "options", f"provider {name} computes in {asked['precision']} only where it is told {needed}; say it."
     if not provider.takes_options and asked.get("options"):

@@ -5,9 +5,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from kdbench import registry, stages
-from kdbench.measure.carried import find_runtime
 from kdbench.plan.baselines import baselines_of
-from kdbench.plan.files import File, Files, no_torch_form
+from kdbench.plan.files import File, Files, code_of, no_form
 from kdbench.plan.networks import Networks, teachers_first
 from kdbench.plan.opsets import too_old
 from kdbench.plan.plan import Label, Plan
@@ -20,7 +19,7 @@ from kdbench.suite.cases import Case, Suite, TeacherChoice
 from kdbench.suite.targets import Target, targets_of
 from kdbench.timing.machine import Machine
 
-ONNX_TEACHER = "the teacher came as an ONNX file: torch, which is timed for reference, cannot run it."
+ONNX_TEACHER = "the teacher came as an ONNX file, and what this target runs begins with a network."
 
 Repeats = Callable[[StageSpec], int]
 """A measurement as it is for the first time -> the number of the repeat that is meant: 0 for the first timing."""
@@ -102,7 +101,7 @@ class _Planner:
 
     def _check_opset(self) -> None:
         """Raises SuiteError where a target's runtime is known to be too old for the files that it is to read."""
-        for target in filter(lambda target: target.reads_onnx, self.targets):
+        for target in filter(lambda target: target.from_onnx, self.targets):
             runtime = self.machine.runtime(target.entry.python, target.runtime.name)
             sentence = too_old(self.suite.opset, runtime["runtime"], runtime["runtime_version"])
             if sentence is not None:
@@ -127,7 +126,7 @@ class _Planner:
             self._label(case.name, seed, key)
         uncompressed = case.uncompressed
         for target in self.targets:
-            without = None if target.reads_onnx else no_torch_form(case)
+            without = no_form(case, target)
             if without is not None:
                 self.skipped[Label(case.name, seed, self.files.export(network.key), target.id)] = without
                 continue
@@ -180,15 +179,15 @@ class _Planner:
 
     def _teacher_file(self, choice: TeacherChoice, seed: int, target: Target) -> File | None:
         """None where the target cannot run the teacher."""
-        if not target.reads_onnx:
-            case = self.suite.cases[choice.case] if choice.case is not None else None
-            if choice.onnx is not None or (case is not None and no_torch_form(case) is not None):
-                return None
+        if choice.onnx is not None and not target.from_onnx:
+            return None
+        if choice.case is not None and no_form(self.suite.cases[choice.case], target) is not None:
+            return None
         return self.files.of_teacher(choice, seed, target)
 
     def _baseline_file(self, baseline: Case, target: Target) -> File | None:
         """The first seed's file of a baseline; None where the target cannot run it."""
-        if not target.reads_onnx and no_torch_form(baseline) is not None:
+        if no_form(baseline, target) is not None:
             return None
         return self.files.of_case(baseline, self.suite.seeds[0], target)
 
@@ -215,7 +214,7 @@ class _Planner:
         runtime = self.machine.runtime(target.entry.python, target.runtime.name)
         numerics = {"runtime": runtime["runtime"], "runtime_version": runtime["runtime_version"]}
         numerics["metrics"] = {name: registry.resolve("metric", name).version for name in self._metrics()}
-        numerics |= _runtime_code(target)
+        numerics |= code_of(target)
         if target.entry.plugin:
             numerics["plugins"] = runtime["facts"].get("plugins", [])
         settings = _settings(target)
@@ -257,15 +256,9 @@ class _Planner:
             "repeat": 0,
         }
         fingerprint = self.machine.runtime(entry.python, row.target.runtime.name)["fingerprint"]
-        numerics = {"fingerprint": fingerprint, **_runtime_code(row.target)}
+        numerics = {"fingerprint": fingerprint, **code_of(row.target)}
         spec = StageSpec("measure", stages.VERSIONS["measure"], inputs=inputs, settings=settings, numerics=numerics)
         return self.stages.keep(spec.repeated(self.repeats(spec)))
-
-
-def _runtime_code(target: Target) -> dict[str, str]:
-    """A digest of a third party's runtime, which no version speaks for; nothing for kdbench's own."""
-    name = target.entry.runtime
-    return {"runtime_code": find_runtime(name).carried.digest} if name else {}
 
 
 def _teacher_row(choice: TeacherChoice, rows: Mapping[str, TeacherChoice], case: str, number: int) -> str:

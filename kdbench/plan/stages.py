@@ -27,7 +27,7 @@ class Stages:
         self.suite = suite
         self.machine = machine
         targets = targets_of(suite.measure)
-        self.first_target = next((target for target in targets if target.reads_onnx), targets[0])
+        self.first_target = next((target for target in targets if target.from_onnx), targets[0])
         self.by_key: dict[str, StageSpec] = {}
         self.packages = {name: package_version(name) for name in ("torch", "onnx", "onnxscript")}
         self._located: dict[str, PartSpec] = {}

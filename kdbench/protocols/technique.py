@@ -46,8 +46,11 @@ NEEDS = frozenset({"teacher", "teacher_features"})
 class Technique(Part):
     """One way to shrink or teach a model. Everything but `apply` has a default."""
 
-    form: ClassVar[Literal["torch", "onnx"]] = "torch"
-    """What apply takes and gives: an nn.Module, or the path of an ONNX file."""
+    form: ClassVar[Literal["torch", "onnx", "artefact"]] = "torch"
+    """What apply takes and gives: an nn.Module, or the path of an ONNX file. `artefact`: nothing is applied here; the
+    conversion to what `runtime` reads goes by the fields."""
+    runtime: ClassVar[str] = ""
+    """The runtime whose files a technique of form `artefact` is about."""
     start: ClassVar[Literal["fresh", "trained", "pretrained"]] = "trained"
     """The student it wants when first in a chain: new weights, trained on labels, or from its weights file."""
     needs: ClassVar[frozenset[str]] = frozenset()

@@ -22,7 +22,7 @@ from kdbench.run.ownership import refuse_foreign
 from kdbench.run.plan_json import recorded_plan
 from kdbench.run.standing import standing
 from kdbench.run.warnings import warnings
-from kdbench.stages.names import ONNX_FILE, PREDICTIONS, RECORDS, STAGE
+from kdbench.stages.names import MODEL, PREDICTIONS, RECORDS, STAGE
 from kdbench.stages.store import Store
 from kdbench.suite.judged_losses import refuse_other_losses
 
@@ -188,7 +188,8 @@ class Results:
                     own["origin_predictions_path"] = self._keep(label, PREDICTIONS, origin, "predictions", ".npz")
             if fact["kind"] == "size":
                 model = self.plan.stages[label.key].inputs["model"]
-                own["onnx_path"] = self._keep(label, ONNX_FILE, model, "models", ".onnx")
+                ending = own.get("artefact") or "onnx"
+                own["onnx_path"] = self._keep(label, f"{MODEL}.{ending}", model, "models", f".{ending}")
         return records.from_data({"kind": fact["kind"], **shared, **own})
 
     def _keep(self, label: Label, name: str, key: str, folder: str, ending: str) -> str:

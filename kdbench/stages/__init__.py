@@ -13,6 +13,7 @@ TABLE = {
     "compress": "kdbench.stages.compress:compress",
     "export": "kdbench.stages.export:export",
     "trace": "kdbench.stages.trace:trace",
+    "convert": "kdbench.stages.convert:convert",
     "evaluate": "kdbench.stages.evaluate:evaluate",
     "measure": "kdbench.stages.measure:measure",
 }
@@ -33,6 +34,7 @@ VERSIONS = {
     "compress": 2,
     "export": 3,
     "trace": 1,
+    "convert": 1,
     "evaluate": 4,
     "measure": 2,
 }

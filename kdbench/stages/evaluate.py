@@ -17,7 +17,7 @@ from kdbench.protocols.metric import Metric, metric_named
 from kdbench.ragged import Ragged, Stored, stored_array
 from kdbench.stages import _contents, _session
 from kdbench.stages._inputs import write_inputs
-from kdbench.stages.names import EXPORT_FACTS, ONNX_FILE, PREDICTIONS, RECORDS, answers_file
+from kdbench.stages.names import CONVERSION, EXPORT_FACTS, ONNX_FILE, PREDICTIONS, RECORDS, answers_file
 from kdbench.stages.scores import predictions_of, score_facts
 from kdbench.stages.work import Fact, Work, read_description
 
@@ -27,7 +27,7 @@ GZIP_LEVEL, ZSTD_LEVEL = 6, 3
 """The default levels of gzip and zstd."""
 OF_ORIGIN = (
     *("parameter_count", "nonzero_parameter_count", "mac_count", "onnx_sha256"),
-    *("onnx_bytes", "onnx_gzip_bytes", "onnx_zstd_bytes"),
+    *("onnx_bytes", "onnx_gzip_bytes", "onnx_zstd_bytes", "artefact", "artefact_bytes", "artefact_gzip_bytes"),
 )
 """Facts of the uncompressed student's file that stand in a size record."""
 
@@ -35,7 +35,7 @@ OF_ORIGIN = (
 def evaluate(work: Work) -> list[Fact]:
     """Predict validation and test through the target's runtime; keep what was decided, return scores and size.
 
-    A size is that of an ONNX file: what another runtime reads is nothing that anybody deploys.
+    A size is that of an ONNX file, or of what it was converted to; a program for torch is nothing that anybody deploys.
     """
     task = read_description(work.input("data"))
     splits = [split for split in SPLITS if task.example_counts.get(split)]
@@ -53,6 +53,8 @@ def evaluate(work: Work) -> list[Fact]:
         scored = score_facts(task, split, predictions, metrics, teacher, origin, tells, taught)
         facts += [{**fact, **told} for fact in scored]
     np.savez_compressed(work.out / PREDICTIONS, **predictions)  # type: ignore[arg-type]  # numpy types only its flag
+    if (model.parent / CONVERSION).is_file():
+        return [*facts, _converted_size(work, model, task)]
     return [*facts, _size(work, model, task)] if model.name == ONNX_FILE else facts
 
 
@@ -108,7 +110,7 @@ def _size(work: Work, path: Path, task: TaskDescription) -> Fact:
     counted: dict[str, Any] = json.loads((work.input("export") / EXPORT_FACTS).read_text(encoding="utf-8"))
     counted.pop("parity_max_abs_difference")
     held = _contents.contents(model)
-    if work.spec.inputs["model"] != work.spec.inputs["export"] or held["quantized_weight_fraction"]:
+    if path.parent != work.input("export") or held["quantized_weight_fraction"]:
         counted |= _contents.counts(model)  # the exporter counted a network in float
     return {
         "kind": "size",
@@ -121,6 +123,18 @@ def _size(work: Work, path: Path, task: TaskDescription) -> Fact:
         "input_shapes": task.input_shapes,
         **({"origin": _origin_size(work)} if "origin" in work.spec.inputs else {}),
     }
+
+
+def _converted_size(work: Work, path: Path, task: TaskDescription) -> Fact:
+    """Facts of the exported file, and of what the network was converted to, which is what anybody deploys."""
+    size = {**_size(work, work.input("export") / ONNX_FILE, task), "onnx_sha256": sha256_of(path)}
+    made: dict[str, Any] = json.loads((path.parent / CONVERSION).read_text(encoding="utf-8"))
+    for name in ("layer_count", "float_layer_count"):  # told of the ONNX file alone
+        size.pop(name, None)
+    stored = {name: made[name] for name in ("weight_bytes_by_dtype", "quantized_weight_fraction")}
+    notes = [*size.get("notes", ()), *made["notes"]]
+    shipped = {"artefact": made["artefact"], "artefact_bytes": made["shipped_bytes"]}
+    return {**size, **stored, **shipped, "artefact_gzip_bytes": made["shipped_gzip_bytes"], "notes": notes}
 
 
 def _origin_size(work: Work) -> Fact:

@@ -19,7 +19,7 @@ def digest(data: Any) -> str:
 class StageSpec:
     """One stage: pure in what is named here.
 
-    kind: decode, train, teach, compress, export, evaluate or measure; version: of that kind's code;
+    kind: of `stages.TABLE`; version: of that kind's code;
     parts: by role (task, model, technique, recipe:train ...); inputs: role -> key of an earlier stage;
     settings: further plain fields; numerics: what else changes the numbers (versions, device, threads).
     """

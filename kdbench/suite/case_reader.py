@@ -118,7 +118,7 @@ class CaseReader:
         spec, technique = self.parts.part("technique", replace(named, fields=fields))
         if teachers is not None:
             self._check_teachers(named, technique, teachers)
-        roles = frozenset() if technique.form == "onnx" else technique.trains_under()
+        roles = technique.trains_under() if technique.form == "torch" else frozenset()
         if own is not None and not roles:
             text = f"{named.name} trains nothing; leave 'recipe' out."
             raise self.faults.fail((*named.inside, "recipe"), text)

@@ -60,9 +60,9 @@ def _teacher_faults(choice: TeacherChoice, cases: Mapping[str, Case], names: Col
         yield choice.place, f"there is no case '{choice.case}' to learn from. {nearest(choice.case, names)}"
     case = cases.get(choice.case or "")
     if case is not None:
-        onnx = [step.spec.name for step in case.steps if step.technique.form == "onnx"]
-        if onnx:
-            text = f"'{case.name}' ends in an ONNX file ({onnx[0]}), which cannot teach; name one without."
+        files = [step.spec.name for step in case.steps if step.technique.form != "torch"]
+        if files:
+            text = f"'{case.name}' ends in a file ({files[0]}), which cannot teach; name one without."
             yield choice.place, text
         if case.student.onnx is not None:
             yield choice.place, f"'{case.name}' is an ONNX file; name the file itself: `teacher: {{onnx: FILE}}`."

@@ -117,10 +117,13 @@ class MeasureEntry(Part):
     """A folder where the provider keeps what it builds. A kept engine may differ in speed from one built anew."""
     graphs: bool = False
     """Whether calls replay a captured graph of kernels (CUDA graphs)."""
-    options: dict[str, str | int | float] = Field(default_factory=dict)
+    options: dict[str, str | int | float] = Field(default_factory=dict, validate_default=True)
     """Options of the provider itself, passed on as they are; they win over what the other fields imply."""
     python: str | None = None
     """The Python that measures, with numpy and onnxruntime, where it is not the one that runs kdbench."""
+    converter: str | None = None
+    """The Python that makes the runtime's files, with that runtime's converter: where the runtime reads other files
+    than ONNX (`litert`, `executorch`). Left out: `python`, or the one that runs kdbench."""
     processes: int = Field(5, ge=3, le=1000)
     """Fresh processes that time each file; how far they differ is part of the result."""
     calls: int = Field(1000, gt=0, le=100_000_000)
@@ -156,7 +159,10 @@ class MeasureEntry(Part):
         runtime = info.data["runtime"]
         table = find_runtime(runtime).cls.providers if runtime else providers.TABLE
         asked = {"provider": info.data.get("provider"), "plugin": info.data.get("plugin"), str(info.field_name): value}
-        checked = [{**asked, "precision": word} for word in value] if info.field_name == "precisions" else [asked]
+        words = value if info.field_name == "precisions" else ()
+        if info.field_name == "options":  # a precision may need one; `precisions` stands before them
+            words = info.data.get("precisions", ())
+        checked = [{**asked, "precision": word} for word in words] or [asked]
         for _, sentence in (refused for one in checked for refused in providers.refusals(one, table)):
             raise ValueError(sentence)
         return value

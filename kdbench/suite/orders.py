@@ -10,6 +10,10 @@ from kdbench.suite.cases import Step
 def order_faults(steps: Sequence[Step]) -> Iterator[tuple[Place, str]]:
     """(place, sentence) for every step of a chain that undoes, or cannot work on, what an earlier one left."""
     for before, step in itertools.pairwise(steps):
+        if before.technique.form == "artefact":
+            text = f"{before.spec.name} makes the file of {before.technique.runtime} itself; put it last."
+            yield before.place, text
+            return
         if before.technique.form == "onnx" and step.technique.form != "onnx":
             text = f"{step.spec.name} works on a torch model but {before.spec.name} before it gives ONNX; move it up."
             yield step.place, text

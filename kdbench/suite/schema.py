@@ -106,7 +106,7 @@ def _part(kind: str, cls: type[Any]) -> dict[str, Any]:
     part: dict[str, Any] = cls.model_json_schema()
     if kind == "technique":
         part["properties"] = {name: _or_grid(field) for name, field in part.get("properties", {}).items()}
-        if cls.form != "onnx" and cls.roles:
+        if cls.form == "torch" and cls.roles:
             part["properties"].setdefault("recipe", _or_grid({"type": "string"}))
     return part
 

@@ -37,9 +37,9 @@ class Target:
         return declared(self.entry.runtime, self.entry.provider)
 
     @property
-    def reads_onnx(self) -> bool:
-        """Whether its runtime reads ONNX files; else it reads what torch.export writes of a network."""
-        return self.runtime.artefact == "onnx"
+    def from_onnx(self) -> bool:
+        """Whether its runtime's files are ONNX, or made from it; else they begin with what torch.export writes."""
+        return (self.runtime.made_from or self.runtime.artefact) == "onnx"
 
     @property
     def session(self) -> dict[str, Any]:
@@ -79,16 +79,25 @@ Other = tuple[str | None, str, str | None]
 """Interpreter (None: this one), provider, and the name of a third party's runtime."""
 
 
-def interpreters_of(entries: tuple[MeasureEntry, ...]) -> tuple[list[str | None], list[Other]]:
-    """The Pythons that measure with onnxruntime, and what is measured with another runtime."""
+def converter_of(entry: MeasureEntry) -> str | None:
+    """The Python that makes the files of an entry whose runtime reads what kdbench does not write; None: this one."""
+    return entry.converter or entry.python
+
+
+def interpreters_of(entries: tuple[MeasureEntry, ...]) -> tuple[list[str | None], list[Other], list[Other]]:
+    """The Pythons that measure with onnxruntime, what is measured with another runtime, and what makes files for it."""
     own: list[str | None] = []
     others: list[Other] = []
+    converters: list[Other] = []
     for entry in entries:
-        if declared(entry.runtime, entry.provider).name == ONNXRUNTIME:
+        runtime = declared(entry.runtime, entry.provider)
+        if runtime.name == ONNXRUNTIME:
             own.append(entry.python)
         else:
             others.append((entry.python, entry.provider, entry.runtime))
-    return own, others
+        if runtime.made_from:
+            converters.append((converter_of(entry), entry.provider, entry.runtime))
+    return own, others, converters
 
 
 def limit_faults(limits: SuiteLimits, entries: tuple[MeasureEntry, ...]) -> Iterator[tuple[Place, str]]:

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from kdbench import registry
 from kdbench.errors import ModelError
 from kdbench.measure.decisions import agreement, decide
 from kdbench.measure.runtimes.contract import Feed
@@ -96,6 +97,10 @@ def check_technique(technique: Technique, kinds: Collection[str] | None = None) 
     there is a bench of none.
     """
     check_part(technique)
+    if technique.form == "artefact":  # there is nothing to apply: `check_runtime` tries conversions
+        assert technique.runtime in registry.names("runtime"), f"there is no runtime '{technique.runtime}'."
+        assert not technique.roles, f"{type(technique).__name__} trains nothing, and declares recipes."
+        return
     tried = kinds if kinds is not None else [kind for kind in BENCHES if kind in technique.kinds][:1]
     if not tried or not set(tried) <= BENCHES.keys():
         raise ValueError(f"there is a bench for {', '.join(BENCHES)}, and none for what was asked.")

@@ -14,8 +14,9 @@ from kdbench.files import sha256_of
 from kdbench.measure.carried import find_runtime
 from kdbench.measure.client import Client
 from kdbench.measure.runtimes.contract import Runtime
-from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession
+from kdbench.measure.runtimes.onnxruntime import Onnxruntime, OnnxruntimeSession
 from kdbench.measure.runtimes.tiny_model import TINY_SHAPE
+from kdbench.measure.runtimes.torch import Torch
 from kdbench.measure.session_spec import SessionSpec
 
 ARTEFACTS = ("onnx", "pt2")
@@ -25,24 +26,28 @@ TRAVELS = {"__future__", "numpy", "kdbench.errors", "kdbench.measure"}
 """Modules that every interpreter which measures has, beside the standard library and kdbench.measure."""
 
 
-def check_runtime(name: str, python: str | None = None, providers: Sequence[str] | None = None) -> None:
+def check_runtime(
+    name: str, python: str | None = None, providers: Sequence[str] | None = None, converter: str | None = None
+) -> None:
     """The whole contract of a runtime, in fresh processes of the measuring program. Takes a few seconds a provider.
 
     `name`: as it is registered, or `file.py:Class`. `python`: the interpreter that has its library, where it is not
     this one. `providers`: those that work on this machine, by short name; all that it declares where left out.
+    `converter`: the interpreter that makes its files, where it reads others than kdbench writes; `python` by default.
     """
     found = find_runtime(name)
     cls = found.cls
     assert inspect.getdoc(cls), f"{cls.__name__} has no docstring."
-    assert cls.artefact in ARTEFACTS, (
-        f"{cls.__name__} reads .{cls.artefact}; kdbench makes .{' and .'.join(ARTEFACTS)}."
-    )
+    begins = cls.made_from or cls.artefact
+    assert begins in ARTEFACTS, f"{cls.__name__} begins with .{begins}; kdbench makes .{' and .'.join(ARTEFACTS)}."
     assert cls.providers, f"{cls.__name__} declares no provider."
     for text in found.carried.files.values():
         _check_declaration(cls.__name__, text.decode())
     with tempfile.TemporaryDirectory() as folder:
         for provider in cls.providers if providers is None else providers:
             _check_provider(name, cls, provider, python, Path(folder) / provider)
+            if cls.made_from:
+                _check_conversion(name, cls, provider, (python, converter or python), Path(folder) / f"{provider}-made")
 
 
 def _check_declaration(name: str, text: str) -> None:
@@ -89,6 +94,31 @@ def _check_provider(name: str, cls: type[Runtime], provider: str, python: str | 
     refused = client.predict({sha256_of(broken): broken}, inputs, 1)[sha256_of(broken)]
     assert isinstance(refused, MeasureError), f"{shown} takes a file that is no model."
     assert str(broken) in str(refused), f"{shown} does not name the file that it refuses: {refused}"
+
+
+def _check_conversion(
+    name: str, cls: type[Runtime], provider: str, pythons: tuple[str | None, str | None], folder: Path
+) -> None:
+    """A file that the runtime makes answers as the one that it was made of, in batches of one and of more."""
+    session = {"provider": provider, "runtime": name, "precision": _precision(cls, provider)}
+    running, making = (Client(folder, session, python) for python in pythons)
+    assert making.converter(), f"{cls.__name__} does not say which packages decide what it makes."
+    source, inputs = folder / f"source.{cls.made_from}", folder / "inputs.npz"
+    reader = Onnxruntime() if cls.made_from == "onnx" else Torch()
+    reader.write_tiny(source)
+    example = np.random.default_rng(0).normal(size=(5, *TINY_SHAPE[1:])).astype(np.float32)
+    np.savez(inputs, x=example)
+    made = making.convert({sha256_of(source): source}, inputs, [1, 4], {}, {}, folder / "made")
+    model = folder / "made" / made.path
+    assert made.path == f"model.{cls.artefact}", f"{cls.__name__} makes {made.path}, not model.{cls.artefact}."
+    plain = reader.load(str(source), SessionSpec("cpu" if cls.made_from == "onnx" else "torch"))
+    expected = np.concatenate([plain.run({"x": example[row : row + 1]})[0] for row in range(len(example))])
+    size = 1 if cls.made_from == "onnx" else 4  # the tiny ONNX file takes one example
+    predicted = running.predict({sha256_of(model): model}, inputs, size)[sha256_of(model)]
+    assert not isinstance(predicted, MeasureError), f"{cls.__name__} does not run what it made: {predicted}"
+    furthest = float(np.abs(np.asarray(predicted.outputs()[0]) - expected).max())
+    limit = 1e-2 * float(np.abs(expected).max())
+    assert furthest <= limit, f"{cls.__name__} makes files that answer otherwise than their source: {furthest:g} apart."
 
 
 def _precision(cls: type[Runtime], provider: str) -> str:

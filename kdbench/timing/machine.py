@@ -20,6 +20,9 @@ class Machine:
     others: Mapping[tuple[str | None, str], Mapping[str, Any]] = field(default_factory=dict)
     """(Interpreter, runtime) -> what it says of another runtime."""
 
+    converters: Mapping[tuple[str | None, str], Mapping[str, str]] = field(default_factory=dict)
+    """(Interpreter, runtime) -> package -> version of what makes the runtime's files there."""
+
     def runtime(self, python: str | None, name: str = ONNXRUNTIME) -> Mapping[str, Any]:
         """An interpreter's description of a runtime that a target asks for."""
         return self.runtimes[python] if name == ONNXRUNTIME else self.others[python, name]

@@ -47,18 +47,39 @@ VERSION_TIMEOUT_S, DIAGNOSIS_TIMEOUT_S, TRIAL_TIMEOUT_S = 20.0, 120.0, 300.0
 RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml", "numpy", "torch")
 
 
-def machine(interpreters: Iterable[str | None], others: Iterable[tuple[str | None, str, str | None]] = ()) -> Machine:
+def machine(
+    interpreters: Iterable[str | None],
+    others: Iterable[tuple[str | None, str, str | None]] = (),
+    converters: Iterable[tuple[str | None, str, str | None]] = (),
+) -> Machine:
     """The machine as a plan must know it. `interpreters`: those that measure with onnxruntime; None is this one.
 
     `others`: (interpreter, provider, runtime) of targets that run in another runtime than onnxruntime, which is None
-    where it is kdbench's own. Raises MeasureError where an interpreter cannot run the measuring program.
+    where it is kdbench's own; `converters`: the same of what makes files for such. Raises MeasureError where an
+    interpreter cannot run the measuring program, or lacks a converter.
     """
     runtimes = {python: runtime(python) for python in dict.fromkeys(interpreters)}
     found = {
         (python, declared(name, provider).name): runtime(python, provider, name)
         for python, provider, name in dict.fromkeys(others)
     }
-    return Machine(training_device(), platform.machine(), runtimes, found)
+    making = {
+        (python, declared(name, provider).name): converter(python, provider, name)
+        for python, provider, name in dict.fromkeys(converters)
+    }
+    return Machine(training_device(), platform.machine(), runtimes, found, making)
+
+
+def converter(python: str | None, provider: str, name: str | None = None) -> dict[str, str]:
+    """Package -> version of what makes the files of a provider's runtime in an interpreter.
+
+    `name`: a third party's runtime. Raises MeasureError with the remedy where it is not there.
+    """
+    asked = declared(name, provider).name
+    session = {"provider": provider, **({"runtime": name} if name else {})}
+    question = f"converter {asked} {find_runtime(name).carried.digest if name else ''}"
+    found: dict[str, str] = _cached(question, python, lambda: _converter(python, session))
+    return found
 
 
 def training_device() -> str:
@@ -114,6 +135,12 @@ def _describe(python: str | None, session: Mapping[str, Any]) -> dict[str, Any]:
     except MeasureError as error:
         raise MeasureError(f"{str(error).rstrip('.')}; give the path of a Python with numpy and onnxruntime.") from None
     return _ask("describe", session, python, DIAGNOSIS_TIMEOUT_S)
+
+
+def _converter(python: str | None, session: Mapping[str, Any]) -> dict[str, str]:
+    _check_python(python or sys.executable)
+    with tempfile.TemporaryDirectory() as folder:
+        return Client(Path(folder), session, python).converter(DIAGNOSIS_TIMEOUT_S)
 
 
 def _ask(action: str, session: Mapping[str, Any], python: str | None, timeout_s: float | None = None) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def test_a_network_belongs_to_the_models_that_build_it_though_they_import_it_lat
 
 def test_the_measuring_program_belongs_to_those_who_start_it_though_nobody_imports_it() -> None:
     said = changed("kdbench.measure.clock", "gc.disable()", "pass")
-    assert "VERSIONS of kdbench/stages/__init__.py evaluate, measure" in said
+    assert "VERSIONS of kdbench/stages/__init__.py convert, evaluate, measure" in said
     assert "LOOP_VERSION" not in said
 
 

@@ -25,6 +25,7 @@ COMPRESSING = [
     if (cls := registry.resolve("technique", name)).start == "trained"
     and cls.family != "distillation"
     and cls.works_on == "anything"
+    and cls.form != "artefact"
 ]
 
 

@@ -85,6 +85,10 @@ def test_one_from_a_file_keeps_the_contract() -> None:
     testing.check_runtime(FILE)
 
 
+def test_one_whose_files_are_made_from_onnx_keeps_the_contract() -> None:
+    testing.check_runtime(f"{ECHO}:Packed")
+
+
 def test_one_that_answers_wrongly_does_not_keep_the_contract() -> None:
     with pytest.raises(AssertionError, match=r"Silent on echo answers otherwise than onnxruntime does"):
         testing.check_runtime(f"{ECHO}:Silent")

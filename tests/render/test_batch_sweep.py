@@ -204,7 +204,7 @@ def test_of_many_networks_the_references_and_the_unbeaten_come_first(folder: Bui
     found = evidence(folder(steps={name: STEPS.get(name, STEPS["soft"]) for name in names}, seeds=(0,)).write())
     for place, case in enumerate(found.cases):
         for size in case.size.values():
-            object.__setattr__(size, "onnx_bytes", size.onnx_bytes + place)
+            object.__setattr__(size, "file_bytes", size.file_bytes + place)
     shown, alike = chosen(found)
     assert len(shown) == MOST_LINES
     assert {"teacher", "from-scratch", "soft-pruned-int8"} <= {case.name for case in shown}

@@ -112,7 +112,7 @@ def test_the_last_record_of_a_label_wins(folder: Build) -> None:
     records.append(path / "records.jsonl", [replace(last, key="later", onnx_bytes=1000)])
     case = evidence(path).case("from-scratch")
     assert case is not None
-    assert case.size[TARGET].onnx_bytes == 1000
+    assert case.size[TARGET].file_bytes == 1000
 
 
 def test_a_failure_that_was_mended_later_is_forgotten_and_a_new_one_is_told(folder: Build) -> None:

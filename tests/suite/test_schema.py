@@ -30,6 +30,7 @@ def test_every_suite_of_the_repository_follows_the_schema(
     monkeypatch.setenv("KDBENCH_DATA", "/data")
     monkeypatch.setenv("KDBENCH_MODELS", "/models")
     monkeypatch.setenv("KDBENCH_OPENVINO_PYTHON", "/envs/openvino/bin/python")
+    monkeypatch.setenv("KDBENCH_ENVS", "/envs")
     assert [error.message for error in validator.iter_errors(read(path).data)] == []
 
 

@@ -65,6 +65,7 @@ def test_every_suite_of_the_repository_loads(name: str, monkeypatch: pytest.Monk
     monkeypatch.setenv("KDBENCH_DATA", "/data")
     monkeypatch.setenv("KDBENCH_MODELS", "/models")
     monkeypatch.setenv("KDBENCH_OPENVINO_PYTHON", "/envs/openvino/bin/python")
+    monkeypatch.setenv("KDBENCH_ENVS", "/envs")
     if name == "text-minilm.yaml" and importlib.util.find_spec("transformers") is None:
         pytest.skip("transformers is not installed")
     found = load(SUITES / name)

@@ -345,7 +345,7 @@ def test_a_teacher_that_cannot_be(new: str, expected: str) -> None:
     [
         ("{case: hard}", "there is no case 'hard' to learn from. Known: chain, from-scratch, soft."),
         ("{case: soft}", "'soft' would learn from itself; name another case."),
-        ("{case: chain}", "'chain' ends in an ONNX file (static_quantization), which cannot teach; name one without."),
+        ("{case: chain}", "'chain' ends in a file (static_quantization), which cannot teach; name one without."),
     ],
 )
 def test_a_case_that_cannot_teach(teacher: str, expected: str) -> None:

@@ -19,6 +19,7 @@ from kdbench.measure.provider import Provider
 from kdbench.measure.runtimes.tiny_model import TINY_ONNX
 
 if TYPE_CHECKING:
+    from kdbench.measure.conversion import Converted, Wishes
     from kdbench.measure.session_spec import SessionSpec
 
 Feed = dict[str, Any]
@@ -84,7 +85,11 @@ class Runtime(ABC):
     name: ClassVar[str]
     """As it is registered, and as records call it."""
     artefact: ClassVar[str] = "onnx"
-    """The ending of the file it reads: `onnx`, or `pt2` for what torch.export writes."""
+    """The ending of the file it reads: `onnx`, `pt2` for what torch.export writes, or another that it `convert`s to."""
+    made_from: ClassVar[str] = ""
+    """The ending of the file that it converts, `onnx` or `pt2`; empty where it reads such a file itself."""
+    loads: ClassVar[frozenset[str]] = frozenset()
+    """Heavy modules that its library itself imports, and that a process which times may therefore have loaded."""
     deployable: ClassVar[bool] = True
     """Whether anybody ships a compressed model on it; else it is timed for reference only."""
     providers: ClassVar[Mapping[str, Provider]]
@@ -110,6 +115,20 @@ class Runtime(ABC):
             "providers_got": session.providers_got,
             "by_batch": {str(size): session.proof(feed) for size, feed in feeds.items()},
         }
+
+    def converter_versions(self) -> dict[str, str]:
+        """The packages here whose versions decide what `convert` makes; overridden where it converts.
+
+        Raises MeasureError with the remedy where one is missing.
+        """
+        return {}
+
+    def convert(self, source: str, out: Path, wishes: Wishes) -> Converted:
+        """Write `out` from a file of `made_from`, in an interpreter that has the converter.
+
+        Raises MeasureError where it cannot be done.
+        """
+        raise MeasureError(f"runtime {self.name} converts nothing.")
 
     def write_tiny(self, path: Path) -> None:
         """Write a tiny model of input `x`, (1, 2, 8, 8): overridden where `artefact` is not onnx."""

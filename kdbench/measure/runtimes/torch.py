@@ -120,6 +120,7 @@ class Torch(Runtime):
 
     name = TORCH
     artefact = "pt2"
+    loads = frozenset({"torch"})
     deployable = False
     providers: ClassVar[Mapping[str, Provider]] = ROWS
 
@@ -180,8 +181,8 @@ def _torch() -> Any:
         raise MeasureError(f"torch cannot be imported by {sys.executable}: {first_line(error)}") from None
 
 
-def _load(path: str) -> tuple[Any, list[str]]:
-    """The program as a module that checks no shapes and unpacks no trees in each call, and its inputs' names."""
+def load_program(path: str) -> tuple[Any, list[str]]:
+    """The exported program in a file of `save`, and its inputs' names. Raises MeasureError where it does not load."""
     torch = _torch()
     found = {INPUT_NAMES: ""}
     try:
@@ -191,8 +192,14 @@ def _load(path: str) -> tuple[Any, list[str]]:
         names: list[str] = json.loads(found[INPUT_NAMES])
     except (RuntimeError, ValueError, OSError, KeyError, AttributeError, zipfile.BadZipFile) as error:
         raise MeasureError(f"torch {torch.__version__} cannot load {path}: {first_line(error)}") from None
+    return program, names
+
+
+def _load(path: str) -> tuple[Any, list[str]]:
+    """The program as a module that checks no shapes and unpacks no trees in each call, and its inputs' names."""
+    program, names = load_program(path)
     module = program.module(check_guards=False)
-    module.graph.set_codegen(torch.fx.graph.CodeGen())
+    module.graph.set_codegen(_torch().fx.graph.CodeGen())
     module.recompile()
     return module, names
 

@@ -75,7 +75,7 @@ def chosen(evidence: Evidence) -> tuple[list[CaseView], dict[str, list[str]]]:
 
 
 def _network(case: CaseView) -> object:
-    sizes = tuple((target, size.onnx_bytes, size.mac_count) for target, size in case.size.items())
+    sizes = tuple((target, size.file_bytes, size.mac_count) for target, size in case.size.items())
     return sizes or case.name
 
 

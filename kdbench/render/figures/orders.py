@@ -125,7 +125,7 @@ def _found(evidence: Evidence) -> Iterable[Chain]:
             continue
         if target in case.score and target in case.size:
             steps, techniques = _steps(evidence, case.name)
-            yield Chain(case, steps, techniques, case.score[target].estimate, case.size[target].onnx_bytes)
+            yield Chain(case, steps, techniques, case.score[target].estimate, case.size[target].file_bytes)
 
 
 def _steps(evidence: Evidence, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -125,7 +125,7 @@ def _sized(evidence: Evidence, target: str) -> tuple[Point, ...]:
     return tuple(
         Point(case, Estimate(size, None, None, (size,)), case.score[target].estimate)
         for case in evidence.cases
-        if target in case.size and target in case.score and (size := case.size[target].onnx_bytes) > 0
+        if target in case.size and target in case.score and (size := case.size[target].file_bytes) > 0
     )
 
 

@@ -143,7 +143,7 @@ def _row(one: Change, targets: Sequence[str], settings: Sequence[Setting], scale
         ratio = one.speedup.get(setting)
         row.append(units.ratio(ratio.value, ratio.low, ratio.high) if ratio else units.MISSING)
     sizes = [next(iter(case.size.values()), None) for case in (one.before, one.after)]
-    row += [units.size(view.onnx_bytes) if view else units.MISSING for view in sizes]
+    row += [units.size(view.file_bytes) if view else units.MISSING for view in sizes]
     smaller = next(iter(one.compression.values()), None)
     return [*row, units.ratio(smaller) if smaller else units.MISSING]
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from kdbench.evidence import CaseView, CompressionView, Evidence, Setting
 from kdbench.evidence.intervals import Estimate
-from kdbench.evidence.throughput import amount_throughput, provider_sweeps, thread_speedup, throughput
+from kdbench.evidence.throughput import amount_throughput, provider_sweeps, speedup_over, throughput
 from kdbench.render.words.words import threads_name
 from kdbench.results.records import CallSize
 
@@ -50,7 +50,7 @@ def _estimated(found: Evidence, case: CaseView, target: str, batch: CallSize | N
                     "difference_high_fraction": d.high, "difference_p": d.p,
                     "difference_holm_p": d.adjusted_p}  # fmt: skip
     if size := case.size.get(target):
-        row |= {"onnx_bytes": round(size.onnx_bytes), "parameter_count": round(size.parameter_count),
+        row |= {"onnx_bytes": round(size.file_bytes), "parameter_count": round(size.parameter_count),
                 "mac_count": None if size.mac_count is None else round(size.mac_count)}  # fmt: skip
         row |= {f"compression_ratio_over_{role}": value for role, value in size.compression_ratio.items()}
     if batch is not None and (latency := case.latency.get((target, batch))):
@@ -72,7 +72,7 @@ def _estimated(found: Evidence, case: CaseView, target: str, batch: CallSize | N
 def _threaded(case: CaseView, target: str, batch: CallSize | None, fewest: Mapping[Setting, Setting]) -> Row:
     """Speed-up over the provider's fewest threads, which were not timed side by side."""
     other = None if batch is None else fewest.get((target, batch))
-    if batch is None or other is None or (speedup := thread_speedup(case, (target, batch), other)) is None:
+    if batch is None or other is None or (speedup := speedup_over(case, (target, batch), other)) is None:
         return {}
     return _interval(f"speedup_over_{threads_name(other[0]).replace(' ', '_')}", "ratio", speedup)
 

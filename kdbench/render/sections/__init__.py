@@ -14,6 +14,7 @@ from kdbench.render.sections.doubts import DOUBTS
 from kdbench.render.sections.execution import EXECUTION
 from kdbench.render.sections.further import FURTHER
 from kdbench.render.sections.latency import LATENCY
+from kdbench.render.sections.runtimes import RUNTIMES
 from kdbench.render.sections.tradeoff import TRADEOFF
 from kdbench.render.sections.training import TRAINING
 from kdbench.render.sections.trouble import TROUBLE
@@ -28,6 +29,7 @@ SECTIONS = (
     TRADEOFF,
     LATENCY,
     BATCH_SIZES,
+    RUNTIMES,
     TRAINING,
     EXECUTION,
     COST,

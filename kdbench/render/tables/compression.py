@@ -31,9 +31,9 @@ LEAST_SHARE = 0.01
 """Types with a smaller share of the bytes are left out of the short form."""
 MOST_CLASSES = 3
 BYTES_OF: dict[str, Callable[[SizeView], float | None]] = {
-    "file": lambda size: size.onnx_bytes,
-    "gzip": lambda size: size.onnx_gzip_bytes,
-    "zstd": lambda size: size.onnx_zstd_bytes,
+    "file": lambda size: size.file_bytes,
+    "gzip": lambda size: size.gzip_bytes,
+    "zstd": lambda size: size.zstd_bytes,
 }
 """The bytes of each form in which a file can be shipped."""
 

@@ -45,12 +45,12 @@ def _columns(evidence: Evidence, place: Place) -> Iterator[ColumnSpec[Any]]:
     def smaller(case: CaseView) -> float | None:
         return (size.compression_ratio.get("baseline") or None) if (size := case.size.get(target)) else None
 
-    yield sized("bytes", "File", 3, units.BYTES, lambda size: size.onnx_bytes)
+    yield sized("bytes", "File", 3, units.BYTES, lambda size: size.file_bytes)
     yield ColumnSpec(
         "compression", "Smaller", smaller, _three_digits, NO_SIZE, f"x {baseline_name(evidence)}", "Size", place.name,
         9, place.later, place.targets,
     )  # fmt: skip
-    yield sized("gzip", "gzip", 16, units.BYTES, lambda size: size.onnx_gzip_bytes)
+    yield sized("gzip", "gzip", 16, units.BYTES, lambda size: size.gzip_bytes)
     yield sized("parameters", "Parameters", 13, units.COUNTS, lambda size: size.parameter_count)
     yield sized("nonzero", "Not zero", 14, units.COUNTS, lambda size: size.nonzero_parameter_count)
     yield sized("macs", "MACs", 12, units.COUNTS, lambda size: size.mac_count)
@@ -62,7 +62,7 @@ def _three_digits(found: Sequence[float]) -> tuple[str, list[str]]:
 
 def _bytes(case: CaseView, target: str) -> float | None:
     size = case.size.get(target)
-    return size.onnx_bytes if size else None
+    return size.file_bytes if size else None
 
 
 def cost_column() -> ColumnSpec[float]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from kdbench import units
 from kdbench.evidence import CaseView, Evidence, Setting
 from kdbench.evidence.intervals import Estimate
-from kdbench.evidence.throughput import ProviderSweep, outstanding, provider_sweeps, thread_speedup
+from kdbench.evidence.throughput import ProviderSweep, outstanding, provider_sweeps, speedup_over
 from kdbench.render.tables.cells import Column, Table
 from kdbench.render.tables.columns import ColumnSpec, case_column, filled, in_unit, middles, ratios, reason
 from kdbench.render.tables.target_table import TargetTable, bold, everybody
@@ -78,7 +78,7 @@ def _speedup(more: Setting, fewest: Setting) -> ColumnSpec[Estimate]:
         return reason((*case.problems_on(fewest[0]), *case.problems_on(more[0])), NOT_BOTH)
 
     return ColumnSpec(
-        "thread_speedup", f"Batch {more[1]}", lambda case: thread_speedup(case, more, fewest), ratios, missing,
+        "thread_speedup", f"Batch {more[1]}", lambda case: speedup_over(case, more, fewest), ratios, missing,
         f"x {threads_name(fewest[0])}", place=threads_name(more[0]),
     )  # fmt: skip
 
@@ -92,7 +92,7 @@ def _said(evidence: Evidence, sweep: ProviderSweep) -> list[Sentence]:
             (case, more[1], gain)
             for case in evidence.cases
             for more, fewest in pairs
-            if (gain := thread_speedup(case, more, fewest)) is not None
+            if (gain := speedup_over(case, more, fewest)) is not None
         ]
         if gains:
             told = "; ".join(_counts(gains))

@@ -149,8 +149,8 @@ def _numbers(offer: Offer, scale: Scale) -> str:
         parts.append(f"{scale.name} {_rate(offer.score, scale)} {scale.of_values}".rstrip())
     if offer.latency_p50_ns:
         parts.append(f"p50 {units.latency(offer.latency_p50_ns.value)}")
-    if offer.onnx_bytes is not None:
-        parts.append(units.size(offer.onnx_bytes))
+    if offer.file_bytes is not None:
+        parts.append(units.size(offer.file_bytes))
     if offer.memory_bytes is not None:
         parts.append(f"{units.size(offer.memory_bytes)} of memory")
     return ", ".join(parts)
@@ -160,7 +160,7 @@ def _short(offer: Offer, as_fast: bool, scale: Scale) -> str:
     """`soft` (97.9 ± 1.1 %, 7.15 µs, 95.0 KiB); says where it is as fast as the pick."""
     value = f"{_rate(offer.score, scale)} {scale.of_values}".rstrip() if offer.score else units.MISSING
     p50 = units.latency(offer.latency_p50_ns.value) if offer.latency_p50_ns else units.MISSING
-    return f"{quoted(offer.case)} ({value}, {p50}, {units.size(offer.onnx_bytes or 0)}{', as fast' if as_fast else ''})"
+    return f"{quoted(offer.case)} ({value}, {p50}, {units.size(offer.file_bytes or 0)}{', as fast' if as_fast else ''})"
 
 
 def _chosen_by(choice: Choice, device: DeviceChoice, case: str) -> str:

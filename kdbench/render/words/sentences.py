@@ -66,8 +66,8 @@ def _size(evidence: Evidence) -> str:
     sized = [(size, case) for case in students(evidence) for size in case.size.values()]
     if not sized:
         return ""
-    smallest, case = min(sized, key=lambda pair: pair[0].onnx_bytes)
-    text = f"The smallest file is {quoted(case.name)}, {units.size(smallest.onnx_bytes)}"
+    smallest, case = min(sized, key=lambda pair: pair[0].file_bytes)
+    text = f"The smallest file is {quoted(case.name)}, {units.size(smallest.file_bytes)}"
     for role, whose in ((TEACHER, "the teacher's"), ("baseline", f"that of {quoted(case.baseline or '')}")):
         ratio = smallest.compression_ratio.get(role)
         if ratio and case.name != case.baseline:

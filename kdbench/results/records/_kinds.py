@@ -86,6 +86,12 @@ class Size(Labelled):
     """gzip at level 6."""
     onnx_zstd_bytes: int | None = None
     """zstd at level 3."""
+    artefact: str = ""
+    """The ending of what the exported file's network was converted to for the target's runtime; empty for the ONNX file
+    itself. `weight_bytes_by_dtype` and `quantized_weight_fraction` are then of what it was converted to."""
+    artefact_bytes: int | None = None
+    """Bytes of that, as it is handed over to a device that asks for one example a call."""
+    artefact_gzip_bytes: int | None = None
     mac_count: int | None = None
     """Multiply-accumulates of one example, by `mac_rule`; absent where that says why there are none to count."""
     mac_rule: str
@@ -96,10 +102,26 @@ class Size(Labelled):
     notes: tuple[str, ...] = ()
     """Sentences about the exported file to the reader."""
     onnx_path: str
-    """Within the results folder."""
+    """Within the results folder: the file that the target's runtime reads."""
     onnx_sha256: str
+    """Of that file."""
     origin: dict[str, Any] = field(default_factory=dict)
     """Fields of this record for the same seed's uncompressed file; empty unless the student was compressed."""
+
+    @property
+    def file_bytes(self) -> int:
+        """Bytes of the file that the target's runtime reads."""
+        return self.onnx_bytes if self.artefact_bytes is None else self.artefact_bytes
+
+    @property
+    def gzip_bytes(self) -> int:
+        """The same, compressed by gzip."""
+        return self.onnx_gzip_bytes if self.artefact_gzip_bytes is None else self.artefact_gzip_bytes
+
+    @property
+    def zstd_bytes(self) -> int | None:
+        """The same, compressed by zstd, where that was recorded."""
+        return self.onnx_zstd_bytes if not self.artefact else None
 
 
 @dataclass(frozen=True, kw_only=True)
