@@ -194,21 +194,34 @@ class _RandomStates:
 def in_step(works: list[Work], function: Function) -> Iterator[tuple[Work, Result]]:
     """Run stages in step; each with its result, as they end. One that fails leaves the others going.
 
-    One that runs out of memory while others are there goes again when they have ended, alone and from its checkpoint.
+    Those that run out of memory go again when the others have ended, from their checkpoints and in step with each
+    other; where none had room, in two halves.
     """
     if len(works) == 1:
+        works[0].turn = Turn.alone()
         yield works[0], _attempt(works[0], function)
         return
-    again = []
+    again: list[Work] = []
+    yield from _that_had_room(works, function, again)
+    middle = len(again) // 2 if len(again) == len(works) else 0
+    for group in filter(None, (again[:middle], again[middle:])):
+        for work in group:
+            work.log.warning(
+                "out of memory in step with %d others; it goes again with %d", len(works) - 1, len(group) - 1
+            )
+        yield from in_step(group, function)
+
+
+def _that_had_room(works: list[Work], function: Function, again: list[Work]) -> Iterator[tuple[Work, Result]]:
+    """Results, but of those that ran out of memory, which are added to `again`.
+
+    What they raised is dropped here: its traceback would keep their tensors.
+    """
     for work, result in _together(works, function):
         if _is_shortage(result):
             again.append(work)
         else:
             yield work, result
-    for work in again:
-        work.log.warning("out of memory beside the others of its group; it goes again alone")
-        work.turn = Turn.alone()
-        yield from in_step([work], function)
 
 
 def _together(works: list[Work], function: Function) -> Iterator[tuple[Work, Result]]:

@@ -211,6 +211,51 @@ def test_a_stage_without_memory_goes_again_when_the_others_have_ended(tmp_path: 
     assert ended == [0, 2, 1]
 
 
+class Room:
+    """A device that has room for so many stages at once."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.inside: list[int] = []
+        self.most_at_the_end: list[int] = []
+
+    def go(self, work: Work) -> list[dict]:
+        number = work.spec.seed or 0
+        self.inside.append(number)
+        try:
+            for step in range(2):
+                work.turn.take(object(), (0, step))
+                if len(self.inside) > self.count:
+                    raise torch.OutOfMemoryError("out of memory")
+            self.most_at_the_end.append(len(self.inside))
+        finally:
+            self.inside.remove(number)
+        return [{"of": number}]
+
+
+@pytest.mark.parametrize(("count", "together"), [(3, [3, 2, 1, 2, 1]), (2, [2, 1, 2, 1, 1]), (1, [1, 1, 1, 1, 1])])
+def test_what_has_no_room_in_one_group_goes_in_smaller_ones(count: int, together: list[int], tmp_path: Path) -> None:
+    room = Room(count)
+    results = {work.spec.seed: result for work, result in in_step(works(tmp_path, 5), room.go)}
+    assert results == {number: [{"of": number}] for number in range(5)}
+    assert room.most_at_the_end == together
+
+
+def test_a_group_of_which_none_has_room_is_halved(tmp_path: Path) -> None:
+    sizes: list[int] = []
+
+    def go(work: Work) -> list[dict]:
+        size = work.turn.lockstep.count
+        work.turn.take(object(), (0, 0))
+        if size > 2 or work.turn.lockstep.count > 2:
+            raise torch.OutOfMemoryError("out of memory")
+        sizes.append(size)
+        return []
+
+    assert [result for _, result in in_step(works(tmp_path, 4), go)] == [[]] * 4
+    assert sizes == [2, 2, 2, 2]
+
+
 def test_a_stage_without_memory_that_is_alone_fails(tmp_path: Path) -> None:
     def go(work: Work) -> list[dict]:
         raise MemoryError
