@@ -11,7 +11,7 @@ import math
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ import numpy as np
 if TYPE_CHECKING:
     from kdbench.stages._shared_passes import SharedPasses
     from kdbench.stages.work import Work
+    from kdbench.tasks.resident import ResidentSplit
 
 Result = list[dict[str, Any]] | BaseException
 """A stage's facts, or why it has none."""
@@ -44,6 +45,8 @@ class Lockstep:
     def __init__(self) -> None:
         self.passes: dict[tuple[Any, ...], SharedPasses] = {}
         """A teacher, and what it is shown -> its passes."""
+        self.resident: dict[str, dict[Any, Mapping[str, ResidentSplit]]] = {}
+        """Key of a task's data -> the device of a training -> the splits that lie there."""
         self._places: dict[Turn, Place] = {}
         """Where each stage is that has not ended."""
         self._current: Turn | None = None

@@ -10,6 +10,7 @@ from kdbench.protocols import Batch, Input, Output, Task, TaskDescription
 from kdbench.ragged import Index, Ragged, Stored
 from kdbench.streams import stream
 from kdbench.tasks.arrays import ArrayData, epoch_order, epoch_views, gathered, made_array
+from kdbench.tasks.resident import ResidentSplit
 
 IGNORED = -100
 """The target that torch's cross-entropy leaves out unless told otherwise."""
@@ -19,11 +20,18 @@ batch of 32 sentences nearly always has a long one, and half of its places are p
 
 
 def train_batches(
-    data: ArrayData, task: Task, batch_size: int, seed: int, epoch: int, device: torch.device
+    data: ArrayData,
+    task: Task,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    device: torch.device,
+    resident: ResidentSplit | None = None,
 ) -> Iterator[Batch]:
     """The training split once, shuffled and augmented as seed and epoch say; examples of like lengths together.
 
     The last batch is smaller where the count does not divide, and never a single example unless batch_size is 1.
+    resident: the split on the device, where it is there.
     """
     count = data.count("train")
     order = epoch_order(count, seed, epoch)
@@ -31,16 +39,28 @@ def train_batches(
     lengths = data.lengths("train")
     chunks = _by_length(order, next(iter(lengths.values())), batch_size, seed, epoch) if lengths else None
     for index in chunks or _chunks(order, batch_size):
-        yield chosen_batch(data, task, index, views[index], device)
+        yield chosen_batch(data, task, index, views[index], device, resident)
 
 
-def chosen_batch(data: ArrayData, task: Task, index: Index, views: Index, device: torch.device) -> Batch:
+def chosen_batch(
+    data: ArrayData,
+    task: Task,
+    index: Index,
+    views: Index,
+    device: torch.device,
+    resident: ResidentSplit | None = None,
+) -> Batch:
     """Training examples `index` (B,), each in its view `views[i]`."""
-    return _batch(data, "train", index, torch.from_numpy(views).to(device), task)
+    return _batch(data, "train", index, torch.from_numpy(views).to(device), task, resident)
 
 
 def plain_batches(
-    data: ArrayData, split: str, batch_size: int, device: torch.device, order: Index | None = None
+    data: ArrayData,
+    split: str,
+    batch_size: int,
+    device: torch.device,
+    order: Index | None = None,
+    resident: ResidentSplit | None = None,
 ) -> Iterator[Batch]:
     """A split once, in its own order or another one, not augmented (view 0). Raises DataError without such a split.
 
@@ -49,7 +69,7 @@ def plain_batches(
     everything = np.arange(data.split(split).count) if order is None else order
     for start in range(0, len(everything), batch_size):
         index = everything[start : start + batch_size]
-        yield _batch(data, split, index, torch.zeros(len(index), dtype=torch.int64, device=device), None)
+        yield _batch(data, split, index, torch.zeros(len(index), dtype=torch.int64, device=device), None, resident)
 
 
 def shortest_first(data: ArrayData, split: str) -> Index:
@@ -104,15 +124,22 @@ def _by_length(order: Index, lengths: Index, batch_size: int, seed: int, epoch: 
     return [chunks[place] for place in stream("batches", seed, epoch).permutation(len(chunks))]
 
 
-def _batch(data: ArrayData, split: str, index: Index, views: Tensor, augmenting: Task | None) -> Batch:
-    arrays, found = gathered(data, split, index)
-    stored = tuple(torch.from_numpy(array).to(views.device) for array in arrays)
-    lengths = {axis: torch.from_numpy(each).to(views.device) for axis, each in found.items()}
+def _batch(
+    data: ArrayData, split: str, index: Index, views: Tensor, augmenting: Task | None, resident: ResidentSplit | None
+) -> Batch:
+    if resident is not None:
+        places = torch.from_numpy(index).to(views.device)
+        stored, lengths = tuple(array[places] for array in resident.inputs), {}
+    else:
+        arrays, found = gathered(data, split, index)
+        stored = tuple(torch.from_numpy(array).to(views.device) for array in arrays)
+        lengths = {axis: torch.from_numpy(each).to(views.device) for axis, each in found.items()}
     if augmenting is not None:
         stored = augmenting.augmented_ragged(stored, views, lengths) if lengths else augmenting.augmented(stored, views)
     inputs = prepared(data.description, stored, lengths)
     targets = []
-    for output, array in zip(data.description.outputs, data.split(split).targets, strict=True):
+    of_split = data.split(split).targets if resident is None else resident.targets
+    for output, array in zip(data.description.outputs, of_split, strict=True):
         if isinstance(array, Ragged):
             lengths[output.name] = torch.from_numpy(array.lengths[index]).to(views.device)
         targets.append(_targets(output, array, index, views.device))
@@ -122,13 +149,14 @@ def _batch(data: ArrayData, split: str, index: Index, views: Tensor, augmenting:
     return Batch(inputs, tuple(targets), place, views, lengths)
 
 
-def _targets(output: Output, array: Stored, index: Index, device: torch.device) -> Tensor:
+def _targets(output: Output, array: Stored | Tensor, index: Index, device: torch.device) -> Tensor:
     """Targets of some examples. Behind the end of a shorter one's tokens stands what counts nowhere.
 
     That is the output's `ignore`, or torch's own -100. It is put in as int64: stored labels may be bytes.
     """
     if not isinstance(array, Ragged):
-        tensor = torch.from_numpy(array[index]).to(device)
+        places = torch.from_numpy(index).to(device)
+        tensor = array[places] if isinstance(array, Tensor) else torch.from_numpy(array[index]).to(device)
         numbers = output.kind in ("multilabel", "values") or (output.kind == "embedding" and output.targets == "pairs")
         return tensor.float() if numbers else tensor.long()
     padded = torch.from_numpy(array.padded(index, 0)).to(device).long()

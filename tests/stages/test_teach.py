@@ -15,7 +15,7 @@ from kdbench import stages as kinds
 from kdbench.protocols import Batch
 from kdbench.protocols.part import PartSpec, spec_of
 from kdbench.protocols.recipe import Recipe
-from kdbench.stages import _output_table, _teacher
+from kdbench.stages import _data, _output_table, _teacher
 from kdbench.stages._output_table import OutputTable
 from kdbench.stages.lockstep import SMALL_BATCH
 from kdbench.stages.spec import StageSpec
@@ -24,6 +24,7 @@ from kdbench.stages.teach import wanted_codes
 from kdbench.stages.torch_models import WEIGHTS
 from kdbench.stages.work import read_description
 from kdbench.stages.worker import run_stages
+from kdbench.tasks import resident
 
 OUTPUTS = "outputs0.npy"
 COUNT, BATCH = 80, 48
@@ -175,3 +176,17 @@ def test_a_killed_stage_goes_on_from_the_rows_that_it_had(
     table.put(*some(3, 8))
     assert table.finished()[0].tolist() == [[3, -3], [5, -5], [8, -8], [13, -13]]
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("room", [1e9, 0], ids=["resident", "carried"])
+def test_a_training_on_a_device_gives_the_same_weights(
+    room: float, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The processor stands for a device that has room for the data, or for which batches are made ahead."""
+    storing, student = bench.storing(epochs=1), bench.student(ATTENTION, epochs=1)
+    bench.run(storing, student)
+    expected = bench.taken(storing, OUTPUTS), bench.taken(student, WEIGHTS)
+    monkeypatch.setattr(resident, "room_bytes", lambda device: room)
+    monkeypatch.setattr(_data, "is_apart", lambda device: True)
+    bench.run(storing, student)
+    assert (bench.taken(storing, OUTPUTS), bench.taken(student, WEIGHTS)) == expected
