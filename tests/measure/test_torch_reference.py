@@ -68,6 +68,21 @@ def test_inputs_are_told_apart_by_name_whatever_order_they_come_in(tmp_path: Pat
         session.run({"a": feed["a"]})
 
 
+class AnyNumber(nn.Module):
+    """Takes its inputs as one argument, as networks of texts do."""
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        return (inputs[0] * inputs[1]).sum(1)
+
+
+def test_a_network_whose_inputs_are_one_argument_keeps_their_axes_free(tmp_path: Path) -> None:
+    example = (torch.ones(2, 3), torch.ones(2, 3))
+    torch_runtime.save(AnyNumber().eval(), example, ("a", "b"), tmp_path / "any.pt2", ((0, 1), (0, 1)))
+    session = TorchSession(str(tmp_path / "any.pt2"), SessionSpec(provider="torch"))
+    feed = {"a": np.full((5, 4), 3, np.float32), "b": np.full((5, 4), 2, np.float32)}
+    assert session.run(feed)[0].tolist() == [24.0] * 5
+
+
 def test_every_operator_ran_in_torch_and_in_fp32(saved: Path) -> None:
     session = TorchSession(str(saved), SessionSpec(provider="torch"))
     proof = session.proof({"x": np.zeros((2, 3, 8, 8), np.float32)})

@@ -8,8 +8,10 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import itertools
 import json
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,15 +19,16 @@ from typing import Any
 
 from kdbench.errors import MeasureError
 from kdbench.measure.conversion import Converted, Wishes
+from kdbench.measure.runtimes.onnxruntime_import import first_line
 from kdbench.measure.runtimes.torch import load_program
 
-TOLD = "kdbench_told"
-"""A method of the program that gives the names of its inputs and the batch it is planned for, as bytes of JSON."""
+TOLD = "kdbench_inputs"
+"""A method of the program that gives the names of its inputs, as bytes of JSON."""
 LEAST_EXAMPLE = 16
 """With a smaller batch as example, XNNPACK's partitioner caps a convolution's batch axis at 15 (executorch 1.5.1)."""
 STATIC = "static"
-MOST_NAMED = 4
-PACKAGES = ("executorch", "torchao", "torch")
+RUNS, CONVERTS = ("torch", "executorch"), ("torch", "torchao", "executorch")
+"""Packages that running takes, and those whose versions decide what is made."""
 
 
 def version_of(package: str) -> str:
@@ -35,15 +38,15 @@ def version_of(package: str) -> str:
 
 def versions() -> dict[str, str]:
     """The installed versions of what converts. Raises MeasureError where a package is missing."""
-    refuse_missing("converter", "torch")
-    return {package: version_of(package) for package in PACKAGES}
+    refuse_missing("converter", CONVERTS)
+    return {package: version_of(package) for package in CONVERTS}
 
 
-def refuse_missing(field: str, *beside: str) -> None:
-    """Raise MeasureError where this interpreter has no executorch; `field`: what of a measure entry names another."""
-    missing = [name for name in ("torch", "executorch") if importlib.util.find_spec(name) is None]
+def refuse_missing(field: str, needed: Sequence[str]) -> None:
+    """Raise MeasureError where this interpreter lacks a package; `field`: what of a measure entry names another."""
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
-        install = f"{sys.executable} -m pip install {' '.join(dict.fromkeys((*beside, 'torch', 'executorch')))}"
+        install = f"{sys.executable} -m pip install numpy {' '.join(needed)}"
         raise MeasureError(
             f"the interpreter {sys.executable} has no {missing[-1]}; run `{install}`, or name one that has it in "
             f"'{field}'."
@@ -53,16 +56,30 @@ def refuse_missing(field: str, *beside: str) -> None:
 def convert(source: str, out: Path, wishes: Wishes) -> Converted:
     """A program planned for the largest batch and the longest example.
 
-    Where a pass does not take the network, its process dies, and whoever asked reads its last line.
+    Raises MeasureError where ExecuTorch, XNNPACK or its quantizer does not take the network.
     """
     program, names = load_program(source)
     module = program.module(check_guards=False)
     bound = max(LEAST_EXAMPLE, *wishes.batch_sizes)
     example = _tensors(wishes.inputs.feeds(bound, 1, wishes.longest)[0], names)
     free = _free_axes(program)
-    if wishes.technique:
-        module = _quantized(module, example, names, free, wishes)
-    return _written(module, example, free, {"inputs": names, "batch": bound}, out)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what executorch and torchao will have to change one day
+            if wishes.technique:
+                module = _quantized(module, example, names, free, wishes)
+            return _written(module, example, free, names, out)
+    except _refusals() as error:
+        raise MeasureError(f"ExecuTorch's converter does not take this network: {first_line(error)}.") from error
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """What ExecuTorch's passes raise over networks that they do not take.
+
+    A few raise a bare Exception: that ends the converting process, and whoever asked it tells the last line.
+    """
+    errors = importlib.import_module("executorch.exir.error")
+    return (RuntimeError, ValueError, TypeError, AssertionError, errors.ExportError, errors.InternalError)
 
 
 def write_tiny(path: Path) -> None:
@@ -72,7 +89,9 @@ def write_tiny(path: Path) -> None:
     nn = torch.nn
     layers = (nn.Conv2d(2, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
     example = (torch.zeros(1, 2, 8, 8),)
-    _written(nn.Sequential(*layers).eval(), example, ((),), {"inputs": ["x"], "batch": 1}, path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _written(nn.Sequential(*layers).eval(), example, ((),), ["x"], path)
 
 
 def _tensors(feed: Any, names: Sequence[str]) -> tuple[Any, ...]:
@@ -106,55 +125,77 @@ def _quantized(
     prepared = pt2e.prepare_pt2e(
         _exported(module, example, free).module(check_guards=False), quantizers.XNNPACKQuantizer().set_global(config)
     )
-    for feed in wishes.inputs.feeds(1, wishes.technique["samples"]) if is_static else ():
-        prepared(*_tensors(feed, names))
-    if not is_static:
+    if is_static:
+        alone = (feed for _, feed in wishes.inputs.in_order(1))  # each at its own length
+        for feed in itertools.islice(alone, wishes.technique["samples"]):
+            prepared(*_tensors(feed, names))
+    else:
         prepared(*example)
     return pt2e.convert_pt2e(prepared)
 
 
 def _written(
-    module: Any, example: tuple[Any, ...], free: Sequence[Sequence[int]], told: dict[str, Any], out: Path
+    module: Any, example: tuple[Any, ...], free: Sequence[Sequence[int]], names: Sequence[str], out: Path
 ) -> Converted:
     import torch
 
     exir = importlib.import_module("executorch.exir")
     passes = importlib.import_module("executorch.exir.passes")
-    partition = importlib.import_module("executorch.backends.xnnpack.partition.xnnpack_partitioner")
     program = _exported(module, example, free)
     weights, fraction = _weights(program)
-    said = torch.tensor(list(json.dumps(told).encode()), dtype=torch.uint8)
-    edge = exir.to_edge_transform_and_lower(
-        program, partitioner=[partition.XnnpackPartitioner()], constant_methods={TOLD: said}
-    )
-    notes = _left_out(edge)
+    said = torch.tensor(list(json.dumps(list(names)).encode()), dtype=torch.uint8)
+    edge = exir.to_edge_transform_and_lower(program, partitioner=[_partitioner(free)], constant_methods={TOLD: said})
+    refuse_fixed(edge.exported_program(), free)
     # inputs that are planned into the program's memory would be overwritten by its run
     plan = passes.MemoryPlanningPass(alloc_graph_input=False)
     edge.to_executorch(exir.ExecutorchBackendConfig(memory_planning_pass=plan)).save(str(out))
-    return Converted(out, out.read_bytes(), weights, fraction, notes)
+    return Converted(out, out.read_bytes(), weights, fraction)
 
 
-def _left_out(edge: Any) -> tuple[str, ...]:
-    """A sentence that names the operators which XNNPACK's partitioner left to other kernels; none where it took all."""
-    backends = importlib.import_module("executorch.devtools.backend_debug")
-    counts = backends.get_delegation_info(edge.exported_program().graph_module).delegation_by_operator
-    left = {str(name): one.non_delegated for name, one in counts.items() if one.non_delegated}
-    if not left:
-        return ()
-    named = ", ".join(f"{count} {name}" for name, count in sorted(left.items(), key=lambda one: -one[1])[:MOST_NAMED])
-    return (f"XNNPACK's partitioner left to ExecuTorch's portable kernels: {named}.",)
+def refuse_fixed(lowered: Any, free: Sequence[Sequence[int]]) -> None:
+    """Raises MeasureError where a pass has fixed an axis that was free: the program would take that one size alone."""
+    for axes, kept in zip(free, _free_axes(lowered)):
+        if set(axes) - set(kept):
+            raise MeasureError(
+                "ExecuTorch's lowering fixes an axis of this network's inputs, which would then take one size alone."
+            )
+
+
+def _partitioner(free: Sequence[Sequence[int]]) -> Any:
+    """What gives XNNPACK its share of a program.
+
+    Where lengths vary beside the batch, tensors keep to ExecuTorch while they get a further axis: the partitioner gives
+    XNNPACK all such steps, whose lowering then refuses tensors with two free axes (executorch 1.5.1).
+    """
+    partition = importlib.import_module("executorch.backends.xnnpack.partition.xnnpack_partitioner")
+    configs = importlib.import_module("executorch.backends.xnnpack.partition.config").ALL_PARTITIONER_CONFIGS
+    left_out = {"UnsqueezeCopyConfig"} if any(len(axes) > 1 for axes in free) else set()
+    return partition.XnnpackPartitioner(configs=[config for config in configs if config.__name__ not in left_out])
 
 
 def _weights(program: Any) -> tuple[dict[str, int], float]:
-    """Bytes of a program's constants by type, and the share of its weights (two axes or more) of 8 bits or fewer."""
+    """Bytes of a program's constants by type, and the share of its weights (two axes or more) of 8 bits or fewer.
+
+    A quantized program still lists the float weights that it was made from, and reads them nowhere: they do not count.
+    """
     sizes: Counter[str] = Counter()
     wide = small = 0
-    used = {node.name for node in program.graph.nodes if node.op == "placeholder" and node.users}
-    for spec in program.graph_signature.input_specs:
-        tensor = program.state_dict.get(spec.target, program.constants.get(spec.target))
-        if spec.arg.name in used and hasattr(tensor, "dtype"):
-            sizes[str(tensor.dtype).rpartition(".")[2]] += tensor.numel() * tensor.element_size()
-            if tensor.ndim > 1:
-                wide += tensor.numel()
-                small += tensor.numel() if tensor.element_size() == 1 else 0
+    for tensor in _constants(program):
+        sizes[str(tensor.dtype).rpartition(".")[2]] += tensor.numel() * tensor.element_size()
+        if tensor.ndim > 1:
+            wide += tensor.numel()
+            small += tensor.numel() if tensor.element_size() == 1 else 0
     return dict(sizes), small / wide if wide else 0.0
+
+
+def _constants(program: Any) -> list[Any]:
+    """The tensors that a program holds and reads."""
+    signature = program.graph_signature
+    targets = {
+        **signature.inputs_to_parameters,
+        **signature.inputs_to_buffers,
+        **signature.inputs_to_lifted_tensor_constants,
+    }
+    read = {node.name for node in program.graph.nodes if node.op == "placeholder" and node.users}
+    held = {**program.constants, **program.state_dict}
+    return [held[target] for target in dict.fromkeys(targets[name] for name in targets if name in read)]

@@ -9,16 +9,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from kdbench.errors import MeasureError
+from kdbench.measure.execution_proof import LEAST_SHARE
 
-MULTIPLYING = ("Convolution", "Fully Connected", "Deconvolution", "Batch Matrix Multiply")
+DELEGATED_PRODUCTS = ("Convolution", "Deconvolution", "Fully Connected", "Batch Matrix Multiply")
 """How XNNPACK's names of convolutions and matrix products begin."""
+PORTABLE_PRODUCTS = re.compile(r"(aten|quantized_decomposed)::_?(convolution|conv\d|mm|addmm|bmm|matmul|linear)")
 INT8 = re.compile(r"\bQ[A-Z]*8")
 """QC8, QS8, QU8, QD8, QDU8 in a kernel's name: 8-bit integers are multiplied."""
 NUMBERED = re.compile(r" #\d+$")
-PORTABLE = "ExecuTorch's portable kernels"
-NATIVE = "native_call_"
-OWN = "OPERATOR_CALL"
+NO_KERNEL = ("executorch_prim::", "aten::sym_size")
+"""Instructions that compute shapes or look at a tensor in another shape, and touch none of its numbers."""
+PORTABLE = "ExecuTorch's own kernels"
+OPERATOR_CALL, DELEGATE_CALL = "OPERATOR_CALL", "DELEGATE_CALL"
 EXECUTE = "Execute"
+NS_PER_MS = 1e6
 MOST_NAMED = 4
 
 
@@ -29,46 +33,93 @@ class Kernel:
     name: str
     is_delegated: bool
 
-
-def calls_of(inspector: Any) -> list[Kernel]:
-    """The kernels of a record's calls, as executorch.devtools.Inspector reads them."""
-    events = [event for block in inspector.event_blocks if block.name == EXECUTE for event in block.events]
-    return list(_kernels((str(event.name), bool(event.is_delegated_op)) for event in events))
-
-
-def _kernels(events: Iterable[tuple[str, bool]]) -> Iterable[Kernel]:
-    """A portable kernel's own event names it, and the event of its call around it does not."""
-    events = list(events)
-    named = any(name.startswith(NATIVE) for name, _ in events)
-    for name, is_delegated in events:
-        if is_delegated:
-            yield Kernel(NUMBERED.sub("", name), True)
-        elif name.startswith(NATIVE):
-            yield Kernel(name[len(NATIVE) :], False)
-        elif name == OWN and not named:
-            yield Kernel("of no name", False)
+    @property
+    def multiplies(self) -> bool:
+        """Whether it is a convolution or a matrix product."""
+        return self.name.startswith(DELEGATED_PRODUCTS) or PORTABLE_PRODUCTS.match(self.name) is not None
 
 
-def proof_of(kernels: Sequence[Kernel], asked: str) -> dict[str, Any]:
-    """The proof of one call. Raises MeasureError where XNNPACK ran none of it."""
+@dataclass(frozen=True)
+class Event:
+    """One entry of ExecuTorch's record of a call."""
+
+    name: str
+    is_delegated: bool
+    duration_ns: int
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call as it ran."""
+
+    kernels: Sequence[Kernel]
+    delegated_ns: int
+    portable_ns: int
+
+
+def events_of(inspector: Any) -> list[Event]:
+    """What executorch.devtools.Inspector read of the last of the recorded calls."""
+    return [
+        Event(str(event.name), bool(event.is_delegated_op), round(event.perf_data.raw[-1] * NS_PER_MS))
+        for block in inspector.event_blocks
+        if block.name == EXECUTE
+        for event in block.events
+    ]
+
+
+def call_of(events: Iterable[Event], operators: Iterable[str]) -> Call:
+    """The kernels of a call. `operators`: those of the program outside its delegates, in the order in which they run.
+
+    The record itself names XNNPACK's kernels only. Raises MeasureError where it is not one of this program.
+    """
+    kernels, names = [], iter(operators)
+    delegated_ns = portable_ns = 0
+    for event in events:
+        if event.is_delegated:
+            kernels.append(Kernel(NUMBERED.sub("", event.name), True))
+        elif event.name == DELEGATE_CALL:
+            delegated_ns += event.duration_ns
+        elif event.name == OPERATOR_CALL:
+            name = next(names, None)
+            if name is None:
+                raise MeasureError("ExecuTorch's record of a call has more operators than the program.")
+            portable_ns += event.duration_ns
+            if not name.startswith(NO_KERNEL):
+                kernels.append(Kernel(name, False))
+    return Call(kernels, delegated_ns, portable_ns)
+
+
+def proof_of(call: Call, asked: str) -> dict[str, Any]:
+    """The proof of one call. Raises MeasureError where XNNPACK ran none of it, or too few of its main kernels."""
+    kernels = call.kernels
     if not any(kernel.is_delegated for kernel in kernels):
         raise MeasureError(f"asked for {asked}, which ran none of the program; {PORTABLE} did.")
-    products = [kernel for kernel in kernels if kernel.name.startswith(MULTIPLYING)]
-    int8 = [kernel for kernel in products if INT8.search(kernel.name)]
-    precisions = {"int8" if kernel in int8 else "fp32" for kernel in products}
+    products = [kernel for kernel in kernels if kernel.multiplies]
+    taken = sum(kernel.is_delegated for kernel in products)
+    if taken < LEAST_SHARE * len(products):
+        raise MeasureError(
+            f"asked for {asked}, which ran only {taken} of the program's {len(products)} convolutions and matrix "
+            f"products; {PORTABLE} ran the rest."
+        )
+    int8 = sum(INT8.search(kernel.name) is not None for kernel in products)
+    counts = Counter(asked if kernel.is_delegated else PORTABLE for kernel in kernels)
+    spent = {asked: call.delegated_ns, PORTABLE: call.portable_ns}
+    precisions = [word for word, count in (("int8", int8), ("fp32", len(products) - int8)) if count]
     return {
-        "node_count_by_provider": dict(Counter(asked if kernel.is_delegated else PORTABLE for kernel in kernels)),
-        "int8_kernel_fraction": len(int8) / len(products) if products else None,
-        "effective_precision": "+".join(sorted(precisions, reverse=True)) or "fp32",
-        "execution_note": _outside(kernels),
+        "node_count_by_provider": dict(counts),
+        "kernel_ns_by_provider": {name: spent[name] for name in counts},
+        "int8_kernel_fraction": int8 / len(products) if products else None,
+        "effective_precision": "+".join(precisions) or "fp32",
+        "execution_note": _outside(call),
     }
 
 
-def _outside(kernels: Sequence[Kernel]) -> str | None:
-    """The kernels that XNNPACK did not run, as a sentence; None where it ran all."""
-    left = Counter(kernel.name for kernel in kernels if not kernel.is_delegated)
+def _outside(call: Call) -> str | None:
+    """The kernels that XNNPACK did not run and their share of the time, as a sentence; None where it ran all."""
+    left = Counter(kernel.name for kernel in call.kernels if not kernel.is_delegated)
     if not left:
         return None
+    share = 100 * call.portable_ns / max(1, call.portable_ns + call.delegated_ns)
     named = ", ".join(f"{count} {name}" for name, count in left.most_common(MOST_NAMED))
     more = "" if len(left) <= MOST_NAMED else f" and {len(left) - MOST_NAMED} further kinds"
-    return f"outside XNNPACK, in {PORTABLE}: {named}{more}"
+    return f"outside XNNPACK, in {PORTABLE} ({share:.0f} % of the kernel time): {named}{more}"

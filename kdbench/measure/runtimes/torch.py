@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+import inspect
 import json
 import os
 import sys
@@ -47,10 +48,17 @@ def save(
             warnings.simplefilter("ignore")
             open_axes = free or [(0,)] * len(example)
             axes = tuple(dict.fromkeys(places, torch.export.Dim.DYNAMIC) for places in open_axes)
-            program = torch.export.export(model, example, dynamic_shapes=axes, strict=False)
+            shapes = (axes,) if _takes_any_number(model) else axes
+            program = torch.export.export(model, example, dynamic_shapes=shapes, strict=False)
             torch.export.save(program, path, extra_files={INPUT_NAMES: json.dumps(input_names)})
     except (RuntimeError, ValueError, torch._dynamo.exc.UserError) as error:
         raise MeasureError(f"torch.export cannot write {type(model).__name__}: {first_line(error)}") from error
+
+
+def _takes_any_number(model: Any) -> bool:
+    """Whether the inputs of a network are one argument, `*inputs`, to torch.export."""
+    parameters = inspect.signature(model.forward).parameters.values()
+    return [parameter.kind for parameter in parameters] == [inspect.Parameter.VAR_POSITIONAL]
 
 
 class TorchSession(Session):

@@ -10,8 +10,12 @@ from kdbench.techniques.quantization._runtime_quantization import RuntimeQuantiz
 class ExecutorchQuantization(RuntimeQuantization):
     """Make ExecuTorch's program with int8 weights, one scale an output channel, by XNNPACKQuantizer and torchao's PT2E.
 
-    `activations: static` rounds activations to int8 in ranges that observers find over `samples` training examples;
-    `dynamic` rounds the inputs of linear layers anew in every call, and leaves convolutions in float.
+    `activations: static` rounds activations to int8 in ranges that observers find over `samples` training examples,
+    each seen alone and at its own length. `dynamic` rounds the inputs of linear layers anew in every call, and leaves
+    convolutions in float.
+
+    Attention hides padding behind large negative numbers, which no example alone has and no static range holds: a
+    text that is padded in a batch is then answered otherwise than alone. Take `dynamic` there.
 
     On targets of the runtime `executorch` alone. Its accuracy is measured on this very program: XNNPACK's integers
     differ from torch's simulation of them by a per cent or two.
