@@ -202,6 +202,18 @@ class Reader(nn.Module):
         return self.last(mixed)  # type: ignore[no-any-return]
 
 
+class Averaging(nn.Module):
+    """Counts with integers between its layers, as networks of sound do with lengths."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(6, 8), nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+        halves = ((count + 1) // 2).clamp_min(1)
+        return self.last(self.first(x).relu() / halves[:, None])  # type: ignore[no-any-return]
+
+
 @dataclass(frozen=True)
 class Converted:
     """A network and what was made of it."""
@@ -304,6 +316,16 @@ def test_quantized_by_xnnpacks_quantizer_it_multiplies_integers(
     expected = one.expected(feed)
     difference = np.abs(opened.run(feed)[0] - expected).max() / np.abs(expected).max()
     assert 0 < difference < most
+
+
+@NEEDS_EXECUTORCH
+def test_what_counts_in_integers_is_not_rounded(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    draw = np.random.default_rng(0)
+    rows = {"x": draw.normal(size=(32, 6)).astype(np.float32), "count": draw.integers(1, 9, 32)}
+    one = made(Averaging().eval(), Inputs(rows), tmp_path, activations="static", samples=32)
+    feed = one.inputs.padded(np.arange(18))
+    np.testing.assert_allclose(one.opened().run(feed)[0], one.expected(feed), atol=0.05)
 
 
 @NEEDS_EXECUTORCH

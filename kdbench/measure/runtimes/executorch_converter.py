@@ -102,9 +102,11 @@ def _tensors(feed: Any, names: Sequence[str]) -> tuple[Any, ...]:
 
 def _free_axes(program: Any) -> tuple[tuple[int, ...], ...]:
     """For each input of a program, its axes of no fixed size."""
+    from torch.fx.experimental.symbolic_shapes import free_symbols
+
     given = set(program.graph_signature.user_inputs)
     shapes = [node.meta["val"].shape for node in program.graph.nodes if node.op == "placeholder" and node.name in given]
-    return tuple(tuple(axis for axis, size in enumerate(shape) if not isinstance(size, int)) for shape in shapes)
+    return tuple(tuple(axis for axis, size in enumerate(shape) if free_symbols(size)) for shape in shapes)
 
 
 def _exported(module: Any, example: tuple[Any, ...], free: Sequence[Sequence[int]]) -> Any:
@@ -118,13 +120,10 @@ def _quantized(
     module: Any, example: tuple[Any, ...], names: Sequence[str], free: Sequence[Sequence[int]], wishes: Wishes
 ) -> Any:
     """In 8 bits: weights alone, with activations rounded in each call, or both, in ranges of training examples."""
-    quantizers = importlib.import_module("executorch.backends.xnnpack.quantizer.xnnpack_quantizer")
     pt2e = importlib.import_module("torchao.quantization.pt2e.quantize_pt2e")
     is_static = wishes.technique["activations"] == STATIC
-    config = quantizers.get_symmetric_quantization_config(is_per_channel=True, is_dynamic=not is_static)
-    prepared = pt2e.prepare_pt2e(
-        _exported(module, example, free).module(check_guards=False), quantizers.XNNPACKQuantizer().set_global(config)
-    )
+    graph = _exported(module, example, free).module(check_guards=False)
+    prepared = pt2e.prepare_pt2e(graph, _quantizer(is_static))
     if is_static:
         alone = (feed for _, feed in wishes.inputs.in_order(1))  # each at its own length
         for feed in itertools.islice(alone, wishes.technique["samples"]):
@@ -132,6 +131,30 @@ def _quantized(
     else:
         prepared(*example)
     return pt2e.convert_pt2e(prepared)
+
+
+def _quantizer(is_static: bool) -> Any:
+    """XNNPACK's quantizer, kept off integers: it would make floats of what is added to the lengths of examples."""
+    found = importlib.import_module("executorch.backends.xnnpack.quantizer.xnnpack_quantizer")
+
+    class OfFloats(found.XNNPACKQuantizer):  # type: ignore[name-defined, misc]
+        def transform_for_annotation(self, model: Any) -> Any:
+            kept = {node: node.args for node in _of_integers(model)}
+            made = super().transform_for_annotation(model)
+            for node, given in kept.items():
+                node.args = given
+            made.graph.eliminate_dead_code()
+            made.recompile()
+            return made
+
+    config = found.get_symmetric_quantization_config(is_per_channel=True, is_dynamic=not is_static)
+    return OfFloats().set_global(config)
+
+
+def _of_integers(model: Any) -> list[Any]:
+    """The nodes of a graph that give a tensor of no floating-point type."""
+    values = ((node, node.meta.get("val")) for node in model.graph.nodes)
+    return [node for node, value in values if hasattr(value, "dtype") and not value.dtype.is_floating_point]
 
 
 def _written(
