@@ -116,7 +116,6 @@ class Doubling:
     """Stands for a program that gives twice its input: planned for batches up to 4."""
 
     calls: list[int] = field(default_factory=list)
-    given: Any = None
 
     def load_method(self, name: str) -> Any:
         return self if name == "forward" else SimpleNamespace(execute=lambda: None, get_outputs=self.names)
@@ -128,16 +127,12 @@ class Doubling:
         info = SimpleNamespace(sizes=lambda: (4, 3))
         return SimpleNamespace(num_inputs=lambda: 1, input_tensor_meta=lambda place: info)
 
-    def set_inputs(self, inputs: list[torch.Tensor]) -> None:
-        self.given = inputs[0]
-
-    def execute(self) -> None:
-        if bool((self.given < 0).any()):
+    def call(self, inputs: list[torch.Tensor]) -> list[torch.Tensor]:
+        (given,) = inputs
+        if bool((given < 0).any()):
             raise RuntimeError("method->execute() failed with error 0x10")
-        self.calls.append(len(self.given))
-
-    def get_outputs(self) -> list[torch.Tensor]:
-        return [2 * self.given]
+        self.calls.append(len(given))
+        return [2 * given]
 
 
 @pytest.fixture
