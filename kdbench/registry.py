@@ -25,6 +25,7 @@ RUNTIMES = {
     "torch": "kdbench.measure.runtimes.torch:Torch",
     "openvino": "kdbench.measure.runtimes.openvino:Openvino",
     "litert": "kdbench.measure.runtimes.litert:Litert",
+    "onnxruntime_web": "kdbench.measure.runtimes.onnxruntime_web:OnnxruntimeWeb",
     "executorch": "kdbench.measure.runtimes.executorch:Executorch",
 }
 """What runs files (kdbench.measure.runtimes.contract); a part of no case, so not among KINDS."""

@@ -84,6 +84,9 @@ def measure_memory(job: Job) -> dict[str, Any]:
     """Peak resident memory before the only file's session exists, and after a few calls of it."""
     (file,) = job.files
     path = file.verified_path()
+    runtime = runtime_for(job.session)
+    if not runtime.in_process:
+        raise MeasureError(f"runtime {runtime.name} runs in another process, whose memory is not measured.")
     (feed,) = load_inputs(job.inputs).feeds(job.batch_size, 1, job.lengths)
     host.reset_peak_rss()  # else the whole .npz, read a moment ago, would hide the session
     import_rss_bytes = host.peak_rss_bytes()

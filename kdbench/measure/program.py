@@ -44,6 +44,6 @@ def sources(carried: Carried | None = None) -> dict[str, bytes]:
     """The text of each of the program's modules, by its place in an archive."""
     package = Path(__file__).resolve().parent.parent
     ground = (package / name for name in ("__init__.py", "errors.py", "files.py", "ragged.py"))
-    paths = [*ground, *(package / "measure").rglob("*.py")]
+    paths = [*ground, *(package / "measure").rglob("*.py"), *(package / "measure").rglob("*.mjs")]
     brought = {f"{BROUGHT}/{name}": text for name, text in carried.files.items()} if carried else {}
     return {**{path.relative_to(package.parent).as_posix(): path.read_bytes() for path in paths}, **brought}

@@ -15,6 +15,7 @@ TF32_OFF: Options = {"NVIDIA_TF32_OVERRIDE": "0"}
 TF32_AS_ASKED: Options = {"NVIDIA_TF32_OVERRIDE": ""}
 NVML, RAPL = "nvml", "rapl"
 ONNXRUNTIME, TORCH, OPENVINO, LITERT, EXECUTORCH = "onnxruntime", "torch", "openvino", "litert", "executorch"
+ONNXRUNTIME_WEB = "onnxruntime_web"
 """Runtimes: what provides the providers."""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kdbench.errors import nearest
-from kdbench.measure import mobile_providers, onnxruntime_providers, torch_providers
+from kdbench.measure import mobile_providers, onnxruntime_providers, torch_providers, web_providers
 from kdbench.measure.provider import ONNXRUNTIME, Precision, Provider
 
 PROVIDER_NAME = re.compile(r"[a-zA-Z]\w{0,39}", re.ASCII)
@@ -15,7 +15,12 @@ PROVIDER_NAME = re.compile(r"[a-zA-Z]\w{0,39}", re.ASCII)
 UNPINNED = "default"
 """The precision of a plug-in that this table does not know: whatever it computes in when nothing is said."""
 
-TABLE: dict[str, Provider] = {**onnxruntime_providers.ROWS, **torch_providers.ROWS, **mobile_providers.ROWS}
+TABLE: dict[str, Provider] = {
+    **onnxruntime_providers.ROWS,
+    **torch_providers.ROWS,
+    **mobile_providers.ROWS,
+    **web_providers.OWN,
+}
 """Short name -> what may be asked of the provider. A runtime that is named by `runtime` has a table of its own."""
 
 LEGACY = frozenset(short for short, provider in TABLE.items() if provider.is_legacy)

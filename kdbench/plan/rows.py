@@ -250,7 +250,7 @@ class _Planner:
             "processes": entry.processes,
             "calls": entry.calls,
             "seconds": entry.seconds,
-            "memory": entry.memory,
+            "memory": entry.memory and row.target.runtime.in_process,
             "start": entry.start and row.leads,
             "energy": entry.energy and row.leads,
             "repeat": 0,

@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from kdbench.errors import MeasureError
-from kdbench.measure.provider import EXECUTORCH, LITERT, ONNXRUNTIME, OPENVINO, TORCH
+from kdbench.measure.provider import EXECUTORCH, LITERT, ONNXRUNTIME, ONNXRUNTIME_WEB, OPENVINO, TORCH
 from kdbench.measure.providers import runtime_of
 from kdbench.measure.runtimes.contract import Runtime, Session
 
@@ -18,6 +18,7 @@ OWN = {
     TORCH: "kdbench.measure.runtimes.torch:Torch",
     OPENVINO: "kdbench.measure.runtimes.openvino:Openvino",
     LITERT: "kdbench.measure.runtimes.litert:Litert",
+    ONNXRUNTIME_WEB: "kdbench.measure.runtimes.onnxruntime_web:OnnxruntimeWeb",
     EXECUTORCH: "kdbench.measure.runtimes.executorch:Executorch",
 }
 """kdbench's own runtimes; the registry has the same strings, and does not travel with the measuring program."""

@@ -27,7 +27,10 @@ Feed = dict[str, Any]
 
 
 class Bound(Protocol):
-    """A session's calls on batches that lie ready, and what they answered."""
+    """A session's calls on batches that lie ready, and what they answered.
+
+    One that runs elsewhere also has `timed(batch_numbers) -> list of nanoseconds`, by the clock of where it runs.
+    """
 
     batch_count: int
 
@@ -88,6 +91,8 @@ class Runtime(ABC):
     """The ending of the file it reads: `onnx`, `pt2` for what torch.export writes, or another that it `convert`s to."""
     made_from: ClassVar[str] = ""
     """The ending of the file that it converts, `onnx` or `pt2`; empty where it reads such a file itself."""
+    in_process: ClassVar[bool] = True
+    """Whether files run in the process that loads them: else its memory says nothing of theirs."""
     loads: ClassVar[frozenset[str]] = frozenset()
     """Heavy modules that its library itself imports, and that a process which times may therefore have loaded."""
     deployable: ClassVar[bool] = True

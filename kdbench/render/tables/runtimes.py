@@ -8,7 +8,7 @@ from kdbench.evidence.intervals import Estimate
 from kdbench.evidence.runtimes import Race, races
 from kdbench.evidence.throughput import speedup_over
 from kdbench.render.tables.cells import Table
-from kdbench.render.tables.columns import ColumnSpec, case_column, filled, middles, ratios, scaled
+from kdbench.render.tables.columns import ColumnSpec, case_column, filled, middles, ratios, reason, scaled
 from kdbench.render.tables.size_columns import NO_SIZE
 from kdbench.render.tables.target_table import TargetTable, everybody
 from kdbench.render.words.sentence import Sentence
@@ -23,6 +23,7 @@ from kdbench.render.words.words import (
 )
 
 NO_RATIO = "it, or the baseline in the first runtime, was not timed"
+REFERENCE = "the ratios refer to it"
 APART = (
     "x {reference}: its latency there over a row's latency here, above 1 is faster here. The two were timed in "
     "different processes, one after the other and not side by side: what the machine did meanwhile is in the ratio, "
@@ -92,8 +93,13 @@ def _p50(setting: Setting) -> ColumnSpec[Estimate]:
 
 
 def _speedup(evidence: Evidence, race: Race, setting: Setting) -> ColumnSpec[Estimate]:
+    def missing(case: CaseView) -> str:
+        if setting == race.first(setting) and case.name == evidence.results.plan.baseline:
+            return REFERENCE
+        return reason(case.problems_on(setting[0]), NO_RATIO)
+
     return ColumnSpec(
-        "runtime_speedup", "Faster", lambda case: _gain(evidence, race, case, setting), ratios, NO_RATIO,
+        "runtime_speedup", "Faster", lambda case: _gain(evidence, race, case, setting), ratios, missing,
         f"x {_reference(evidence, race)}", place=setting_place(setting), targets=(setting[0],), is_optional=True,
     )  # fmt: skip
 
