@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,17 +65,24 @@ class SharedPasses:
     """
 
     def __init__(self) -> None:
+        self._original: Any = None
+        """The teacher as it was loaded, or None before."""
         self._networks: dict[Turn, nn.Module] = {}
         self._hearing: dict[Turn, Hear] = {}
         self._latest: _Pass | None = None
 
-    def join(self, turn: Turn, network: nn.Module) -> None:
-        """Add a student's copy; its weights, which nobody trains, become those of the copies that are there."""
-        for other in self._networks.values():
-            for own, shared in zip(network.parameters(), other.parameters(), strict=True):
-                own.data = shared.data
-            break
-        self._networks[turn] = network
+    def copy(self, turn: Turn, load: Callable[[], Any]) -> Any:
+        """A stage's copy of the teacher, which is loaded once; copies share its weights, as nobody trains them.
+
+        A teacher that is no module has no hooks, and is no more than shared.
+        """
+        if self._original is None:
+            self._original = load()
+        if not isinstance(self._original, nn.Module):
+            return self._original
+        weights = self._original.requires_grad_(False).parameters()
+        self._networks[turn] = deepcopy(self._original, {id(weight): weight for weight in weights})
+        return self._networks[turn]
 
     def listen(self, turn: Turn, hear: Hear) -> None:
         """Tell a stage, which has a copy too, of every pass from now on."""

@@ -73,7 +73,7 @@ class Teacher:
         passes: SharedPasses | None = None,
         tells: Sequence[str] = (),
     ) -> None:
-        """load: gives a module in eval mode, whose parameters stop asking for gradients here, or a file's session.
+        """load: gives a module in eval mode, whose copy for this stage asks for no gradients, or a file's session.
 
         turn, passes: of the stage that asks, and what it shares with others of its group; by default nothing.
         tells: the names of the outputs that it tells; empty: all.
@@ -95,10 +95,7 @@ class Teacher:
     @cached_property
     def answer(self) -> Network:
         """What computes; loaded when first asked, which is never where every output is stored."""
-        network = self._load()
-        if isinstance(network, nn.Module):
-            network.requires_grad_(False)
-            self._passes.join(self._turn, network)
+        network: Network = self._passes.copy(self._turn, self._load)
         return network
 
     def listen(self, hear: Hear) -> None:

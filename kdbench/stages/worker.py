@@ -6,6 +6,7 @@ Every stage has an outcome. One that failed has a sentence for the user.
 import contextlib
 import json
 import logging
+import os
 import shutil
 import time
 import traceback
@@ -76,14 +77,14 @@ def _groups(specs: list[StageSpec]) -> list[list[StageSpec]]:
 
 def _run(specs: list[StageSpec], store: Store) -> list[Outcome]:
     """One outcome each; a stage of a group is published as soon as its own facts are there."""
-    begin = time.perf_counter()
+    begin, began = time.perf_counter(), datetime.now(UTC)
     outcomes: dict[str, Outcome] = {}
     try:
         with ExitStack() as logs:
             works = {spec.key: logs.enter_context(_work(spec, store)) for spec in specs}
             for key, facts in _facts(list(works.values())):
                 wall = (time.perf_counter() - begin) / len(works)
-                outcomes[key] = _finish(works[key], store, facts, wall)
+                outcomes[key] = _finish(works[key], store, facts, wall, began)
     # The boundary where a group's failure becomes a sentence, whatever it is: user code that calls sys.exit too.
     except (Exception, SystemExit) as error:
         wall = time.perf_counter() - begin
@@ -99,15 +100,25 @@ def _facts(works: list[Work]) -> Iterator[tuple[str, Result]]:
         yield work.spec.key, result
 
 
-def _finish(work: Work, store: Store, facts: Result, wall: float) -> Outcome:
-    """Publish a stage, or fail it alone where a group's other stages went well."""
+def _finish(work: Work, store: Store, facts: Result, wall: float, began: datetime) -> Outcome:
+    """Publish a stage, or fail it alone where a group's other stages went well.
+
+    wall: its share of its group's seconds; began: when the group did.
+    """
     if isinstance(facts, BaseException):
         return _fail(work.spec, store, facts, wall)
     try:
         work.remove([PROGRESS])
         (work.out / RECORDS).write_text(json.dumps(facts, allow_nan=False), encoding="utf-8")
-        created = datetime.now(UTC).isoformat(timespec="seconds")
-        stage = {"spec": json.loads(work.spec.to_json()), "wall_seconds": wall, "created_utc": created}
+        ended = datetime.now(UTC)
+        stage = {
+            "spec": json.loads(work.spec.to_json()),
+            "wall_seconds": wall,
+            "created_utc": ended.isoformat(timespec="seconds"),
+            "began_utc": began.isoformat(timespec="milliseconds"),
+            "ended_utc": ended.isoformat(timespec="milliseconds"),
+            "process": os.getpid(),
+        }
         (work.out / STAGE).write_text(json.dumps(stage), encoding="utf-8")
         store.publish(work.spec.key)
     except (KdbenchError, OSError, ValueError) as error:

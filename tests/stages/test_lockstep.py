@@ -6,6 +6,7 @@ import logging
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -93,15 +94,13 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     counted: list[int] = []
     load = _teacher._network
 
+    def count(forward: Callable[..., object], *inputs: torch.Tensor) -> object:
+        counted.append(len(inputs[0]))
+        return forward(*inputs)
+
     def counting(*given: object) -> nn.Module:
         network = load(*given)
-        forward = network.forward
-
-        def count(*inputs: torch.Tensor) -> object:
-            counted.append(len(inputs[0]))
-            return forward(*inputs)
-
-        network.forward = count
+        network.forward = partial(count, network.forward)  # of which a copy counts its own forward
         return network
 
     monkeypatch.setattr(_teacher, "_network", counting)
@@ -315,12 +314,9 @@ def pair() -> Iterator[tuple[SharedPasses, Batch, list[tuple[Turn, Watched]]]]:
     lockstep, shared, copies = Lockstep(), SharedPasses(), []
     batch = Batch((torch.randn(5, 3),), (), torch.arange(5), torch.zeros(5, dtype=torch.int64))
     for _ in range(2):
-        torch.manual_seed(0)
-        network = Watched().requires_grad_(False)
         turn = lockstep.turn()
         turn.at = (batch, (0, 0))
-        shared.join(turn, network)
-        copies.append((turn, network))
+        copies.append((turn, shared.copy(turn, Watched)))
     yield shared, batch, copies
 
 
@@ -348,6 +344,7 @@ def test_hooks_fire_on_a_shared_pass_as_on_a_pass_of_their_own() -> None:
 def test_weights_are_shared_and_answers_are_not() -> None:
     with pair() as (shared, batch, ((first, one), (second, other))):
         assert one.first.weight.data_ptr() == other.first.weight.data_ptr()
+        assert not one.first.weight.requires_grad
         answer = shared.answer(first, one, batch)
         expected = answer.clone()
         answer.zero_()

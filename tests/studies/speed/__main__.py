@@ -1,25 +1,26 @@
-"""What training costs here and in textbook loops, side by side: `python tests/studies/speed`, about five minutes.
+"""What training costs here and in textbook loops, side by side: `python tests/studies/speed -o report/speed`.
 
 Processor seconds, one thread, generated pictures. In each round everything runs once, one after the other, so that what
-else the machine does hits all alike; the table has the medians over rounds, the ratios are of one round each.
+else the machine does hits all alike; tables have the medians over rounds, ratios are of one round each. Then where the
+time of a step goes, and what ran when in a suite. torchdistill's loop is there where that package is installed.
 """
 
 import argparse
+import json
 import tempfile
 import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median
 
 import peer
+import steps
 import textbook
-from stages import ON_FEATURES, PAIRS, TECHNIQUES, Bench, Pair, one_thread
+import timeline
+from page import Measured, write
+from stages import ON_FEATURES, PAIRS, PRECISIONS, TECHNIQUES, Bench, Costs, Pair, one_thread
 
-SEEDS = 3
-PRECISIONS = ("fp32", "bf16")
-Costs = dict[str, float]
-"""What was run -> processor seconds for the pictures of one epoch."""
+ROUNDS = "rounds.json"
 
 
 def main() -> None:
@@ -28,21 +29,26 @@ def main() -> None:
     one_thread()
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), given.images, given.batch)
-        for name in given.pair:
-            pair = PAIRS[name]
-            _warm(bench, pair)
-            rounds = [_round(bench, pair) for _ in range(given.rounds)]
-            print(f"\n{name} <- resnet32x4: processor seconds per 1,000 images and epoch, {given.images} images,")
-            print(f"batches of {given.batch}, medians of {given.rounds} rounds (least, most)\n")
-            print("\n".join(_lines(rounds, 1000 / given.images)), flush=True)
+        rounds = {name: _rounds(bench, PAIRS[name], given.rounds) for name in given.pair}
+        shares = {name: steps.shares(bench, PAIRS[name]) for name in given.pair}
+        ran = timeline.run(Path(folder) / "suite")
+        given.out.mkdir(parents=True, exist_ok=True)
+        (given.out / ROUNDS).write_text(json.dumps({"images": given.images, "rounds": rounds}, indent=1) + "\n")
+        write(Measured(given.images, given.batch, rounds, shares, ran), given.out)
+
+
+def _rounds(bench: Bench, pair: Pair, count: int) -> list[Costs]:
+    _warm(bench, pair)
+    return [_round(bench, pair) for _ in range(count)]
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--images", type=int, default=192, help="in an epoch (default 192)")
+    parser.add_argument("--images", type=int, default=384, help="in an epoch (default 384)")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--pair", nargs="+", choices=PAIRS, default=list(PAIRS))
+    parser.add_argument("-o", "--out", type=Path, required=True, help="folder of the page, its picture and the rounds")
     return parser.parse_args()
 
 
@@ -97,46 +103,6 @@ def _ours(bench: Bench, pair: Pair, precision: str) -> Costs:
         found[name] = bench.loop_seconds(specs[name].key)
     bench.forget(made)
     return {f"{precision} {name}": seconds for name, seconds in found.items()}
-
-
-def _lines(rounds: list[Costs], scale: float) -> list[str]:
-    def row(title: str, value: Callable[[Costs], float], form: str = "8.2f") -> str:
-        values = [value(one) for one in rounds]
-        return f"{title:52s} {median(values):{form}}  ({min(values):.2f} - {max(values):.2f})"
-
-    lines = [row(name, lambda one, n=name: scale * one[n]) for name in rounds[0]]
-    lines += ["", "ratios", ""]
-    for precision in PRECISIONS:
-        for name in ("soft", *ON_FEATURES):
-            title = f"{precision} {name} / {precision} plain"
-            lines.append(row(title, lambda one, p=precision, n=name: one[f"{p} {n}"] / one[f"{p} labels"]))
-    lines.append(row("bf16 plain / fp32 plain", lambda one: one["bf16 labels"] / one["fp32 labels"]))
-    lines += [
-        row(f"{precision} three together / the three alone", lambda one, p=precision: _sharing(one, p))
-        for precision in PRECISIONS
-    ]
-    lines += ["", f"five techniques x {SEEDS} seeds", ""]
-    lines.append(row(f"{5 * SEEDS} textbook loops", lambda one: scale * SEEDS * _textbook(one)))
-    for precision in PRECISIONS:
-        lines.append(row(f"kdbench, {precision}", lambda one, p=precision: scale * SEEDS * one[f"{p} five techniques"]))
-        lines.append(row("  of its unavoidable compute", lambda one, p=precision: _over_least(one, p)))
-        title = "  textbook loops / kdbench"
-        lines.append(row(title, lambda one, p=precision: _textbook(one) / one[f"{p} five techniques"]))
-    return lines
-
-
-def _textbook(one: Costs) -> float:
-    return sum(one[f"textbook {name}"] for name in TECHNIQUES)
-
-
-def _sharing(one: Costs, precision: str) -> float:
-    return one[f"{precision} three on features"] / sum(one[f"{precision} {name}"] for name in ON_FEATURES)
-
-
-def _over_least(one: Costs, precision: str) -> float:
-    """The suite over its least: each view once through the teacher, and five times a plain student's steps."""
-    least = one[f"{precision} teacher's outputs stored"] + 5 * one[f"{precision} labels"]
-    return one[f"{precision} five techniques"] / least
 
 
 if __name__ == "__main__":

@@ -29,6 +29,9 @@ TECHNIQUES = {
     "similarity": ("similarity_preserving", {}),
 }
 """Name in the table -> the technique and its fields. From labels alone is soft distillation of weight 0, to the bit."""
+PRECISIONS = ("fp32", "bf16")
+Costs = dict[str, float]
+"""What was run -> processor seconds for the pictures of one epoch."""
 ON_FEATURES = ("attention", "fitnet", "similarity")
 
 
