@@ -23,7 +23,7 @@ def plan_text(plan: Plan, labels: list[Label], store: Store) -> str:
     rows = [(kind, str(total[kind]), str(total[kind] - left[kind]), str(left[kind])) for kind in total]
     lines = [f"Suite {plan.suite.name}: {len({label.case for label in labels})} rows, store {store.root}", ""]
     lines += _table([("stage", "all", "in store", "to do"), *rows])
-    lines += ["", *_cases(plan, labels, have, {spec.key for spec in todo}), "", *_in_step(todo, plan)]
+    lines += ["", *_cases(plan, labels, have, {spec.key for spec in todo}), "", *_in_step(todo, plan), *_views(todo)]
     lines.append(_left(todo, plan, store))
     return "\n".join(lines)
 
@@ -76,6 +76,14 @@ def _in_step(todo: list[StageSpec], plan: Plan) -> list[str]:
         f"{max(sizes)}, at most {MOST}: in each, one pass of the teacher a batch.{filled} "
         "Idle workers share a group out.",
     ]
+
+
+def _views(todo: list[StageSpec]) -> list[str]:
+    """Whether seeds can share stored outputs."""
+    seeds = Counter(spec.inputs["teacher"] for spec in todo if spec.kind == "teach" and spec.seed is not None)
+    if max(seeds.values(), default=0) < 2:
+        return []
+    return ["A view whose outputs are stored for one seed is looked up for the next, not computed again."]
 
 
 def _left(todo: list[StageSpec], plan: Plan, store: Store) -> str:

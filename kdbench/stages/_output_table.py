@@ -19,6 +19,10 @@ CHECKPOINT_SECONDS = 20.0
 """Seconds between checkpoints, each of the rows that came since the last."""
 
 
+ROWS = 1 << 16
+"""Rows that are copied at once."""
+
+
 class OutputTable:
     """One row a code (index * view_count + view) for each of a task's outputs."""
 
@@ -44,6 +48,18 @@ class OutputTable:
     def fraction(self) -> float:
         """How much of it is there, 0 to 1."""
         return self._count / max(len(self.codes), 1)
+
+    def places_in(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where other codes, rising, have what is missing here: places in them, and in this table."""
+        _, theirs, mine = np.intersect1d(codes, self.codes, assume_unique=True, return_indices=True)
+        wanted = ~self._there[mine]
+        return theirs[wanted], mine[wanted]
+
+    def take(self, stored: Sequence[np.ndarray], theirs: np.ndarray, mine: np.ndarray) -> None:
+        """Fill the rows `mine` with the rows `theirs` of another table's outputs."""
+        for start in range(0, len(mine), ROWS):
+            here = slice(start, start + ROWS)
+            self._put(mine[here], [np.asarray(rows[theirs[here]]) for rows in stored])
 
     def put(self, codes: np.ndarray, outputs: Sequence[Tensor], batch: Batch) -> None:
         """Fill rows with a teacher's outputs (B, ...); those that are there already, or were not asked for, are left.

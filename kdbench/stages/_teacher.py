@@ -50,6 +50,12 @@ def save_outputs(folder: Path, codes: np.ndarray, outputs: Sequence[Stored], pro
         (folder / PROBABILITIES).touch()
 
 
+def stored_outputs(folder: Path, output_count: int) -> tuple[np.ndarray, list[Stored]]:
+    """The codes and outputs that `save_outputs` wrote, mapped."""
+    outputs = [stored_array(_outputs_file(folder, number)) for number in range(output_count)]
+    return np.load(folder / CODES, mmap_mode="r"), outputs
+
+
 def _outputs_file(folder: Path, number: int) -> Path:
     return folder / f"outputs{number}.npy"
 
@@ -87,9 +93,8 @@ class Teacher:
         """Examples that went through the network."""
         self.gives_probabilities = (outputs / PROBABILITIES).exists() if outputs else None
         """Whether its answers are probabilities, whose logarithms are given out; None until it is asked."""
-        self._codes = np.load(outputs / CODES, mmap_mode="r") if outputs else np.zeros(0, np.int64)
-        self._stored = (
-            [stored_array(_outputs_file(outputs, number)) for number in range(len(task.outputs))] if outputs else []
+        self._codes, self._stored = (
+            stored_outputs(outputs, len(task.outputs)) if outputs else (np.zeros(0, np.int64), [])
         )
 
     @cached_property

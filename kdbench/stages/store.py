@@ -6,6 +6,7 @@ Layout under the root:
   locks/KEY.lock     held while a stage is worked on; the system frees it when its holder dies
   failed/KEY.txt     log and traceback of the last failure of a stage; never a result
   repeats/KEY.txt    how often a stage was asked for afresh, KEY being that of the first time
+  kin/KIN/KEY        an empty note: the stage KEY has results that others of its kin may take from it
 """
 
 import json
@@ -47,7 +48,7 @@ class Store:
         """Open or create a store. Raises StoreError where it cannot be written."""
         self.root = root
         with self._writing():
-            for part in ("stages", "scratch", "locks", "failed", "repeats"):
+            for part in ("stages", "scratch", "locks", "failed", "repeats", "kin"):
                 (root / part).mkdir(parents=True, exist_ok=True)
 
     @contextmanager
@@ -131,6 +132,19 @@ class Store:
         place.write_text(log, encoding="utf-8")
         shutil.rmtree(self.scratch_folder(key), ignore_errors=True)
         return place
+
+    def note_kin(self, kin: str, key: str) -> None:
+        """Note that others of a kin may take from a stage; a store that may only be read keeps no such note."""
+        with suppress(OSError):
+            (self.root / "kin" / kin).mkdir(exist_ok=True)
+            (self.root / "kin" / kin / key).touch()
+
+    def kin(self, kin: str) -> list[str]:
+        """The finished stages of a kin."""
+        try:
+            return [key for key in sorted(os.listdir(self.root / "kin" / kin)) if self.has(key)]
+        except OSError:
+            return []
 
     def discard(self, key: str) -> None:
         """Remove a finished stage, unless a worker has it."""

@@ -1,5 +1,6 @@
 """The teach stage: a teacher's outputs for the (example, view) pairs that a seed's epochs ask for, computed once."""
 
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -10,9 +11,10 @@ from kdbench.protocols import Batch, TaskDescription
 from kdbench.protocols.recipe import Precision
 from kdbench.stages._data import TaskData
 from kdbench.stages._output_table import OutputTable
-from kdbench.stages._teacher import PROBABILITIES_NOTE, load_teacher, save_outputs
+from kdbench.stages._teacher import PROBABILITIES_NOTE, load_teacher, save_outputs, stored_outputs
 from kdbench.stages.context import plain_arithmetic
 from kdbench.stages.lockstep import SMALL_BATCH, Place
+from kdbench.stages.spec import StageSpec
 from kdbench.stages.work import Fact, Work
 from kdbench.tasks.arrays import epoch_views
 from kdbench.training import computing_in
@@ -27,10 +29,12 @@ do not stay in a processor's cache."""
 def teach(work: Work) -> list[Fact]:
     """Store codes and outputs, rising by code.
 
-    In step with students that ask for the same teacher's features, outputs are taken from their passes, and only what
-    these leave is computed here.
+    Views that other seeds and lengths show, too, are taken from their stages where these are finished. In step with
+    students that ask for the same teacher's features, outputs are taken from their passes. Only what these leave is
+    computed here. Whatever is taken was compared with what would be computed, on some examples and to the bit.
     """
     teaching = _Teaching(work)
+    teaching.take_from_kin()
     teaching.listen()
     work.turn.let_others_end()
     plain_arithmetic()
@@ -52,8 +56,27 @@ class _Teaching:
         codes = codes[: TABLE_BYTES // row_bytes(self._data.task)]
         self._table = OutputTable(self._data.task, codes, work.out)
         self._teacher = load_teacher(work, self._data, self._device)
+        self._taken = 0
+        """Outputs that other stages had computed."""
         self._alike: bool | None = None
         """Whether the teacher answers to the bit alike in students' batches and in others; None before the first."""
+
+    def take_from_kin(self) -> None:
+        """Take what finished stages have that differ from this one in seed and length only."""
+        if self._view_count == 1 or self._data.task.axes:
+            return
+        for key in self._work.store.kin(_kin(self._work.spec)):
+            codes, outputs = stored_outputs(self._work.store.folder(key), len(self._data.task.outputs))
+            stored = [rows for rows in outputs if isinstance(rows, np.ndarray)]  # all, as no length varies
+            theirs, mine = self._table.places_in(codes)
+            if len(mine) >= SMALL_BATCH and self._agrees(stored, theirs[:CHUNK], mine[:CHUNK]):
+                self._table.take(stored, theirs, mine)
+                self._taken += len(mine)
+
+    def _agrees(self, stored: list[np.ndarray], theirs: np.ndarray, mine: np.ndarray) -> bool:
+        """Whether some stored rows are what is computed here."""
+        computed = self._computed(self._table.codes[mine])[0]
+        return all(np.array_equal(rows[theirs], one.cpu().numpy()) for rows, one in zip(stored, computed, strict=True))
 
     def listen(self) -> None:
         """Take outputs from the passes of others in step, where all examples have one length: no padding differs."""
@@ -79,14 +102,18 @@ class _Teaching:
         missing = self._table.missing
         for start in range(0, len(missing), CHUNK):
             codes = missing[start : start + CHUNK]
-            index, view = np.divmod(np.resize(codes, max(len(codes), SMALL_BATCH)), self._view_count)
-            batch = self._data.chosen(index, view, self._device)
-            with computing_in(self._precision, self._device):
-                answer = self._teacher.live(batch)
-            own = slice(len(codes))
-            self._table.put(codes, [output[own] for output in answer], batch.part(own))
+            self._table.put(codes, *self._computed(codes))
             self._table.save_now_and_then()
             self._work.progress(self._table.fraction)
+
+    def _computed(self, codes: np.ndarray) -> tuple[list[torch.Tensor], Batch]:
+        """The teacher's outputs for some codes, and their batch; few are filled up, so that they round as others."""
+        index, view = np.divmod(np.resize(codes, max(len(codes), SMALL_BATCH)), self._view_count)
+        batch = self._data.chosen(index, view, self._device)
+        with computing_in(self._precision, self._device):
+            answer = self._teacher.live(batch)
+        own = slice(len(codes))
+        return [output[own] for output in answer], batch.part(own)
 
     def end(self) -> list[Fact]:
         """Publish what there is."""
@@ -95,8 +122,15 @@ class _Teaching:
         if probabilities:
             self._work.log.warning(PROBABILITIES_NOTE)
         wall, cpu = (after - before for after, before in zip(self._work.turn.clock(), self._began, strict=True))
-        count = len(self._table.codes)
+        count = len(self._table.codes) - self._taken
+        self._work.store.note_kin(_kin(self._work.spec), self._work.spec.key)
         return [{"kind": "teaching", "wall_ns": wall, "cpu_ns": cpu, "teacher_forward_count": count}]
+
+
+def _kin(spec: StageSpec) -> str:
+    """A name for the stages that differ in seed and length only: they ask for the same outputs, each for some views."""
+    settings = {name: value for name, value in spec.settings.items() if name != "epochs"}
+    return replace(spec, seed=None, settings=settings).key
 
 
 def row_bytes(task: TaskDescription) -> int:

@@ -106,6 +106,7 @@ def test_stored_outputs_are_filled_from_the_passes_of_a_company(tmp_path: Path, 
     said = plan_text(plan, plan.labels, Store(tmp_path / "store"))
     assert "2 students that ask for a teacher's features go in step in 2 groups of up to 1" in said
     assert "These passes fill 2 tables of stored outputs, too." in said
+    assert "A view whose outputs are stored for one seed is looked up for the next" in said
 
 
 @pytest.mark.parametrize(

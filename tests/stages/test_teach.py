@@ -64,10 +64,10 @@ class Bench:
         assert {*self.run_any(*specs)} == {"done"}
         return [spec.key for spec in specs]
 
-    def storing(self, epochs: int) -> StageSpec:
+    def storing(self, epochs: int, seed: int = 5) -> StageSpec:
         inputs = {"data": self.data, "teacher": self.teacher}
         settings, numerics = {"epochs": epochs}, {"device": "cpu"}
-        return StageSpec("teach", 1, {"task": self.task}, inputs, seed=5, settings=settings, numerics=numerics)
+        return StageSpec("teach", 1, {"task": self.task}, inputs, seed=seed, settings=settings, numerics=numerics)
 
     def student(self, technique: tuple[str, dict], epochs: int) -> StageSpec:
         recipe = Recipe(epochs=epochs, batch_size=BATCH, learning_rate=0.01)
@@ -154,6 +154,41 @@ def test_outputs_that_depend_on_the_batch_are_not_taken_from_one(bench: Bench, m
     bench.run(storing, student)
     assert bench.taken(storing, OUTPUTS) == outputs
     bench.store.discard(student.key)
+
+
+def test_views_that_a_finished_stage_shows_too_are_taken_from_it(bench: Bench, passes: list[int]) -> None:
+    longer, shorter, other = bench.storing(3), bench.storing(2), bench.storing(40, seed=6)
+    expected = [alone(bench, spec) for spec in (longer, other)]
+    bench.run(shorter)
+    passes.clear()
+    bench.run(longer)
+    new = len(wanted_codes(COUNT, 162, 5, 3)) - len(wanted_codes(COUNT, 162, 5, 2))
+    assert [count for count in passes if count > 2] == [64, 64, SMALL_BATCH], "one is for comparing"
+    assert bench.store.read_json(longer.key, "records.json")[0]["teacher_forward_count"] == new
+    passes.clear()
+    bench.run(other)
+    assert [bench.taken(spec, OUTPUTS) for spec in (longer, other)] == expected
+    bench.store.discard(shorter.key)
+
+
+def test_outputs_of_another_seed_are_taken_unless_computing_them_gives_others(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = bench.storing(40, seed=5), bench.storing(40, seed=6)
+    both = [set(wanted_codes(COUNT, 162, seed, 40).tolist()) for seed in (5, 6)]
+
+    def computed() -> int:
+        bench.run(first)
+        bench.run(second)
+        count: int = bench.store.read_json(second.key, "records.json")[0]["teacher_forward_count"]
+        bench.store.discard(first.key)
+        return count
+
+    assert computed() == len(both[1] - both[0])
+    bench.store.discard(second.key)
+    around_the_teacher(monkeypatch, lambda forward, given: forward(given) - given.mean())
+    assert computed() == len(both[1])
+    assert bench.taken(second, OUTPUTS) == alone(bench, second)
 
 
 def test_a_killed_stage_goes_on_from_the_rows_that_it_had(
