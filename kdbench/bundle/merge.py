@@ -8,6 +8,7 @@ from typing import Any
 from kdbench.bundle.answers import Answers, Header, Predicted
 from kdbench.bundle.compose import Composer, Home, home
 from kdbench.bundle.judged import Judge
+from kdbench.bundle.kept import keep
 from kdbench.errors import KdbenchError, RecordError, StoreError, Unreadable
 from kdbench.evidence import read_results
 from kdbench.files import npz_bytes, sha256_of, slug, write_whole
@@ -19,9 +20,8 @@ from kdbench.measure.host import fingerprint
 from kdbench.measure.target_id import HERE
 from kdbench.protocols import TaskDescription
 from kdbench.results import records
-from kdbench.results.devices import FOLDER, DeviceRun, device_records, device_runs, with_devices
-from kdbench.results.plan_json import read_plan
-from kdbench.results.records import Environment, Failed, Labelled, Record, labelled
+from kdbench.results.devices import FOLDER, DeviceRun, device_records, device_runs
+from kdbench.results.records import Failed, Record, labelled
 from kdbench.results.sample import Sample, read_sample
 from kdbench.results.task_json import read_task
 
@@ -169,8 +169,7 @@ def _is_merged(folder: Path, run: DeviceRun) -> bool:
 
 
 def _keep(folder: Path, run: DeviceRun, known: Home, answers: Answers, judge: Judge) -> list[Record]:
-    """Write devices/ first, then the records and plan.json: a kill between them is mended by merging again."""
-    place = folder / FOLDER / run.stem
+    """Write the predictions, then what `kept.keep` writes: a kill between them is mended by merging again."""
     found = {digest: each for digest, each in answers.predicted.items() if isinstance(each, Predicted)}
     paths = {digest: f"{FOLDER}/{run.stem}/{slug(digest[:16])}.npz" for digest in found}
     composer = Composer(
@@ -187,30 +186,10 @@ def _keep(folder: Path, run: DeviceRun, known: Home, answers: Answers, judge: Ju
     try:
         for digest, kept in composer.predictions.items():
             write_whole(folder / paths[digest], npz_bytes(kept))
-        write_whole(place.with_name(f"{run.stem}.jsonl"), "".join(records.to_line(line) + "\n" for line in lines))
-        write_whole(place.with_name(f"{run.stem}.json"), run.model_dump_json(indent=1))
-        _put(folder, lines)
-        _plan(folder)
+        keep(folder, run, lines)
     except OSError as error:
         raise StoreError(f"cannot write '{folder}' ({error.strerror}); make room, then merge again.") from None
     return lines
-
-
-def _put(folder: Path, lines: Sequence[Record]) -> None:
-    """The run's records at the end of the folder's, in place of an earlier state of the same run."""
-    path = folder / "records.jsonl"
-    replaced = {(line.target, line.key) for line in labelled(lines)}
-    old = records.read(path)
-    rest = [line for line in old if not isinstance(line, Labelled) or (line.target, line.key) not in replaced]
-    known = {line.fingerprint for line in rest if isinstance(line, Environment)}
-    new = [line for line in lines if not (isinstance(line, Environment) and line.fingerprint in known)]
-    write_whole(path, "".join(records.to_line(line) + "\n" for line in (*rest, *new)))
-
-
-def _plan(folder: Path) -> None:
-    plan = read_plan(folder)
-    if plan is not None:
-        with_devices(plan, device_runs(folder)).write(folder)
 
 
 def _counts(lines: Sequence[Record]) -> tuple[int, int]:

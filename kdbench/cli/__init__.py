@@ -31,6 +31,7 @@ VERBS: dict[str, dict[click.Command, str]] = {
     "Measure on other devices": {
         machine.doctor: "Say what this machine can measure, and what is missing.",
         devices.bundle_command: "Pack models and the measuring program into one file.",
+        devices.phone_command: "Time LiteRT files on an Android phone.",
         devices.merge_command: "Add what a device measured, or join published files.",
         devices.publish_command: "Make one file of results, to share with others.",
     },

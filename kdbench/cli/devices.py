@@ -132,6 +132,42 @@ def _merge(results: Path, record: Path, device: str | None) -> None:
         click.echo(f"{made.target}: this record was merged already; nothing is changed.")
 
 
+@click.command("phone")
+@click.argument("results", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--program", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=True, metavar="FILE",
+              help="LiteRT's benchmark_model for the phone's processor (android_arm64).")  # fmt: skip
+@click.option("--serial", metavar="ID", help="Which phone, as `adb devices` lists it.  [default: the only one]")
+@click.option("--target", metavar="ID", help="Whose LiteRT files to carry.  [default: the first target that has some]")
+@click.option("--device", metavar="NAME", help="What tables call the phone.  [default: its model]")
+@click.option("--threads", type=click.IntRange(1), metavar="N", help="[default: those of the target]")
+@click.option("--processes", type=click.IntRange(3), default=5, show_default=True, metavar="N",
+              help="Runs of the program for each file and batch size.")  # fmt: skip
+@click.option("--runs", type=click.IntRange(1), default=50, show_default=True, metavar="N", help="Calls in each.")
+def phone_command(
+    results: Path,
+    program: Path,
+    serial: str | None,
+    target: str | None,
+    device: str | None,
+    threads: int | None,
+    processes: int,
+    runs: int,
+) -> None:
+    """Time the LiteRT files of a results folder on an Android phone, by adb, and make the report again.
+
+    The suite measures with `provider: litert` first, which makes the files. They and the program go to
+    /data/local/tmp/kdbench on the phone, and are removed again. The program makes its own inputs, so that no accuracy
+    is measured there, and tells the mean of its calls alone.
+    """
+    from kdbench.bundle.adb import Phone
+    from kdbench.bundle.phone import Plan, time_on_phone
+
+    plan = Plan(program, target, device, threads, processes, runs)
+    made = time_on_phone(results, Phone(serial), plan, lambda what: click.echo(what, err=True))
+    click.echo(f"{made}: timed on the phone; no accuracy was measured there.")
+    click.echo(f"Report: {report(results)}")
+
+
 @click.command("publish")
 @click.argument("results", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--device", metavar="NAME", help="What tables call this machine.  [default: made of its processor]")
