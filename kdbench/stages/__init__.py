@@ -33,7 +33,7 @@ VERSIONS = {
     "teach": 4,
     "compress": 2,
     "export": 3,
-    "trace": 1,
+    "trace": 2,
     "convert": 1,
     "evaluate": 4,
     "measure": 2,

@@ -142,7 +142,7 @@ def to_onnx(model: nn.Module, example: tuple[torch.Tensor, ...], task: TaskDescr
     """
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings(), _recurrent.kept_whole():
+        with warnings.catch_warnings(), _recurrent.kept_whole(_recurrent.GRU):
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 model,

@@ -5,6 +5,7 @@ import torch
 from kdbench.measure.runtimes import torch as torch_runtime
 from kdbench.stages import torch_models
 from kdbench.stages._data import TaskData
+from kdbench.stages._recurrent import GRU, LSTM, kept_whole
 from kdbench.stages.context import plain_arithmetic
 from kdbench.stages.export import dynamic_shapes
 from kdbench.stages.names import TORCH_FILE
@@ -20,5 +21,6 @@ def trace(work: Work) -> list[Fact]:
     model = torch_models.load(work.input("model"), data.task, CPU)
     example = tuple(tensor[:2] for tensor in next(data.in_order("train", CPU)).inputs)
     free = [tuple(axes) for axes in dynamic_shapes(data.task)]
-    torch_runtime.save(model, example, tuple(data.task.input_names), work.out / TORCH_FILE, free)
+    with kept_whole(LSTM, GRU):
+        torch_runtime.save(model, example, tuple(data.task.input_names), work.out / TORCH_FILE, free)
     return []

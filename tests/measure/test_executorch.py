@@ -20,7 +20,7 @@ from kdbench.measure.runtimes import executorch as runtime
 from kdbench.measure.runtimes import torch as torch_runtime
 from kdbench.measure.runtimes.contract import Feed
 from kdbench.measure.runtimes.executorch import Executorch, ExecutorchSession
-from kdbench.measure.runtimes.executorch_converter import refuse_fixed
+from kdbench.measure.runtimes.executorch_converter import refuse_fixed, refuse_recurrent
 from kdbench.measure.runtimes.executorch_kernels import PORTABLE, Call, Event, Kernel, call_of, proof_of
 from kdbench.measure.session_spec import SessionSpec
 from kdbench.ragged import Ragged
@@ -81,9 +81,9 @@ def test_kernels_that_multiply_prove_the_precision(kernels: list[Kernel], precis
 def test_what_xnnpack_did_not_take_is_named_with_its_share_of_the_time() -> None:
     proof = proof_of(call(FLOAT, LEFT, LEFT, Kernel("aten::embedding.out", False)), ASKED)
     assert proof["node_count_by_provider"] == {ASKED: 1, PORTABLE: 3}
+    assert proof["kernel_ns_by_provider"] == {ASKED: 300, PORTABLE: 100}
     assert proof["execution_note"] == (
-        "outside XNNPACK, in ExecuTorch's own kernels (25 % of the kernel time): 2 aten::native_layer_norm.out, "
-        "1 aten::embedding.out"
+        "outside XNNPACK, in ExecuTorch's own kernels: 2 aten::native_layer_norm.out, 1 aten::embedding.out"
     )
 
 
@@ -349,6 +349,14 @@ def test_a_program_whose_batch_a_pass_has_fixed_is_refused() -> None:
     refuse_fixed(torch.export.export(nn.Linear(3, 2), example, dynamic_shapes=axes), free)
     with pytest.raises(MeasureError, match="fixes an axis of this network's inputs"):
         refuse_fixed(torch.export.export(nn.Linear(3, 2), example), free)
+
+
+def test_a_recurrent_layer_is_refused_where_lengths_vary(tmp_path: Path) -> None:
+    torch_runtime.save(nn.GRU(3, 4, batch_first=True), (torch.zeros(2, 5, 3),), ("x",), tmp_path / "gru.pt2")
+    program, _ = torch_runtime.load_program(str(tmp_path / "gru.pt2"))
+    refuse_recurrent(program, ((0,),))
+    with pytest.raises(MeasureError, match="each step of a recurrent layer, and this network's lengths vary"):
+        refuse_recurrent(program, ((0, 1),))
 
 
 @pytest.mark.slow

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from kdbench.errors import ModelError
+from kdbench.measure.runtimes import torch as torch_runtime
 from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession
+from kdbench.measure.runtimes.torch import TorchSession
 from kdbench.measure.session_spec import SessionSpec
 from kdbench.models._audio_lstm import turned
 from kdbench.models._sound import MeanOverTime, RaggedNorm2d
@@ -17,6 +19,7 @@ from kdbench.models.audio_cnn import AudioCNN
 from kdbench.models.audio_lstm import AudioLSTM
 from kdbench.models.audio_tcn import AudioTCN
 from kdbench.protocols import Input, Model, Output, SymbolicAxis, TaskDescription
+from kdbench.stages._recurrent import GRU, LSTM, kept_whole
 from kdbench.stages.export import to_onnx
 
 FRAMES = SymbolicAxis(name="frames", lengths={"median": 20, "p95": 40, "longest": 60})
@@ -174,6 +177,21 @@ def test_a_recurrent_network_that_has_run_is_exported_for_every_length(tmp_path:
     to_onnx(network, example, task, tmp_path / "m.onnx", 20)
     session = OnnxruntimeSession(str(tmp_path / "m.onnx"), SessionSpec())
     for count, size in ((1, 50), (5, 9), (1, 1)):
+        x, lengths = torch.randn(count, 1, 12, size), torch.full((count,), size)
+        (found,) = session.run({"log_mel": x.numpy(), "frames_count": lengths.numpy()})
+        torch.testing.assert_close(torch.from_numpy(found), network(x, lengths).detach(), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_a_recurrent_network_that_has_run_is_traced_for_every_length(tmp_path: Path, cell: Any) -> None:
+    """torch's program would have the example's length behind an LSTM, as a number."""
+    network = trained_looking(AudioLSTM(cell=cell, width=6, both_ways=True), sounds())
+    example = (torch.randn(2, 1, 12, 20), torch.tensor([20, 13]))
+    network(*example)
+    with kept_whole(LSTM, GRU):
+        torch_runtime.save(network, example, ("log_mel", "frames_count"), tmp_path / "m.pt2", ((0, 3), (0,)))
+    session = TorchSession(str(tmp_path / "m.pt2"), SessionSpec("torch"))
+    for count, size in ((1, 50), (5, 9)):
         x, lengths = torch.randn(count, 1, 12, size), torch.full((count,), size)
         (found,) = session.run({"log_mel": x.numpy(), "frames_count": lengths.numpy()})
         torch.testing.assert_close(torch.from_numpy(found), network(x, lengths).detach(), atol=1e-5, rtol=0)

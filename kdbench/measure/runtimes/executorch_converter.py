@@ -27,6 +27,7 @@ TOLD = "kdbench_inputs"
 LEAST_EXAMPLE = 16
 """With a smaller batch as example, XNNPACK's partitioner caps a convolution's batch axis at 15 (executorch 1.5.1)."""
 STATIC = "static"
+RECURRENT = frozenset({"aten.lstm.input", "aten.gru.input", "aten.rnn_tanh.input", "aten.rnn_relu.input"})
 RUNS, CONVERTS = ("torch", "executorch"), ("torch", "torchao", "executorch")
 """Packages that running takes, and those whose versions decide what is made."""
 
@@ -63,6 +64,7 @@ def convert(source: str, out: Path, wishes: Wishes) -> Converted:
     bound = max(LEAST_EXAMPLE, *wishes.batch_sizes)
     example = _tensors(wishes.inputs.feeds(bound, 1, wishes.longest)[0], names)
     free = _free_axes(program)
+    refuse_recurrent(program, free)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what executorch and torchao will have to change one day
@@ -173,6 +175,16 @@ def _written(
     plan = passes.MemoryPlanningPass(alloc_graph_input=False)
     edge.to_executorch(exir.ExecutorchBackendConfig(memory_planning_pass=plan)).save(str(out))
     return Converted(out, out.read_bytes(), weights, fraction)
+
+
+def refuse_recurrent(program: Any, free: Sequence[Sequence[int]]) -> None:
+    """Raises MeasureError where a recurrent layer goes over examples of varying length.
+
+    ExecuTorch has no such layer: its passes write down every step, for minutes, and for one length.
+    """
+    called = {str(node.target) for node in program.graph.nodes}
+    if any(len(axes) > 1 for axes in free) and called & RECURRENT:
+        raise MeasureError("ExecuTorch writes down each step of a recurrent layer, and this network's lengths vary.")
 
 
 def refuse_fixed(lowered: Any, free: Sequence[Sequence[int]]) -> None:

@@ -110,16 +110,15 @@ def proof_of(call: Call, asked: str) -> dict[str, Any]:
         "kernel_ns_by_provider": {name: spent[name] for name in counts},
         "int8_kernel_fraction": int8 / len(products) if products else None,
         "effective_precision": "+".join(precisions) or "fp32",
-        "execution_note": _outside(call),
+        "execution_note": _outside(kernels),
     }
 
 
-def _outside(call: Call) -> str | None:
-    """The kernels that XNNPACK did not run and their share of the time, as a sentence; None where it ran all."""
-    left = Counter(kernel.name for kernel in call.kernels if not kernel.is_delegated)
+def _outside(kernels: Sequence[Kernel]) -> str | None:
+    """The kernels that XNNPACK did not run, as a sentence; None where it ran all."""
+    left = Counter(kernel.name for kernel in kernels if not kernel.is_delegated)
     if not left:
         return None
-    share = 100 * call.portable_ns / max(1, call.portable_ns + call.delegated_ns)
     named = ", ".join(f"{count} {name}" for name, count in left.most_common(MOST_NAMED))
     more = "" if len(left) <= MOST_NAMED else f" and {len(left) - MOST_NAMED} further kinds"
-    return f"outside XNNPACK, in {PORTABLE} ({share:.0f} % of the kernel time): {named}{more}"
+    return f"outside XNNPACK, in {PORTABLE}: {named}{more}"
