@@ -38,6 +38,21 @@ class _Calls:
     made: list[_Call] = field(default_factory=list)
     changed: bool = False
     """Whether a student's own hook gave something, which changed the pass: it is nobody else's."""
+    _copies: dict[tuple[int, int], tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+    def kept(self, value: Any) -> Any:
+        """A value with its tensors copied, as the next module may work in place; each once while nobody changes it."""
+        return tree_map_only(Tensor, self._copy, value)
+
+    def _copy(self, tensor: Tensor) -> Tensor:
+        seen = (id(tensor), tensor._version)
+        if seen not in self._copies:
+            self._copies[seen] = (tensor, tensor.clone())  # while it is held its id is nobody else's
+        return self._copies[seen][1]
+
+    def end(self) -> None:
+        """Let go of what was copied."""
+        self._copies.clear()
 
 
 @dataclass(frozen=True)
@@ -132,10 +147,7 @@ def watched(network: nn.Module) -> frozenset[str]:
 
 @contextmanager
 def _recorded(network: nn.Module, paths: frozenset[str]) -> Iterator[_Calls]:
-    """Every call of the modules on these paths while the block runs.
-
-    Tensors are copied: the next module may work in place.
-    """
+    """Every call of the modules on these paths while the block runs."""
     calls = _Calls()
     hooks = []
     for path in paths:
@@ -147,6 +159,7 @@ def _recorded(network: nn.Module, paths: frozenset[str]) -> Iterator[_Calls]:
     try:
         yield calls
     finally:
+        calls.end()
         for hook in hooks:
             hook.remove()
 
@@ -159,14 +172,15 @@ class _Watcher:
         self._given: tuple[Any, ...] = ()
 
     def before(self, _: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
-        self._calls.made.append(_Call(self._path, True, _copied(inputs), _copied(named)))
+        self._calls.made.append(_Call(self._path, True, self._calls.kept(inputs), self._calls.kept(named)))
         self._given = inputs
 
     def compare_inputs(self, _: nn.Module, inputs: tuple[Any, ...]) -> None:
         self._calls.changed |= inputs is not self._given
 
     def after(self, _: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
-        self._calls.made.append(_Call(self._path, False, _copied(inputs), _copied(named), _copied(output)))
+        kept = map(self._calls.kept, (inputs, named, output))
+        self._calls.made.append(_Call(self._path, False, *kept))
         self._given = (output,)
 
     def compare_output(self, _: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:

@@ -105,10 +105,10 @@ class Bench:
             inputs["outputs"] = self.teaching(pair, precision).key
         return StageSpec("compress", 1, parts, inputs, seed=0)
 
-    def loop_seconds(self, key: str) -> float:
-        """Processor seconds that a finished training's epochs took."""
+    def seconds(self, key: str) -> float:
+        """Processor seconds that a finished training's epochs took, or the storing of a teacher's outputs."""
         records = self.store.read_json(key, "records.json")
-        return sum(record["cpu_ns"] for record in records if record["kind"] == "training") / 1e9
+        return sum(record["cpu_ns"] for record in records if record["kind"] in ("training", "teaching")) / 1e9
 
 
 def _part(kind: str, name: str, fields: dict[str, object]) -> PartSpec:
