@@ -4,6 +4,8 @@ A third party's runtime is a class of this contract, registered by an entry poin
 a suite as `file.py:Class`. Its code travels with the measuring program into interpreters that may have neither kdbench
 nor the third party's package. So it imports no more than the standard library, numpy, its own library and
 `kdbench.measure`, its library only inside functions, and it keeps to the syntax of Python 3.9.
+One whose library reads files of another form than kdbench writes says what they are made from (`made_from`) and makes
+them (`convert`), in the interpreter that a measure entry names in `converter`.
 `kdbench.testing.check_runtime` tries all of this.
 """
 
