@@ -10,7 +10,8 @@ from statistics import median
 import steps
 import timeline
 import torch
-from stages import ON_FEATURES, PRECISIONS, TECHNIQUES, Costs
+from ratios import over_least, textbook, times
+from stages import PRECISIONS, TECHNIQUES, Costs
 from steps import BEFORE, Shares
 from timeline import Block
 
@@ -132,7 +133,7 @@ def _suite(found: Measured) -> str:
     rows = []
     for name, rounds in found.rounds.items():
         scale = SEEDS * 1000 / found.images
-        loops = _spread(rounds, lambda one, s=scale: s * _textbook(one))
+        loops = _spread(rounds, lambda one, s=scale: s * textbook(one))
         rows.append([name, f"{5 * SEEDS} textbook loops", loops, "", "", ""])
         if SOFT_PEER in rounds[0]:
             peer = _spread(rounds, lambda one, s=scale: s * 5 * one[SOFT_PEER])
@@ -176,31 +177,12 @@ def _steps(name: str, shares: Shares) -> str:
     return f"{name}:\n\n" + _table(("", *ways), rows)
 
 
-def _textbook(one: Costs) -> float:
-    return sum(one[f"textbook {name}"] for name in TECHNIQUES)
-
-
 def _sum(scale: float, name: str, one: Costs) -> float:
     return scale * one[name]
 
 
 def _ratio(of: str, to: str, one: Costs) -> float:
     return one[of] / one[to]
-
-
-def times(precision: str, one: Costs) -> float:
-    """How many times what kdbench needs textbook loops need for five techniques."""
-    return _textbook(one) / one[f"{precision} five techniques"]
-
-
-def over_least(precision: str, one: Costs) -> float:
-    """Five techniques over their least: each view once through the teacher, and each student's own steps.
-
-    Those of a student on features are what its training costs alone less the passes, and at least a plain one's.
-    """
-    taught, plain = one[f"{precision} teacher's outputs stored"], one[f"{precision} labels"]
-    own = sum(max(plain, one[f"{precision} {name}"] - taught) for name in ON_FEATURES)
-    return one[f"{precision} five techniques"] / (taught + plain + one[f"{precision} soft"] + own)
 
 
 def _spread(rounds: Sequence[Costs], value: Value) -> str:
