@@ -14,6 +14,13 @@ def order_faults(steps: Sequence[Step]) -> Iterator[tuple[Place, str]]:
             text = f"{before.spec.name} makes the file of {before.technique.runtime} itself; put it last."
             yield before.place, text
             return
+        if before.technique.form == "onnx" and step.technique.form == "artefact":
+            text = (
+                f"{step.spec.name} makes {step.technique.runtime}'s file of the network, in which nothing of "
+                f"{before.spec.name} before it is; leave one of the two out."
+            )
+            yield step.place, text
+            return
         if before.technique.form == "onnx" and step.technique.form != "onnx":
             text = f"{step.spec.name} works on a torch model but {before.spec.name} before it gives ONNX; move it up."
             yield step.place, text

@@ -198,6 +198,17 @@ def test_an_unknown_name_comes_with_the_nearest_known_one(old: str, new: str, ex
             "gives ONNX; move it up.",
         ),
         (
+            "    - static_quantization: {method: entropy}",
+            "    - static_quantization: {method: entropy}\n    - litert_quantization",
+            "s.yaml:20: cases.chain.3: litert_quantization makes litert's file of the network, in which nothing of "
+            "static_quantization before it is; leave one of the two out.",
+        ),
+        (
+            "    - static_quantization: {method: entropy}",
+            "    - litert_quantization\n    - static_quantization: {method: entropy}",
+            "s.yaml:19: cases.chain.2: litert_quantization makes the file of litert itself; put it last.",
+        ),
+        (
             "teacher: {model: {cnn: {channels: [32, 64]}}}\n",
             "",
             "s.yaml:13: cases.soft.0: soft_distillation needs a teacher, and the suite has none; add 'teacher'.\n"

@@ -35,7 +35,7 @@ SECONDS_TO_ANSWER = 5
 """How long the head of a cluster may take to be reached."""
 SECONDS_TO_END = 30
 """How long `close` waits for workers that it has killed."""
-HERE = ("evaluate", "measure")
+HERE = ("convert", "evaluate", "measure")
 """Kinds of stages that run on the machine whose runtimes the plan has asked."""
 PACKAGES = ("kdbench", "torch", "numpy", "onnx", "onnxruntime")
 """What must be the same on every node: keys of stages name these versions as they are where the run was started."""
@@ -208,5 +208,6 @@ def _join(address: str | None) -> None:
         where = f"at '{address}'" if address else "here"
         first = str(error).partition("\n")[0]
         raise KdbenchError(
-            f"no Ray cluster answers {where} ({first}); start one with `ray start --head`, or leave --address out."
+            f"no Ray cluster answers {where} ({first}); start one with `ray start --head`, whose token stands in "
+            "RAY_AUTH_TOKEN with RAY_AUTH_MODE=token, or leave --address out."
         ) from None
