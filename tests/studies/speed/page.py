@@ -152,11 +152,15 @@ def _targets(found: Measured) -> list[list[str]]:
         for title, bound, value in _bounds(LEAST_TIMES[name]):
             middle = median(map(value, rounds))
             met = middle >= bound if "at least" in title else middle <= bound
-            rows.append([f"{name}, {title}", _spread(rounds, value), "met" if met else "missed"])
+            limit = ""
+            if value.func is times:
+                most = median(value(one) * over_least(*value.args, one) for one in rounds)
+                limit = f", the least allows {most:.1f}x"
+            rows.append([f"{name}, {title}{limit}", _spread(rounds, value), "met" if met else "missed"])
     return rows
 
 
-def _bounds(least: float) -> Iterator[tuple[str, float, Value]]:
+def _bounds(least: float) -> Iterator[tuple[str, float, "partial[float]"]]:
     """Each target: in words, its number, and what it bounds."""
     for precision in PRECISIONS:
         yield (
