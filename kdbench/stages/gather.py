@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from kdbench.errors import DataError
 from kdbench.protocols import Task
 from kdbench.stages.names import UNLABELLED
 from kdbench.stages.work import Fact, Work
 from kdbench.tasks.image_listing import loose_images
 from kdbench.tasks.pictures import read_pictures
+from kdbench.tasks.rows import Rows
 
 
 def gather(work: Work) -> list[Fact]:
@@ -18,10 +17,10 @@ def gather(work: Work) -> list[Fact]:
     form = task.image_form()
     assert form is not None, "the plan gathers images for tasks of image files only"
     folder = Path(work.spec.parts["source"].fields["path"])
-    read, unreadable = read_pictures(folder, loose_images(folder), form)
+    read, unreadable = read_pictures(folder, loose_images(folder), form, work.out)
     for name, reason in unreadable.items():
         work.log.warning("%s was left out: %s", name, reason)
     if len(read.images) == 0:
         raise DataError(f"'{folder}' has no readable image; name another folder.")
-    np.save(work.out / UNLABELLED, read.images)
+    Rows.of(read.images).save(work.out / UNLABELLED)
     return []

@@ -11,17 +11,22 @@ from kdbench.protocols import Preprocessing, TaskDescription
 from kdbench.protocols.data import ValidationOrigin
 from kdbench.ragged import Array, Index
 from kdbench.tasks.arrays import stratified_split, write_split
+from kdbench.tasks.rows import Rows
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """images: uint8 (N, C, H, W); targets: (N,), places in the class names."""
+    """images: uint8 (N, C, H, W), or rows of such an array that may be larger than memory; targets: (N,), places in the
 
-    images: NDArray[np.uint8]
+    class names.
+    """
+
+    images: NDArray[np.uint8] | Rows
     targets: Array
 
     def __getitem__(self, index: Index) -> "Labelled":
-        return Labelled(self.images[index], self.targets[index])
+        """Some of the images, in that order; none is brought to memory yet."""
+        return Labelled(Rows.of(self.images)[index], self.targets[index])
 
 
 def with_validation(train: Labelled, test: Labelled, fraction: float, seed: int) -> dict[str, Labelled]:
@@ -72,10 +77,13 @@ def write_images(
     )
 
 
-def channel_statistics(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def channel_statistics(images: NDArray[np.uint8] | Rows) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel's pixels, as fractions of 255; a constant channel has deviation 1."""
     levels = np.arange(256) / 255
-    counts = [np.bincount(images[:, channel].ravel(), minlength=256) for channel in range(images.shape[1])]
+    counts = np.zeros((images.shape[1], 256), np.int64)
+    for piece in Rows.of(images).pieces():
+        for channel, count in enumerate(counts):
+            count += np.bincount(piece[:, channel].ravel(), minlength=256)
     means = [float(np.average(levels, weights=count)) for count in counts]
     variances = [float(np.average((levels - mean) ** 2, weights=n)) for mean, n in zip(means, counts, strict=True)]
     return tuple(round(mean, 6) for mean in means), tuple(round(v**0.5, 6) or 1.0 for v in variances)

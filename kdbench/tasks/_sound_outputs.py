@@ -10,8 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kdbench.errors import DataError, nearest
 from kdbench.protocols import Output
-from kdbench.ragged import Index
-from kdbench.tasks.arrays import Examples
+from kdbench.ragged import Array, Index
 
 BLANK = "<blank>"
 """The name of the symbol that stands for nothing."""
@@ -58,7 +57,7 @@ def described(name: str, one: SoundOutput, train: Sequence[str], axis: str | Non
     )
 
 
-def numbers(output: Output, one: SoundOutput, texts: Iterable[str]) -> Examples:
+def numbers(output: Output, one: SoundOutput, texts: Iterable[str]) -> Array | list[Array]:
     """Classes (N,), or N rows of symbols. Raises DataError for what no training recording has."""
     known = {name: number for number, name in enumerate(output.class_names)}
     if one.kind == "classes":
@@ -67,7 +66,7 @@ def numbers(output: Output, one: SoundOutput, texts: Iterable[str]) -> Examples:
     return [np.array(row, np.int32) for row in rows]
 
 
-def too_short(output: Output, targets: Examples, lengths: Index) -> int:
+def too_short(output: Output, targets: Array | Sequence[Array], lengths: Index) -> int:
     """How many examples have fewer frames than their symbols need: one each, and one between two that are equal."""
     needed = np.array([len(row) + int((np.diff(row) == 0).sum()) for row in targets])
     return int((-(-lengths // output.subsampling) < needed).sum())

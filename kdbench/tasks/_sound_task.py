@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, model_validator
 
 from kdbench.protocols import Input, Output, Preprocessing, SymbolicAxis, Task, TaskDescription
-from kdbench.ragged import typical_lengths
+from kdbench.ragged import Array, typical_lengths
 from kdbench.tasks.arrays import Examples, write_split
 from kdbench.tasks.log_mel import LogMel
 
@@ -31,7 +31,7 @@ class Split:
 
     signals: Signals
     """(n,) each, from -1 to 1."""
-    targets: tuple[Examples, ...]
+    targets: tuple[Array | Sequence[Array], ...]
 
 
 def _distinct(names: tuple[SoundInput, ...]) -> tuple[SoundInput, ...]:

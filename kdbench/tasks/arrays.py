@@ -11,9 +11,11 @@ from kdbench.protocols import Input, TaskDescription
 from kdbench.ragged import Array, Index, Ragged, Stored, stored_array
 from kdbench.streams import stream
 from kdbench.tasks.checks import check_shapes
+from kdbench.tasks.rows import Rows
 
-Examples = Array | Sequence[Array]
-"""An array (N, ...), or N arrays (length, ...) that differ in their first axis."""
+Examples = Array | Rows | Sequence[Array]
+"""An array (N, ...), rows of one that may be larger than memory, or N arrays (length, ...) that differ in their first
+axis."""
 
 
 def write_split(out: Path, split: str, inputs: Sequence[Examples], targets: Examples | tuple[Examples, ...]) -> None:
@@ -34,7 +36,9 @@ def write_split(out: Path, split: str, inputs: Sequence[Examples], targets: Exam
                     f"{split} has {count} targets, but its {role.rstrip('s')} {number} has {len(examples)} examples."
                 )
             path = out / f"{split}_{role}{number}.npy"
-            if isinstance(examples, np.ndarray):
+            if isinstance(examples, Rows):
+                examples.save(path)
+            elif isinstance(examples, np.ndarray):
                 np.save(path, examples)
             else:
                 Ragged.of(examples).save(path)

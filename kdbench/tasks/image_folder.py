@@ -75,14 +75,16 @@ class ImageFolder(Images):
         return {**self.model_dump(mode="json", exclude={"root", "origin"}), "listing": self._listing().digest()}
 
     def decode(self, out: Path) -> TaskDescription:
-        """All images are held in memory at once: N * channels * image_size^2 bytes, twice that for a moment.
+        """Images pass through memory a few MiB at a time; on disk they take N * channels * image_size^2 bytes, and
+
+        twice that while they are shared out into splits.
 
         Raises DataError when the folders are not there, or unreadable files leave a class without images.
         """
         from kdbench.tasks._labelled import with_validation, write_images
 
         listing = self._listing()
-        read, notes = self._read(listing)
+        read, notes = self._read(listing, out)
         origin: ValidationOrigin = "own"
         if "validation" not in read:
             read, origin = (
@@ -95,7 +97,7 @@ class ImageFolder(Images):
     def _listing(self) -> Listing:
         return list_images(Path(self.root).expanduser())
 
-    def _read(self, listing: Listing) -> tuple[dict[str, Labelled], tuple[str, ...]]:
+    def _read(self, listing: Listing, out: Path) -> tuple[dict[str, Labelled], tuple[str, ...]]:
         """The images of each split, and what a reader must know about them."""
         from kdbench.tasks.pictures import read_pictures
 
@@ -103,7 +105,7 @@ class ImageFolder(Images):
         read: dict[str, Labelled] = {}
         unreadable: dict[str, str] = {}
         for split, files in chosen.items():
-            read[split], reasons = read_pictures(listing.root, files, self.image_form())
+            read[split], reasons = read_pictures(listing.root, files, self.image_form(), out)
             unreadable |= reasons
         _check_readable(listing, read)
         count = sum(len(files) for files in chosen.values())

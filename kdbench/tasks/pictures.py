@@ -4,9 +4,10 @@ import os
 import struct
 import warnings
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from PIL.Image import Transpose
 from kdbench.protocols import ImageForm
 from kdbench.tasks._labelled import Labelled
 from kdbench.tasks.image_listing import File, printable
+from kdbench.tasks.rows import rows_in_piece
 
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF")
 """What a file may hold, whatever its name says: pictures of pixels. Others start programs (EPS: Ghostscript)."""
@@ -37,28 +39,46 @@ UPRIGHT = {
 """EXIF orientation -> what turns the picture upright."""
 
 
-def read_pictures(root: Path, files: Sequence[File], form: ImageForm) -> tuple[Labelled, dict[str, str]]:
-    """The readable images, uint8 (N, channels, size, size), and {file name: why it was left out}."""
-    images = np.empty((len(files), form.channels, form.size, form.size), np.uint8)
+def read_pictures(root: Path, files: Sequence[File], form: ImageForm, scratch: Path) -> tuple[Labelled, dict[str, str]]:
+    """The readable images, uint8 (N, channels, size, size), and {file name: why it was left out}.
 
-    def read(place: int) -> str | None:
+    The images are mapped from a file that has no name in the folder `scratch` and is gone with them: of however many,
+    a few MiB are in memory at once.
+    """
+    shape = (form.channels, form.size, form.size)
+    labels, unreadable = [], {}
+    with TemporaryFile(dir=scratch) as pixels:
+        for file, picture in _read_each(root, files, form, rows_in_piece(shape, np.dtype(np.uint8))):
+            if isinstance(picture, str):
+                unreadable[printable(file.name)] = picture
+            else:
+                pixels.write(np.ascontiguousarray(picture).data)
+                labels.append(file.label)
+        pixels.flush()
+        images: NDArray[np.uint8] = np.empty((0, *shape), np.uint8)
+        if labels:  # an empty file cannot be mapped
+            images = np.memmap(pixels, np.uint8, "r", shape=(len(labels), *shape))
+    return Labelled(images, np.array(labels, np.int64)), unreadable
+
+
+def _read_each(
+    root: Path, files: Sequence[File], form: ImageForm, most: int
+) -> Iterator[tuple[File, NDArray[np.uint8] | str]]:
+    """Each file with its picture, or why it has none; at most `most` pictures are held."""
+
+    def read(file: File) -> NDArray[np.uint8] | str:
         try:
-            images[place] = read_picture(root / files[place].name, form)
+            return read_picture(root / file.name, form)
         except UNREADABLE as error:
             return reason(error)
-        return None
 
     Image.init()  # before threads ask for it
     # Pillow decodes and resizes without holding the interpreter's lock
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
         warnings.simplefilter("ignore")  # of odd metadata, without the file's name
-        reasons = list(pool.map(read, range(len(files))))
-    kept = np.array([place for place, reason in enumerate(reasons) if reason is None], np.int64)
-    everything = Labelled(images, np.array([file.label for file in files], np.int64))
-    unreadable = {
-        printable(file.name): reason for file, reason in zip(files, reasons, strict=True) if reason is not None
-    }
-    return (everything[kept] if unreadable else everything), unreadable
+        for start in range(0, len(files), most):
+            some = files[start : start + most]
+            yield from zip(some, pool.map(read, some), strict=True)
 
 
 def read_picture(path: Path, form: ImageForm) -> NDArray[np.uint8]:
