@@ -4,6 +4,7 @@ import gzip
 import json
 import math
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from kdbench.protocols import TaskDescription
 from kdbench.protocols.metric import Metric, metric_named
 from kdbench.ragged import Ragged, Stored, stored_array
 from kdbench.stages import _contents, _session
-from kdbench.stages._inputs import write_inputs
+from kdbench.stages._inputs import shares, write_inputs
 from kdbench.stages.names import CONVERSION, EXPORT_FACTS, ONNX_FILE, PREDICTIONS, RECORDS, answers_file
 from kdbench.stages.scores import predictions_of, score_facts
 from kdbench.stages.work import Fact, Work, read_description
+from kdbench.tasks.rows import save_end_to_end
 
 SPLITS = ("validation", "test")
 PREDICTION_BATCH = 64
@@ -75,10 +77,25 @@ def _metric(work: Work, name: str) -> Metric:
 def predict(work: Work, task: TaskDescription, model: Path, split: str, folder: Path) -> list[Stored]:
     """For each output of the task what the target's runtime gives for a split, (N, ...) or N answers of unequal length.
 
-    The arrays are mapped from files in `folder`.
+    The arrays are mapped from files in `folder`. A split's inputs need not fit into memory, where no length varies.
     """
-    inputs = write_inputs(work.input("data"), task, split, folder / "inputs.npz")
-    return _session.predict(work, sha256_of(model), model, inputs, PREDICTION_BATCH, folder)
+    digest, parts = sha256_of(model), []
+    for number, places in enumerate(shares(task, split, PREDICTION_BATCH)):
+        part = folder / str(number)
+        part.mkdir()
+        inputs = write_inputs(work.input("data"), task, split, part / "inputs.npz", places)
+        parts.append(_session.predict(work, digest, model, inputs, PREDICTION_BATCH, part))
+        inputs.unlink()
+    if len(parts) == 1:
+        return parts[0]
+    return [_joined(arrays, folder / f"{number}.npy") for number, arrays in enumerate(zip(*parts, strict=True))]
+
+
+def _joined(parts: Sequence[Stored], path: Path) -> Stored:
+    """Parts of a split's answers as one array, which is mapped from a file."""
+    arrays = [np.asarray(part) for part in parts]  # no length varies
+    save_end_to_end(path, (sum(map(len, arrays)), *arrays[0].shape[1:]), arrays[0].dtype, arrays)
+    return stored_array(path)
 
 
 def _targets(work: Work, task: TaskDescription, split: str) -> list[Stored]:

@@ -118,7 +118,7 @@ class _Group:
         with tempfile.TemporaryDirectory(dir=lead.out) as scratch:
             folder = Path(scratch)
             count = MOST_FEEDS * max(settings["batch_sizes"])
-            inputs = write_inputs(data, task, "test", folder / "inputs.npz", count)
+            inputs = write_inputs(data, task, "test", folder / "inputs.npz", np.arange(count))
             client = _session.client(lead, folder)
             at = lengths_to_measure(task, settings.get("lengths"))
             return [(lengths, self._heard_at(lengths, client, inputs, lengths == at[0])) for lengths in at]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -46,11 +46,16 @@ class Rows:
 
     def save(self, path: Path) -> None:
         """Write the bytes that `numpy.save` writes of the rows. A full disk raises OSError, as no map is written to."""
-        dtype = np.lib.format.dtype_to_descr(self.array.dtype)
-        with open(path, "wb") as file:
-            np.lib.format.write_array_header_1_0(file, {"descr": dtype, "fortran_order": False, "shape": self.shape})
-            for piece in self.pieces():
-                file.write(np.ascontiguousarray(piece).data)
+        save_end_to_end(path, self.shape, self.array.dtype, self.pieces())
+
+
+def save_end_to_end(path: Path, shape: tuple[int, ...], dtype: np.dtype, pieces: Iterable[Array]) -> None:
+    """Write pieces as one array of a shape, in the bytes that `numpy.save` writes. A full disk raises OSError."""
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    with open(path, "wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for piece in pieces:
+            file.write(np.ascontiguousarray(piece).data)
 
 
 def rows_in_piece(shape: tuple[int, ...], dtype: np.dtype) -> int:
