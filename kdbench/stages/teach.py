@@ -21,6 +21,10 @@ from kdbench.training import computing_in
 
 TABLE_BYTES = 4 << 30
 """Largest table. What does not fit is left out, and computed live by the stages that need it."""
+LIVE_NOTE = (
+    "The teacher's outputs for {:,} of {:,} views were stored, as they may take {:,} MiB on disk; for the others the "
+    "teacher computes as each student trains."
+)
 CHUNK = 64
 """Examples in one pass. A ResNet-32x4 took 1.2 (fp32) to 1.7 (bf16) times as long for each in passes of 256, whose maps
 do not stay in a processor's cache."""
@@ -53,8 +57,10 @@ class _Teaching:
         self._precision: Precision = settings.get("precision", "fp32")
         example_count = self._data.arrays.count("train")
         codes = wanted_codes(example_count, self._view_count, work.spec.seed or 0, settings.get("epochs", 0))
-        codes = codes[: TABLE_BYTES // row_bytes(self._data.task)]
-        self._table = OutputTable(self._data.task, codes, work.out)
+        kept = codes[: TABLE_BYTES // row_bytes(self._data.task)]
+        if len(kept) < len(codes):
+            work.log.warning(LIVE_NOTE.format(len(kept), len(codes), TABLE_BYTES >> 20))
+        self._table = OutputTable(self._data.task, kept, work.out)
         self._teacher = load_teacher(work, self._data, self._device)
         self._taken = 0
         """Outputs that other stages had computed."""

@@ -15,9 +15,10 @@ from kdbench import stages as kinds
 from kdbench.protocols import Batch
 from kdbench.protocols.part import PartSpec, spec_of
 from kdbench.protocols.recipe import Recipe
-from kdbench.stages import _data, _output_table, _teacher
+from kdbench.stages import _data, _output_table, _teacher, teach
 from kdbench.stages._output_table import OutputTable
 from kdbench.stages.lockstep import SMALL_BATCH
+from kdbench.stages.names import LOG
 from kdbench.stages.spec import StageSpec
 from kdbench.stages.store import Store
 from kdbench.stages.teach import wanted_codes
@@ -225,3 +226,14 @@ def test_a_training_on_a_device_gives_the_same_weights(
     monkeypatch.setattr(_data, "is_apart", lambda device: True)
     bench.run(storing, student)
     assert (bench.taken(storing, OUTPUTS), bench.taken(student, WEIGHTS)) == expected
+
+
+def test_a_table_is_cut_at_its_bound_and_a_sentence_says_so(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    row_bytes = 2 * 4  # two classes in float32
+    monkeypatch.setattr(teach, "TABLE_BYTES", 50 * row_bytes)
+    storing = bench.storing(epochs=1, seed=77)
+    bench.run(storing)
+    assert np.load(bench.store.folder(storing.key) / OUTPUTS).shape == (50, 2)
+    log = (bench.store.folder(storing.key) / LOG).read_text(encoding="utf-8")
+    assert f"outputs for 50 of {COUNT} views were stored" in log
+    bench.store.discard(storing.key)
