@@ -105,16 +105,13 @@ def _speedup(evidence: Evidence, race: Race, setting: Setting) -> ColumnSpec[Est
 
 
 def _said(evidence: Evidence, race: Race) -> Iterator[Sentence]:
-    """For each case where it is fastest, at the smallest batch size, as far as that is told from the reference."""
+    """For each case where it is fastest, at the smallest batch size, with the ratio to the reference."""
     batch = min(batch for _, batch in race.settings)
     for case in evidence.cases:
-        found = [
-            (setting, gain)
-            for setting in race.settings
-            if setting[1] == batch and (gain := _gain(evidence, race, case, setting)) is not None
-        ]
-        if len(found) > 1:
-            setting, gain = max(found, key=lambda one: one[1].value)
-            ratio = units.ratio(gain.value, gain.low, gain.high)
-            text = f"{quoted(case.name)} is fastest on {setting_place(setting)}: {ratio} against"
-            yield Sentence(f"{text} {_reference(evidence, race)}.")
+        timed = [setting for setting in race.settings if setting[1] == batch and setting in case.latency]
+        if len(timed) < 2:
+            continue
+        best = min(timed, key=lambda setting: case.latency[setting].p50_ns.value)
+        gain = _gain(evidence, race, case, best)
+        ratio = f": {units.ratio(gain.value, gain.low, gain.high)} against {_reference(evidence, race)}" if gain else ""
+        yield Sentence(f"{quoted(case.name)} is fastest on {setting_place(best)}{ratio}.")
