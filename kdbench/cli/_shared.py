@@ -48,13 +48,20 @@ seed_option = click.option(
 )
 
 
-def plans_of(path: Path, store: "Store | None" = None) -> "list[Plan]":
+def plans_of(
+    path: Path, store: "Store | None" = None, executor: str = "local", address: str | None = None
+) -> "list[Plan]":
     """The whole plan of a suite file, or one for each of its groups (`split_by`).
 
-    With a store, each file's newest timing in it is the one that is planned.
+    With a store, each file's newest timing in it is the one that is planned. The executor asks the nodes that measure
+    entries name.
     """
+    from dataclasses import replace
+
+    from kdbench import registry
     from kdbench.plan import repeats
     from kdbench.plan.rows import make_plan
+    from kdbench.run.executors import NoNode
     from kdbench.suite.people import of_groups
     from kdbench.suite.reader import load
     from kdbench.suite.targets import interpreters_of
@@ -64,7 +71,14 @@ def plans_of(path: Path, store: "Store | None" = None) -> "list[Plan]":
     _announce(suite)
     with waiting("asking what can be measured here ..."):
         _check_interpreters(suite)
-        machine = probe.machine(*interpreters_of(suite.measure))
+        here, others, _ = interpreters_of(tuple(entry for entry in suite.measure if entry.node is None))
+        machine = probe.machine(here, others, interpreters_of(suite.measure)[2])
+        try:
+            nodes = registry.resolve("executor", executor).machines(suite.measure, address)
+        except NoNode as error:
+            index = next(index for index, entry in enumerate(suite.measure) if entry.node == error.node)
+            raise suite.fail(("measure", index, "node"), str(error)) from None
+        machine = replace(machine, nodes=nodes)
     newest = [repeats.newest(store)] if store else []
     return [make_plan(one, machine, *newest) for one in of_groups(suite)]
 
@@ -104,7 +118,8 @@ def _check_interpreters(suite: "Suite") -> None:
 
     for index, entry in enumerate(suite.measure):
         try:
-            probe.runtime(entry.python, entry.provider, entry.runtime)
+            if entry.node is None:
+                probe.runtime(entry.python, entry.provider, entry.runtime)
         except MeasureError as error:
             raise suite.fail(("measure", index, *(["python"] if entry.python else [])), str(error)) from None
         if declared(entry.runtime, entry.provider).made_from:

@@ -28,6 +28,16 @@ output_option = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     help="Results folder to write.  [default: results/NAME]",
 )
+executor_option = click.option(
+    "--executor",
+    default="local",
+    show_default=True,
+    metavar="NAME",
+    help="Where stages run: `local`, `ray`, or what an installed package adds.",
+)
+address_option = click.option(
+    "--address", help="Of a Ray cluster: `auto`, HOST:PORT.  [default: RAY_ADDRESS, else this machine]"
+)
 
 
 @click.command()
@@ -40,14 +50,8 @@ output_option = click.option(
     type=click.IntRange(min=1),
     help="Trainings and other stages side by side.  [default: cores / threads]",
 )
-@click.option(
-    "--executor",
-    default="local",
-    show_default=True,
-    metavar="NAME",
-    help="Where they run: `local`, `ray`, or what an installed package adds.",
-)
-@click.option("--address", help="Of a Ray cluster: `auto`, HOST:PORT.  [default: RAY_ADDRESS, else this machine]")
+@executor_option
+@address_option
 @store_option
 @output_option
 def run(
@@ -68,7 +72,7 @@ def run(
     from kdbench.suite.selection import select
 
     opened = open_store(store)
-    plans = plans_of(suite, opened)
+    plans = plans_of(suite, opened, executor, address)
     chosen = [plan.chosen(select(plan.suite, cases, seeds)) for plan in plans]
     went_well = [
         walk(plan, labels, opened, output, jobs, executor, address) for plan, labels in zip(plans, chosen, strict=True)
@@ -84,6 +88,8 @@ def run(
 @seed_option
 @click.option("--target", "targets", multiple=True, metavar="GLOB", help="Only the targets that match; repeatable.")
 @click.option("--again", is_flag=True, help="Time again what was timed already; the new times count from then on.")
+@executor_option
+@address_option
 @store_option
 @output_option
 def measure_command(
@@ -92,6 +98,8 @@ def measure_command(
     seeds: tuple[str, ...],
     targets: tuple[str, ...],
     again: bool,
+    executor: str,
+    address: str | None,
     store: Path | None,
     output: Path | None,
 ) -> None:
@@ -102,14 +110,14 @@ def measure_command(
     from kdbench.plan import repeats
 
     opened = open_store(store)
-    plans = plans_of(suite, opened)
+    plans = plans_of(suite, opened, executor, address)
     went_well = []
     for plan in plans:
         asked = repeats.measurements(plan, opened, cases, seeds, targets)
         if again:
             plan = repeats.again(plan, opened, asked)
             asked = repeats.measurements(plan, opened, cases, seeds, targets)
-        went_well.append(walk(plan, asked, opened, output, jobs=1))
+        went_well.append(walk(plan, asked, opened, output, 1, executor, address))
     report_groups(plans, output)
     if not all(went_well):
         sys.exit(SOME_FAILED)
@@ -119,14 +127,23 @@ def measure_command(
 @suite_argument
 @case_option
 @seed_option
+@executor_option
+@address_option
 @store_option
-def plan_command(suite: Path, cases: tuple[str, ...], seeds: tuple[str, ...], store: Path | None) -> None:
+def plan_command(
+    suite: Path,
+    cases: tuple[str, ...],
+    seeds: tuple[str, ...],
+    executor: str,
+    address: str | None,
+    store: Path | None,
+) -> None:
     """Say what `kdbench run` would do: which stages are finished, which are left, and about how long they take."""
     from kdbench.cli._plan_text import plan_text
     from kdbench.suite.selection import select
 
     opened = open_store(store)
-    for plan in plans_of(suite, opened):
+    for plan in plans_of(suite, opened, executor, address):
         if plan.suite.group:
             click.echo(f"{plan.suite.group}:")
         click.echo(plan_text(plan, plan.chosen(select(plan.suite, cases, seeds)), opened))

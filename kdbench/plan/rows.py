@@ -102,7 +102,7 @@ class _Planner:
     def _check_opset(self) -> None:
         """Raises SuiteError where a target's runtime is known to be too old for the files that it is to read."""
         for target in filter(lambda target: target.from_onnx, self.targets):
-            runtime = self.machine.runtime(target.entry.python, target.runtime.name)
+            runtime = self.machine.at(target.entry.node).runtime(target.entry.python, target.runtime.name)
             sentence = too_old(self.suite.opset, runtime["runtime"], runtime["runtime_version"])
             if sentence is not None:
                 raise self.suite.fail(("export", "opset"), f"{target.id}: {sentence}")
@@ -211,7 +211,7 @@ class _Planner:
         taught: the outputs that the teacher beside it tells, where these are not all.
         """
         inputs = {"data": self.stages.data, "model": file.deployed, "export": file.exported, **beside}
-        runtime = self.machine.runtime(target.entry.python, target.runtime.name)
+        runtime = self.machine.at(target.entry.node).runtime(target.entry.python, target.runtime.name)
         numerics = {"runtime": runtime["runtime"], "runtime_version": runtime["runtime_version"]}
         numerics["metrics"] = {name: registry.resolve("metric", name).version for name in self._metrics()}
         numerics |= code_of(target)
@@ -255,8 +255,8 @@ class _Planner:
             "energy": entry.energy and row.leads,
             "repeat": 0,
         }
-        fingerprint = self.machine.runtime(entry.python, row.target.runtime.name)["fingerprint"]
-        numerics = {"fingerprint": fingerprint, **code_of(row.target)}
+        runtime = self.machine.at(entry.node).runtime(entry.python, row.target.runtime.name)
+        numerics = {"fingerprint": runtime["fingerprint"], **code_of(row.target)}
         spec = StageSpec("measure", stages.VERSIONS["measure"], inputs=inputs, settings=settings, numerics=numerics)
         return self.stages.keep(spec.repeated(self.repeats(spec)))
 
@@ -270,4 +270,5 @@ def _teacher_row(choice: TeacherChoice, rows: Mapping[str, TeacherChoice], case:
 
 
 def _settings(target: Target) -> dict[str, object]:
-    return {"target": {"session": target.session, "python": target.entry.python}}
+    node = {"node": target.entry.node} if target.entry.node else {}
+    return {"target": {"session": target.session, "python": target.entry.python, **node}}

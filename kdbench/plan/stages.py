@@ -110,7 +110,7 @@ class Stages:
 
     def technique(self, step: Step, target: Target) -> PartSpec:
         """A step's technique, its `auto` fields settled for a target; a network is trained for the first, once."""
-        settled = step.technique.settle(target.destination(self.machine.architecture))
+        settled = step.technique.settle(target.destination(self.machine.at(target.entry.node).architecture))
         try:
             return self.located(replace(step.spec, fields=settled.to_fields()))
         except KdbenchError as error:

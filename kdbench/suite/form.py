@@ -16,6 +16,7 @@ from pydantic import (
 from kdbench.errors import KdbenchError
 from kdbench.measure import providers
 from kdbench.measure.carried import find_runtime
+from kdbench.measure.target_id import HERE
 from kdbench.protocols.part import Part
 
 VERSION = 1
@@ -26,6 +27,7 @@ NAME_BYTES = 60
 """Longest name in UTF-8. Files are named after a case with its grid's values, a stage, a seed and a target, and most
 file systems take 255 bytes."""
 TARGET_NAME = r"^[a-z][a-z0-9_]{0,29}$"
+NODE_NAME = r"^[\w.+-]{1,100}$"
 """Form of the name of an entry of `measure`: it stands in its targets' ids between dashes."""
 NAMED: dict[str, JsonValue] = {"propertyNames": {"pattern": NAME, "maxLength": NAME_BYTES}}
 LINK = "x-ref"
@@ -62,6 +64,12 @@ def _target_name(text: str) -> str:
     return text
 
 
+def _node_name(text: str) -> str:
+    if text == HERE or not re.fullmatch(NODE_NAME, text):
+        raise ValueError(f"'{text}' cannot be a node: letters, digits and . _ + - only, and not '{HERE}'")
+    return text
+
+
 Distinct = AfterValidator(_distinct)
 Name = Annotated[str, AfterValidator(_name), WithJsonSchema({"type": "string", "pattern": NAME, "maxLength": 60})]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -73,6 +81,7 @@ TargetName = Annotated[
     AfterValidator(_target_name),
     WithJsonSchema({"type": "string", "pattern": TARGET_NAME}),
 ]
+NodeName = Annotated[str, AfterValidator(_node_name), WithJsonSchema({"type": "string", "pattern": NODE_NAME})]
 Precision = Annotated[
     str,
     WithJsonSchema({"enum": sorted({word for short in providers.TABLE for word in providers.precisions_of(short)})}),
@@ -124,6 +133,11 @@ class MeasureEntry(Part):
     converter: str | None = None
     """The Python that makes the runtime's files, with that runtime's converter: where the runtime reads other files
     than ONNX (`litert`, `executorch`). Left out: `python`, or the one that runs kdbench."""
+    node: NodeName | None = None
+    """The node of a Ray cluster that evaluates and times the files, with nothing else on it meanwhile: its address, its
+    host's name, or the name of a resource or the value of a label that it alone has. Needs `kdbench run --executor
+    ray`; targets begin with this name in place of `local`, and `python` is a path there. Left out: the machine that the
+    run is started on."""
     processes: int = Field(5, ge=3, le=1000)
     """Fresh processes that time each file; how far they differ is part of the result."""
     calls: int = Field(1000, gt=0, le=100_000_000)

@@ -18,7 +18,7 @@ from kdbench.suite.limits import SuiteLimits
 
 @dataclass(frozen=True)
 class Target:
-    """One provider, thread count and precision on this machine, with the measure entry that asks for it."""
+    """One provider, thread count and precision on a machine, with the measure entry that asks for it."""
 
     entry: MeasureEntry
     threads: int
@@ -28,8 +28,8 @@ class Target:
 
     @property
     def id(self) -> str:
-        """The name in records: device, provider (or the entry's own name), threads and precision."""
-        return target_id(HERE, self.entry.name or self.entry.provider, self.threads, self.precision)
+        """The name in records: device (or node), provider (or the entry's own name), threads and precision."""
+        return target_id(self.entry.node or HERE, self.entry.name or self.entry.provider, self.threads, self.precision)
 
     @cached_property
     def runtime(self) -> type[Runtime]:

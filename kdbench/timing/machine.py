@@ -23,6 +23,13 @@ class Machine:
     converters: Mapping[tuple[str | None, str], Mapping[str, str]] = field(default_factory=dict)
     """(Interpreter, runtime) -> package -> version of what makes the runtime's files there."""
 
+    nodes: Mapping[str, "Machine"] = field(default_factory=dict)
+    """Name -> a further machine, a node of a cluster, as the targets that name it must know it."""
+
+    def at(self, node: str | None) -> "Machine":
+        """The machine that a target names; None is this one."""
+        return self if node is None else self.nodes[node]
+
     def runtime(self, python: str | None, name: str = ONNXRUNTIME) -> Mapping[str, Any]:
         """An interpreter's description of a runtime that a target asks for."""
         return self.runtimes[python] if name == ONNXRUNTIME else self.others[python, name]

@@ -1,5 +1,6 @@
 """The executor `ray` on a cluster of three nodes that this test starts: a worker and a whole node are lost in it."""
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,11 +10,12 @@ import pytest
 from rich.console import Console
 
 from kdbench import registry
+from kdbench.cli._shared import plans_of
 from kdbench.errors import KdbenchError
 from kdbench.evidence import read_results
 from kdbench.plan.rows import make_plan
 from kdbench.protocols.part import PartSpec
-from kdbench.results.records import Score, Size, Training
+from kdbench.results.records import Latency, Score, Size, Training
 from kdbench.run import walk
 from kdbench.run.executors import ray as executor
 from kdbench.stages.spec import StageSpec
@@ -46,14 +48,21 @@ class Lost(Digits):
 """
 
 
+CORES = sorted(os.sched_getaffinity(0))
+CORE_OF = {"board": CORES[0], "desk": CORES[-1]}
+"""The one core that all processes of a node may use; the process that times files there records it."""
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """A head without cores of its own, so that stages go to the other nodes."""
     from ray.cluster_utils import Cluster
 
     started = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    for _ in range(2):
-        started.add_node(num_cpus=1)
+    for name, core in CORE_OF.items():
+        os.sched_setaffinity(0, [core])
+        started.add_node(num_cpus=1, resources={name: 1, "shared": 1})
+    os.sched_setaffinity(0, CORES)
     yield started
     ray.shutdown()
     started.shutdown()
@@ -113,6 +122,50 @@ def test_a_run_on_a_cluster_has_the_numbers_of_one_here(cluster: Any, tmp_path: 
     found = numbers(tmp_path, "ray", cluster.address)
     assert len(found) == 12
     assert found == numbers(tmp_path, "local", None)
+
+
+def test_files_are_timed_on_the_nodes_that_measure_entries_name(cluster: Any, tmp_path: Path) -> None:
+    entry = "provider: cpu, processes: 3, calls: 8, seconds: 0, memory: false, start: false"
+    places = f"[{{{entry}}}, {{node: board, {entry}}}, {{node: desk, {entry}}}]"
+    (tmp_path / "s.yaml").write_text(SUITE.partition("measure:")[0] + f"measure: {places}")
+    (plan,) = plans_of(tmp_path / "s.yaml", None, "ray", cluster.address)
+    run = walk.Run(plan, plan.labels, Store(tmp_path / "store"), tmp_path / "out", "", "ray", cluster.address)
+    assert run.walk(None, Console(quiet=True)).failures == {}
+    results = read_results(tmp_path / "out")
+    here = {"local-cpu-1t-fp32": CORES}
+    there = {f"{name}-cpu-1t-fp32": [core] for name, core in CORE_OF.items()}
+    assert {one.target: list(one.affinity) for one in results.of(Latency)} == here | there
+    values = {(one.case, one.split, one.target): one.value for one in results.of(Score)}
+    assert all(value == values[case, split, "local-cpu-1t-fp32"] for (case, split, _), value in values.items())
+    fingerprints = {one.target: one.fingerprint for one in results.of(Latency)}
+    for target in plan.targets:
+        assert fingerprints[target.id] == plan.machine.at(target.entry.node).runtime(None)["fingerprint"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "name", "said"),
+    [
+        ("node: attic", "ray", r"s\.yaml:9: measure\.0\.node: no node of the cluster that is alive is called 'attic'"),
+        (
+            "node: shared",
+            "ray",
+            r"measure\.0\.node: 2 nodes of the cluster are called 'shared'; its nodes.*board.*desk",
+        ),
+        (
+            "node: desk, python: /no/python",
+            "ray",
+            r"measure\.0\.node: the node desk cannot measure: cannot start /no/python",
+        ),
+        ("node: desk", "local", r"measure\.0\.node: only `kdbench run SUITE --executor ray` measures on nodes"),
+        ("node: local", "ray", r"measure\.0\.node: 'local' cannot be a node"),
+    ],
+)
+def test_a_node_that_cannot_measure_is_a_sentence_at_its_line(
+    cluster: Any, tmp_path: Path, entry: str, name: str, said: str
+) -> None:
+    (tmp_path / "s.yaml").write_text(SUITE.partition("measure:")[0] + f"measure: [{{{entry}, provider: cpu}}]")
+    with pytest.raises(KdbenchError, match=said):
+        plans_of(tmp_path / "s.yaml", None, name, cluster.address)
 
 
 def test_a_stage_whose_worker_is_killed_runs_again(made: executor.RayExecutor, tmp_path: Path) -> None:

@@ -6,15 +6,27 @@ A package adds its executor under the group `kdbench.executors`, and `kdbench ru
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
+from kdbench.errors import KdbenchError
 from kdbench.stages.names import STAGE
 from kdbench.stages.spec import StageSpec
 from kdbench.stages.store import Store
 from kdbench.stages.worker import Outcome
+from kdbench.suite.form import MeasureEntry
+from kdbench.timing.machine import Machine
 
 DEFAULT = "local"
+
+
+class NoNode(KdbenchError):
+    """A node that a measure entry names cannot be asked, or cannot measure."""
+
+    def __init__(self, node: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.node = node
 
 
 class Executor(ABC):
@@ -34,6 +46,17 @@ class Executor(ABC):
         """
         self.store = store
         self.jobs = jobs or max(1, self.cores() // threads)
+
+    @classmethod
+    def machines(cls, entries: Sequence[MeasureEntry], address: str | None) -> dict[str, Machine]:
+        """Name -> the machine, for each node that measure entries name: what a plan must know of it.
+
+        Raises NoNode where it cannot tell of one; an executor that knows no nodes tells of none.
+        """
+        for entry in entries:
+            if entry.node:
+                raise NoNode(entry.node, "only `kdbench run SUITE --executor ray` measures on nodes.")
+        return {}
 
     def cores(self) -> int:
         """Processors that it has for stages."""

@@ -2,8 +2,8 @@
 
 Without an address it joins the cluster that RAY_ADDRESS names, else one that runs on this machine, else it starts one
 here that ends with the run. Trainings, exports and the rest go wherever cores are free. Files are evaluated and timed
-on the node that the run was started on, whose runtimes and fingerprint the plan has asked; to be timed a file gets all
-its cores, so that no other task of the cluster runs beside it.
+on the node that their measure entry names, else on the one that the run was started on: the plan has asked it for its
+runtimes and fingerprint. To be timed a file gets all its cores, so that no other task of the cluster runs beside it.
 
 A task whose worker or node is lost runs again (RETRIES times), from its last checkpoint: that lies in the store, which
 every node must see at the same path.
@@ -14,7 +14,7 @@ import logging
 import secrets
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from importlib.metadata import PackageNotFoundError, version
@@ -23,11 +23,13 @@ from typing import Any
 
 from kdbench.errors import KdbenchError
 from kdbench.files import write_whole
-from kdbench.run.executors import Executor, left_by_dead
+from kdbench.run.executors import Executor, NoNode, left_by_dead, ray_nodes
 from kdbench.stages.failure_text import sentence
 from kdbench.stages.spec import StageSpec
 from kdbench.stages.store import Store
 from kdbench.stages.worker import Outcome, run_stages
+from kdbench.suite.form import MeasureEntry
+from kdbench.timing.machine import Machine
 
 RETRIES = 2
 """How often a task runs again whose worker or node was lost; what kills three workers is to blame itself."""
@@ -36,7 +38,7 @@ SECONDS_TO_ANSWER = 5
 SECONDS_TO_END = 30
 """How long `close` waits for workers that it has killed."""
 HERE = ("convert", "evaluate", "measure")
-"""Kinds of stages that run on the machine whose runtimes the plan has asked."""
+"""Kinds of stages that run on the machine whose runtimes the plan has asked: a target's node, or where the run is."""
 PACKAGES = ("kdbench", "torch", "numpy", "onnx", "onnxruntime")
 """What must be the same on every node: keys of stages name these versions as they are where the run was started."""
 
@@ -46,11 +48,8 @@ class RayExecutor(Executor):
 
     def __init__(self, store: Path, jobs: int | None = None, threads: int = 1, address: str | None = None) -> None:
         """Raises KdbenchError where Ray is missing, no cluster answers, or a node lacks the store or a version."""
-        if importlib.util.find_spec("ray") is None:
-            raise KdbenchError("the executor ray needs Ray; type: pip install 'kdbench[ray]'")
-        import ray
-
-        self._ray: Any = ray
+        ray = import_ray()
+        self._ray = ray
         self._flying: set[Any] = set()
         self._lock = threading.Lock()
         _join(address)
@@ -62,16 +61,32 @@ class RayExecutor(Executor):
             super().__init__(store.absolute(), jobs, threads, address)
             undone.pop_all()
 
+    @classmethod
+    def machines(cls, entries: Sequence[MeasureEntry], address: str | None) -> dict[str, Machine]:
+        """What each node that measure entries name says of itself. No cluster is joined where none is named."""
+        if not any(entry.node for entry in entries):
+            return {}
+        import_ray()
+        _join(address)
+        try:
+            return ray_nodes.machines(entries)
+        finally:
+            import_ray().shutdown()
+
     def cores(self) -> int:
         """Cores of all nodes."""
         return int(self._ray.cluster_resources().get("CPU", 1))
 
     def submit(self, specs: list[StageSpec]) -> "Future[list[Outcome]]":
-        task = self._run.options(
-            name=", ".join(dict.fromkeys(spec.kind for spec in specs)), max_retries=RETRIES, **self._resources(specs)
-        )
-        reference = task.remote([spec.to_json() for spec in specs], str(self.store))
         answer: Future[list[Outcome]] = Future()
+        try:
+            resources = self._resources(specs)
+        except NoNode as error:
+            answer.set_result([Outcome(spec.key, "failed", str(error)) for spec in specs])
+            return answer
+        names = ", ".join(dict.fromkeys(spec.kind for spec in specs))
+        task = self._run.options(name=names, max_retries=RETRIES, **resources)
+        reference = task.remote([spec.to_json() for spec in specs], str(self.store))
         with self._lock:
             self._flying.add(reference)
         reference.future().add_done_callback(lambda done: self._settle(reference, specs, done, answer))
@@ -87,23 +102,23 @@ class RayExecutor(Executor):
         self._ray.shutdown()
 
     def _resources(self, specs: list[StageSpec]) -> dict[str, Any]:
-        """Cores and accelerators of a list, and the node that it must run on.
+        """Cores and accelerators of a list, and the node that it must run on. Raises NoNode where that has gone.
 
         No more cores than a node has, for which Ray would wait without end: the head of a cluster often has none.
         """
-        cores = {node: said["Resources"].get("CPU", 0) for node, said in self._nodes().items()}
+        nodes = ray_nodes.alive()
+        cores = {node: said["Resources"].get("CPU", 0) for node, said in nodes.items()}
         parts = [part for spec in specs for part in spec.parts.values()]
         threads = [part.fields.get("threads", 1) for part in parts if part.kind == "recipe"]
         found: dict[str, Any] = {"num_cpus": min(max(threads, default=1), max(cores.values()))}
         if any(str(spec.numerics.get("device", "cpu")).startswith("cuda") for spec in specs):
             found["num_gpus"] = 1
         if any(spec.kind in HERE for spec in specs):
-            found |= {
-                "scheduling_strategy": self._on(self._here),
-                "num_cpus": min(found["num_cpus"], cores[self._here]),
-            }
-        if any(spec.kind == "measure" for spec in specs):
-            found["num_cpus"] = cores[self._here]
+            name = next((name for spec in specs if (name := spec.settings.get("target", {}).get("node"))), None)
+            place = ray_nodes.find(name, nodes) if name else self._here
+            found |= {"scheduling_strategy": ray_nodes.on(place), "num_cpus": min(found["num_cpus"], cores[place])}
+            if any(spec.kind == "measure" for spec in specs):
+                found["num_cpus"] = cores[place]
         return found
 
     def _settle(
@@ -120,15 +135,6 @@ class RayExecutor(Executor):
             death = f"its worker on the cluster was lost {RETRIES + 1} times ({type(error).__name__}); run again."
             answer.set_result([left_by_dead(self.store, spec, death) for spec in specs])
 
-    def _nodes(self) -> dict[str, dict[str, Any]]:
-        """Id -> what Ray says of a node, for all that are alive."""
-        return {node["NodeID"]: node for node in self._ray.nodes() if node["Alive"]}
-
-    def _on(self, node: str) -> Any:
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-        return NodeAffinitySchedulingStrategy(node, soft=False)
-
     def _answer(self, node: str, reference: Any) -> "Facts | None":
         """What a node says; None where it has gone meanwhile. Raises KdbenchError where it cannot run kdbench."""
         try:
@@ -137,7 +143,7 @@ class RayExecutor(Executor):
         except self._ray.exceptions.RayTaskError as error:
             raise KdbenchError(f"a node of the cluster cannot run kdbench: {sentence(error.cause or error)}") from None
         except self._ray.exceptions.RayError:
-            if node in self._nodes():
+            if node in ray_nodes.alive():
                 raise
             return None
 
@@ -149,13 +155,13 @@ class RayExecutor(Executor):
         try:
             ask = self._ray.remote(facts_of_node)
             asked = {
-                node: ask.options(scheduling_strategy=self._on(node), num_cpus=0).remote(str(place))
-                for node in self._nodes()
+                node: ask.options(scheduling_strategy=ray_nodes.on(node), num_cpus=0).remote(str(place))
+                for node in ray_nodes.alive()
             }
             facts = {node: said for node, reference in asked.items() if (said := self._answer(node, reference))}
         finally:
             place.unlink()
-        names = {node: said["NodeManagerAddress"] for node, said in self._nodes().items()}
+        names = {node: said["NodeManagerAddress"] for node, said in ray_nodes.alive().items()}
         refuse_strange(opened.root.absolute(), token, facts, self._here, names)
 
 
@@ -193,6 +199,15 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "missing"
+
+
+def import_ray() -> Any:
+    """The module ray. Raises KdbenchError where it is not installed."""
+    if importlib.util.find_spec("ray") is None:
+        raise KdbenchError("the executor ray needs Ray; type: pip install 'kdbench[ray]'")
+    import ray
+
+    return ray
 
 
 def _join(address: str | None) -> None:
