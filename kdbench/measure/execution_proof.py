@@ -33,6 +33,8 @@ FLOATS = {"bfloat16": "bf16", "float16": "fp16", "float": "fp32", "double": "fp6
 INT8 = "int8"
 NARROWEST_FIRST = (INT8, "bf16", "fp16", "tf32", "fp32", "fp64")
 
+MOST_NAMED = 4
+"""Operators that a sentence names before it only counts kinds."""
 LEAST_SHARE = 0.5
 """Least share of a file's work that the asked provider must have done; a row with less would bear the wrong name."""
 
@@ -148,6 +150,16 @@ def refusal(asked: Asked, kernels: list[Kernel], assigned: Assigned | None) -> s
         rest = _listed(counts, name)
         return f"asked for {name}, which ran only {counts[name]} of the file's {total} main nodes; {rest} ran the rest"
     return None
+
+
+def left_to(kernels: str, operators: Iterable[str]) -> str | None:
+    """A sentence that names the operators which a delegate such as XNNPACK left to slower kernels; None without any."""
+    left = Counter(operators)
+    if not left:
+        return None
+    named = ", ".join(f"{count} {name}" for name, count in left.most_common(MOST_NAMED))
+    more = "" if len(left) <= MOST_NAMED else f" and {len(left) - MOST_NAMED} further kinds"
+    return f"outside XNNPACK, in {kernels}: {named}{more}"
 
 
 def _work_counts(asked: Asked, kernels: list[Kernel], assigned: Assigned | None) -> Counter[str]:

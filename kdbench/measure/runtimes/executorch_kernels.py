@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kdbench.errors import MeasureError
-from kdbench.measure.execution_proof import LEAST_SHARE
+from kdbench.measure.execution_proof import LEAST_SHARE, left_to
 
 DELEGATED_PRODUCTS = ("Convolution", "Deconvolution", "Fully Connected", "Batch Matrix Multiply")
 """How XNNPACK's names of convolutions and matrix products begin."""
@@ -23,7 +23,6 @@ PORTABLE = "ExecuTorch's own kernels"
 OPERATOR_CALL, DELEGATE_CALL = "OPERATOR_CALL", "DELEGATE_CALL"
 EXECUTE = "Execute"
 NS_PER_MS = 1e6
-MOST_NAMED = 4
 
 
 @dataclass(frozen=True)
@@ -110,15 +109,5 @@ def proof_of(call: Call, asked: str) -> dict[str, Any]:
         "kernel_ns_by_provider": {name: spent[name] for name in counts},
         "int8_kernel_fraction": int8 / len(products) if products else None,
         "effective_precision": "+".join(precisions) or "fp32",
-        "execution_note": _outside(kernels),
+        "execution_note": left_to(PORTABLE, (kernel.name for kernel in kernels if not kernel.is_delegated)),
     }
-
-
-def _outside(kernels: Sequence[Kernel]) -> str | None:
-    """The kernels that XNNPACK did not run, as a sentence; None where it ran all."""
-    left = Counter(kernel.name for kernel in kernels if not kernel.is_delegated)
-    if not left:
-        return None
-    named = ", ".join(f"{count} {name}" for name, count in left.most_common(MOST_NAMED))
-    more = "" if len(left) <= MOST_NAMED else f" and {len(left) - MOST_NAMED} further kinds"
-    return f"outside XNNPACK, in {PORTABLE}: {named}{more}"

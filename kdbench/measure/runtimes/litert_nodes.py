@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from kdbench.errors import MeasureError
-from kdbench.measure.execution_proof import LEAST_SHARE
+from kdbench.measure.execution_proof import LEAST_SHARE, left_to
 
 DELEGATE = "DELEGATE"
 MULTIPLYING = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "BATCH_MATMUL"})
 """Convolutions and matrix products."""
 BUILT_IN = "LiteRT's own kernels"
-MOST_NAMED = 4
 
 
 @dataclass(frozen=True)
@@ -71,15 +70,5 @@ def proof_of(nodes: Sequence[Node], asked: str) -> dict[str, Any]:
         "node_count_by_provider": dict(count),
         "int8_kernel_fraction": sum(node.is_int8 for node in products) / len(products) if products else None,
         "effective_precision": "+".join(sorted(precisions, reverse=True)) or "fp32",
-        "execution_note": _outside(nodes),
+        "execution_note": left_to(BUILT_IN, (node.operator for node in nodes if not node.is_delegated)),
     }
-
-
-def _outside(nodes: Sequence[Node]) -> str | None:
-    """The operators that XNNPACK did not take, as a sentence; None where it took all."""
-    left = Counter(node.operator for node in nodes if not node.is_delegated)
-    if not left:
-        return None
-    named = ", ".join(f"{count} {name}" for name, count in left.most_common(MOST_NAMED))
-    more = "" if len(left) <= MOST_NAMED else f" and {len(left) - MOST_NAMED} further kinds"
-    return f"outside XNNPACK, in {BUILT_IN}: {named}{more}"
