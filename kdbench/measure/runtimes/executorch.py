@@ -25,6 +25,7 @@ from kdbench.measure.runtimes import executorch_converter
 from kdbench.measure.runtimes.contract import Feed, Runtime, Session
 from kdbench.measure.runtimes.executorch_kernels import call_of, events_of, proof_of
 from kdbench.measure.runtimes.onnxruntime_import import first_line
+from kdbench.measure.runtimes.torch import BoundProgram
 from kdbench.measure.session_spec import SessionSpec
 
 BINDINGS = "executorch.extension.pybindings._C"
@@ -71,12 +72,12 @@ class ExecutorchSession(Session):
                 raise MeasureError(f"{self.path} does not run on these inputs: {first_line(error)}") from None
         return [numpy.concatenate(outputs) for outputs in zip(*pieces)]
 
-    def bind(self, feeds: list[Feed]) -> BoundMethod:
+    def bind(self, feeds: list[Feed]) -> BoundProgram:
         """Calls on tensors that share the feeds' memory. Raises MeasureError beyond the planned sizes."""
         own = [self.own(feed) for feed in feeds]
         self._refuse_larger(own[0])
         self.run_checked(feeds[0])
-        return BoundMethod(self, [tensors(feed) for feed in own])
+        return BoundProgram(self.call, [tensors(feed) for feed in own])
 
     def proof(self, feed: Feed) -> dict[str, Any]:
         """The kernels of one call, from ExecuTorch's own record of it (ETDump), made by a program beside this one."""
@@ -109,26 +110,6 @@ class ExecutorchSession(Session):
                 raise MeasureError(
                     f"{self.path} was planned for '{name}' up to the shape {bound}, and is asked for {array.shape}."
                 )
-
-
-class BoundMethod:
-    """Calls of one program at one batch size whose inputs lie ready."""
-
-    def __init__(self, session: ExecutorchSession, batches: list[list[Any]]) -> None:
-        self.batch_count = len(batches)
-        self._batches, self._call = batches, session.call
-        self._answers: dict[int, list[Any]] = {}
-
-    def run(self, batch_number: int) -> None:
-        """One call on the batch of that number. Raises MeasureError where it fails."""
-        try:
-            self._answers[batch_number] = self._call(self._batches[batch_number])
-        except RuntimeError as error:
-            raise MeasureError(f"a timed call failed: {first_line(error)}") from None
-
-    def outputs(self, batch_number: int) -> list[Any]:
-        """All outputs of the last call on the batch of that number."""
-        return arrays(self._answers[batch_number])
 
 
 class Executorch(Runtime):

@@ -17,7 +17,7 @@ import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, Callable, ClassVar
 
 from kdbench.errors import MeasureError
 from kdbench.measure.provider import TORCH, Provider
@@ -92,7 +92,7 @@ class TorchSession(Session):
     def bind(self, feeds: list[Feed]) -> BoundProgram:
         """Calls on tensors that share the feeds' memory."""
         self.run_checked(feeds[0])
-        return BoundProgram(self, [self._tensors(feed) for feed in feeds])
+        return BoundProgram(self.call, [self._tensors(feed) for feed in feeds])
 
     def proof(self, feed: Feed) -> dict[str, Any]:
         """All operators of the program: torch.compile refuses a program that it cannot take whole."""
@@ -154,12 +154,12 @@ class Torch(Runtime):
 
 
 class BoundProgram:
-    """Calls of one session at one batch size whose inputs lie ready."""
+    """Calls of a program on tensors that lie ready; `call` gives its answers as tensors, or raises RuntimeError."""
 
-    def __init__(self, session: TorchSession, batches: list[tuple[Any, ...]]) -> None:
+    def __init__(self, call: Callable[[Any], Any], batches: Sequence[Any]) -> None:
         self.batch_count = len(batches)
         self._batches = batches
-        self._call = session.call
+        self._call = call
         self._answers: dict[int, Any] = {}
 
     def run(self, batch_number: int) -> None:
