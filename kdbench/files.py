@@ -28,6 +28,8 @@ from kdbench.errors import Unreadable
 CHUNK = 2**20
 LONGEST_NAME = 80
 """Bytes of a file name made from somebody's text; systems allow 255, and endings are added to it."""
+UNFINISHED = ".unfinished"
+"""Ends the name of a file or folder that is being written."""
 MOST_ARRAY_BYTES = 16 * 2**30
 """The most that all arrays of one .npz may take together, unpacked."""
 
@@ -82,13 +84,20 @@ def within(folder: Path, name: str) -> Path:
     return place
 
 
+def free_bytes(path: Path) -> int:
+    """How much room the disk has on which a path lies, or would lie."""
+    while not path.exists():
+        path = path.absolute().parent
+    return shutil.disk_usage(path).free
+
+
 def write_whole(path: Path, content: Content) -> Path:
     """Write a file so that it is there whole or not at all, whatever stops the writing; folders above it are made.
 
     Raises OSError, and whatever a function given as `content` raises; nothing half-written is left behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name[:LONGEST_NAME]}.{os.getpid()}.unfinished")
+    unfinished = path.with_name(f"{path.name[:LONGEST_NAME]}.{os.getpid()}{UNFINISHED}")
     try:
         if callable(content):
             content(unfinished)
@@ -112,7 +121,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     if path.is_dir() and any(path.iterdir()):
         raise FileExistsError(None, "it is not empty", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name[:LONGEST_NAME]}.{os.getpid()}.unfinished")
+    scratch = path.with_name(f".{path.name[:LONGEST_NAME]}.{os.getpid()}{UNFINISHED}")
     scratch.mkdir()
     try:
         yield scratch

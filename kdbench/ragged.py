@@ -46,7 +46,12 @@ class Ragged:
     def save(self, path: Path) -> None:
         """Write the values to `path` and the offsets beside it."""
         np.save(path, self.values)
-        np.save(_offsets_file(path), self.offsets)
+        self.save_offsets(path, self.offsets)
+
+    @staticmethod
+    def save_offsets(path: Path, offsets: Index) -> None:
+        """Write offsets beside the values at `path`."""
+        np.save(_offsets_file(path), offsets)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

@@ -4,9 +4,11 @@ from collections import Counter
 from collections.abc import Sequence
 
 from kdbench import units
+from kdbench.files import free_bytes
 from kdbench.plan.companies import MOST, companies
 from kdbench.plan.estimate import from_store
 from kdbench.plan.plan import Label, Plan
+from kdbench.plan.teaching import stored_outputs
 from kdbench.run.walk import default_jobs
 from kdbench.stages.spec import StageSpec
 from kdbench.stages.store import Entry, Store, older_than
@@ -23,7 +25,8 @@ def plan_text(plan: Plan, labels: list[Label], store: Store) -> str:
     rows = [(kind, str(total[kind]), str(total[kind] - left[kind]), str(left[kind])) for kind in total]
     lines = [f"Suite {plan.suite.name}: {len({label.case for label in labels})} rows, store {store.root}", ""]
     lines += _table([("stage", "all", "in store", "to do"), *rows])
-    lines += ["", *_cases(plan, labels, have, {spec.key for spec in todo}), "", *_in_step(todo, plan), *_views(todo)]
+    lines += ["", *_cases(plan, labels, have, {spec.key for spec in todo}), "", *_in_step(todo, plan)]
+    lines += [*_views(todo), *_stored(todo, plan, store)]
     lines.append(_left(todo, plan, store))
     return "\n".join(lines)
 
@@ -84,6 +87,22 @@ def _views(todo: list[StageSpec]) -> list[str]:
     if max(seeds.values(), default=0) < 2:
         return []
     return ["A view whose outputs are stored for one seed is looked up for the next, not computed again."]
+
+
+def _stored(todo: list[StageSpec], plan: Plan, store: Store) -> list[str]:
+    """How much disk the teachers' outputs take, and what to do where there is less."""
+    stored = stored_outputs(todo, plan, store)
+    if not stored.table_count:
+        return []
+    size, tables = units.size(stored.most_bytes), "table" if stored.table_count == 1 else "tables"
+    said = f"{stored.table_count} {tables} of teachers' outputs may take {size} on disk"
+    said += "." if stored.is_known else ", less where the data, once it is decoded, has fewer views."
+    if stored.is_cut:
+        said += " Some views find no room; for them the teacher computes as each student trains."
+    free = free_bytes(store.root)
+    if stored.most_bytes > free:
+        said += f" {units.size(free)} are free: store less, by `stored: {{precision: fp16, top_k: 20}}` of the teacher."
+    return [said]
 
 
 def _left(todo: list[StageSpec], plan: Plan, store: Store) -> str:

@@ -5,6 +5,7 @@ import inspect
 from kdbench.cli._fields import fields_table, fields_text
 from kdbench.protocols.part import Part
 from kdbench.protocols.recipe import Recipe, Regularizer
+from kdbench.protocols.stored_outputs import StoredOutputs
 from kdbench.suite.form import CaseFields, ExportFields, MeasureEntry, StudentFields, SuiteFields, TeacherFields
 from kdbench.suite.limits import SuiteLimits
 from kdbench.suite.tolerances import LatencyTolerance, MetricTolerance, SizeTolerance, SuiteTolerances
@@ -22,6 +23,7 @@ ENTRIES: dict[str, tuple[type[Part], str]] = {
 }
 """Name -> the type of an entry of a suite, and where it stands in the file."""
 NESTED: dict[str, dict[str, type[Part]]] = {
+    "teacher": {"stored": StoredOutputs},
     "check": {"latency": LatencyTolerance, "METRIC": MetricTolerance, "size": SizeTolerance},
 }
 """Entry -> field -> the type of what stands there."""

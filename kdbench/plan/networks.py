@@ -96,13 +96,15 @@ class Networks:
             if "teacher" in asked:
                 recipes = [self.stages.suite.recipes[name] for name in step.recipes.values()]
                 longest = max(recipes, key=lambda recipe: recipe.epochs)
-                found[numbered("outputs", number)] = self._outputs(teacher, longest, seed)
+                found[numbered("outputs", number)] = self._outputs(teacher, choice, longest, seed)
         return found
 
-    def _outputs(self, teacher: str, recipe: Recipe, seed: int) -> str:
+    def _outputs(self, teacher: str, choice: TeacherChoice, recipe: Recipe, seed: int) -> str:
         """The teacher's stored outputs; with one view an example they are the same for every seed and length."""
         stages = self.stages
         settings: dict[str, Any] = {"precision": recipe.precision} if recipe.precision != "fp32" else {}
+        stored = choice.stored.model_dump(exclude_defaults=True)
+        settings |= {"stored": stored} if stored else {}
         viewed: dict[str, Any] = {}
         if stages.view_count > 1:
             viewed, settings = {"seed": seed}, {**settings, "epochs": recipe.epochs}

@@ -24,7 +24,7 @@ from kdbench.run.standing import standing
 from kdbench.run.warnings import warnings
 from kdbench.stages.names import MODEL, PREDICTIONS, RECORDS, STAGE
 from kdbench.stages.store import Store
-from kdbench.suite.judged_losses import refuse_other_losses
+from kdbench.suite.data_checks import refuse_misfits
 
 RECORDS_FILE = "records.jsonl"
 KIND_OF_STAGE = {
@@ -201,7 +201,7 @@ class Results:
     def _keep_task(self) -> None:
         """Once the data is decoded, write task.json, and the inputs of the test split where they lie in no files.
 
-        Raises SuiteError where the suite limits another loss than that of the metric which decides.
+        Raises SuiteError where something in the suite does not fit the data.
         """
         spec = next(spec for spec in self.plan.stages.values() if spec.kind == "decode")
         if self._task_kept or not self.store.has(spec.key):
@@ -209,7 +209,7 @@ class Results:
         self._task_kept = True
         decoded = self.store.folder(spec.key)
         kept = kept_task(spec, decoded)
-        refuse_other_losses(self.plan.suite, kept.description.outputs[0])
+        refuse_misfits(self.plan.suite, kept.description.outputs)
         written = {kept.test_inputs_path: write_test_inputs, kept.sample_path: write_sample}
         with _writing(self.folder):
             for path, write in written.items():

@@ -6,13 +6,14 @@ from kdbench.measure import energy
 from kdbench.plan.plan import Plan
 from kdbench.results.records import Compression, Record, Size
 from kdbench.run.standing import Standing
-from kdbench.stages.names import DESCRIPTION
+from kdbench.stages.names import DESCRIPTION, RECORDS
 from kdbench.stages.store import Store
 
 
 def warnings(written: Sequence[Record], plan: Plan, store: Store, stays: Standing) -> Iterator[str]:
     """`written`: the records that the folder will have; `stays`: those of them that this run did not make."""
     yield from _of_decoding(plan, store)
+    yield from _of_teachers(plan, store)
     yield from _no_smaller_than_teacher(written, plan)
     yield from _of_techniques(written, len(plan.suite.seeds))
     yield from _without_energy(plan)
@@ -27,6 +28,19 @@ def _of_decoding(plan: Plan, store: Store) -> Iterator[str]:
     for key, spec in plan.stages.items():
         if spec.kind == "decode" and store.has(key):
             yield from store.read_json(key, DESCRIPTION)["notes"]
+
+
+def _of_teachers(plan: Plan, store: Store) -> Iterator[str]:
+    """Sentences about outputs that were stored: each once, with the cases that learn from them."""
+    taught: dict[str, list[str]] = {}
+    for key, spec in plan.stages.items():
+        for note in (
+            store.read_json(key, RECORDS)[0].get("notes", ()) if spec.kind == "teach" and store.has(key) else ()
+        ):
+            learn = (label.case for label in plan.labels if key in plan.lineage(label.key))
+            taught.setdefault(note, []).extend(learn)
+    for note, cases in taught.items():
+        yield f"{', '.join(dict.fromkeys(cases))}: {note}"
 
 
 def _no_smaller_than_teacher(written: Sequence[Record], plan: Plan) -> Iterator[str]:

@@ -1,24 +1,23 @@
-"""A teacher's outputs by (example, view) while they are computed, and what a killed stage goes on from."""
+"""A teacher's outputs by (example, view) while they are computed: on disk, where a killed stage goes on from them."""
 
+import json
 import time
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from kdbench.files import write_whole
 from kdbench.protocols import Batch, Output, TaskDescription
-from kdbench.ragged import Ragged, Stored
+from kdbench.protocols.stored_outputs import StoredOutputs
+from kdbench.ragged import Array, Index
+from kdbench.stages._output_forms import forms_of
+from kdbench.stages._row_files import FixedRows, VaryingRows, save_whole, unfinished
+from kdbench.stages._stored_outputs import CODES, FORM, PROBABILITIES, StoredTable, files
 from kdbench.stages.names import CHECKPOINT
 
 CHECKPOINT_SECONDS = 20.0
-"""Seconds between checkpoints, each of the rows that came since the last."""
-
-
+"""Seconds between checkpoints, each of which says what rows the files hold."""
 ROWS = 1 << 16
 """Rows that are copied at once."""
 
@@ -26,94 +25,108 @@ ROWS = 1 << 16
 class OutputTable:
     """One row a code (index * view_count + view) for each of a task's outputs."""
 
-    def __init__(self, task: TaskDescription, codes: np.ndarray, folder: Path) -> None:
-        """codes: int64 (n,), rising; folder: where checkpoints are kept, and found where a killed stage left some."""
-        self._task, self.codes, self._folder = task, codes, folder
-        self._there, self._count = np.zeros(len(codes), bool), 0
-        self._rows: list[np.ndarray] = []
-        """For each output float32 (n, ...), or (n,) of arrays where their lengths vary; none before the first row."""
-        self._unsaved: list[np.ndarray] = []
-        self._saved_at = time.monotonic()
-        for path in self._checkpoints():
-            kept = torch.load(path, weights_only=True)
-            places = kept.pop("places").numpy()
-            self._put(places, [kept[str(number)].numpy() for number in range(len(task.outputs))])
+    def __init__(self, task: TaskDescription, codes: Index, folder: Path, stored: StoredOutputs) -> None:
+        """codes: int64 (n,), rising; folder: where the rows are written, and found where a killed stage left some.
+
+        Raises TechniqueError where the form that `stored` names does not fit the task's outputs.
+        """
+        self.codes, self._folder, self._stored = codes, folder, stored
+        self._forms = forms_of(task, stored)
+        self._files: list[FixedRows | VaryingRows] = []
+        """One for each array that the forms have; none before the first row."""
+        self._paths = [path for number, form in enumerate(self._forms) for path in files(folder, form, number)]
+        self._kept = folder / f"{CHECKPOINT}rows.npy"
+        goes_on = all(path.exists() for path in (self._kept, *map(unfinished, self._paths)))
+        self._there = np.load(self._kept) if goes_on else np.zeros(len(codes), bool)
+        self._done = self._count = int(self._there.sum())
+        self._saved_at, self._saved_count = time.monotonic(), self._count
 
     @property
-    def missing(self) -> np.ndarray:
+    def missing(self) -> Index:
         """The codes without a row, rising."""
-        return self.codes[~self._there]
+        codes: Index = self.codes[~self._there]
+        return codes
 
     @property
     def fraction(self) -> float:
         """How much of it is there, 0 to 1."""
         return self._count / max(len(self.codes), 1)
 
-    def places_in(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def packed(self, outputs: Sequence[Tensor]) -> list[Array]:
+        """What is stored of a teacher's outputs (B, ...): the arrays of every output."""
+        return [array for form, one in zip(self._forms, outputs, strict=True) for array in form.packed(one)]
+
+    def places_in(self, codes: Index) -> tuple[Array, Array]:
         """Where other codes, rising, have what is missing here: places in them, and in this table."""
         _, theirs, mine = np.intersect1d(codes, self.codes, assume_unique=True, return_indices=True)
         wanted = ~self._there[mine]
         return theirs[wanted], mine[wanted]
 
-    def take(self, stored: Sequence[np.ndarray], theirs: np.ndarray, mine: np.ndarray) -> None:
-        """Fill the rows `mine` with the rows `theirs` of another table's outputs."""
+    def take(self, table: StoredTable, theirs: Array, mine: Array) -> None:
+        """Fill the rows `mine` with the rows `theirs` of a table of the same form, where no length varies."""
+        columns = [np.asarray(column) for columns in table.columns for column in columns]
         for start in range(0, len(mine), ROWS):
             here = slice(start, start + ROWS)
-            self._put(mine[here], [np.asarray(rows[theirs[here]]) for rows in stored])
+            self._put(mine[here], [column[theirs[here]] for column in columns])
 
-    def put(self, codes: np.ndarray, outputs: Sequence[Tensor], batch: Batch) -> None:
+    def put(self, codes: Index, outputs: Sequence[Tensor], batch: Batch) -> None:
         """Fill rows with a teacher's outputs (B, ...); those that are there already, or were not asked for, are left.
 
-        codes: (B,), each once; batch: whose outputs they are, for padding is not kept.
+        codes: (B,), each once; batch: whose outputs they are, for padding is not kept. Raises OSError on a full disk.
         """
         if not len(self.codes):
             return
         places = np.minimum(np.searchsorted(self.codes, codes), len(self.codes) - 1)
         new = (self.codes[places] == codes) & ~self._there[places]
         if new.any():
-            given = zip(self._task.outputs, outputs, strict=True)
-            self._put(places[new], [_own_places(output, one, batch)[new] for output, one in given])
-            self._unsaved.append(places[new])
+            order = np.flatnonzero(new)[np.argsort(places[new])]
+            arrays = [
+                _own_places(form.output, array, batch)[order]
+                for form, output in zip(self._forms, outputs, strict=True)
+                for array in form.packed(output)
+            ]
+            self._put(places[order], arrays)
 
-    def _put(self, places: np.ndarray, rows: Sequence[np.ndarray]) -> None:
-        self._rows = self._rows or [np.empty((len(self.codes), *one.shape[1:]), one.dtype) for one in rows]
-        for kept, found in zip(self._rows, rows, strict=True):
-            kept[places] = found
+    def _put(self, places: Array, arrays: list[Array]) -> None:
+        self._files = self._files or self._opened(arrays)
+        for file, rows in zip(self._files, arrays, strict=True):
+            file.put(places, rows)
         self._there[places] = True
         self._count += len(places)
 
+    def _opened(self, arrays: list[Array]) -> list[FixedRows | VaryingRows]:
+        return [
+            VaryingRows(path, first, self._done) if first.dtype == object else FixedRows(path, first)
+            for path, first in zip(self._paths, arrays, strict=True)
+        ]
+
     def save_now_and_then(self) -> None:
-        """Write the rows that came since the last checkpoint, where that is long ago and all have one length."""
-        if self._unsaved and not self._task.axes and time.monotonic() - self._saved_at >= CHECKPOINT_SECONDS:
-            places = np.concatenate(self._unsaved)
-            state: dict[str, Any] = {"places": torch.from_numpy(places)}
-            state |= {str(number): torch.from_numpy(rows[places]) for number, rows in enumerate(self._rows)}
-            write_whole(self._folder / f"{CHECKPOINT}{len(self._checkpoints()):06d}.pt", partial(torch.save, state))
-            self._unsaved, self._saved_at = [], time.monotonic()
+        """Note what rows there are, where rows came and the last checkpoint is long ago."""
+        if self._count > self._saved_count and time.monotonic() - self._saved_at >= CHECKPOINT_SECONDS:
+            for file in self._files:
+                file.flush()
+            save_whole(self._kept, self._there)
+            self._saved_at, self._saved_count = time.monotonic(), self._count
 
-    def finished(self) -> list[Stored]:
-        """Every output's rows, all of which are there; the checkpoints are removed."""
-        for path in self._checkpoints():
-            path.unlink()
-        return [_together(rows) for rows in self._rows]
+    def end(self, probabilities: bool) -> None:
+        """Make the files whole, as every row is there. probabilities: whether the teacher gave probabilities."""
+        for file in self._files:
+            file.end(len(self.codes))
+        np.save(self._folder / CODES, self.codes)
+        fields = self._stored.model_dump(exclude_defaults=True, exclude={"gibibytes"})
+        if fields:
+            (self._folder / FORM).write_text(json.dumps(fields), encoding="utf-8")
+        if probabilities:
+            (self._folder / PROBABILITIES).touch()
+        self._kept.unlink(missing_ok=True)
 
-    def _checkpoints(self) -> list[Path]:
-        return sorted(self._folder.glob(f"{CHECKPOINT}*.pt"))
 
-
-def _own_places(output: Output, given: Tensor, batch: Batch) -> np.ndarray:
-    """Each example's output (B, ...); where lengths vary, without what is padding, (B,) of arrays."""
-    lengths, array = output.places(batch.lengths), given.cpu().numpy()
+def _own_places(output: Output, array: Array, batch: Batch) -> Array:
+    """Each example's own part of an output (B, ...); where lengths vary, without what is padding, (B,) of arrays."""
+    lengths = output.places(batch.lengths)
     if lengths is None:
         return array
     rows = np.empty(len(array), object)
     for place, end in enumerate(lengths.tolist()):
         rows[place] = array[place, :end]
     return rows
-
-
-def _together(rows: np.ndarray) -> Stored:
-    if rows.dtype != object:
-        return rows
-    each = list(rows)
-    return np.stack(each) if len({row.shape for row in each}) == 1 else Ragged.of(each)

@@ -14,50 +14,20 @@ from kdbench.errors import TechniqueError
 from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession
 from kdbench.measure.session_spec import SessionSpec
 from kdbench.protocols import Batch, Outputs, TaskDescription
-from kdbench.ragged import Ragged, Stored, stored_array
 from kdbench.stages import torch_models
 from kdbench.stages._data import TaskData
 from kdbench.stages._shared_passes import Hear, SharedPasses
+from kdbench.stages._stored_outputs import StoredTable
 from kdbench.stages.lockstep import Turn
 from kdbench.stages.names import ONNX_FILE, numbered
 from kdbench.stages.work import Work
 
-CODES = "codes.npy"
-PROBABILITIES = "probabilities"
-"""A file that is there where the stored logits are logarithms of what the teacher gave."""
 PROBABILITIES_NOTE = (
-    "The teacher gives probabilities (rows that are never negative and sum to 1), as it ends in a softmax; their "
+    "the teacher gives probabilities (rows that are never negative and sum to 1), as it ends in a softmax; their "
     "logarithms were taken as its logits."
 )
 ROUNDING = 1e-3
 """How far a row of probabilities may be from summing to 1: half precision and 8-bit files round."""
-
-
-def save_outputs(folder: Path, codes: np.ndarray, outputs: Sequence[Stored], probabilities: bool = False) -> None:
-    """Write a teacher's outputs.
-
-    codes: int64 (n,), rising, index * view_count + view; outputs: for each of the task's outputs float32 (n, ...), or
-    n rows of unequal length. probabilities: whether the logits are logarithms of what the teacher gave.
-    """
-    np.save(folder / CODES, codes)
-    for number, array in enumerate(outputs):
-        path = _outputs_file(folder, number)
-        if isinstance(array, Ragged):
-            array.save(path)
-        else:
-            np.save(path, array)
-    if probabilities:
-        (folder / PROBABILITIES).touch()
-
-
-def stored_outputs(folder: Path, output_count: int) -> tuple[np.ndarray, list[Stored]]:
-    """The codes and outputs that `save_outputs` wrote, mapped."""
-    outputs = [stored_array(_outputs_file(folder, number)) for number in range(output_count)]
-    return np.load(folder / CODES, mmap_mode="r"), outputs
-
-
-def _outputs_file(folder: Path, number: int) -> Path:
-    return folder / f"outputs{number}.npy"
 
 
 class Network(Protocol):
@@ -73,7 +43,7 @@ class Teacher:
         self,
         load: Callable[[], Network],
         task: TaskDescription,
-        outputs: Path | None,
+        stored: StoredTable | None,
         view_count: int,
         turn: Turn | None = None,
         passes: SharedPasses | None = None,
@@ -81,6 +51,7 @@ class Teacher:
     ) -> None:
         """load: gives a module in eval mode, whose copy for this stage asks for no gradients, or a file's session.
 
+        stored: outputs that need not be computed; others are given out in the form in which these are stored.
         turn, passes: of the stage that asks, and what it shares with others of its group; by default nothing.
         tells: the names of the outputs that it tells; empty: all.
         """
@@ -91,11 +62,9 @@ class Teacher:
         self.view_count = view_count
         self.forward_count = 0
         """Examples that went through the network."""
-        self.gives_probabilities = (outputs / PROBABILITIES).exists() if outputs else None
+        self.gives_probabilities = stored.gave_probabilities if stored else None
         """Whether its answers are probabilities, whose logarithms are given out; None until it is asked."""
-        self._codes, self._stored = (
-            stored_outputs(outputs, len(task.outputs)) if outputs else (np.zeros(0, np.int64), [])
-        )
+        self._stored = stored
 
     @cached_property
     def answer(self) -> Network:
@@ -127,25 +96,20 @@ class Teacher:
 
     def __call__(self, batch: Batch) -> Outputs:
         """The teacher's outputs, without gradients. Stored ones of unequal length are padded to the longest."""
-        codes = (batch.index * self.view_count + batch.view).cpu().numpy()
-        places = np.minimum(np.searchsorted(self._codes, codes), max(len(self._codes) - 1, 0))
-        stored = self._codes[places] == codes if len(self._codes) else np.zeros(len(codes), bool)
-        device = batch.index.device
-        if stored.all():
-            return self._looked_up(places, device)
-        if not stored.any():
+        if self._stored is None:
             return self.live(batch)
-        if any(isinstance(array, Ragged) for array in self._stored):
-            return self.live(batch)  # rows of two lengths would not fit together
-        missing = torch.from_numpy(np.flatnonzero(~stored)).to(device)
-        answer = self._looked_up(places, device)
-        for whole, live in zip(answer, self.live(batch.part(missing)), strict=True):
-            whole[missing] = live
+        device = batch.index.device
+        places, there = self._stored.find((batch.index * self.view_count + batch.view).cpu().numpy())
+        if there.all():
+            return self._stored.outputs(places, device)
+        if not there.any() or self._stored.varies:  # rows of two lengths would not fit together
+            return self._stored.as_stored(self.live(batch))
+        missing = torch.from_numpy(np.flatnonzero(~there)).to(device)
+        answer = self._stored.outputs(places, device)
+        live = self._stored.as_stored(self.live(batch.part(missing)))
+        for whole, computed in zip(answer, live, strict=True):
+            whole[missing] = computed
         return answer
-
-    def _looked_up(self, places: np.ndarray, device: torch.device) -> Outputs:
-        arrays = (array.padded(places, 0.0) if isinstance(array, Ragged) else array[places] for array in self._stored)
-        return tuple(torch.from_numpy(array).to(device) for array in arrays)
 
     @torch.no_grad()
     def live(self, batch: Batch) -> Outputs:
@@ -179,14 +143,14 @@ def load_teacher(work: Work, data: TaskData, device: torch.device, number: int =
     Its passes are shared with the other stages of a group that show it the same batches.
     """
     role = numbered("outputs", number)
-    outputs = work.input(role) if role in work.spec.inputs else None
+    stored = StoredTable.open(work.input(role), data.task) if role in work.spec.inputs else None
     folder = work.input(numbered("teacher", number))
     inputs, turn = work.spec.inputs, work.turn
     shown = (inputs[numbered("teacher", number)], number, inputs["data"], work.spec.seed)
     passes = turn.lockstep.passes.setdefault(shown, SharedPasses())
     views = data.declared.views()
     tells = torch_models.declaration(folder).outputs if torch_models.is_network(folder) else ()
-    return Teacher(lambda: _network(folder, data, device), data.task, outputs, views, turn, passes, tells)
+    return Teacher(lambda: _network(folder, data, device), data.task, stored, views, turn, passes, tells)
 
 
 def _network(folder: Path, data: TaskData, device: torch.device) -> Network:

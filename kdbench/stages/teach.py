@@ -1,17 +1,19 @@
 """The teach stage: a teacher's outputs for the (example, view) pairs that a seed's epochs ask for, computed once."""
 
 from dataclasses import replace
-from math import prod
 from typing import Any
 
 import numpy as np
 import torch
 
-from kdbench.protocols import Batch, TaskDescription
+from kdbench.protocols import Batch
 from kdbench.protocols.recipe import Precision
+from kdbench.protocols.stored_outputs import StoredOutputs
 from kdbench.stages._data import TaskData
+from kdbench.stages._output_forms import rows_at
 from kdbench.stages._output_table import OutputTable
-from kdbench.stages._teacher import PROBABILITIES_NOTE, load_teacher, save_outputs, stored_outputs
+from kdbench.stages._stored_outputs import StoredTable
+from kdbench.stages._teacher import PROBABILITIES_NOTE, load_teacher
 from kdbench.stages.context import plain_arithmetic
 from kdbench.stages.lockstep import SMALL_BATCH, Place
 from kdbench.stages.spec import StageSpec
@@ -19,11 +21,9 @@ from kdbench.stages.work import Fact, Work
 from kdbench.tasks.arrays import epoch_views
 from kdbench.training import computing_in
 
-TABLE_BYTES = 4 << 30
-"""Largest table. What does not fit is left out, and computed live by the stages that need it."""
 LIVE_NOTE = (
-    "The teacher's outputs for {:,} of {:,} views were stored, as they may take {:,} MiB on disk; for the others the "
-    "teacher computes as each student trains."
+    "the teacher's outputs for {:,} of {:,} views were stored, as its `stored` lets them take {:g} GiB; for the others "
+    "it computes as each student trains."
 )
 CHUNK = 64
 """Examples in one pass. A ResNet-32x4 took 1.2 (fp32) to 1.7 (bf16) times as long for each in passes of 256, whose maps
@@ -57,10 +57,13 @@ class _Teaching:
         self._precision: Precision = settings.get("precision", "fp32")
         example_count = self._data.arrays.count("train")
         codes = wanted_codes(example_count, self._view_count, work.spec.seed or 0, settings.get("epochs", 0))
-        kept = codes[: TABLE_BYTES // row_bytes(self._data.task)]
+        stored = StoredOutputs.from_fields(settings.get("stored", {}))
+        kept = codes[: int(stored.gibibytes * 2**30) // stored.row_bytes(self._data.task)]
+        self._notes: list[str] = []
+        """Sentences that readers of the results should see."""
         if len(kept) < len(codes):
-            work.log.warning(LIVE_NOTE.format(len(kept), len(codes), TABLE_BYTES >> 20))
-        self._table = OutputTable(self._data.task, kept, work.out)
+            self._note(LIVE_NOTE.format(len(kept), len(codes), stored.gibibytes))
+        self._table = OutputTable(self._data.task, kept, work.out, stored)
         self._teacher = load_teacher(work, self._data, self._device)
         self._taken = 0
         """Outputs that other stages had computed."""
@@ -72,17 +75,17 @@ class _Teaching:
         if self._view_count == 1 or self._data.task.axes:
             return
         for key in self._work.store.kin(_kin(self._work.spec)):
-            codes, outputs = stored_outputs(self._work.store.folder(key), len(self._data.task.outputs))
-            stored = [rows for rows in outputs if isinstance(rows, np.ndarray)]  # all, as no length varies
-            theirs, mine = self._table.places_in(codes)
+            stored = StoredTable.open(self._work.store.folder(key), self._data.task)
+            theirs, mine = self._table.places_in(stored.codes)
             if len(mine) >= SMALL_BATCH and self._agrees(stored, theirs[:CHUNK], mine[:CHUNK]):
                 self._table.take(stored, theirs, mine)
                 self._taken += len(mine)
 
-    def _agrees(self, stored: list[np.ndarray], theirs: np.ndarray, mine: np.ndarray) -> bool:
+    def _agrees(self, stored: StoredTable, theirs: np.ndarray, mine: np.ndarray) -> bool:
         """Whether some stored rows are what is computed here."""
-        computed = self._computed(self._table.codes[mine])[0]
-        return all(np.array_equal(rows[theirs], one.cpu().numpy()) for rows, one in zip(stored, computed, strict=True))
+        computed = self._table.packed(self._computed(self._table.codes[mine])[0])
+        rows = (rows_at(column, theirs) for columns in stored.columns for column in columns)
+        return all(np.array_equal(one, other) for one, other in zip(rows, computed, strict=True))
 
     def listen(self) -> None:
         """Take outputs from the passes of others in step, where all examples have one length: no padding differs."""
@@ -124,31 +127,24 @@ class _Teaching:
     def end(self) -> list[Fact]:
         """Publish what there is."""
         probabilities = bool(self._teacher.gives_probabilities)
-        save_outputs(self._work.out, self._table.codes, self._table.finished(), probabilities)
+        self._table.end(probabilities)
         if probabilities:
-            self._work.log.warning(PROBABILITIES_NOTE)
+            self._note(PROBABILITIES_NOTE)
         wall, cpu = (after - before for after, before in zip(self._work.turn.clock(), self._began, strict=True))
         count = len(self._table.codes) - self._taken
         self._work.store.note_kin(_kin(self._work.spec), self._work.spec.key)
-        return [{"kind": "teaching", "wall_ns": wall, "cpu_ns": cpu, "teacher_forward_count": count}]
+        costs = {"wall_ns": wall, "cpu_ns": cpu, "teacher_forward_count": count}
+        return [{"kind": "teaching", **costs, "notes": self._notes}]
+
+    def _note(self, text: str) -> None:
+        self._work.log.warning(text)
+        self._notes.append(text)
 
 
 def _kin(spec: StageSpec) -> str:
     """A name for the stages that differ in seed and length only: they ask for the same outputs, each for some views."""
     settings = {name: value for name, value in spec.settings.items() if name != "epochs"}
     return replace(spec, seed=None, settings=settings).key
-
-
-def row_bytes(task: TaskDescription) -> int:
-    """Bytes of one example's outputs in float32; an axis that varies counts with its median."""
-    sizes = (
-        prod(axis if isinstance(axis, int) else _median(task, axis) for axis in output.axes) for output in task.outputs
-    )
-    return 4 * sum(sizes)
-
-
-def _median(task: TaskDescription, axis: str) -> int:
-    return next((known.median for known in task.axes if known.name == axis), 1)
 
 
 def wanted_codes(example_count: int, view_count: int, seed: int, epochs: int) -> np.ndarray:

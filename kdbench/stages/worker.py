@@ -18,6 +18,7 @@ from pathlib import Path
 
 from kdbench import stages
 from kdbench.errors import KdbenchError
+from kdbench.files import UNFINISHED
 from kdbench.stages.failure_text import sentence
 from kdbench.stages.lockstep import Result, in_step
 from kdbench.stages.names import CHECKPOINT, LOG, PROGRESS, RECORDS, STAGE
@@ -141,11 +142,11 @@ def _fail(spec: StageSpec, store: Store, error: BaseException, wall: float) -> O
 
 
 def _clear(scratch: Path) -> None:
-    """Remove what a killed worker left, but for the checkpoints that a training goes on from."""
+    """Remove what a killed worker left, but for the checkpoints that a stage goes on from."""
     for path in scratch.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
-        elif not (path.name.startswith(CHECKPOINT) and path.suffix == ".pt"):
+        elif not path.name.startswith(CHECKPOINT) or path.suffix == UNFINISHED:
             path.unlink()
 
 

@@ -8,6 +8,7 @@ from kdbench.errors import Place, SuiteError
 from kdbench.protocols import Technique
 from kdbench.protocols.part import PartSpec
 from kdbench.protocols.recipe import Recipe, Regularizer
+from kdbench.protocols.stored_outputs import StoredOutputs
 from kdbench.suite.form import MeasureEntry
 from kdbench.suite.limits import SuiteLimits
 from kdbench.suite.tolerances import SuiteTolerances
@@ -62,6 +63,8 @@ class TeacherChoice:
     case: str | None = None
     name: str = ""
     """Its name among the suite's `teachers`, where it has one."""
+    stored: StoredOutputs = field(default_factory=StoredOutputs)
+    """How its outputs are stored for the students."""
     place: Place = field(default=("teacher",), compare=False)
 
     @property

@@ -18,6 +18,7 @@ from kdbench.measure import providers
 from kdbench.measure.carried import find_runtime
 from kdbench.measure.target_id import HERE
 from kdbench.protocols.part import Part
+from kdbench.protocols.stored_outputs import StoredOutputs
 
 VERSION = 1
 """The version of the suite format; a file of another is refused."""
@@ -240,6 +241,8 @@ class TeacherFields(Part):
     outputs: Annotated[tuple[str, ...], Distinct] = ()
     """The outputs of the task that the model tells, by name, where it does not tell all: it is trained on these alone.
     Of a list of teachers each output is taught by the first that tells it."""
+    stored: StoredOutputs = StoredOutputs()
+    """How its outputs are stored for its students: `{precision: fp16, top_k: 20}` where there are many of them."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> "TeacherFields":

@@ -83,7 +83,7 @@ def scale_of(metric: Metric) -> Scale:
 class LossReader:
     """Finds what is wrong with the losses in a suite's raw data, before anything else is read of it.
 
-    The unit of values is known once the task's data is decoded, and is looked at then (`refuse_other_losses`).
+    The unit of values is known once the task's data is decoded, and is looked at then (`data_checks`).
     """
 
     own: Collection[str]

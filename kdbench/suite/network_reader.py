@@ -72,15 +72,16 @@ class NetworkReader:
         return choice
 
     def _teacher(self, fields: TeacherFields, place: Place, name: str) -> TeacherChoice:
+        said: dict[str, Any] = {"name": name, "stored": fields.stored, "place": place}
         if fields.model is None:
-            return TeacherChoice(onnx=fields.onnx, case=fields.case, name=name, place=place)
+            return TeacherChoice(onnx=fields.onnx, case=fields.case, **said)
         model = self.faults.kept(self._model, fields.model, place, fields.inputs, fields.outputs)
         recipe = "" if fields.weights is not None else self.recipe(fields.recipe, (*place, "recipe"))
         if model is None:
             raise Faulty
         if fields.weights is not None:
-            return TeacherChoice(model, weights=fields.weights, name=name, place=place)
-        return TeacherChoice(model, recipe, fields.seed, fields.per_seed, name=name, place=place)
+            return TeacherChoice(model, weights=fields.weights, **said)
+        return TeacherChoice(model, recipe, fields.seed, fields.per_seed, **said)
 
     def _one(self, written: Any, place: Place) -> TeacherChoice:
         if not isinstance(written, str):

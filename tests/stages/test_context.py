@@ -9,7 +9,8 @@ import torch
 
 from kdbench import testing
 from kdbench.errors import DataError, TechniqueError
-from kdbench.stages._teacher import Teacher, save_outputs
+from kdbench.stages._stored_outputs import StoredTable
+from kdbench.stages._teacher import Teacher
 from kdbench.stages.context import StageContext
 from kdbench.stages.spec import StageSpec
 from kdbench.stages.teach import wanted_codes
@@ -59,8 +60,9 @@ def test_a_recipe_that_roles_do_not_name_is_refused(ctx: StageContext) -> None:
 def stored(ctx: StageContext, folder: Path, kept: int) -> Teacher:
     """A teacher of whose outputs on the training split the first `kept` are stored, each shifted by 100."""
     logits = torch.cat([ctx.teacher(batch)[0] for batch in ctx.train]).numpy()[:kept]
-    save_outputs(folder, np.arange(kept), [logits + 100])
-    return Teacher(lambda: ctx.teacher_module, ctx.task, folder, view_count=1)
+    np.save(folder / "codes.npy", np.arange(kept))
+    np.save(folder / "outputs0.npy", logits + 100)
+    return Teacher(lambda: ctx.teacher_module, ctx.task, StoredTable.open(folder, ctx.task), view_count=1)
 
 
 def test_stored_outputs_are_looked_up_and_the_rest_is_live_and_counted(ctx: StageContext, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A teacher's stored outputs: filled from the passes that students in step ask for, as they are when computed alone."""
 
+import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,13 +13,12 @@ from torch import Tensor, nn
 
 from kdbench import registry
 from kdbench import stages as kinds
-from kdbench.protocols import Batch
 from kdbench.protocols.part import PartSpec, spec_of
 from kdbench.protocols.recipe import Recipe
-from kdbench.stages import _data, _output_table, _teacher, teach
-from kdbench.stages._output_table import OutputTable
+from kdbench.stages import _data, _teacher
+from kdbench.stages._stored_outputs import StoredTable
 from kdbench.stages.lockstep import SMALL_BATCH
-from kdbench.stages.names import LOG
+from kdbench.stages.names import RECORDS
 from kdbench.stages.spec import StageSpec
 from kdbench.stages.store import Store
 from kdbench.stages.teach import wanted_codes
@@ -65,9 +65,9 @@ class Bench:
         assert {*self.run_any(*specs)} == {"done"}
         return [spec.key for spec in specs]
 
-    def storing(self, epochs: int, seed: int = 5) -> StageSpec:
+    def storing(self, epochs: int, seed: int = 5, **further: dict[str, object]) -> StageSpec:
         inputs = {"data": self.data, "teacher": self.teacher}
-        settings, numerics = {"epochs": epochs}, {"device": "cpu"}
+        settings, numerics = {"epochs": epochs, **further}, {"device": "cpu"}
         return StageSpec("teach", 1, {"task": self.task}, inputs, seed=seed, settings=settings, numerics=numerics)
 
     def student(self, technique: tuple[str, dict], epochs: int) -> StageSpec:
@@ -192,28 +192,6 @@ def test_outputs_of_another_seed_are_taken_unless_computing_them_gives_others(
     assert bench.taken(second, OUTPUTS) == alone(bench, second)
 
 
-def test_a_killed_stage_goes_on_from_the_rows_that_it_had(
-    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(_output_table, "CHECKPOINT_SECONDS", 0.0)
-    task = read_description(bench.store.folder(bench.data))
-    codes = np.array([3, 5, 8, 13])
-
-    def some(*wanted: int) -> tuple[np.ndarray, list[Tensor], Batch]:
-        index = torch.tensor(wanted)
-        return np.array(wanted), [torch.stack([index, -index], 1).float()], Batch((), (), index, index)
-
-    killed = OutputTable(task, codes, tmp_path)
-    for wanted in ((5, 4), (13, 5)):
-        killed.put(*some(*wanted))
-        killed.save_now_and_then()
-    table = OutputTable(task, codes, tmp_path)
-    assert table.missing.tolist() == [3, 8]
-    table.put(*some(3, 8))
-    assert table.finished()[0].tolist() == [[3, -3], [5, -5], [8, -8], [13, -13]]
-    assert not list(tmp_path.iterdir())
-
-
 @pytest.mark.parametrize("room", [1e9, 0], ids=["resident", "carried"])
 def test_a_training_on_a_device_gives_the_same_weights(
     room: float, bench: Bench, monkeypatch: pytest.MonkeyPatch
@@ -228,12 +206,28 @@ def test_a_training_on_a_device_gives_the_same_weights(
     assert (bench.taken(storing, OUTPUTS), bench.taken(student, WEIGHTS)) == expected
 
 
-def test_a_table_is_cut_at_its_bound_and_a_sentence_says_so(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_is_cut_at_its_bound_and_a_sentence_says_so(bench: Bench) -> None:
     row_bytes = 2 * 4  # two classes in float32
-    monkeypatch.setattr(teach, "TABLE_BYTES", 50 * row_bytes)
-    storing = bench.storing(epochs=1, seed=77)
+    storing = bench.storing(epochs=1, seed=77, stored={"gibibytes": 50 * row_bytes / 2**30})
     bench.run(storing)
-    assert np.load(bench.store.folder(storing.key) / OUTPUTS).shape == (50, 2)
-    log = (bench.store.folder(storing.key) / LOG).read_text(encoding="utf-8")
-    assert f"outputs for 50 of {COUNT} views were stored" in log
+    folder = bench.store.folder(storing.key)
+    assert np.load(folder / OUTPUTS).shape == (50, 2)
+    (fact,) = json.loads((folder / RECORDS).read_text(encoding="utf-8"))
+    assert f"outputs for 50 of {COUNT} views were stored" in fact["notes"][0]
     bench.store.discard(storing.key)
+
+
+def test_half_precision_and_the_largest_logit_are_what_a_whole_table_says(bench: Bench) -> None:
+    """Of two classes, the one that is not stored has exactly the other logit."""
+    whole, part_ = bench.storing(epochs=1), bench.storing(epochs=1, stored={"precision": "fp16", "top_k": 1})
+    bench.run(whole, part_)
+    task = read_description(bench.store.folder(bench.data))
+    tables = [StoredTable.open(bench.store.folder(spec.key), task) for spec in (whole, part_)]
+    ((given,), (kept,)) = (table.outputs(np.arange(len(table.codes)), torch.device("cpu")) for table in tables)
+    assert len(given) == COUNT
+    torch.testing.assert_close(kept, given, rtol=2**-11, atol=1e-6)
+    assert not torch.equal(kept, given)
+    sizes = [(bench.store.folder(spec.key) / OUTPUTS).stat().st_size - 128 for spec in (whole, part_)]
+    assert sizes[0] == 2 * sizes[1]
+    for spec in (whole, part_):
+        bench.store.discard(spec.key)

@@ -310,6 +310,8 @@ class Teaching(Labelled):
     cpu_ns: int
     teacher_forward_count: int
     """Examples (one view each) that went through the teacher."""
+    notes: tuple[str, ...] = ()
+    """Sentences about what was stored, for whoever reads the results."""
 
 
 TYPES: dict[str, type[Record]] = {

@@ -8,7 +8,7 @@ from kdbench.errors import SuiteError
 from kdbench.metrics.errors import RMSE
 from kdbench.protocols import Output
 from kdbench.suite import reader as suites
-from kdbench.suite.judged_losses import refuse_other_losses
+from kdbench.suite.data_checks import refuse_misfits
 from kdbench.suite.losses import Allowed
 
 SUITE = """\
@@ -32,7 +32,7 @@ def read(folder: Path, losses: str) -> suites.Suite:
 @pytest.mark.parametrize(("loss", "meant"), [("0.4 MW", Allowed(0.4)), ("3%", Allowed(0.03, is_share=True))])
 def test_a_loss_in_the_metrics_unit_or_as_a_share_is_one(tmp_path: Path, loss: str, meant: Allowed) -> None:
     suite = read(tmp_path, f"limits: {{rmse_rise: {loss}}}\ncheck: {{rmse: {{max_rise: {loss}}}}}\n")
-    refuse_other_losses(suite, LOAD)
+    refuse_misfits(suite, (LOAD,))
     assert suite.tolerances.at("from-scratch").loss("rmse", RMSE().judging(LOAD)) == meant
 
 
@@ -44,7 +44,7 @@ check:
   cases: {from-scratch: {rmse: {max_rise: 2}}}
 """
     with pytest.raises(SuiteError) as caught:
-        refuse_other_losses(read(tmp_path, losses), LOAD)
+        refuse_misfits(read(tmp_path, losses), (LOAD,))
     unit, other, bare = str(caught.value).splitlines()
     assert "s.yaml:8: limits.rmse_rise: a rise in RMSE is a number of MW, such as 0.4 MW," in unit
     assert unit.endswith("got '400 kW'.")
