@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from kdbench.protocols import Batch
+from kdbench.stages._folding import Folding, watched
 from kdbench.stages.lockstep import Place, Turn
 
 Hear = Callable[[Batch, Place, Any], None]
@@ -57,9 +58,10 @@ class _Calls:
 
 @dataclass(frozen=True)
 class _Pass:
-    """The latest pass: at which batch, with which modules watched, what they did, and the answer."""
+    """The latest pass: at which batch, folded where, with which modules watched, what they did, and the answer."""
 
     place: Place
+    folded: frozenset[str]
     paths: frozenset[str]
     calls: _Calls
     answer: Any
@@ -77,11 +79,16 @@ class SharedPasses:
     So each student taps its own copy. The student that is first at a batch lets its copy compute, with every module
     watched that any student taps; for the others the hooks on their copies are fired with what was seen. Its time is
     borne by all alike. Who wants nothing but the answers of whatever is asked has them told.
+
+    In bf16 a copy computes folded wherever its own hooks would not see it, so that what others tap changes no answer:
+    a pass serves those that are folded alike.
     """
 
     def __init__(self) -> None:
         self._original: Any = None
         """The teacher as it was loaded, or None before."""
+        self._folding: Folding | None = None
+        """Of the original; None before the first pass in bf16."""
         self._networks: dict[Turn, nn.Module] = {}
         self._hearing: dict[Turn, Hear] = {}
         self._latest: _Pass | None = None
@@ -110,39 +117,48 @@ class SharedPasses:
 
     def answer(self, turn: Turn, network: nn.Module, batch: Batch) -> Any:
         """network(*batch.inputs), computed or taken from another student's turn."""
+        folded = self._folded(network, batch)
         place = turn.place_of(batch)
         if place is None or self._networks.get(turn) is not network:
-            return network(*batch.inputs)
+            return self._plain(network, batch, folded)
         latest = self._latest
-        if latest is not None and latest.place == place and latest.replayed(network):
+        if latest is not None and (latest.place, latest.folded) == (place, folded) and latest.replayed(network):
             return _copied(latest.answer)
         self._latest = None  # its features are freed before there are others
         if len(self._networks) == 1:
-            return network(*batch.inputs)
-        made = self._computed(turn, network, batch, place)
+            return self._plain(network, batch, folded)
+        made = self._computed(turn, network, batch, place, folded)
         self._latest = None if made.calls.changed else made
         return _copied(made.answer)
 
-    def _computed(self, turn: Turn, network: nn.Module, batch: Batch, place: Place) -> _Pass:
+    def _folded(self, network: nn.Module, batch: Batch) -> frozenset[str]:
+        """Where a network is folded in this pass: nowhere in fp32."""
+        if not torch.is_autocast_enabled(batch.index.device.type):
+            return frozenset()
+        if self._folding is None:
+            self._folding = Folding(self._original, batch.inputs)
+        return self._folding.foldable(network)
+
+    def _plain(self, network: nn.Module, batch: Batch, folded: frozenset[str]) -> Any:
+        if self._folding is None:
+            return network(*batch.inputs)
+        with self._folding.at_work(network, folded):
+            return network(*batch.inputs)
+
+    def _computed(self, turn: Turn, network: nn.Module, batch: Batch, place: Place, folded: frozenset[str]) -> _Pass:
         wall, cpu = turn.clock()
-        paths = frozenset().union(*map(watched, self._networks.values()))
+        alike = [each for each, other in self._networks.items() if self._folded(other, batch) == folded]
+        paths = frozenset().union(*(watched(self._networks[each]) for each in alike))
         with _recorded(network, paths) as calls:
-            answer = network(*batch.inputs)
-        for hear in () if calls.changed else self._hearing.values():
+            answer = self._plain(network, batch, folded)
+        for hear in () if calls.changed else [self._hearing[each] for each in alike if each in self._hearing]:
             hear(batch, place, answer)
         after = turn.clock()
         spent = (after[0] - wall, after[1] - cpu)
         turn.bear(-spent[0], -spent[1])
-        for each in self._networks:
-            each.bear(spent[0] // len(self._networks), spent[1] // len(self._networks))
-        return _Pass(place, paths, calls, answer)
-
-
-def watched(network: nn.Module) -> frozenset[str]:
-    """Paths of the modules that have hooks."""
-    return frozenset(
-        path for path, module in network.named_modules() if module._forward_hooks or module._forward_pre_hooks
-    )
+        for each in alike:
+            each.bear(spent[0] // len(alike), spent[1] // len(alike))
+        return _Pass(place, folded, paths, calls, answer)
 
 
 @contextmanager

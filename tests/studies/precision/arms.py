@@ -13,6 +13,7 @@ from kdbench.protocols import Batch
 from kdbench.protocols.part import PartSpec, spec_of
 from kdbench.protocols.recipe import Precision, Recipe
 from kdbench.stages import torch_models
+from kdbench.stages._folding import Folding
 from kdbench.stages.spec import StageSpec
 from kdbench.stages.store import Store
 from kdbench.stages.work import read_description
@@ -110,17 +111,25 @@ class Bench:
         spec = StageSpec("teach", 1, parts, inputs, seed=seed, settings=settings, numerics={"device": "cpu"})
         return self.run([spec])[0]
 
-    def score(self, key: str, precision: Precision = "fp32") -> float:
-        """The accuracy of a stage's network on validation and test, where it computes in a precision."""
+    def score(self, key: str) -> float:
+        """The accuracy of a stage's network on validation and test, computed in fp32."""
         network = torch_models.load(self.store.folder(key), self.task, CPU)
-        with computing_in(precision, CPU):
-            return score(network, self._unseen(), decisive_metric(self.task))
+        return score(network, self._unseen(), decisive_metric(self.task))
 
-    def outputs(self, precision: Precision) -> torch.Tensor:
-        """The teacher's logits (N, classes) on every example that no training has seen."""
+    def outputs(self, precision: Precision, folded: bool = False) -> torch.Tensor:
+        """The teacher's logits (N, classes) on every example that no training has seen; where it teaches in bf16,
+        BatchNorm is folded into the convolutions before it.
+        """
         network = torch_models.load(self.store.folder(self.teacher), self.task, CPU)
-        with torch.no_grad(), computing_in(precision, CPU):
+        folding = Folding(network, next(self._unseen()).inputs)
+        pairs = folding.foldable(network) if folded else frozenset()
+        with torch.no_grad(), computing_in(precision, CPU), folding.at_work(network, pairs):
             return torch.cat([network(*batch.inputs).float() for batch in self._unseen()])
+
+    @property
+    def labels(self) -> torch.Tensor:
+        """The true classes (N) of every example that no training has seen."""
+        return torch.cat([batch.targets[0] for batch in self._unseen()])
 
     def _unseen(self) -> Iterator[Batch]:
         return chain.from_iterable(plain_batches(self.arrays, split, 256, CPU) for split in ("validation", "test"))
