@@ -15,13 +15,14 @@ import zstandard
 from kdbench.files import sha256_of
 from kdbench.protocols import TaskDescription
 from kdbench.protocols.metric import Metric, metric_named
-from kdbench.ragged import Ragged, Stored, stored_array
+from kdbench.ragged import Index, Ragged, Stored, stored_array
 from kdbench.stages import _contents, _session
 from kdbench.stages._inputs import shares, write_inputs
 from kdbench.stages.names import CONVERSION, EXPORT_FACTS, ONNX_FILE, PREDICTIONS, RECORDS, answers_file
 from kdbench.stages.scores import predictions_of, score_facts
 from kdbench.stages.work import Fact, Work, read_description
-from kdbench.tasks.rows import save_end_to_end
+from kdbench.tasks.rows import taken
+from kdbench.tasks.spool import RaggedSpool, spooled
 
 SPLITS = ("validation", "test")
 PREDICTION_BATCH = 64
@@ -77,10 +78,11 @@ def _metric(work: Work, name: str) -> Metric:
 def predict(work: Work, task: TaskDescription, model: Path, split: str, folder: Path) -> list[Stored]:
     """For each output of the task what the target's runtime gives for a split, (N, ...) or N answers of unequal length.
 
-    The arrays are mapped from files in `folder`. A split's inputs need not fit into memory, where no length varies.
+    The arrays are mapped from files in `folder`. A split's inputs need not fit into memory.
     """
-    digest, parts = sha256_of(model), []
-    for number, places in enumerate(shares(task, split, PREDICTION_BATCH)):
+    digest, parts = sha256_of(model), list[list[Stored]]()
+    order = shares(work.input("data"), task, split, PREDICTION_BATCH)
+    for number, places in enumerate(order):
         part = folder / str(number)
         part.mkdir()
         inputs = write_inputs(work.input("data"), task, split, part / "inputs.npz", places)
@@ -88,13 +90,22 @@ def predict(work: Work, task: TaskDescription, model: Path, split: str, folder: 
         inputs.unlink()
     if len(parts) == 1:
         return parts[0]
-    return [_joined(arrays, folder / f"{number}.npy") for number, arrays in enumerate(zip(*parts, strict=True))]
+    own = np.argsort(np.concatenate(order))
+    paths = (folder / f"{number}.npy" for number in range(len(task.outputs)))
+    return [_joined(arrays, own, path) for arrays, path in zip(zip(*parts, strict=True), paths, strict=True)]
 
 
-def _joined(parts: Sequence[Stored], path: Path) -> Stored:
-    """Parts of a split's answers as one array, which is mapped from a file."""
-    arrays = [np.asarray(part) for part in parts]  # no length varies
-    save_end_to_end(path, (sum(map(len, arrays)), *arrays[0].shape[1:]), arrays[0].dtype, arrays)
+def _joined(parts: Sequence[Stored], own: Index, path: Path) -> Stored:
+    """Parts of a split's answers as one array in the split's `own` order, mapped from a file."""
+    first = parts[0]
+    if isinstance(first, Ragged):
+        with RaggedSpool(path.parent, first.values.dtype, first.shape) as spool:
+            for row in (part[place] for part in parts for place in range(len(part))):
+                spool.add([row])
+            together: Stored = spool.mapped()
+    else:
+        together = spooled(path.parent, first.dtype, first.shape[1:], map(np.asarray, parts))
+    taken(together, own).save(path)
     return stored_array(path)
 
 

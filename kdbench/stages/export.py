@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import torch
 from torch import nn
@@ -18,7 +17,7 @@ from kdbench.errors import ExportError
 from kdbench.measure.runtimes.onnxruntime import OnnxruntimeSession
 from kdbench.measure.session_spec import SessionSpec
 from kdbench.protocols import Batch, TaskDescription, Technique
-from kdbench.ragged import Array, Index, save_array
+from kdbench.ragged import Array, Index
 from kdbench.stages import _estimators, _parity, _recurrent, torch_models
 from kdbench.stages._constant_names import name_weights
 from kdbench.stages._data import EVALUATION_BATCH, TaskData
@@ -27,9 +26,9 @@ from kdbench.stages.context import plain_arithmetic
 from kdbench.stages.names import EXPORT_FACTS, ONNX_FILE, answers_file
 from kdbench.stages.rehearsal import check_repeatable
 from kdbench.stages.work import Fact, Work
-from kdbench.tasks.arrays import ArrayData
-from kdbench.tasks.batches import plain_batches, shortest_first
-from kdbench.tasks.examples import own_answers, put_together
+from kdbench.tasks.arrays import ArrayData, shortest_first
+from kdbench.tasks.batches import plain_batches
+from kdbench.tasks.examples import Answers
 
 Answer = Callable[[Batch], Sequence[Array]]
 """A batch -> the model's own outputs, one array (B, ...) an output."""
@@ -56,15 +55,11 @@ def export(work: Work) -> list[Fact]:
 
 def save_answers(out: Path, split: str, data: TaskData, answer: Answer) -> None:
     """Write a model's own outputs for a split, one file an output, without what is padding."""
-    rows: list[list[Array]] = [[] for _ in data.task.outputs]
     order = shortest_first(data.arrays, split)
-    for batch in plain_batches(data.arrays, split, EVALUATION_BATCH, CPU, order):
-        lengths = {axis: found.numpy() for axis, found in batch.lengths.items()}
-        for kept, own in zip(rows, own_answers(data.task, answer(batch), lengths), strict=True):
-            kept += own
-    places = np.argsort(order)
-    for number, (output, kept) in enumerate(zip(data.task.outputs, rows, strict=True)):
-        save_array(answers_file(out, split, number), put_together(output, [kept[place] for place in places]))
+    with Answers(data.task, out) as answers:
+        for batch in plain_batches(data.arrays, split, EVALUATION_BATCH, CPU, order):
+            answers.add(answer(batch), {axis: found.numpy() for axis, found in batch.lengths.items()})
+        answers.save(order, [answers_file(out, split, number) for number in range(len(data.task.outputs))])
 
 
 def _network(work: Work, data: TaskData) -> tuple[Answer, Fact]:

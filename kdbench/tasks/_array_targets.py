@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from kdbench.errors import nearest
 from kdbench.protocols import Output
 from kdbench.ragged import Array, Index, Ragged, Stored
 from kdbench.tasks.array_sources import Source
+from kdbench.tasks.checks import are_whole
+from kdbench.tasks.rows import RaggedRows, Rows, pieces_of, taken
 
 if TYPE_CHECKING:
     from kdbench.tasks.array_files import ArrayFiles, ArrayOutput
@@ -55,43 +58,32 @@ class Targets:
         torn = (self.arrays[name] for name, one in self.said.items() if one.targets in ("pairs", "queries"))
         return next((array[:, 0].astype(np.int64) for array in torn if isinstance(array, np.ndarray)), None)
 
-    def described(self, task: ArrayFiles, places: Index, inputs: Mapping[str, Stored]) -> tuple[Output, ...]:
+    def described(self, task: ArrayFiles, places: Index) -> tuple[Output, ...]:
         """The outputs as the training examples at `places` have them. Raises DataError."""
-        found = []
-        for name, one in self.said.items():
-            array = self.arrays[name]
-            train = array.taken(places) if isinstance(array, Ragged) else array[places]
-            found.append(self._described(name, one, train, task, inputs))
-        return tuple(found)
+        return tuple(
+            self._described(name, one, taken(self.arrays[name], places), task) for name, one in self.said.items()
+        )
 
-    def rows(self, outputs: Sequence[Output], places: Index) -> list[Stored]:
-        """The targets at `places`, classes as their numbers. Raises DataError where one is none of the classes."""
-        found: list[Stored] = []
-        for output in outputs:
-            array = self.arrays[output.name]
-            chosen = array.taken(places) if isinstance(array, Ragged) else array[places]
-            if isinstance(chosen, Ragged):
-                found.append(Ragged(self._numbered(output, chosen.values), chosen.offsets))
-            else:
-                found.append(self._numbered(output, chosen))
-        return found
+    def rows(self, outputs: Sequence[Output], places: Index) -> list[Rows | RaggedRows]:
+        """The targets at `places`, classes as their numbers. Raises DataError where one is none of the classes, as it
 
-    def _described(
-        self, name: str, one: ArrayOutput, train: Stored, task: ArrayFiles, inputs: Mapping[str, Stored]
-    ) -> Output:
-        values = train.values if isinstance(train, Ragged) else train
+        is written.
+        """
+        return [taken(self.arrays[output.name], places, partial(self._numbered, output)) for output in outputs]
+
+    def _described(self, name: str, one: ArrayOutput, train: Rows | RaggedRows, task: ArrayFiles) -> Output:
         same = {"name": name, "kind": one.kind, "loss_weight": one.loss_weight, "metrics": one.metrics}
         if one.kind == "embedding":
             return Output(**same, axes=(one.size or 0,), targets=one.targets or "ids")
         if one.kind == "values":
-            return self._values(name, one, values, same)
-        names = one.class_names or self._class_names(name, one, values)
+            return self._values(name, one, np.concatenate([*train.pieces()]), same)
+        names = one.class_names or self._class_names(name, one, train)
         axes: tuple[int | str, ...] = (len(names),)
         more: dict[str, Any] = {"class_names": names, "ignore": one.ignore}
         if one.kind == "dense_classes":
-            axes = (*axes, *values.shape[1:])
+            axes = (*axes, *train.shape[1:])
         elif one.kind == "token_classes":
-            axes = (self._axis(name, one, task) if isinstance(train, Ragged) else values.shape[1], *axes)
+            axes = (self._axis(name, one, task) if isinstance(train, RaggedRows) else train.shape[1], *axes)
         elif one.kind == "sequence":
             axis = self._axis(name, one, task)
             axes, more = (axis, *axes), {**more, "blank": one.blank, "frames": axis, "subsampling": one.subsampling}
@@ -113,14 +105,14 @@ class Targets:
             scale=tuple(each or 1.0 for each in scale.tolist()),
         )
 
-    def _class_names(self, name: str, one: ArrayOutput, train: Array) -> tuple[str, ...]:
+    def _class_names(self, name: str, one: ArrayOutput, train: Rows | RaggedRows) -> tuple[str, ...]:
         """Texts in their order; else numbers from 0, each of which must occur among the training examples."""
         if one.kind == "multilabel":
             return tuple(f"label {place}" for place in range(train.shape[1]))
-        counted = train.ravel() if one.ignore is None else train[train != one.ignore].ravel()
-        if counted.dtype.kind == "U":
-            return tuple(sorted({str(text) for text in counted}))
-        found = np.unique(counted)
+        found = np.unique(np.concatenate([np.unique(piece) for piece in train.pieces()]))
+        if found.dtype.kind == "U":
+            return tuple(map(str, found))
+        found = found if one.ignore is None else found[found != one.ignore]
         if len(found) == 0 or found[0] < 0:
             least = "nothing" if len(found) == 0 else str(found[0])
             raise self._error(
@@ -203,12 +195,10 @@ def _floats(source: Source, key: str, one: ArrayOutput, values: Array) -> Array:
 
 def _check_whole(source: Source, key: str, one: ArrayOutput, values: Array) -> None:
     texts = one.kind in ("classes", "token_classes") and values.dtype.kind == "U"
-    if not texts and (
-        values.dtype.kind not in "fiub" or not (np.isfinite(values) & (values == np.floor(values))).all()
-    ):
+    if not texts and (values.dtype.kind not in "fiub" or not are_whole(values)):
         hint = "; where numbers are to be predicted, the output is of kind values" if values.dtype.kind == "f" else ""
         raise source.error(key, f"must be whole numbers, as an output of kind {one.kind} has them{hint}.")
-    if one.kind == "multilabel" and not np.isin(values, (0, 1)).all():
+    if one.kind == "multilabel" and not all(np.isin(piece, (0, 1)).all() for piece in pieces_of(values)):
         raise source.error(key, "must be 0 or 1 for each label.")
 
 

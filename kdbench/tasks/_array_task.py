@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,18 +16,30 @@ from kdbench.tasks._array_targets import Targets, read_targets
 from kdbench.tasks.array_sources import Source
 from kdbench.tasks.arrays import write_split
 from kdbench.tasks.kept_groups import kept
+from kdbench.tasks.rows import RaggedRows, Rows, pieces_of, taken
 from kdbench.tasks.splits import as_said, at_random, by_group
+from kdbench.tasks.spool import converted
 
 if TYPE_CHECKING:
     from kdbench.tasks.array_files import ArrayFiles, ArrayInput
 
 Inputs = dict[str, Stored]
+Split = dict[str, Rows | RaggedRows]
 IDS, FLOATS = np.int32, np.float32
 
 
 def decode(task: ArrayFiles, out: Path) -> TaskDescription:
     """Write every split and describe them. Raises DataError."""
-    sources = {name: Source.open(place) for name, place in task.places().items()}
+    with TemporaryDirectory(dir=out, ignore_cleanup_errors=True) as scratch:
+        sources = {}
+        for name, place in task.places().items():
+            own = Path(scratch) / name
+            own.mkdir()
+            sources[name] = Source.open(place, own)
+        return _written(task, sources, out)
+
+
+def _written(task: ArrayFiles, sources: dict[str, Source], out: Path) -> TaskDescription:
     inputs = {name: _read_inputs(task, source) for name, source in sources.items()}
     targets = {name: read_targets(task, source, inputs[name]) for name, source in sources.items()}
     parts = {split: (name, places) for split, name, places in _shared_out(task, sources, targets)}
@@ -35,14 +48,14 @@ def decode(task: ArrayFiles, out: Path) -> TaskDescription:
         for split, (name, places) in parts.items()
     }
     train, places = parts["train"]
-    described = targets[train].described(task, places, splits["train"])
+    described = targets[train].described(task, places)
     counts = {}
     for split, own in _kept(task, sources, targets, parts).items():
         name, places = parts[split]
         rows = targets[name].rows(described, places[own])
         counts[split] = len(own)
-        arrays = [_examples(taken(array, own)) for array in splits[split].values()]
-        write_split(out, split, arrays, tuple(map(_examples, rows)))
+        arrays = [taken(array, places[own]) for array in inputs[name].values()]
+        write_split(out, split, arrays, tuple(rows))
     return TaskDescription(
         inputs=tuple(_input(name, one, splits["train"]) for name, one in task.inputs.items()),
         outputs=described,
@@ -63,15 +76,6 @@ def _kept(
         for split, (name, places) in parts.items()
     }
     return kept(task.only, said)
-
-
-def taken(array: Stored, places: Index) -> Stored:
-    """Some of the examples."""
-    return array.taken(places) if isinstance(array, Ragged) else array[places]
-
-
-def _examples(array: Stored) -> Array | Sequence[Array]:
-    return [array[place] for place in range(len(array))] if isinstance(array, Ragged) else array
 
 
 def _read_inputs(task: ArrayFiles, source: Source) -> Inputs:
@@ -120,15 +124,16 @@ def _ids(source: Source, key: str, values: Array, one: ArrayInput) -> Array:
     least, most = int(values.min(initial=0)), int(values.max(initial=0))
     if one.values is not None and (least < 0 or most >= one.values):
         raise source.error(key, f"must be ids from 0 to {one.values - 1}, and reaches from {least} to {most}.")
-    return values.astype(IDS)
+    return converted(values, IDS, source.scratch)
 
 
 def _numbers(source: Source, key: str, values: Array) -> Array:
     """As small as they are; numbers that float32 has no room for are refused."""
     if values.dtype.kind not in "fiub":
         raise source.error(key, f"must be numbers, and is {values.dtype}.")
-    stored = values if values.dtype in (np.uint8, np.int8, np.int16) else values.astype(FLOATS)
-    if not np.isfinite(stored).all():
+    small = values.dtype in (np.uint8, np.int8, np.int16)
+    stored = values if small else converted(values, FLOATS, source.scratch)
+    if not all(np.isfinite(piece).all() for piece in pieces_of(stored)):
         raise source.error(key, "holds numbers that are not finite; fill in what is missing, or use the task `table`.")
     return stored
 
@@ -183,25 +188,22 @@ def _check_groups_apart(task: ArrayFiles, sources: dict[str, Source], targets: d
                 raise source.error(task.group_by, f"the group '{group}' is in {seen[str(group)]} as well as in {name}.")
 
 
-def _input(name: str, one: ArrayInput, train: Inputs) -> Input:
+def _input(name: str, one: ArrayInput, train: Split) -> Input:
     said = {"name": name, "role": one.role, "dtype": one.type, "padding": one.padding, "values": one.values}
     if one.made:
         return Input(**said, axes=(one.covers,) if one.role == "mask" else (), covers=one.covers)
-    array = train[name]
-    axes = one.axes or (array.shape if isinstance(array, Ragged) else array.shape[1:])
-    return Input(**said, axes=tuple(axes), preprocessing=_preprocessing(one, array, axes))
+    rows = train[name]
+    axes = one.axes or (rows.shape if isinstance(rows, RaggedRows) else rows.shape[1:])
+    return Input(**said, axes=tuple(axes), preprocessing=_preprocessing(one, rows, axes))
 
 
-def _preprocessing(one: ArrayInput, array: Stored, axes: Sequence[int | str]) -> Preprocessing:
+def _preprocessing(one: ArrayInput, rows: Rows | RaggedRows, axes: Sequence[int | str]) -> Preprocessing:
     if one.mean is not None and one.std is not None:
         return Preprocessing(scale=one.scale, mean=one.mean, std=one.std)
     if not one.standardize:
         return Preprocessing(scale=one.scale)
-    values = (array.values if isinstance(array, Ragged) else array).astype(np.float64) * one.scale
     # an axis that varies lies first in what is stored; as the first of an input it stands where channels would
-    rows = values.reshape(-1, 1) if isinstance(axes[0], str) else values
-    others = tuple(place for place in range(rows.ndim) if place != 1)
-    mean, std = rows.mean(others), rows.std(others)
+    mean, std = _moments(rows, one.scale, has_channels=not isinstance(axes[0], str))
     return Preprocessing(
         scale=one.scale,
         mean=tuple(round(float(each), 6) for each in mean),
@@ -209,7 +211,21 @@ def _preprocessing(one: ArrayInput, array: Stored, axes: Sequence[int | str]) ->
     )
 
 
-def _axes(task: ArrayFiles, splits: dict[str, Inputs]) -> tuple[SymbolicAxis, ...]:
+def _moments(rows: Rows | RaggedRows, scale: float, has_channels: bool) -> tuple[Array, Array]:
+    """Mean and standard deviation over all values, of each channel (axis 1) where there are channels."""
+
+    def pieces() -> Iterator[Array]:
+        for piece in rows.pieces():
+            scaled = piece.astype(np.float64) * scale
+            yield np.moveaxis(scaled, 1, -1).reshape(-1, scaled.shape[1]) if has_channels else scaled.reshape(-1, 1)
+
+    count = sum(map(len, pieces()))
+    mean = sum(piece.sum(0) for piece in pieces()) / count
+    variance = sum(((piece - mean) ** 2).sum(0) for piece in pieces()) / count
+    return mean, np.sqrt(variance)
+
+
+def _axes(task: ArrayFiles, splits: dict[str, Split]) -> tuple[SymbolicAxis, ...]:
     """Every axis that varies, with the training split's typical lengths. Raises DataError where bounds do not hold."""
     found: dict[str, SymbolicAxis] = {}
     for name, one in task.inputs.items():
@@ -218,11 +234,11 @@ def _axes(task: ArrayFiles, splits: dict[str, Inputs]) -> tuple[SymbolicAxis, ..
             continue
         said = SymbolicAxis(name=axis, **(task.axes[axis].model_dump() if axis in task.axes else {}))
         for split, inputs in splits.items():
-            array = inputs[name]
-            assert isinstance(array, Ragged)
-            _check_bounds(said, split, array.lengths)
+            rows = inputs[name]
+            assert isinstance(rows, RaggedRows)
+            _check_bounds(said, split, rows.lengths)
         train = splits["train"][name]
-        assert isinstance(train, Ragged)
+        assert isinstance(train, RaggedRows)
         found[axis] = said.model_copy(update={"lengths": typical_lengths(train.lengths)})
     return tuple(found.values())
 

@@ -16,12 +16,14 @@ from PIL import Image, ImageOps
 
 from kdbench.errors import DataError
 from kdbench.protocols import SPLITS, ImageForm, Input, Output, Preprocessing, TaskDescription
-from kdbench.ragged import Array, Index
+from kdbench.ragged import Index
 from kdbench.tasks._labelled import channel_statistics
 from kdbench.tasks.arrays import write_split
 from kdbench.tasks.image_listing import SUFFIXES
 from kdbench.tasks.pictures import UNREADABLE, read_picture, reason
+from kdbench.tasks.rows import Rows, rows_in_piece
 from kdbench.tasks.splits import at_random
+from kdbench.tasks.spool import Spool
 
 if TYPE_CHECKING:
     from kdbench.tasks.mask_folder import MaskFolder
@@ -32,12 +34,13 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Pairs:
-    """images: (N, C, H, W); masks: (N, H, W), class numbers."""
+    """images: (N, C, H, W); masks: (N, H, W), class numbers. Either may be larger than memory."""
 
-    images: Pixels
-    masks: Pixels
+    images: Rows
+    masks: Rows
 
     def taken(self, places: Index) -> Pairs:
+        """Some of the pairs; none is brought to memory yet."""
         return Pairs(self.images[places], self.masks[places])
 
 
@@ -45,7 +48,7 @@ def decode(task: MaskFolder, out: Path) -> TaskDescription:
     """Write every split and describe it. Raises DataError."""
     root = Path(task.root).expanduser()
     own = (root / "validation").is_dir()
-    splits = {split: _read(task, root / split) for split in SPLITS if split != "validation" or own}
+    splits = {split: _read(task, root / split, out) for split in SPLITS if split != "validation" or own}
     if not own:
         fractions = {"validation": task.validation_fraction}
         parts = at_random(len(splits["train"].images), fractions, task.split_seed)
@@ -80,25 +83,35 @@ def write_masked(
     )
 
 
-def _read(task: MaskFolder, folder: Path) -> Pairs:
+def _read(task: MaskFolder, folder: Path, scratch: Path) -> Pairs:
+    """Every pair of a folder, a few at a time in memory; scratch: where they lie until they are written."""
     files = _listed(folder)
-    images, masks = np.empty((len(files), *_shape(task.image_form())), np.uint8), []
+    form, size = task.image_form(), task.image_size
     Image.init()  # before threads ask for it
 
-    def read(place: int) -> Pixels:
-        picture, mask = files[place]
+    def read(pair: tuple[Path, Path]) -> tuple[Pixels, Pixels]:
+        picture, mask = pair
         try:
-            images[place] = read_picture(picture, task.image_form())
+            pixels = read_picture(picture, form)
         except UNREADABLE as error:
             raise DataError(
                 f"'{picture}' cannot be read ({reason(error)}); mend it, or remove it and its mask."
             ) from None
-        return _read_mask(task, picture, mask)
+        return pixels, _read_mask(task, picture, mask)
 
-    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
+    with (
+        Spool(scratch, np.uint8, _shape(form)) as images,
+        Spool(scratch, np.uint8, (size, size)) as masks,
+        warnings.catch_warnings(),
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+    ):
         warnings.simplefilter("ignore")  # of odd metadata, without the file's name
-        masks = list(pool.map(read, range(len(files))))
-    return Pairs(images, np.stack(masks))
+        count = rows_in_piece(_shape(form), np.dtype(np.uint8))
+        for start in range(0, len(files), count):
+            for pixels, mask in pool.map(read, files[start : start + count]):
+                images.add(pixels[np.newaxis])
+                masks.add(mask[np.newaxis])
+        return Pairs(Rows.of(images.mapped()), Rows.of(masks.mapped()))
 
 
 def _shape(form: ImageForm) -> tuple[int, int, int]:
@@ -177,9 +190,10 @@ def _of_colours(task: MaskFolder, pixels: Pixels, path: Path) -> Pixels:
     return numbers.astype(np.uint8)
 
 
-def _numbered(task: MaskFolder, root: Path, masks: Array) -> tuple[str, ...]:
+def _numbered(task: MaskFolder, root: Path, masks: Rows) -> tuple[str, ...]:
     """Numbers as names, up to the largest in the training masks. Raises DataError where one of them never occurs."""
-    found = [number for number in np.unique(masks).tolist() if number != task.ignore]
+    every = np.unique(np.concatenate([np.unique(piece) for piece in masks.pieces()]))
+    found = [number for number in every.tolist() if number != task.ignore]
     if len(found) < 2:
         raise DataError(
             f"the masks of '{root / 'train'}' hold {len(found)} classes beside {task.ignore}; two are needed."
@@ -193,16 +207,16 @@ def _numbered(task: MaskFolder, root: Path, masks: Array) -> tuple[str, ...]:
     return tuple(map(str, found))
 
 
-def _check_classes(task: MaskFolder, folder: Path, masks: Array, count: int) -> None:
-    counted = masks[masks != task.ignore]
-    if counted.size and counted.max() >= count:
+def _check_classes(task: MaskFolder, folder: Path, masks: Rows, count: int) -> None:
+    most = max(int(piece[piece != task.ignore].max(initial=0)) for piece in masks.pieces())
+    if most >= count:
         raise DataError(
-            f"the masks of '{folder}' hold {counted.max()}, and classes are 0 to {count - 1}; say what counts nowhere "
-            "as `ignore`."
+            f"the masks of '{folder}' hold {most}, and classes are 0 to {count - 1}; say what counts nowhere as "
+            "`ignore`."
         )
 
 
-def _preprocessing(task: MaskFolder, images: Pixels) -> Preprocessing:
+def _preprocessing(task: MaskFolder, images: Rows) -> Preprocessing:
     if task.mean is not None and task.std is not None:
         return Preprocessing(scale=1 / 255, mean=task.mean, std=task.std)
     mean, std = channel_statistics(images)

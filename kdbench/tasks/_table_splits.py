@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,17 +11,21 @@ from kdbench.errors import DataError
 from kdbench.ragged import Index
 from kdbench.tasks._table_task import Asked, check_numbers, target_kinds
 from kdbench.tasks.splits import as_said, at_random, by_group
-from kdbench.tasks.table_files import Table, read_table
+from kdbench.tasks.table_columns import Table
+from kdbench.tasks.table_files import read_table
 
 if TYPE_CHECKING:
     from kdbench.tasks import table
 
 
-def split_tables(task: table.Table, asked: Asked) -> tuple[dict[str, Table], list[str]]:
-    """Each split's rows, and sentences for the report. Raises DataError."""
+def split_tables(task: table.Table, asked: Asked, scratch: Path) -> tuple[dict[str, Table], list[str]]:
+    """Each split's rows, and sentences for the report. Raises DataError.
+
+    scratch: a folder for what does not fit into memory.
+    """
     tables, notes = {}, []
     for name, place in task.places().items():
-        read = read_table(place, task.separator, task.missing)
+        read = read_table(place, task.separator, task.missing, scratch)
         check_numbers(read, asked)
         tables[name], left_out = with_targets(read, asked)
         notes += left_out
@@ -47,7 +52,7 @@ def with_targets(given: Table, asked: Asked) -> tuple[Table, list[str]]:
 def _places(task: table.Table, tables: dict[str, Table], own: str, asked: Asked) -> dict[str, Index]:
     given = tables[own]
     if task.split_by is not None:
-        said = given.column(task.split_by, "split_by names").texts
+        said = given.column(task.split_by, "split_by names").labels
         return as_said(said, f"{given.place}: column '{task.split_by}'")
     fractions = {"validation": 0.0 if "validation" in tables else task.validation_fraction}
     if own == "file":
@@ -57,7 +62,7 @@ def _places(task: table.Table, tables: dict[str, Table], own: str, asked: Asked)
             groups = given.column(task.group_by, "group_by names").labels
             return by_group(groups, fractions, task.split_seed)
         classes = next((name for name, kind in target_kinds(given, asked).items() if kind == "classes"), None)
-        labels = None if classes is None else given.columns[classes].labels
+        labels = None if classes is None else given.column(classes).labels
         return at_random(given.count, fractions, task.split_seed, labels)
     except DataError as error:
         raise error if str(error).startswith(given.place) else DataError(f"{given.place}: {error}") from None
@@ -67,6 +72,6 @@ def _check_groups_apart(column: str, tables: dict[str, Table]) -> None:
     """Raises DataError where a group has rows in two files."""
     seen: dict[str, str] = {}
     for name, given in tables.items():
-        for group in np.unique(given.column(column, "group_by names").labels):
+        for group in sorted(given.column(column, "group_by names").different()):
             if seen.setdefault(group, name) != name:
                 raise given.error(column, f"has the group '{group}' in {seen[group]} as well as in {name}.")

@@ -17,13 +17,15 @@ from kdbench.protocols.columns import CATEGORIES, NUMBERS, SETTING, CategoryColu
 from kdbench.protocols.data import ValidationOrigin
 from kdbench.ragged import Array, Index
 from kdbench.tasks.arrays import write_split
-from kdbench.tasks.table_files import Column, Table, commas, odd_texts
+from kdbench.tasks.rows import MadeRows
+from kdbench.tasks.table_columns import Column, Table
 
 COMPANION = "categories.json"
 MOST_CLASSES = 20
 """Most distinct whole numbers that a target may hold to be taken for classes."""
 FEW_CATEGORIES = 20
 """A column of texts may hold so many different ones however few rows there are."""
+UNKNOWN = -1
 TargetKind = Literal["classes", "values"]
 
 
@@ -62,9 +64,8 @@ def write_tables(
     answers = _outputs(train, kinds, asked)
     written = parts if kept is None else {split: parts[split].taken(places) for split, places in kept.items()}
     for split, table in written.items():
-        inputs = _encoded(table, columns, levels)
         targets = tuple(_targets(table, output, names) for output, names in answers)
-        write_split(out, split, list(inputs.values()), targets)
+        write_split(out, split, _encoded(table, columns, levels), targets)
     if levels:
         (out / COMPANION).write_text(json.dumps(levels, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     guessed = [f"'{name}' was taken for {kind}" for name, kind in kinds.items()]
@@ -91,7 +92,7 @@ def target_kinds(table: Table, asked: Asked) -> dict[str, TargetKind]:
         found[name] = asked.kind or ("classes" if _looks_like_classes(column) else "values")
         if found[name] == "values" and column.numbers is None:
             raise table.error(
-                name, f"must be numbers, as it is to be predicted as values, and holds {odd_texts(column)[0]!r}."
+                name, f"must be numbers, as it is to be predicted as values, and holds {column.odd()[1]!r}."
             )
     return found
 
@@ -108,23 +109,24 @@ def check_numbers(table: Table, asked: Asked) -> None:
     for name in asked.numbers:
         column = table.column(name, "numbers names")
         if column.numbers is None and not column.missing.all():
-            raise table.error(name, f"must be numbers, and holds {odd_texts(column)[0]!r}.")
-    for name, column in table.columns.items():
+            raise table.error(name, f"must be numbers, and holds {column.odd()[1]!r}.")
+    for name in table.columns:
+        column = table.column(name)
         if column.numbers is None and name not in (*asked.categories, *asked.targets, *asked.unseen):
-            odd, different = odd_texts(column), len(np.unique(column.labels))
-            if 0 < len(odd) < table.count / 2 and different > FEW_CATEGORIES:
+            odd_count, odd = column.odd()
+            if 0 < odd_count < table.count / 2 and len(column.different()) > FEW_CATEGORIES:
                 raise table.error(
-                    name,
-                    f"holds {odd[0]!r} among numbers; mend it, or say in `missing` that it stands for none.",
+                    name, f"holds {odd!r} among numbers; mend it, or say in `missing` that it stands for none."
                 )
 
 
 def _types(train: Table, asked: Asked) -> dict[str, str]:
     """Column -> NUMBERS or CATEGORIES, in the table's order. Raises DataError where one can be neither."""
     others, found = (*asked.targets, *asked.unseen), dict[str, str]()
-    for name, column in train.columns.items():
+    for name in train.columns:
         if name in others:
             continue
+        column = train.column(name)
         if column.missing.all():
             raise train.error(name, "has no value in any row that is trained on; name it in ignore.")
         if name in asked.categories or (column.numbers is None and _is_category(train, name, column)):
@@ -138,8 +140,8 @@ def _types(train: Table, asked: Asked) -> dict[str, str]:
 
 def _is_category(train: Table, name: str, column: Column) -> bool:
     """Raises DataError for texts that hardly ever occur twice: nothing can be learnt of them."""
-    different = len(np.unique(column.labels))
-    if commas(column):
+    different = len(column.different())
+    if column.has_commas():
         raise train.error(name, "holds numbers with decimal commas; write them with points.")
     if different > max(FEW_CATEGORIES, train.count // 2):
         raise train.error(
@@ -155,11 +157,10 @@ def _described(train: Table, types: Mapping[str, str]) -> tuple[TableColumns, di
     numbers, categories = [], []
     levels: dict[str, list[str]] = {}
     for name, kind in types.items():
-        column = train.columns[name]
         if kind == NUMBERS:
             numbers.append(_number_column(name, _floats(train, name)))
         else:
-            levels[name] = sorted(set(column.labels.tolist()))
+            levels[name] = sorted(train.column(name).different())
             categories.append(CategoryColumn(name=name, count=len(levels[name]) + 1))
     return TableColumns(numbers=tuple(numbers), categories=tuple(categories)), levels
 
@@ -188,20 +189,21 @@ def _inputs(columns: TableColumns) -> tuple[Input, ...]:
     return tuple(found)
 
 
-def _encoded(table: Table, columns: TableColumns, levels: Mapping[str, list[str]]) -> dict[str, Array]:
+def _encoded(table: Table, columns: TableColumns, levels: Mapping[str, list[str]]) -> list[MadeRows]:
     """float32 (N, F) with NaN, and int32 ids (N, C)."""
-    found: dict[str, Array] = {}
-    if columns.numbers:
-        rows = [_floats(table, column.name) for column in columns.numbers]
-        found[NUMBERS] = np.stack(rows, 1).astype(np.float32)
-    if columns.categories:
-        ids = []
-        for column in columns.categories:
-            place = {text: number for number, text in enumerate(levels[column.name], 1)}
-            labels = table.column(column.name, "the training rows have").labels
-            ids.append([place.get(label, 0) for label in labels.tolist()])
-        found[CATEGORIES] = np.array(ids, np.int32).T.copy()
-    return found
+    places = {name: {text: number for number, text in enumerate(texts, 1)} for name, texts in levels.items()}
+
+    def numbers(index: Index) -> Array:
+        some = table.taken(index)
+        return np.stack([_floats(some, column.name) for column in columns.numbers], 1)
+
+    def ids(index: Index) -> Array:
+        some = table.taken(index)
+        names = [column.name for column in columns.categories]
+        return np.stack([some.column(name, "the training rows have").numbered(places[name], 0) for name in names], 1)
+
+    made = [(columns.numbers, np.float32, numbers), (columns.categories, np.int32, ids)]
+    return [MadeRows((table.count, len(some)), np.dtype(dtype), make) for some, dtype, make in made if some]
 
 
 def _floats(table: Table, name: str) -> Array:
@@ -212,7 +214,7 @@ def _floats(table: Table, name: str) -> Array:
         return column.numbers
     if column.missing.all():
         return np.full(table.count, np.nan)
-    raise table.error(name, f"is of numbers where it is trained on, and here it holds {odd_texts(column)[0]!r}.")
+    raise table.error(name, f"is of numbers where it is trained on, and here it holds {column.odd()[1]!r}.")
 
 
 def _outputs(train: Table, kinds: Mapping[str, TargetKind], asked: Asked) -> list[tuple[Output, tuple[str, ...]]]:
@@ -238,8 +240,8 @@ def _plain(name: str) -> str:
 
 
 def _class_names(train: Table, name: str) -> tuple[str, ...]:
-    column = train.columns[name]
-    found = sorted(set(column.labels.tolist()), key=float if column.numbers is not None else str)
+    column = train.column(name)
+    found = sorted(column.different(), key=float if column.numbers is not None else str)
     if len(found) < 2:
         raise train.error(name, f"has one class, {found[0]!r}, in the rows that are trained on; two are needed.")
     return tuple(found)
@@ -265,13 +267,14 @@ def _targets(table: Table, output: Output, names: Sequence[str]) -> Array:
         return np.stack([_floats(table, name) for name in names], 1).astype(np.float32)
     (name,) = names
     number = {text: place for place, text in enumerate(output.class_names)}
-    labels = table.column(name, "target names").labels.tolist()
-    unknown = next((label for label in labels if label not in number), None)
-    if unknown is not None:
+    column = table.column(name, "target names")
+    found = column.numbered(number, UNKNOWN)
+    if (found == UNKNOWN).any():
+        unknown = column.taken(np.flatnonzero(found == UNKNOWN)[:1]).different()[0]
         raise table.error(
             name, f"holds the class {unknown!r}, of which no row is trained on. {nearest(unknown, number)}"
         )
-    return np.array([number[label] for label in labels], np.int64)
+    return found
 
 
 def columns_of(arrays: Mapping[str, Any]) -> dict[str, Column]:

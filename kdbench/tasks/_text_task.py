@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,24 +11,28 @@ import numpy as np
 
 from kdbench.errors import DataError, nearest
 from kdbench.protocols import Input, Output, SymbolicAxis, TaskDescription
-from kdbench.ragged import Array, Index, typical_lengths
+from kdbench.ragged import Array, Index, Ragged, typical_lengths
 from kdbench.tasks import _tokens
 from kdbench.tasks.arrays import write_split
 from kdbench.tasks.kept_groups import kept
+from kdbench.tasks.rows import pieces_of, portions, taken
 from kdbench.tasks.splits import as_said, at_random, by_group
+from kdbench.tasks.spool import RaggedSpool
 from kdbench.tasks.text_rows import TextRows, read_rows
 
 if TYPE_CHECKING:
     from kdbench.tasks.text_file import TextFile
 
 LENGTH = "length"
+PART_LETTERS = 2**15
+"""Letters that are encoded at once, unless a text has more: a token takes some hundred bytes meanwhile."""
 Part = tuple[TextRows, Index]
 """A file's rows, and the places of a split's examples among them."""
 
 
 def decode(task: TextFile, out: Path) -> TaskDescription:
     """Write every split and describe them. Raises DataError."""
-    parts = _parts(task)
+    parts = _parts(task, out)
     output = _output(task, parts["train"])
     tokenizer = _tokenizer(task, parts["train"])
     tokenizer.save(str(out / _tokens.FILE))
@@ -35,17 +40,15 @@ def decode(task: TextFile, out: Path) -> TaskDescription:
     tokenizer.no_padding()
     cut, counts, lengths, notes = 0, {}, np.zeros(0, np.int64), []
     for split, part in _kept(task, parts).items():
-        found = _encoded(tokenizer, task, part)
-        cut += sum(len(one.ids) > task.max_length for one in found)
-        inputs: list[Sequence[Array]] = [_cut([one.ids for one in found], task.max_length)]
-        if task.pair is not None:
-            inputs.append(_cut([one.type_ids for one in found], task.max_length))
-        write_split(out, split, inputs, _targets(task, output, part))
-        counts[split] = len(found)
+        inputs, cut_here = _encoded(tokenizer, task, part, out)
+        cut += cut_here
+        rows = [taken(ragged, np.arange(len(ragged))) for ragged in inputs]
+        write_split(out, split, rows, _targets(task, output, part))
+        counts[split] = len(inputs[0])
         if split == "train":
-            lengths = np.array([len(ids) for ids in inputs[0]])
+            lengths = inputs[0].lengths
         if split == "test" and unknown is not None:
-            notes += _unknown(inputs[0], unknown)
+            notes += _unknown(inputs[0].values, unknown)
     if cut:
         notes.insert(0, f"{cut:,} texts of {sum(counts.values()):,} were cut to {task.max_length} tokens.")
     return TaskDescription(
@@ -60,10 +63,10 @@ def decode(task: TextFile, out: Path) -> TaskDescription:
     )
 
 
-def _unknown(rows: Sequence[Array], unknown: int) -> list[str]:
+def _unknown(ids: Array, unknown: int) -> list[str]:
     """How many of the test split's tokens the tokenizer does not know, as a sentence; none where it knows all."""
-    count, every = sum(int((row == unknown).sum()) for row in rows), sum(map(len, rows))
-    return [f"The tokenizer does not know {count:,} of the test split's {every:,} tokens."] if count else []
+    count = sum(int((piece == unknown).sum()) for piece in pieces_of(ids))
+    return [f"The tokenizer does not know {count:,} of the test split's {len(ids):,} tokens."] if count else []
 
 
 def _settings(task: TextFile) -> dict[str, Any]:
@@ -82,9 +85,10 @@ def _inputs(task: TextFile, vocabulary: int, pad: int) -> tuple[Input, ...]:
     return ids, segments, mask
 
 
-def _parts(task: TextFile) -> dict[str, Part]:
+def _parts(task: TextFile, scratch: Path) -> dict[str, Part]:
     """Each split's rows. Raises DataError."""
-    files = {name: read_rows(place, task.columns) for name, place in task.places().items()}
+    wanted = task.read_columns()
+    files = {name: read_rows(place, scratch, wanted, task.columns) for name, place in task.places().items()}
     for rows in files.values():
         for field, name in task.named_columns():
             rows.column(name, f"{field} names")
@@ -98,7 +102,7 @@ def _kept(task: TextFile, parts: dict[str, Part]) -> dict[str, Part]:
     if not task.only:
         return parts
     said = {
-        split: {name: np.array(rows.column(name, "only names"))[places] for name in task.only}
+        split: {name: rows.labels(name, "only names")[places] for name in task.only}
         for split, (rows, places) in parts.items()
     }
     return {split: (parts[split][0], parts[split][1][places]) for split, places in kept(task.only, said).items()}
@@ -107,14 +111,14 @@ def _kept(task: TextFile, parts: dict[str, Part]) -> dict[str, Part]:
 def _shared_out(task: TextFile, files: dict[str, TextRows], own: str) -> dict[str, Index]:
     rows = files[own]
     if task.split_by is not None:
-        return as_said(np.array(rows.column(task.split_by, "split_by names")), f"'{rows.place}': {task.split_by}")
+        return as_said(rows.labels(task.split_by, "split_by names"), f"'{rows.place}': {task.split_by}")
     fractions = {"validation": 0.0 if "validation" in files else task.validation_fraction}
     if own == "file":
         fractions["test"] = task.test_fraction
     try:
         if task.group_by is not None:
-            return by_group(np.array(rows.column(task.group_by, "group_by names")), fractions, task.split_seed)
-        classes = np.array(rows.columns[task.labels[0]]) if task.kind == "classes" else None
+            return by_group(rows.labels(task.group_by, "group_by names"), fractions, task.split_seed)
+        classes = rows.labels(task.labels[0], "label names") if task.kind == "classes" else None
         return at_random(rows.count, fractions, task.split_seed, classes)
     except DataError as error:
         raise DataError(f"'{rows.place}': {error}") from None
@@ -126,19 +130,27 @@ def _tokenizer(task: TextFile, train: Part) -> Any:
         tokenizer.no_truncation()
         return tokenizer
     columns = [task.text, *([task.pair] if task.pair is not None else [])]
-    return _tokens.trained_tokenizer([text for name in columns for text in _chosen(train, name)], task.vocabulary)
+    return _tokens.trained_tokenizer((text for name in columns for text in _chosen(train, name)), task.vocabulary)
 
 
-def _chosen(part: Part, column: str) -> list[str]:
+def _chosen(part: Part, column: str) -> Iterator[str]:
     rows, places = part
-    return [rows.columns[column][place] for place in places]
+    return rows.columns[column].at(places)
 
 
-def _encoded(tokenizer: Any, task: TextFile, part: Part) -> list[Any]:
-    texts = _chosen(part, task.text)
-    if task.pair is None:
-        return list(tokenizer.encode_batch(texts))
-    return list(tokenizer.encode_batch(list(zip(texts, _chosen(part, task.pair), strict=True))))
+def _encoded(tokenizer: Any, task: TextFile, part: Part, scratch: Path) -> tuple[list[Ragged], int]:
+    """Ids, of pairs segments too, and how many texts were cut."""
+    columns = [_chosen(part, name) for name in (task.text, task.pair) if name is not None]
+    examples = zip(*columns, strict=True) if task.pair is not None else columns[0]
+    cut = 0
+    with ExitStack() as stack:
+        spools = [stack.enter_context(RaggedSpool(scratch, np.int32)) for _ in columns]
+        for some in portions(examples, lambda texts: sum(map(len, texts)), PART_LETTERS):
+            found = tokenizer.encode_batch(some)
+            cut += sum(len(one.ids) > task.max_length for one in found)
+            for spool, name in zip(spools, ("ids", "type_ids"), strict=False):
+                spool.add(_cut([getattr(one, name) for one in found], task.max_length))
+        return [spool.mapped() for spool in spools], cut
 
 
 def _cut(rows: Sequence[Sequence[int]], most: int) -> list[Array]:
@@ -166,7 +178,7 @@ def _output(task: TextFile, train: Part) -> Output:
 def _class_names(task: TextFile, train: Part) -> tuple[str, ...]:
     """The classes or labels of the training split, from a to z. Raises DataError for a single class."""
     (column,) = task.labels
-    labels = _chosen(train, column)
+    labels = set(_chosen(train, column))
     names = tuple(
         sorted({name for label in labels for name in (_labels(label) if task.kind != "classes" else [label])})
     )
@@ -184,11 +196,11 @@ def _targets(task: TextFile, output: Output, part: Part) -> Array:
         return _numbers(task, part).astype(np.float32)
     if len(task.labels) > 1:
         return _flags(task, part)
-    labels = _chosen(part, task.labels[0])
+    labels, count = _chosen(part, task.labels[0]), len(part[1])
     places = {name: number for number, name in enumerate(output.class_names)}
     if task.kind == "classes":
         return np.array([_class(part, at, label, places) for at, label in enumerate(labels)])
-    rows = np.zeros((len(labels), len(places)), np.uint8)
+    rows = np.zeros((count, len(places)), np.uint8)
     for at, label in enumerate(labels):
         rows[at, [_class(part, at, name, places) for name in _labels(label)]] = 1
     return rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ def read_tokenizer(path: Path) -> Any:
         raise DataError(f"tokenizer: '{path}' is no tokenizer.json ({str(error).splitlines()[0]}).") from None
 
 
-def trained_tokenizer(texts: Sequence[str], vocabulary: int) -> Any:
+def trained_tokenizer(texts: Iterable[str], vocabulary: int) -> Any:
     """A byte-level BPE: every text can be written in it, and the same texts give the same tokens and ids.
 
     (WordPiece trained twice differs in a few tokens: ids are given in the order of a hash map.)

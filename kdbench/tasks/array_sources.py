@@ -1,18 +1,21 @@
-"""Arrays by name in an .npz file or a folder of .npy files; never unpickled. Knows numpy only."""
+"""Arrays by name in an .npz file or a folder of .npy files: mapped, and never unpickled. Knows numpy only."""
 
 from __future__ import annotations
 
+import shutil
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from kdbench.errors import DataError, Unreadable, nearest
-from kdbench.files import read_array, read_arrays
+from kdbench.errors import DataError, nearest
+from kdbench.files import CHUNK, MOST_ARRAY_BYTES, READING, reason, regular
 from kdbench.ragged import Array, Index, Ragged
+from kdbench.tasks.spool import RaggedSpool
 
-PICKLED = "pickle"
-"""What numpy's refusal of an array of Python objects speaks of."""
+PICKLED = ("pickle", "Python objects")
+"""What numpy's refusals of an array of Python objects speak of."""
 
 
 @dataclass
@@ -21,25 +24,31 @@ class Source:
 
     place: Path
     arrays: dict[str, Array] = field(repr=False)
+    scratch: Path
+    """A folder for what does not fit into memory."""
 
     @classmethod
-    def open(cls, place: Path) -> Source:
-        """Read every array. Raises DataError where there are none, or some hold Python objects."""
+    def open(cls, place: Path, scratch: Path) -> Source:
+        """Map every array; those of an .npz are unpacked into `scratch` first.
+
+        Raises DataError where there are none, or some hold Python objects.
+        """
         if place.is_dir():
             found = {path.stem: path for path in sorted(place.glob("*.npy"))}
             if not found:
                 raise DataError(f"the folder '{place}' holds no .npy file; it needs one an array, NAME.npy.")
-            return cls(place, {name: _read(place, name, path) for name, path in found.items()})
+            return cls(place, {name: _mapped(place, name, path) for name, path in found.items()}, scratch)
         if place.suffix == ".npy":
             raise DataError(
                 f"'{place}' is one array; put NAME.npy files into a folder and name the folder, or save an .npz."
             )
         try:
-            return cls(place, read_arrays(place))
-        except Unreadable as error:
-            if PICKLED in str(error):
-                raise DataError(f"'{place}': {_guilty(place)}: {OBJECTS}") from None
-            raise DataError(f"cannot read '{place}' ({error}); name an .npz file or a folder of .npy files.") from None
+            found = _unpacked(place, scratch)
+        except READING as error:
+            raise DataError(
+                f"cannot read '{place}' ({reason(error)}); name an .npz file or a folder of .npy files."
+            ) from None
+        return cls(place, {name: _mapped(place, name, path) for name, path in found.items()}, scratch)
 
     def has(self, key: str) -> bool:
         return key in self.arrays
@@ -87,7 +96,10 @@ class Source:
                 f"has shape {array.shape}, and its lengths are {len(lengths):,} numbers that sum to "
                 f"{int(lengths.sum()):,}, the longest {int(lengths.max(initial=0)):,}; they do not go together.",
             )
-        return Ragged.of([row[:length] for row, length in zip(rows, lengths, strict=True)])
+        with RaggedSpool(self.scratch, rows.dtype, rows.shape[2:]) as spool:
+            for row, length in zip(rows, lengths, strict=True):
+                spool.add([row[:length]])
+            return spool.mapped()
 
     def _are_rows(self, array: Array, lengths: Index, place: int) -> bool:
         """Whether each example has a row of its own, as long as the longest or longer."""
@@ -107,21 +119,25 @@ OBJECTS = (
 )
 
 
-def _read(place: Path, name: str, path: Path) -> Array:
+def _mapped(place: Path, name: str, path: Path) -> Array:
     try:
-        array: Array = read_array(path)
-    except Unreadable as error:
-        text = OBJECTS if PICKLED in str(error) else f"cannot be read ({error})."
+        array: Array = np.load(regular(path), mmap_mode="r", allow_pickle=False)
+    except READING as error:
+        pickled = any(words in str(error) for words in PICKLED)
+        text = OBJECTS if pickled else f"cannot be read ({reason(error)})."
         raise DataError(f"'{place}': {name}: {text}") from None
     return array
 
 
-def _guilty(place: Path) -> str:
-    """The first array of Python objects in an .npz."""
-    with np.load(place, allow_pickle=False) as arrays:
-        for key in arrays.files:
-            try:
-                arrays[key]
-            except ValueError:
-                return str(key)
-    return "an array"
+def _unpacked(place: Path, scratch: Path) -> dict[str, Path]:
+    """The arrays of an .npz as files in a folder, by name. Raises one of READING."""
+    found: dict[str, Path] = {}
+    with zipfile.ZipFile(regular(place)) as archive:
+        members = [member for member in archive.infolist() if member.filename.endswith(".npy")]
+        if sum(member.file_size for member in members) > MOST_ARRAY_BYTES:
+            raise ValueError(f"it unpacks to more than {MOST_ARRAY_BYTES:,} bytes")
+        for number, member in enumerate(members):
+            path = found[member.filename.removesuffix(".npy")] = scratch / f"{number}.npy"
+            with archive.open(member) as source, open(path, "xb") as target:
+                shutil.copyfileobj(source, target, CHUNK)
+    return found

@@ -11,11 +11,11 @@ from kdbench.protocols import Input, TaskDescription
 from kdbench.ragged import Array, Index, Ragged, Stored, stored_array
 from kdbench.streams import stream
 from kdbench.tasks.checks import check_shapes
-from kdbench.tasks.rows import Rows
+from kdbench.tasks.rows import MadeRows, RaggedRows, Rows
 
-Examples = Array | Rows | Sequence[Array]
-"""An array (N, ...), rows of one that may be larger than memory, or N arrays (length, ...) that differ in their first
-axis."""
+Examples = Array | Rows | RaggedRows | MadeRows | Sequence[Array]
+"""An array (N, ...), or N arrays (length, ...) that differ in their first axis; or rows that may be larger than memory.
+"""
 
 
 def write_split(out: Path, split: str, inputs: Sequence[Examples], targets: Examples | tuple[Examples, ...]) -> None:
@@ -36,7 +36,7 @@ def write_split(out: Path, split: str, inputs: Sequence[Examples], targets: Exam
                     f"{split} has {count} targets, but its {role.rstrip('s')} {number} has {len(examples)} examples."
                 )
             path = out / f"{split}_{role}{number}.npy"
-            if isinstance(examples, Rows):
+            if isinstance(examples, Rows | RaggedRows | MadeRows):
                 examples.save(path)
             elif isinstance(examples, np.ndarray):
                 np.save(path, examples)
@@ -147,6 +147,12 @@ def epoch_order(count: int, seed: int, epoch: int) -> Index:
 def epoch_views(count: int, view_count: int, seed: int, epoch: int) -> Index:
     """The view (count,) of each example in an epoch, whatever the order and the batch size: entry i is example i's."""
     return stream("views", seed, epoch).integers(view_count, size=count)
+
+
+def shortest_first(data: ArrayData, split: str) -> Index:
+    """The order in which batches of a split have least padding; its own where no length varies."""
+    lengths = next(iter(data.lengths(split).values()), None)
+    return np.arange(data.split(split).count) if lengths is None else np.argsort(lengths, kind="stable")
 
 
 def preprocess_array(array: Array, one: Input) -> Array:

@@ -72,12 +72,6 @@ def plain_batches(
         yield _batch(data, split, index, torch.zeros(len(index), dtype=torch.int64, device=device), None, resident)
 
 
-def shortest_first(data: ArrayData, split: str) -> Index:
-    """The order in which batches of a split have least padding; its own where no length varies."""
-    lengths = next(iter(data.lengths(split).values()), None)
-    return np.arange(data.split(split).count) if lengths is None else np.argsort(lengths, kind="stable")
-
-
 def prepared(
     description: TaskDescription, stored: tuple[Tensor, ...], lengths: dict[str, Tensor]
 ) -> tuple[Tensor, ...]:

@@ -9,6 +9,7 @@ import numpy as np
 from kdbench.errors import DataError
 from kdbench.protocols import Output, TaskDescription
 from kdbench.ragged import Array, Ragged
+from kdbench.tasks.rows import pieces_of
 
 if TYPE_CHECKING:
     from kdbench.ragged import Stored
@@ -93,12 +94,20 @@ def _check_relations(values: Array, named: str, output: Output) -> None:
 def _check_classes(values: Array, named: str, output: Output) -> None:
     if output.kind == "classes" and values.ndim != 1:
         raise DataError(f"{named} have shape {values.shape}, and one class an example was expected: (N,).")
-    if values.dtype.kind not in "biuf" or not (np.isfinite(values) & (values == np.floor(values))).all():
+    if values.dtype.kind not in "biuf" or not are_whole(values):
         odd = (value for value in values.ravel().tolist() if not isinstance(value, float) or not value.is_integer())
         raise DataError(
             f"{named} must be classes, whole numbers from 0, and one is {next(odd)!r}; number the classes, or declare "
             "an output of kind values where numbers are to be predicted."
         )
-    counted = values if output.ignore is None else values[values != output.ignore]
-    if counted.min(initial=0) < 0 or counted.max(initial=0) >= output.class_count:
-        raise DataError(f"{named} must be 0 to {output.class_count - 1}; {MEND}")
+    for piece in pieces_of(values):
+        counted = piece if output.ignore is None else piece[piece != output.ignore]
+        if counted.min(initial=0) < 0 or counted.max(initial=0) >= output.class_count:
+            raise DataError(f"{named} must be 0 to {output.class_count - 1}; {MEND}")
+
+
+def are_whole(values: Array) -> bool:
+    """Whether all are whole numbers."""
+    return values.dtype.kind != "f" or all(
+        bool((np.isfinite(piece) & (piece == np.floor(piece))).all()) for piece in pieces_of(values)
+    )

@@ -1,6 +1,8 @@
 """A task's examples for whoever runs its files: a network's inputs as arrays, and what a program must know of them."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 
@@ -11,6 +13,8 @@ from kdbench.protocols import Input, Output, SymbolicAxis, TaskDescription
 from kdbench.protocols.data import NOTHING_VARIES
 from kdbench.ragged import Array, Index, Ragged, Stored
 from kdbench.tasks.arrays import ArrayData, preprocess_array
+from kdbench.tasks.rows import taken
+from kdbench.tasks.spool import RaggedSpool, Spool
 
 
 def examples(data: ArrayData, split: str, index: Index) -> Inputs:
@@ -96,6 +100,34 @@ def own_answers(task: TaskDescription, answers: Sequence[Array], lengths: Mappin
     return found
 
 
-def put_together(output: Output, rows: Sequence[Array]) -> Stored:
-    """An output's answers to all examples: one array, or examples of unequal length."""
-    return np.stack(rows) if _output(output).axis is None else Ragged.of(rows)
+class Answers:
+    """Outputs of a model for a whole split, batch by batch as they come; they lie on disk, without what is padding."""
+
+    def __init__(self, task: TaskDescription, folder: Path) -> None:
+        self._task, self._folder = task, folder
+        self._spools: list[Spool | RaggedSpool] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        for spool in self._spools:
+            spool.__exit__(*error)
+
+    def add(self, answers: Sequence[Array], lengths: Mapping[str, Index]) -> None:
+        """Put one batch's answers (B, ...) behind those that are there; lengths: (B,) for each axis that varies."""
+        self._spools = self._spools or [
+            self._spool(output, array) for output, array in zip(self._task.outputs, answers, strict=True)
+        ]
+        for spool, own in zip(self._spools, own_answers(self._task, answers, lengths), strict=True):
+            spool.add(own)
+
+    def _spool(self, output: Output, first: Array) -> Spool | RaggedSpool:
+        if _output(output).axis is None:
+            return Spool(self._folder, first.dtype, first.shape[1:])
+        return RaggedSpool(self._folder, first.dtype, first.shape[2:])
+
+    def save(self, order: Index, paths: Sequence[Path]) -> None:
+        """Write every output to its path, in the split's own order; order: the places in which examples came."""
+        for spool, path in zip(self._spools, paths, strict=True):
+            taken(spool.mapped(), np.argsort(order)).save(path)

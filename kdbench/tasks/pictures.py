@@ -7,25 +7,26 @@ import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from tempfile import TemporaryFile
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.Image import Transpose
 
+from kdbench.errors import DataError
 from kdbench.protocols import ImageForm
 from kdbench.tasks._labelled import Labelled
 from kdbench.tasks.image_listing import File, printable
 from kdbench.tasks.rows import rows_in_piece
+from kdbench.tasks.spool import Spool
 
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF")
 """What a file may hold, whatever its name says: pictures of pixels. Others start programs (EPS: Ghostscript)."""
 UNREADABLE = (
     *(OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError),
-    *(RuntimeError, MemoryError, struct.error, zlib.error, Image.DecompressionBombError),
+    *(RuntimeError, struct.error, zlib.error, Image.DecompressionBombError),
 )
-"""What Pillow raises for files that are torn or odd, found by feeding it such files."""
+"""What Pillow raises for files that are torn or odd, found by feeding it such files; MemoryError is about no file."""
 ORIENTATION = 0x0112
 UPRIGHT = {
     2: Transpose.FLIP_LEFT_RIGHT,
@@ -47,18 +48,14 @@ def read_pictures(root: Path, files: Sequence[File], form: ImageForm, scratch: P
     """
     shape = (form.channels, form.size, form.size)
     labels, unreadable = [], {}
-    with TemporaryFile(dir=scratch) as pixels:
+    with Spool(scratch, np.uint8, shape) as spool:
         for file, picture in _read_each(root, files, form, rows_in_piece(shape, np.dtype(np.uint8))):
             if isinstance(picture, str):
                 unreadable[printable(file.name)] = picture
             else:
-                pixels.write(np.ascontiguousarray(picture).data)
+                spool.add(picture[np.newaxis])
                 labels.append(file.label)
-        pixels.flush()
-        images: NDArray[np.uint8] = np.empty((0, *shape), np.uint8)
-        if labels:  # an empty file cannot be mapped
-            images = np.memmap(pixels, np.uint8, "r", shape=(len(labels), *shape))
-    return Labelled(images, np.array(labels, np.int64)), unreadable
+        return Labelled(spool.mapped(), np.array(labels, np.int64)), unreadable
 
 
 def _read_each(
@@ -69,6 +66,10 @@ def _read_each(
     def read(file: File) -> NDArray[np.uint8] | str:
         try:
             return read_picture(root / file.name, form)
+        except MemoryError:
+            raise DataError(
+                f"memory has no room for the picture '{root / file.name}'; make it smaller, or remove it."
+            ) from None
         except UNREADABLE as error:
             return reason(error)
 

@@ -12,7 +12,7 @@ from kdbench.protocols.data import Kind
 from kdbench.tasks._splitting import Shared
 
 if TYPE_CHECKING:
-    from kdbench.tasks.table_files import Table
+    from kdbench.tasks.table_columns import Table
 
 CLASSES, VALUES = ("breast_cancer", "iris", "wine"), ("diabetes",)
 TARGET = "target"
@@ -46,7 +46,7 @@ class SklearnTable(Shared):
 
         from kdbench.tasks._table_task import Asked, columns_of, write_tables
         from kdbench.tasks.splits import at_random
-        from kdbench.tasks.table_files import Column, Table
+        from kdbench.tasks.table_columns import Column, Table
 
         bunch = getattr(datasets, f"load_{self.name}")(**({"scaled": False} if self.name == "diabetes" else {}))
         columns = columns_of(dict(zip(bunch.feature_names, bunch.data.T, strict=True)))
@@ -114,7 +114,7 @@ def _generated(rows: object, values: object) -> Table:
     import numpy as np
 
     from kdbench.tasks._table_task import columns_of
-    from kdbench.tasks.table_files import Table
+    from kdbench.tasks.table_columns import Table
 
     named = {f"x{number}": column for number, column in enumerate(np.asarray(rows).T, 1)}
     return Table("make_friedman1", columns_of({**named, TARGET: values}))

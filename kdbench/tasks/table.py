@@ -76,7 +76,7 @@ class Table(Filed):
 
         unseen = (*self.ignore, *(name for name in (self.split_by, self.group_by) if name is not None))
         asked = Asked(self.targets, self.kind, self.numbers, self.categories, unseen, self.unit, self.metrics)
-        parts, notes = split_tables(self, asked)
+        parts, notes = split_tables(self, asked, out)
         said = {
             split: {name: rows.column(name, "only names").labels for name in self.only} for split, rows in parts.items()
         }

@@ -1,141 +1,109 @@
-"""Tables of CSV and Parquet files, as columns of texts and numbers. Knows no task."""
+"""Tables of CSV and Parquet files, as columns on disk: read in parts of some thousand rows. Knows no task."""
 
 from __future__ import annotations
 
 import csv
-import re
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kdbench.errors import DataError, nearest
+from kdbench.errors import DataError
 from kdbench.files import regular
-from kdbench.ragged import Array, Index
+from kdbench.tasks.rows import portions
+from kdbench.tasks.spool import Spool
+from kdbench.tasks.table_columns import Column, Table, are_numbers, coded, given_text, numbers_of, text_of
 
 PARQUET = (".parquet", ".pq")
-COMMA = re.compile(r"\s*[-+]?[0-9]+,[0-9]+\s*")
-"""A number with a decimal comma."""
 FIRST_LINE = 2
 """The line of a CSV's first row, below its header."""
+PART_FIELDS = 2**16
+"""Fields that are read at once, unless a row has more."""
+Texts = tuple[list[str], bool]
+"""Some rows of one column, "" where a value is missing, and whether they may say numbers."""
+Parts = Callable[[], Iterator[dict[str, Texts]]]
+"""Goes through a file once more: some rows at a time, by column."""
 
 
-@dataclass(frozen=True)
-class Column:
-    """One column of N rows."""
+def read_table(place: Path, separator: str, missing: Collection[str], scratch: Path) -> Table:
+    """Raises DataError where the file is no table, with the line.
 
-    texts: Array
-    """(N,) of str, empty where a value is missing."""
-    numbers: Array | None
-    """float64 (N,), NaN where a value is missing; None where some are no numbers."""
-
-    @classmethod
-    def of_texts(cls, values: Sequence[str], missing: Collection[str]) -> Column:
-        """Texts, and the numbers that they say where all of them do; `missing` is how a missing value is written."""
-        texts = np.array(["" if (text := value.strip()) in missing else text for value in values], object)
-        return cls(texts, _numbers(texts))
-
-    @classmethod
-    def of_values(cls, values: Sequence[Any]) -> Column:
-        """Python's values, None where one is missing; truth values are texts."""
-        texts = np.array(["" if value is None else _text(value) for value in values], object)
-        are_numbers = all(
-            value is None or (isinstance(value, int | float) and not isinstance(value, bool)) for value in values
-        )
-        return cls(texts, _numbers(texts) if are_numbers else None)
-
-    @property
-    def labels(self) -> Array:
-        """(N,) of str: the values as names, 1 and 1.0 being one; empty where a value is missing."""
-        if self.numbers is None:
-            return self.texts.astype(str)
-        return np.array(["" if np.isnan(value) else _text(float(value)) for value in self.numbers])
-
-    @property
-    def missing(self) -> Array:
-        """bool (N,): where there is no value."""
-        return self.texts == "" if self.numbers is None else np.isnan(self.numbers)
-
-    def taken(self, places: Index) -> Column:
-        return Column(self.texts[places], None if self.numbers is None else self.numbers[places])
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def _numbers(texts: Array) -> Array | None:
-    """The numbers that texts say, NaN for empty ones; None where one is no number, or all are empty."""
-    found = np.full(len(texts), np.nan)
-    for place, text in enumerate(texts):
-        if not text:
-            continue
-        try:
-            found[place] = float(text)
-        except ValueError:
-            return None
-        if "_" in text:  # Python reads 1_000 as a number, nobody else does
-            return None
-    return None if np.isnan(found).all() else found
-
-
-@dataclass(frozen=True)
-class Table:
-    """N rows; `place` is what messages call it."""
-
-    place: str
-    columns: dict[str, Column]
-
-    @property
-    def count(self) -> int:
-        return len(next(iter(self.columns.values())).texts)
-
-    def column(self, name: str, why: str) -> Column:
-        """Raises DataError where there is no such column."""
-        if name not in self.columns:
-            raise DataError(f"{self.place} has no column '{name}', which {why}. {nearest(name, self.columns)}")
-        return self.columns[name]
-
-    def taken(self, places: Index) -> Table:
-        return Table(self.place, {name: column.taken(places) for name, column in self.columns.items()})
-
-    def error(self, name: str, text: str) -> DataError:
-        """A sentence about one column."""
-        return DataError(f"{self.place}: column '{name}' {text}")
-
-
-def read_table(place: Path, separator: str, missing: Collection[str]) -> Table:
-    """Raises DataError where the file is no table, with the line."""
-    columns = _parquet(place, missing) if place.suffix.lower() in PARQUET else _csv(place, separator, missing)
-    if not columns or len(next(iter(columns.values())).texts) == 0:
+    scratch: a folder for the columns; in memory there are a few thousand rows, and the different texts of each column.
+    """
+    reads = _parquet(place, missing) if place.suffix.lower() in PARQUET else _csv(place, separator, missing)
+    columns = _columns(reads, scratch)
+    if not columns or next(iter(columns.values())).count == 0:
         raise DataError(f"'{place}' has no rows.")
     return Table(f"'{place}'", columns)
 
 
-def _csv(place: Path, separator: str, missing: Collection[str]) -> dict[str, Column]:
-    try:
-        with open(regular(place), encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, delimiter=separator, strict=True)
-            header = next(reader, [])
-            _check_header(place, header, separator)
-            rows: list[list[str]] = []
-            for row in reader:
-                if row and len(row) != len(header):
-                    raise DataError(
-                        f"'{place}':{reader.line_num}: {len(row)} fields, and the header has {len(header)}."
-                    )
-                rows += [row] if row else []
-    except OSError as error:
-        raise DataError(f"cannot read '{place}' ({error.strerror}); name a CSV or Parquet file.") from None
-    except UnicodeDecodeError:
-        raise DataError(f"'{place}' is not UTF-8 text; save it as UTF-8.") from None
-    except csv.Error as error:
-        raise DataError(f"'{place}':{reader.line_num}: {error}; mend the line.") from None
-    return {name: Column.of_texts([row[at] for row in rows], missing) for at, name in enumerate(header)}
+def _columns(parts: Parts, scratch: Path) -> dict[str, Column]:
+    """The columns in the file's order; those that turn out to hold more than numbers are read again as texts."""
+    numbers = _numbers(parts, scratch)
+    texts = _coded(parts, scratch, [name for name, found in numbers.items() if found is None])
+    return {name: texts[name] if found is None else found for name, found in numbers.items()}
+
+
+def _numbers(parts: Parts, scratch: Path) -> dict[str, Column | None]:
+    """Each column of numbers; None for one of texts, or without any value."""
+    with ExitStack() as stack:
+        spools: dict[str, Spool | None] = {}
+        for part in parts():
+            for name, (texts, may_be_numbers) in part.items():
+                if name not in spools:
+                    spools[name] = stack.enter_context(Spool(scratch, np.float64))
+                spool, found = spools[name], numbers_of(texts) if may_be_numbers else None
+                if spool is not None and found is not None:
+                    spool.add(found)
+                else:
+                    spools[name] = None
+        mapped = {name: None if spool is None else spool.mapped() for name, spool in spools.items()}
+    return {name: None if array is None or np.isnan(array).all() else Column(array) for name, array in mapped.items()}
+
+
+def _coded(parts: Parts, scratch: Path, names: Collection[str]) -> dict[str, Column]:
+    """Columns of texts, by name."""
+    if not names:
+        return {}
+    known: dict[str, dict[str, int]] = {name: {} for name in names}
+    with ExitStack() as stack:
+        spools = {name: stack.enter_context(Spool(scratch, np.int32)) for name in names}
+        for part in parts():
+            for name, spool in spools.items():
+                spool.add(coded(part[name][0], known[name]))
+        return {name: Column(codes=spool.mapped(), texts=tuple(known[name])) for name, spool in spools.items()}
+
+
+def _csv(place: Path, separator: str, missing: Collection[str]) -> Parts:
+    def parts() -> Iterator[dict[str, Texts]]:
+        try:
+            with open(regular(place), encoding="utf-8-sig", newline="") as file:
+                reader = csv.reader(file, delimiter=separator, strict=True)
+                header = next(reader, [])
+                _check_header(place, header, separator)
+                rows = _full_rows(place, reader, len(header))
+                for some in portions(rows, len, PART_FIELDS):
+                    columns = zip(header, zip(*some, strict=True), strict=True)
+                    yield {name: ([given_text(value, missing) for value in values], True) for name, values in columns}
+        except OSError as error:
+            raise DataError(f"cannot read '{place}' ({error.strerror}); name a CSV or Parquet file.") from None
+        except UnicodeDecodeError:
+            raise DataError(f"'{place}' is not UTF-8 text; save it as UTF-8.") from None
+        except csv.Error as error:
+            raise DataError(f"'{place}':{reader.line_num}: {error}; mend the line.") from None
+
+    return parts
+
+
+def _full_rows(place: Path, reader: Any, field_count: int) -> Iterator[list[str]]:
+    """The rows that are not empty. Raises DataError where one has more or fewer fields than the header."""
+    for row in reader:
+        if row and len(row) != field_count:
+            raise DataError(f"'{place}':{reader.line_num}: {len(row)} fields, and the header has {field_count}.")
+        if row:
+            yield row
 
 
 def _check_header(place: Path, header: list[str], separator: str) -> None:
@@ -149,7 +117,7 @@ def _check_header(place: Path, header: list[str], separator: str) -> None:
         raise DataError(f"'{place}':1: two columns are called '{twice}'; rename one.")
 
 
-def _parquet(place: Path, missing: Collection[str]) -> dict[str, Column]:
+def _parquet(place: Path, missing: Collection[str]) -> Parts:
     try:
         from pyarrow import parquet
         from pyarrow.lib import ArrowException
@@ -157,24 +125,20 @@ def _parquet(place: Path, missing: Collection[str]) -> dict[str, Column]:
         raise DataError(
             f"reading '{place}' needs pyarrow; type: pip install 'kdbench[parquet]', or save the table as CSV."
         ) from None
-    try:
-        found = parquet.read_table(regular(place)).to_pydict()
-    except (OSError, ArrowException) as error:
-        raise DataError(
-            f"cannot read '{place}' ({str(error).splitlines()[0].rstrip('.')}); name a Parquet file."
-        ) from None
-    return {
-        name: Column.of_values([None if value in missing else value for value in values])
-        for name, values in found.items()
-    }
+
+    def parts() -> Iterator[dict[str, Texts]]:
+        try:
+            with parquet.ParquetFile(regular(place)) as file:
+                for batch in file.iter_batches(max(1, PART_FIELDS // max(1, file.metadata.num_columns))):
+                    yield {name: _said(values, missing) for name, values in batch.to_pydict().items()}
+        except (OSError, ArrowException) as error:
+            raise DataError(
+                f"cannot read '{place}' ({str(error).splitlines()[0].rstrip('.')}); name a Parquet file."
+            ) from None
+
+    return parts
 
 
-def odd_texts(column: Column) -> list[str]:
-    """The texts that are no numbers."""
-    return [str(text) for text in column.texts if text and _numbers(np.array([text], object)) is None]
-
-
-def commas(column: Column) -> bool:
-    """Whether the column would be numbers if its commas were points."""
-    given = [text for text in column.texts if text]
-    return column.numbers is None and bool(given) and all(COMMA.fullmatch(text) for text in given)
+def _said(values: list[Any], missing: Collection[str]) -> Texts:
+    given = [None if value in missing else value for value in values]
+    return [text_of(value) for value in given], are_numbers(given)

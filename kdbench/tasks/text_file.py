@@ -64,7 +64,7 @@ class TextFile(Filed):
         return (self.label,) if isinstance(self.label, str) else self.label
 
     def named_columns(self) -> Iterator[tuple[str, str]]:
-        """(field, column) of every column that is read."""
+        """(field, column) of every column that every file has."""
         yield "text", self.text
         if self.pair is not None:
             yield "pair", self.pair
@@ -81,6 +81,11 @@ class TextFile(Filed):
         if digest is None:
             raise DataError(f"tokenizer: there is no '{place}'; name a tokenizer.json, a folder with one, or nothing.")
         return {**super().identity(), "tokenizer": digest}
+
+    def read_columns(self) -> set[str]:
+        """Every column that is read."""
+        sharing = (self.split_by, self.group_by)
+        return {name for _, name in self.named_columns()} | {name for name in sharing if name} | set(self.only)
 
     def kinds(self) -> tuple[Kind, ...]:
         """The field `kind`."""

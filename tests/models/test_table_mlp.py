@@ -17,7 +17,7 @@ from kdbench.protocols import Output, TaskDescription
 from kdbench.protocols.columns import TableColumns
 from kdbench.stages.export import to_onnx
 from kdbench.tasks._table_task import Asked, write_tables
-from kdbench.tasks.table_files import Column, Table
+from kdbench.tasks.table_columns import Column, Table
 
 MISSING = ("",)
 RANDOM = np.random.default_rng(0)

@@ -11,10 +11,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from kdbench.measure.session_spec import SessionSpec
-from kdbench.protocols import Preprocessing, TaskDescription
+from kdbench.protocols import Input, Output, Preprocessing, SymbolicAxis, TaskDescription
+from kdbench.ragged import Ragged, Stored, same, stored_array, typical_lengths
 from kdbench.stages import _inputs, evaluate
 from kdbench.stages.work import Work
 from kdbench.tasks._labelled import Labelled, write_images
+from kdbench.tasks.arrays import write_split
 
 COUNT = 150
 
@@ -48,13 +50,13 @@ def model(tmp_path: Path) -> Path:
     return path
 
 
-def _answers(task: TaskDescription, model: Path, scratch: Path) -> np.ndarray:
+def _answers(task: TaskDescription, model: Path, scratch: Path) -> Stored:
     target = {"python": None, "session": asdict(SessionSpec())}
     spec = SimpleNamespace(settings={"target": target})
     work: Any = SimpleNamespace(input=lambda role: model.parent, spec=spec)
     scratch.mkdir()
     (answers,) = evaluate.predict(cast(Work, work), task, model, "test", scratch)
-    return np.asarray(answers)
+    return answers
 
 
 def test_answers_in_parts_are_those_of_the_whole_split(
@@ -62,14 +64,65 @@ def test_answers_in_parts_are_those_of_the_whole_split(
 ) -> None:
     whole = _answers(task, model, tmp_path / "whole")
     monkeypatch.setattr(_inputs, "PIECE_BYTES", 70 * 4 * 4)
-    parts = _inputs.shares(task, "test", evaluate.PREDICTION_BATCH)
+    parts = _inputs.shares(tmp_path, task, "test", evaluate.PREDICTION_BATCH)
     assert [len(part) for part in parts] == [64, 64, 22]  # 70 images fit: one batch of 64
     in_parts = _answers(task, model, tmp_path / "parts")
-    assert whole.shape == (COUNT, 2)
-    np.testing.assert_array_equal(in_parts, whole)
+    assert np.shape(whole) == (COUNT, 2)
+    assert same(in_parts, whole)
     assert not list((tmp_path / "parts").rglob("inputs.npz"))
 
 
-def test_a_batch_larger_than_a_part_is_a_part(task: TaskDescription, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def tokens(tmp_path: Path) -> TaskDescription:
+    """150 test examples of 1 to 9 numbers, with a class at each."""
+    random = np.random.default_rng(0)
+    lengths = random.integers(1, 10, COUNT)
+    rows = [random.normal(size=length).astype(np.float32) for length in lengths]
+    classes = [np.zeros(length, np.int32) for length in lengths]
+    for split in ("train", "test"):
+        write_split(tmp_path, split, (rows,), classes)
+    return TaskDescription(
+        inputs=(Input(name="x", axes=("t",)),),
+        outputs=(Output(kind="token_classes", axes=("t", 2), class_names=("a", "b"), ignore=-1),),
+        axes=(SymbolicAxis(name="t", lengths=typical_lengths(lengths)),),
+        example_counts={"train": COUNT, "test": COUNT},
+    )
+
+
+@pytest.fixture
+def marker(tmp_path: Path) -> Path:
+    """A file that answers each number with itself and the largest of its batch."""
+    given = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", "t"])
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", "t", 2])
+    last = numpy_helper.from_array(np.array([2]), "last")
+    nodes = [
+        helper.make_node("ReduceMax", ["x"], ["highest"], keepdims=1),
+        helper.make_node("Max", ["x", "highest"], ["everywhere"]),
+        helper.make_node("Unsqueeze", ["x", "last"], ["own"]),
+        helper.make_node("Unsqueeze", ["everywhere", "last"], ["batchs"]),
+        helper.make_node("Concat", ["own", "batchs"], ["logits"], axis=2),
+    ]
+    graph = helper.make_graph(nodes, "tokens", [given], [logits], [last])
+    path = tmp_path / "model.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
+    return path
+
+
+def test_answers_of_unequal_length_in_parts_are_those_of_the_whole_split(
+    tokens: TaskDescription, marker: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = _answers(tokens, marker, tmp_path / "whole")
+    monkeypatch.setattr(_inputs, "PIECE_BYTES", 1000)
+    assert [len(part) for part in _inputs.shares(tmp_path, tokens, "test", 64)] == [64, 64, 22]
+    in_parts = _answers(tokens, marker, tmp_path / "parts")
+    assert isinstance(whole, Ragged)
+    assert same(whole, in_parts)
+    given = stored_array(tmp_path / "test_inputs0.npy")
+    assert all(np.array_equal(in_parts[place][:, 0], given[place]) for place in range(COUNT))
+
+
+def test_a_batch_larger_than_a_part_is_a_part(
+    task: TaskDescription, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(_inputs, "PIECE_BYTES", 1)
-    assert [len(part) for part in _inputs.shares(task, "test", 100)] == [100, 50]
+    assert [len(part) for part in _inputs.shares(tmp_path, task, "test", 100)] == [100, 50]

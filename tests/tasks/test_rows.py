@@ -2,17 +2,22 @@ import multiprocessing
 import resource
 import sys
 import threading
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from kdbench.tasks import rows
+from kdbench.tasks.array_files import ArrayFiles
 from kdbench.tasks.arrays import write_split
 from kdbench.tasks.image_folder import ImageFolder
 from kdbench.tasks.rows import Rows
+from kdbench.tasks.table import Table
+from kdbench.tasks.text_file import TextFile
 
 SIZE, COUNT = 256, 500
 SPARE_BYTES = 40 * 2**20
@@ -68,15 +73,89 @@ def test_a_folder_of_images_larger_than_memory_is_decoded(tmp_path: Path) -> Non
     ]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA bounds memory on Linux alone")
+@pytest.mark.parametrize("kind", ["folder", "npz", "rows", "table", "text"])
+def test_files_larger_than_memory_are_decoded(kind: str, tmp_path: Path) -> None:
+    if kind == "text":
+        pytest.importorskip("tokenizers")
+    fields = FILES[kind](tmp_path)
+    (tmp_path / "out").mkdir()
+    assert _ends_well(_decode_files, tmp_path / "out", fields)
+    assert not [path for path in (tmp_path / "out").iterdir() if path.is_dir()]
+
+
+def _arrays(folder: Path) -> dict[str, Any]:
+    """Numbers of twice the width that they are stored in, and 96 MB of them."""
+    folder.joinpath("arrays").mkdir()
+    array = np.lib.format.open_memmap(folder / "arrays" / "x.npy", "w+", np.float64, (2000, 3, 50, 40))
+    array[:, 1] = np.arange(40)
+    array.flush()
+    np.save(folder / "arrays" / "y.npy", np.arange(2000) % 2)
+    outputs = {"y": {"kind": "classes"}}
+    return {"file": str(folder / "arrays"), "inputs": {"x": {"standardize": True}}, "outputs": outputs}
+
+
+def _packed(folder: Path) -> dict[str, Any]:
+    fields = _arrays(folder)
+    with zipfile.ZipFile(folder / "a.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name in ("x.npy", "y.npy"):
+            archive.write(folder / "arrays" / name, name)
+    return {**fields, "file": str(folder / "a.npz")}
+
+
+def _unequal_rows(folder: Path) -> dict[str, Any]:
+    """Examples of unequal length in rows of one size."""
+    fields = _arrays(folder)
+    (folder / "arrays" / "x.npy").unlink()
+    array = np.lib.format.open_memmap(folder / "arrays" / "x.npy", "w+", np.float32, (2000, 150, 80))
+    array[:, :, 1] = 1
+    array.flush()
+    np.save(folder / "arrays" / "x_lengths.npy", 100 + np.arange(2000) % 50)
+    return {**fields, "inputs": {"x": {"axes": ["time", 80], "standardize": True}}}
+
+
+def _table(folder: Path) -> dict[str, Any]:
+    """Two columns of texts and ten of numbers, whose fields alone would take more as Python's texts."""
+    row = [f"{number}.5" for number in range(10)]
+    with open(folder / "t.csv", "w") as file:
+        file.write(",".join([*"abcdefghij", "town", "label"]) + "\n")
+        for place in range(70_000):
+            file.write(",".join([*row, f"town {place % 50}", "yes" if place % 3 else "no"]) + "\n")
+    return {"file": str(folder / "t.csv"), "target": "label"}
+
+
+def _texts(folder: Path) -> dict[str, Any]:
+    """1.6 million tokens, of which a tokenizer says some hundred bytes each."""
+    words = " ".join(f"word{number % 200}" for number in range(900))
+    with open(folder / "t.tsv", "w") as file:
+        file.write("text\tlabel\n")
+        file.writelines(f"{number} {words}\t{number % 2}\n" for number in range(900))
+    return {"file": str(folder / "t.tsv"), "vocabulary": 300, "max_length": 512}
+
+
+FILES: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "folder": _arrays,
+    "npz": _packed,
+    "rows": _unequal_rows,
+    "table": _table,
+    "text": _texts,
+}
+
+
 def _decode(root: Path) -> None:
     ImageFolder.from_fields({"root": str(root), "image_size": SIZE}).decode(root / "out")
+
+
+def _decode_files(out: Path, fields: dict[str, Any]) -> None:
+    kind = ArrayFiles if "inputs" in fields else Table if "target" in fields else TextFile
+    kind.from_fields(fields).decode(out)
 
 
 def _hold_everything() -> None:
     np.zeros((COUNT, 3, SIZE, SIZE), np.uint8)
 
 
-def _ends_well(task: Callable[..., None], *arguments: Path) -> bool:
+def _ends_well(task: Callable[..., None], *arguments: Any) -> bool:
     """Whether a process of its own does the task with SPARE_BYTES of memory; mapped files do not count."""
     child = multiprocessing.get_context("spawn").Process(target=_within_limit, args=(task, *arguments))
     child.start()
@@ -84,8 +163,8 @@ def _ends_well(task: Callable[..., None], *arguments: Path) -> bool:
     return child.exitcode == 0
 
 
-def _within_limit(task: Callable[..., None], *arguments: Path) -> None:
-    from kdbench.tasks import _labelled, pictures  # noqa: F401  # what they import is no data
+def _within_limit(task: Callable[..., None], *arguments: Any) -> None:
+    from kdbench.tasks import _array_task, _labelled, _table_splits, _text_task, pictures  # noqa: F401  # no data
 
     threading.stack_size(2**19)  # 8 MiB for each thread otherwise
     status = Path("/proc/self/status").read_text()

@@ -122,8 +122,11 @@ def test_csv_and_json_lines_say_the_same_as_tsv(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
     (tmp_path / "a.csv").write_text('label,text\ngood,"so ""fresh"", and new"\nbad,no\n')
     (tmp_path / "a.tsv").write_text('good\tso "fresh", and new\nbad\tno\n')
-    found = [read_rows(tmp_path / name).columns for name in ("a.jsonl", "a.csv")]
-    assert found[0] == found[1] == read_rows(tmp_path / "a.tsv", ("label", "text")).columns
+    names = ("label", "text")
+    expected = {name: [row[name] for row in rows] for name in names}
+    for name, header in (("a.jsonl", ()), ("a.csv", ()), ("a.tsv", names)):
+        found = read_rows(tmp_path / name, tmp_path, names, header)
+        assert {column: list(texts) for column, texts in found.columns.items()} == expected
 
 
 @pytest.mark.parametrize(
@@ -140,7 +143,7 @@ def test_csv_and_json_lines_say_the_same_as_tsv(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_is_refused_with_its_line(tmp_path: Path, name: str, text: str, said: str) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(DataError) as error:
-        read_rows(tmp_path / name)
+        read_rows(tmp_path / name, tmp_path, ())
     assert said in str(error.value)
 
 
