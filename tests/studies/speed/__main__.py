@@ -18,9 +18,7 @@ import steps
 import textbook
 import timeline
 from page import Measured, write
-from stages import ON_FEATURES, PAIRS, PRECISIONS, TECHNIQUES, Bench, Costs, Pair, one_thread
-
-ROUNDS = "rounds.json"
+from stages import ON_FEATURES, PAIRS, PRECISIONS, ROUNDS, TECHNIQUES, Bench, Costs, Pair, one_thread
 
 
 def main() -> None:

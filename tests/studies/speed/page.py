@@ -68,6 +68,11 @@ global pool was laid out as the features are.
 {seconds:.0f} seconds, and stages ran in {busy:.0%} of the workers' time until the last file was judged. A bar is what a
 worker did in one go; its number says how many stages went in step or were measured together. Nothing runs beside a
 measurement.
+
+## Beside this page
+
+[stepping.md](stepping.md) times other ways to make a step (compiled, seeds stacked), [calls.md](calls.md) what the
+measuring program adds to a call.
 """
 
 

@@ -12,7 +12,7 @@ from kdbench import registry
 from kdbench import stages as kinds
 from kdbench.protocols import TaskDescription
 from kdbench.protocols.part import PartSpec, spec_of
-from kdbench.protocols.recipe import Recipe
+from kdbench.protocols.recipe import Precision, Recipe
 from kdbench.stages import torch_models
 from kdbench.stages.spec import StageSpec
 from kdbench.stages.store import Store
@@ -29,9 +29,11 @@ TECHNIQUES = {
     "similarity": ("similarity_preserving", {}),
 }
 """Name in the table -> the technique and its fields. From labels alone is soft distillation of weight 0, to the bit."""
-PRECISIONS = ("fp32", "bf16")
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 Costs = dict[str, float]
 """What was run -> processor seconds for the pictures of one epoch."""
+ROUNDS = "rounds.json"
+"""The file of each round's costs, by pair."""
 ON_FEATURES = ("attention", "fitnet", "similarity")
 
 
@@ -73,9 +75,9 @@ class Bench:
         for key in keys:
             self.store.discard(key)
 
-    def network(self, declared: tuple[str, dict[str, object]]) -> nn.Module:
+    def network(self, declared: tuple[str, dict[str, object]], seed: int = 0) -> nn.Module:
         """A new network, for loops that are not kdbench's; channels last, as kdbench has it, would be no textbook."""
-        return torch_models.fresh(_part("model", *declared), self.description, 0)
+        return torch_models.fresh(_part("model", *declared), self.description, seed)
 
     def teacher(self, pair: Pair) -> str:
         """The key of the teacher, in eval mode as it was declared."""

@@ -4,7 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
+from calls import BLOCK, Nothing, differences, turn_about
 from ratios import over_least, textbook, times
+from stepping import Found, apart, gains, suite_gain
 from timeline import Block, blocks, busy_fraction
 
 COSTS = {
@@ -23,6 +26,31 @@ def test_the_least_is_one_pass_of_the_teacher_and_each_students_own_steps() -> N
     """8 for the teacher, 2 and 2.5 plain, 11 - 8 and 10.5 - 8, and 2 where 9 - 8 is less than a plain student's."""
     assert over_least("fp32", COSTS) == pytest.approx(24 / (8 + 2 + 2.5 + 3 + 2.5 + 2))
     assert (textbook(COSTS), times("fp32", COSTS)) == (50.0, pytest.approx(50 / 24))
+
+
+def test_a_way_pays_for_its_start_and_leaves_the_teachers_passes_as_they_are() -> None:
+    """10 s by eager steps, 3 s of compiling and 5 s of steps otherwise; then 8 of 24 s are the teacher's."""
+    rows = {
+        "eager": Found(0.0, [9.0, 10.0, 12.0], 0.0),
+        "compiled": Found(3.0, [5.0, 5.0, 6.0], 0.0),
+        "graph": "no CUDA",
+    }
+    assert gains(rows, 1000) == {"compiled": pytest.approx(10 / 8)}
+    assert suite_gain(1.25, "fp32", [COSTS]) == pytest.approx(24 / (8 + 16 / 1.25))
+
+
+def test_two_ways_are_apart_by_a_share_of_how_far_weights_went() -> None:
+    before, expected, given = ([{"w": torch.tensor(values)}] for values in ([0.0, 0.0], [3.0, 4.0], [3.0, 4.5]))
+    assert apart(given, expected, before) == pytest.approx(0.5 / 5)
+
+
+def test_each_round_of_the_measuring_program_is_beside_a_bare_block_of_as_many_calls() -> None:
+    bare: list[int] = []
+    without, samples, rounds = turn_about(Nothing(), lambda: bare.append(BLOCK), 3)
+    assert bare == [BLOCK] * 3
+    assert all(sample <= whole for sample, whole in zip(samples, rounds, strict=True)), "it is a part of the round"
+    assert differences(([2.0], [3.5], [9.0])) == [1.5]
+    assert len(without) == len(samples)
 
 
 def finished(store: Path, key: str, kind: str, process: int, began: int, ended: int) -> None:
