@@ -165,7 +165,11 @@ def preprocess_array(array: Array, one: Input) -> Array:
     shape = (1, -1, *(1 for _ in array.shape[2:]))
     mean = np.asarray(one.preprocessing.mean, np.float32).reshape(shape)
     std = np.asarray(one.preprocessing.std, np.float32).reshape(shape)
-    return (array.astype(np.float32) * np.float32(one.preprocessing.scale) - mean) / std
+    found = array.astype(np.float32)
+    found *= np.float32(one.preprocessing.scale)
+    found -= mean
+    found /= std
+    return found
 
 
 def gathered(data: ArrayData, split: str, index: Index) -> tuple[tuple[Array, ...], dict[str, Index]]:

@@ -129,8 +129,10 @@ def _parquet(place: Path, missing: Collection[str]) -> Parts:
     def parts() -> Iterator[dict[str, Texts]]:
         try:
             with parquet.ParquetFile(regular(place)) as file:
-                for batch in file.iter_batches(max(1, PART_FIELDS // max(1, file.metadata.num_columns))):
-                    yield {name: _said(values, missing) for name, values in batch.to_pydict().items()}
+                count = max(1, PART_FIELDS // max(1, file.metadata.num_columns))
+                for group in range(file.num_row_groups):  # of all groups at once, every one that was read stays
+                    for batch in file.iter_batches(count, row_groups=[group]):
+                        yield {name: _said(values, missing) for name, values in batch.to_pydict().items()}
         except (OSError, ArrowException) as error:
             raise DataError(
                 f"cannot read '{place}' ({str(error).splitlines()[0].rstrip('.')}); name a Parquet file."

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from kdbench import functional as F
@@ -29,15 +30,14 @@ def score(model: nn.Module, batches: Iterator[Batch], metric: Metric, output_cou
     is not finite.
     """
     model.eval()
-    answers: list[Any] = []
-    targets: list[Any] = []
+    answers, targets = _Gathered(), _Gathered()
     for batch in batches:
         outputs = F.outputs_of(model(*batch.inputs), model, output_count)[0]
         places = metric.output.places(batch.lengths)
-        answers.append(_rows(outputs, places))
+        answers.add(outputs, places)
         true = batch.lengths.get(metric.output.name) if metric.output.kind == "sequence" else places
-        targets.append(_rows(batch.targets[0], true))
-    given, truth = _all(answers), _all(targets)
+        targets.add(batch.targets[0], true)
+    given, truth = answers.all(), targets.all()
     judged = given if metric.needs == "outputs" else decide(metric.output.kind, given, metric.output.blank)
     reason = metric.undefined(judged, truth)
     worst = metric.range[0 if metric.direction == "higher" else 1]
@@ -47,16 +47,32 @@ def score(model: nn.Module, batches: Iterator[Batch], metric: Metric, output_cou
     return float(value)
 
 
-def _rows(tensor: Tensor, places: Tensor | None) -> Any:
-    """A batch's numbers (B, ...), or B arrays without their padding."""
-    numbers = tensor.detach().cpu().numpy()
-    if places is None:
-        return numbers
-    return [row[: int(count)] for row, count in zip(numbers, places.tolist(), strict=True)]
+class _Gathered:
+    """The numbers of all batches, in one array that grows.
 
+    Kept batch by batch, they would lie between what each batch takes and gives back: C's allocator then finds no hole
+    of a batch's size again, and memory grows with every batch.
+    """
 
-def _all(batches: list[Any]) -> Any:
-    """All examples' numbers as one array, or as a list of arrays of unequal length."""
-    if isinstance(batches[0], list):
-        return [row for batch in batches for row in batch]
-    return np.concatenate(batches)
+    def __init__(self) -> None:
+        self._rows: NDArray[Any] | None = None
+        self._unequal: list[NDArray[Any]] = []
+        self._count = 0
+
+    def add(self, tensor: Tensor, places: Tensor | None) -> None:
+        """Put a batch's numbers (B, ...) behind those that are there, without padding where `places` (B,) says it."""
+        numbers = tensor.detach().cpu().numpy()
+        if places is not None:
+            self._unequal += [row[: int(count)] for row, count in zip(numbers, places.tolist(), strict=True)]
+            return
+        end = self._count + len(numbers)
+        if self._rows is None or end > len(self._rows):
+            grown = np.empty((2 * end, *numbers.shape[1:]), numbers.dtype)
+            grown[: self._count] = 0 if self._rows is None else self._rows[: self._count]
+            self._rows = grown
+        self._rows[self._count : end] = numbers
+        self._count = end
+
+    def all(self) -> Any:
+        """(N, ...), or N arrays of unequal length."""
+        return self._unequal if self._rows is None else self._rows[: self._count]
