@@ -19,6 +19,7 @@ from pathlib import Path
 from kdbench import stages
 from kdbench.errors import KdbenchError
 from kdbench.files import UNFINISHED
+from kdbench.stages import allocator
 from kdbench.stages.failure_text import sentence
 from kdbench.stages.lockstep import Result, in_step
 from kdbench.stages.names import CHECKPOINT, LOG, PROGRESS, RECORDS, STAGE
@@ -56,7 +57,7 @@ def run_stages(texts: list[str], root: str) -> list[Outcome]:
     outcomes: dict[str, Outcome] = {}
     try:
         store = Store(Path(root))
-        with ExitStack() as claims:
+        with allocator.handing_back(), ExitStack() as claims:
             for spec in sorted(specs, key=lambda spec: spec.key):
                 claims.enter_context(store.claim(spec.key))
             outcomes = {spec.key: Outcome(spec.key, "reused") for spec in specs if store.has(spec.key)}

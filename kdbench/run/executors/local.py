@@ -18,6 +18,7 @@ from typing import Any
 from kdbench import stages
 from kdbench.errors import KdbenchError
 from kdbench.run.executors import Executor, left_by_dead
+from kdbench.stages import allocator
 from kdbench.stages.failure_text import sentence
 from kdbench.stages.spec import StageSpec
 from kdbench.stages.store import Store
@@ -59,7 +60,7 @@ class LocalExecutor(Executor):
         with self._lock:
             if self._free:
                 return self._free.pop()
-            slot = ProcessPoolExecutor(1, self._context, initializer=_end_with_parent)
+            slot = ProcessPoolExecutor(1, self._context, initializer=_begin)
             self._all.add(slot)
             return slot
 
@@ -114,8 +115,9 @@ def _context() -> BaseContext:
     return multiprocessing.get_context("spawn")
 
 
-def _end_with_parent() -> None:
-    """In a worker: leave interrupts to the parent, and end when it ends, with every process that was started here."""
+def _begin() -> None:
+    """In a worker: have one heap, leave interrupts to the parent, and end when it ends, with every process started."""
+    allocator.one_heap()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
