@@ -26,6 +26,12 @@ def test_an_unknown_name_is_an_attribute_error_that_says_it():
         _ = functional.soft_destillation
 
 
+def test_a_name_is_looked_up_once_for_all():
+    hint = functional.hint
+    assert vars(functional)["hint"] is hint
+    assert vars(functional)["l1_penalty"] is functional.l1_penalty
+
+
 def test_importing_the_package_does_not_load_torch():
     code = "import kdbench.functional, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -18,13 +18,13 @@ import steps
 import textbook
 import timeline
 from page import Measured, write
-from stages import ON_FEATURES, PAIRS, PRECISIONS, ROUNDS, TECHNIQUES, Bench, Costs, Pair, one_thread
+from stages import ON_FEATURES, PAIRS, PRECISIONS, ROUNDS, TECHNIQUES, Bench, Costs, Pair, begin
 
 
 def main() -> None:
     given = _arguments()
     warnings.simplefilter("ignore")  # torchdistill's
-    one_thread()
+    begin()
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), given.images, given.batch)
         rounds = {name: _rounds(bench, PAIRS[name], given.rounds) for name in given.pair}

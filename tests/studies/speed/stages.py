@@ -13,7 +13,7 @@ from kdbench import stages as kinds
 from kdbench.protocols import TaskDescription
 from kdbench.protocols.part import PartSpec, spec_of
 from kdbench.protocols.recipe import Precision, Recipe
-from kdbench.stages import torch_models
+from kdbench.stages import allocator, torch_models
 from kdbench.stages.spec import StageSpec
 from kdbench.stages.store import Store
 from kdbench.stages.work import read_description
@@ -117,6 +117,7 @@ def _part(kind: str, name: str, fields: dict[str, object]) -> PartSpec:
     return spec_of(kind, name, registry.resolve(kind, name).from_fields(fields))
 
 
-def one_thread() -> None:
-    """What every stage does by itself, for the loops that are not kdbench's."""
+def begin() -> None:
+    """What a worker does when it begins, and one thread, as every stage has; for loops that are not kdbench's, too."""
+    allocator.one_heap()
     torch.set_num_threads(1)

@@ -18,7 +18,7 @@ from statistics import median
 
 import torch
 from generated import CLASSES, SIDE
-from stages import PAIRS, PRECISIONS, ROUNDS, Bench, Costs, one_thread
+from stages import PAIRS, PRECISIONS, ROUNDS, Bench, Costs, begin
 from ways import COMPARED, SEEDS, WAYS, Case, Running, State, Way, in_turn, state
 
 import kdbench
@@ -72,7 +72,7 @@ Setting = tuple[str, Precision]
 
 def main() -> None:
     given = _arguments()
-    one_thread()
+    begin()
     torch._inductor.config.force_disable_caches = True
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     rounds = json.loads((given.out / ROUNDS).read_text())["rounds"]
