@@ -62,7 +62,8 @@ class Recipe(Part):
     patience: int | None = Field(None, gt=0)
     """Stop after this many epochs without a better value of the task's metric on validation."""
     precision: Precision = "fp32"
-    """bf16 trains under autocast, and teachers answer under it; the weights stay fp32."""
+    """bf16 trains under autocast, and teachers answer under it, BatchNorm folded into the convolution before it; the
+    weights stay fp32."""
     threads: int = Field(1, gt=0, le=4096)
     """CPU threads of one training. Another number gives other weights, so it is part of what identifies a training."""
 

@@ -60,8 +60,6 @@ class Folding:
                 inside = frozenset().union(*(pair.own for pair in self._pairs))
                 if difference(_outside(inside, before), _outside(inside, after)):
                     self._pairs = []
-        for pair in self._pairs:
-            pair.folded.to(torch.bfloat16)
 
     def foldable(self, copy: nn.Module) -> frozenset[str]:
         """The pairs, by their convolutions, whose folding no hook on a copy would see."""

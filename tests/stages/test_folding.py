@@ -49,6 +49,15 @@ class Twice(Teacher):
         return self.norm(self.first(x)) - self.norm(self.first(2 * x))
 
 
+class Careful(Teacher):
+    """Its second half computes in fp32 whatever the precision is."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.relu(self.norm(self.first(x)))
+        with torch.autocast(x.device.type, enabled=False):
+            return self.last(self.second(x.float()))
+
+
 def batch() -> Batch:
     images = torch.randn(6, 3, 8, 8, generator=torch.Generator().manual_seed(1))
     return Batch((images,), (), torch.arange(6), torch.zeros(6, dtype=torch.int64))
@@ -72,6 +81,17 @@ def test_a_folded_network_is_near_to_fp32_as_bf16_is() -> None:
     assert not torch.equal(folded, plain)
     for answer in (plain, folded):
         assert (answer - exact).std() < 2**-8 * exact.std(), "bf16 has 8 bits"
+
+
+def test_what_a_teacher_computes_in_fp32_in_bf16_too_is_folded_in_fp32() -> None:
+    network = Careful()
+    found = folding(network)
+    with torch.no_grad():
+        exact = network(*batch().inputs)
+        with computing_in("bf16", CPU), found.at_work(network, found.foldable(network)):
+            folded = network(*batch().inputs)
+    assert folded.dtype == torch.float32
+    assert 0 < (folded - exact).std() < 2**-8 * exact.std()
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ GROUPS = {
     "SGD": ("Optimizer.step#SGD.step", "aten::_foreach_add_", "aten::_foreach_mul_"),
     "copies and casts": ("aten::copy_", "aten::_to_copy", "aten::to"),
 }
+AROUND = ("SGD", "copies and casts")
+"""Groups of what is done around a network's kernels."""
 OTHER = "everything else"
 BEFORE = "before"
 """As it was before pooled gradients were laid out as the features are."""
