@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import torch
 from generated import SIDE, write_pictures
 from torch import nn
 
@@ -14,6 +13,7 @@ from kdbench.protocols import TaskDescription
 from kdbench.protocols.part import PartSpec, spec_of
 from kdbench.protocols.recipe import Precision, Recipe
 from kdbench.stages import allocator, torch_models
+from kdbench.stages.context import plain_arithmetic
 from kdbench.stages.spec import StageSpec
 from kdbench.stages.store import Store
 from kdbench.stages.work import read_description
@@ -118,6 +118,6 @@ def _part(kind: str, name: str, fields: dict[str, object]) -> PartSpec:
 
 
 def begin() -> None:
-    """What a worker does when it begins, and one thread, as every stage has; for loops that are not kdbench's, too."""
+    """What a worker and its stages do when they begin, for loops that are not kdbench's, too."""
     allocator.one_heap()
-    torch.set_num_threads(1)
+    plain_arithmetic()
