@@ -43,7 +43,7 @@ def _rounds(bench: Bench, pair: Pair, count: int) -> list[Costs]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--images", type=int, default=384, help="in an epoch (default 384)")
+    parser.add_argument("--images", type=int, default=768, help="in an epoch (default 768: starting counts for little)")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--pair", nargs="+", choices=PAIRS, default=list(PAIRS))
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder of the page, its picture and the rounds")
