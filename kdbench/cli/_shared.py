@@ -46,6 +46,16 @@ python_option = click.option(
 seed_option = click.option(
     "--seed", "seeds", multiple=True, metavar="GLOB", help="Only the seeds that match; repeatable."
 )
+executor_option = click.option(
+    "--executor",
+    default="local",
+    show_default=True,
+    metavar="NAME",
+    help="Where stages run: `local`, `ray`, or what an installed package adds.",
+)
+address_option = click.option(
+    "--address", help="Of a Ray cluster: `auto`, HOST:PORT.  [default: RAY_ADDRESS, else this machine]"
+)
 
 
 def plans_of(

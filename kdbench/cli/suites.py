@@ -8,7 +8,9 @@ import click
 
 from kdbench.cli._console import SOME_FAILED
 from kdbench.cli._shared import (
+    address_option,
     case_option,
+    executor_option,
     open_store,
     plans_of,
     report_groups,
@@ -27,16 +29,6 @@ output_option = click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
     help="Results folder to write.  [default: results/NAME]",
-)
-executor_option = click.option(
-    "--executor",
-    default="local",
-    show_default=True,
-    metavar="NAME",
-    help="Where stages run: `local`, `ray`, or what an installed package adds.",
-)
-address_option = click.option(
-    "--address", help="Of a Ray cluster: `auto`, HOST:PORT.  [default: RAY_ADDRESS, else this machine]"
 )
 
 
@@ -151,12 +143,14 @@ def plan_command(
 
 @click.command()
 @suite_argument
-def validate(suite: Path) -> None:
+@executor_option
+@address_option
+def validate(suite: Path, executor: str, address: str | None) -> None:
     """Check a suite file before anything runs: names, fields, the order of steps, the data, your own classes.
 
     Everything that is wrong is told at once, with its line.
     """
-    plan, *others = plans_of(suite)
+    plan, *others = plans_of(suite, None, executor, address)
     counts = [f"{len(plan.cases):,} cases", f"{len(plan.suite.seeds):,} seeds", f"{len(plan.targets):,} targets"]
     groups = f", for each of {1 + len(others)} groups" if others else ""
     click.echo(f"{suite}: ok: {', '.join(counts)}; {len(plan.stages):,} stages{groups}.")

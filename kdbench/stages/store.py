@@ -26,6 +26,8 @@ from kdbench.files import sha256_of, write_whole
 from kdbench.stages.names import PROGRESS, STAGE
 
 MANIFEST = "manifest.json"
+Manifest = dict[str, tuple[int, str]]
+"""File -> (size, SHA-256)."""
 DAMAGED = "damaged"
 """The kind of an entry that no longer says what it is."""
 
@@ -70,7 +72,7 @@ class Store:
     def has(self, key: str) -> bool:
         """Whether a stage is finished and every file has the size its manifest says."""
         try:
-            sizes = {name: size for name, (size, _) in self._manifest(key).items()}
+            sizes = {name: size for name, (size, _) in self.manifest(key).items()}
             return all((self.folder(key) / name).stat().st_size == size for name, size in sizes.items())
         except (OSError, ValueError):
             return False
@@ -78,7 +80,7 @@ class Store:
     def verify(self, key: str) -> None:
         """Compare every file of a finished stage with its digest. Raises DamagedStage."""
         try:
-            manifest = self._manifest(key)
+            manifest = self.manifest(key)
             for name, (_, sha256) in manifest.items():
                 if sha256_of(self.folder(key) / name) != sha256:
                     raise DamagedStage(key, f"'{self.folder(key) / name}' is not what was stored.")
@@ -200,8 +202,8 @@ class Store:
                 continue
         return freed
 
-    def _manifest(self, key: str) -> dict[str, tuple[int, str]]:
-        """File -> (size, SHA-256). Raises OSError, ValueError for a manifest that says something else."""
+    def manifest(self, key: str) -> Manifest:
+        """What a finished stage published. Raises OSError, ValueError for a manifest that says something else."""
         manifest = json.loads((self.folder(key) / MANIFEST).read_text(encoding="utf-8"))
         try:
             return {str(name): (int(size), str(sha256)) for name, (size, sha256) in manifest.items()}
@@ -211,7 +213,7 @@ class Store:
     def _entry(self, folder: Path) -> Entry:
         used_at = (folder / MANIFEST).stat().st_mtime
         try:
-            byte_count = sum(size for size, _ in self._manifest(folder.name).values())
+            byte_count = sum(size for size, _ in self.manifest(folder.name).values())
             kind = str(self.read_json(folder.name, STAGE)["spec"]["kind"])
         except (OSError, ValueError, DamagedStage, LookupError, TypeError):
             byte_count, kind = sum(path.stat().st_size for path in folder.iterdir() if path.is_file()), DAMAGED

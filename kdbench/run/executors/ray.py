@@ -5,10 +5,13 @@ here that ends with the run. Trainings, exports and the rest go wherever cores a
 on the node that their measure entry names, else on the one that the run was started on: the plan has asked it for its
 runtimes and fingerprint. To be timed a file gets all its cores, so that no other task of the cluster runs beside it.
 
-A task whose worker or node is lost runs again (RETRIES times), from its last checkpoint: that lies in the store, which
-every node must see at the same path.
+A task whose worker or node is lost runs again (RETRIES times), from its last checkpoint.
+
+Nodes may see the store's folder, at the same path; those that do not work in a store of their own, and artefacts pass
+through Ray's object store (`ray_away`). What reads the user's files then runs where the run was started.
 """
 
+import hashlib
 import importlib.util
 import logging
 import secrets
@@ -24,10 +27,12 @@ from typing import Any
 from kdbench.errors import KdbenchError
 from kdbench.files import write_whole
 from kdbench.run.executors import Executor, NoNode, left_by_dead, ray_nodes
+from kdbench.run.executors.ray_away import run_on_node
+from kdbench.run.executors.ray_shelf import Shelf
 from kdbench.stages.failure_text import sentence
 from kdbench.stages.spec import StageSpec
 from kdbench.stages.store import Store
-from kdbench.stages.worker import Outcome, run_stages
+from kdbench.stages.worker import Outcome
 from kdbench.suite.form import MeasureEntry
 from kdbench.timing.machine import Machine
 
@@ -39,6 +44,10 @@ SECONDS_TO_END = 30
 """How long `close` waits for workers that it has killed."""
 HERE = ("convert", "evaluate", "measure")
 """Kinds of stages that run on the machine whose runtimes the plan has asked: a target's node, or where the run is."""
+READING = ("decode", "gather", "adopt")
+"""Kinds of stages that read the user's files, which other nodes than this may lack."""
+SIDE_BY_SIDE = 8
+"""Files that are sent to and from the store at once."""
 PACKAGES = ("kdbench", "torch", "numpy", "onnx", "onnxruntime")
 """What must be the same on every node: keys of stages name these versions as they are where the run was started."""
 
@@ -47,18 +56,25 @@ class RayExecutor(Executor):
     """Runs lists of stages as tasks of a Ray cluster, each with the cores and accelerators that its stages ask for."""
 
     def __init__(self, store: Path, jobs: int | None = None, threads: int = 1, address: str | None = None) -> None:
-        """Raises KdbenchError where Ray is missing, no cluster answers, or a node lacks the store or a version."""
+        """Raises KdbenchError where Ray is missing, no cluster answers, or a node lacks a version."""
         ray = import_ray()
         self._ray = ray
         self._flying: set[Any] = set()
         self._lock = threading.Lock()
+        root = Store(store).root.absolute()
+        named = hashlib.sha256(f"{socket.gethostname()}:{root}".encode()).hexdigest()[:16]
+        self._mark = root / "locks" / f"{named}.{secrets.token_hex(8)}"
+        """A file by which a node tells whether it sees the store."""
         _join(address)
         with ExitStack() as undone:
             undone.callback(self.close)
-            self._run = ray.remote(run_stages)
+            write_whole(self._mark, "")
             self._here = ray.get_runtime_context().get_node_id()
-            self._refuse_strange_nodes(store)
-            super().__init__(store.absolute(), jobs, threads, address)
+            self._all_see_it = self._asked_nodes()
+            self._run = ray.remote(run_on_node)
+            shelf = ray.remote(num_cpus=0, max_concurrency=SIDE_BY_SIDE)(Shelf)
+            self._shelf = shelf.options(scheduling_strategy=ray_nodes.on(self._here)).remote(str(root))
+            super().__init__(root, jobs, threads, address)
             undone.pop_all()
 
     @classmethod
@@ -86,7 +102,7 @@ class RayExecutor(Executor):
             return answer
         names = ", ".join(dict.fromkeys(spec.kind for spec in specs))
         task = self._run.options(name=names, max_retries=RETRIES, **resources)
-        reference = task.remote([spec.to_json() for spec in specs], str(self.store))
+        reference = task.remote([spec.to_json() for spec in specs], str(self.store), self._mark.name, self._shelf)
         with self._lock:
             self._flying.add(reference)
         reference.future().add_done_callback(lambda done: self._settle(reference, specs, done, answer))
@@ -100,6 +116,7 @@ class RayExecutor(Executor):
         if left:
             self._ray.wait(left, num_returns=len(left), timeout=SECONDS_TO_END)
         self._ray.shutdown()
+        self._mark.unlink(missing_ok=True)
 
     def _resources(self, specs: list[StageSpec]) -> dict[str, Any]:
         """Cores and accelerators of a list, and the node that it must run on. Raises NoNode where that has gone.
@@ -113,7 +130,7 @@ class RayExecutor(Executor):
         found: dict[str, Any] = {"num_cpus": min(max(threads, default=1), max(cores.values()))}
         if any(str(spec.numerics.get("device", "cpu")).startswith("cuda") for spec in specs):
             found["num_gpus"] = 1
-        if any(spec.kind in HERE for spec in specs):
+        if any(spec.kind in HERE or (not self._all_see_it and reads_files(spec)) for spec in specs):
             name = next((name for spec in specs if (name := spec.settings.get("target", {}).get("node"))), None)
             place = ray_nodes.find(name, nodes) if name else self._here
             found |= {"scheduling_strategy": ray_nodes.on(place), "num_cpus": min(found["num_cpus"], cores[place])}
@@ -147,51 +164,43 @@ class RayExecutor(Executor):
                 raise
             return None
 
-    def _refuse_strange_nodes(self, store: Path) -> None:
-        """Raises KdbenchError for a node that does not see the store, or has another version of what keys name."""
-        token, opened = secrets.token_hex(8), Store(store)
-        place = opened.root.absolute() / "scratch" / f"nodes-{token}"
-        write_whole(place, token)
-        try:
-            ask = self._ray.remote(facts_of_node)
-            asked = {
-                node: ask.options(scheduling_strategy=ray_nodes.on(node), num_cpus=0).remote(str(place))
-                for node in ray_nodes.alive()
-            }
-            facts = {node: said for node, reference in asked.items() if (said := self._answer(node, reference))}
-        finally:
-            place.unlink()
+    def _asked_nodes(self) -> bool:
+        """Whether every node sees the store. Raises KdbenchError for one with another version of what keys name."""
+        ask = self._ray.remote(facts_of_node)
+        asked = {
+            node: ask.options(scheduling_strategy=ray_nodes.on(node), num_cpus=0).remote(str(self._mark))
+            for node in ray_nodes.alive()
+        }
+        facts = {node: said for node, reference in asked.items() if (said := self._answer(node, reference))}
         names = {node: said["NodeManagerAddress"] for node, said in ray_nodes.alive().items()}
-        refuse_strange(opened.root.absolute(), token, facts, self._here, names)
+        refuse_strange({node: versions for node, (_, versions) in facts.items()}, self._here, names)
+        return all(sees for sees, _ in facts.values())
 
 
-Facts = tuple[str | None, dict[str, str]]
-"""What a file of the store holds as a node sees it (None: there is none), and the versions of PACKAGES there."""
+Facts = tuple[bool, dict[str, str]]
+"""Whether a node sees the store, and the versions of PACKAGES there."""
 
 
-def refuse_strange(store: Path, token: str, facts: Mapping[str, Facts], here: str, names: Mapping[str, str]) -> None:
-    """Raises KdbenchError for a node that does not see the token in the store, or has another version than `here`."""
-    for node, (seen, versions) in facts.items():
-        if seen != token:
-            raise KdbenchError(
-                f"the node {names[node]} does not see the store '{store}'; give a folder that all nodes share with "
-                "--store, or take the node out of the cluster."
-            )
-        for package, own in facts[here][1].items():
-            if versions[package] != own:
+def reads_files(spec: StageSpec) -> bool:
+    """Whether a stage reads files of the user's: its data, or what a part beside the task names."""
+    parts = (part for role, part in spec.parts.items() if role != "task")
+    return spec.kind in READING or any(part.keyed_by not in (None, part.fields) for part in parts)
+
+
+def refuse_strange(versions: Mapping[str, Mapping[str, str]], here: str, names: Mapping[str, str]) -> None:
+    """Raises KdbenchError for a node that has another version of something than the node `here`."""
+    for node, found in versions.items():
+        for package, own in versions[here].items():
+            if found[package] != own:
                 raise KdbenchError(
-                    f"the node {names[node]} has {package} {versions[package]}, and this one {own}; install the same "
+                    f"the node {names[node]} has {package} {found[package]}, and this one {own}; install the same "
                     "version on both."
                 )
 
 
-def facts_of_node(place: str) -> Facts:
-    """What the node that this runs on sees and has; place: the file with the token."""
-    try:
-        seen: str | None = Path(place).read_text(encoding="utf-8")
-    except OSError:
-        seen = None
-    return seen, {package: _version(package) for package in PACKAGES}
+def facts_of_node(mark: str) -> Facts:
+    """What the node that this runs on sees and has; mark: the file that lies in the store."""
+    return Path(mark).exists(), {package: _version(package) for package in PACKAGES}
 
 
 def _version(package: str) -> str:
