@@ -1,6 +1,6 @@
 """Every case of a results folder with its estimates. Tables, figures, sentences and choices are made from these."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +29,10 @@ Setting = tuple[str, CallSize]
 Timed = TypeVar("Timed", Latency, Start, Energy, Memory)
 
 
+Troubles = dict[tuple[str, ...], tuple[str, ...]]
+"""Targets (none: before any target) -> sentences."""
+
+
 @dataclass(frozen=True)
 class CaseView:
     """Everything known about one case. What a mapping lacks is explained in `problems`, or nobody asked for it."""
@@ -52,8 +56,10 @@ class CaseView:
     """By target; empty unless it is compressed."""
     cost: Cost | None
     curves: tuple[Curve, ...]
-    troubles: dict[tuple[str, ...], tuple[str, ...]]
+    troubles: Troubles
     """By the targets that they hold for (none: before any target): sentences, what failed or was skipped, and why."""
+    exclusions: Troubles
+    """The same of what a target cannot have by design, which is no trouble."""
 
     @property
     def teaches(self) -> bool:
@@ -65,9 +71,15 @@ class CaseView:
         """Every sentence of `troubles`."""
         return tuple(sentence for sentences in self.troubles.values() for sentence in sentences)
 
+    @property
+    def excluded(self) -> tuple[str, ...]:
+        """Every sentence of `exclusions`."""
+        return tuple(sentence for sentences in self.exclusions.values() for sentence in sentences)
+
     def problems_on(self, target: str) -> tuple[str, ...]:
-        """The troubles on a target, and those that came before any target."""
-        here = (said for targets, said in self.troubles.items() if not targets or target in targets)
+        """Why something is not there on a target: troubles and exclusions, and what came before any target."""
+        every = (*self.troubles.items(), *self.exclusions.items())
+        here = (said for targets, said in every if not targets or target in targets)
         return tuple(sentence for said in here for sentence in said)
 
 
@@ -131,6 +143,7 @@ def evidence(folder: Path) -> Evidence:
             cost=stages.cost_of(behind[name]),
             curves=stages.curves(behind[name]),
             troubles=_troubles(results, name),
+            exclusions=_exclusions(results, name),
         )
         for name in results.case_names
     )
@@ -198,15 +211,26 @@ def memory_bytes(results: Results, case: str) -> dict[Setting, float]:
     }
 
 
-def _troubles(results: Results, case: str) -> dict[tuple[str, ...], tuple[str, ...]]:
-    """Targets (none: before any target) -> sentences. A reason is told once for all the targets that it holds for."""
+def _troubles(results: Results, case: str) -> Troubles:
+    name = results.scale.name
+    undefined = [
+        ("without a value", f"{score.split} has no {name}: {score.undefined}.", score)
+        for score in results.scores(case)
+        if score.undefined is not None
+    ]
+    failed = [(record.status, record.reason, record) for record in results.failures(case) if not record.by_design]
+    return _told([*undefined, *failed])
+
+
+def _exclusions(results: Results, case: str) -> Troubles:
+    return _told([("not there", record.reason, record) for record in results.failures(case) if record.by_design])
+
+
+def _told(facts: Iterable[tuple[str, str, Labelled]]) -> Troubles:
+    """Sentences from (status, reason, whose). A reason is told once for all the targets that it holds for."""
     where: dict[tuple[str, str, int], list[str | None]] = {}
-    for score in results.scores(case):
-        if score.undefined is not None:
-            reason = f"{score.split} has no {results.scale.name}: {score.undefined}."
-            where.setdefault(("without a value", reason, score.seed), []).append(score.target)
-    for record in results.failures(case):
-        where.setdefault((record.status, record.reason, record.seed), []).append(record.target)
+    for status, reason, record in facts:
+        where.setdefault((status, reason, record.seed), []).append(record.target)
     before = {(reason, seed) for (_, reason, seed), targets in where.items() if None in targets}
     seeds: dict[tuple[tuple[str, ...], str, str], list[int]] = {}
     for (status, reason, seed), targets in where.items():

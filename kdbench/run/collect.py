@@ -151,7 +151,7 @@ class Results:
                 yield Failed(**self._labels(label), kind=kind, status=why.status, reason=why.reason, log_path=why.log)
         for label, reason in self.plan.skipped.items():
             for kind in (Score.KIND, Latency.KIND):
-                yield Failed(**self._labels(label), kind=kind, status="skipped", reason=reason)
+                yield Failed(**self._labels(label), kind=kind, status="skipped", reason=reason, by_design=True)
 
     def _sweep(self, written: Iterable[Record]) -> None:
         """Remove the files that the folder's former records name and its current ones do not."""

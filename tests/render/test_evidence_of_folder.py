@@ -11,6 +11,7 @@ from folders import EPOCHS, TARGET, TRUTH, Folder
 
 from kdbench.errors import RecordError, StoreError
 from kdbench.evidence import Evidence, evidence
+from kdbench.render import render
 from kdbench.results import records
 from kdbench.results.records import CallSize, Failed, Latency, Score, Size, Training
 
@@ -221,3 +222,20 @@ def test_samples_that_do_not_fit_their_reference_are_refused(folder: Build) -> N
 def test_a_folder_without_records_is_refused_with_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"has no records\.jsonl; give the folder"):
         evidence(tmp_path)
+
+
+def test_what_a_target_cannot_have_by_design_is_no_trouble(folder: Build) -> None:
+    path = folder(steps=PAIR, seeds=(0,)).write()
+    shared = {"suite": "quickstart", "case": "from-scratch", "seed": 0, "key": "k", "status": "skipped"}
+    barred = Failed(**shared, kind="latency", target="board", reason="it reads other files.", by_design=True)  # type: ignore[arg-type]
+    records.append(path / "records.jsonl", [barred])
+    found = evidence(path)
+    case = found.case("from-scratch")
+    assert case is not None
+    assert case.problems == ()
+    assert case.excluded == case.problems_on("board") == ("not there on board (seed 0): it reads other files.",)
+    render(path, path / "report", ("html",))
+    text = (path / "report" / "index.html").read_text()
+    assert "Left out by design" in text
+    assert "Not everything went well" not in text
+    assert "all complete" in text

@@ -66,7 +66,7 @@ def _estimated(found: Evidence, case: CaseView, target: str, batch: CallSize | N
         row |= _compressed(compressed, batch)
     if case.cost:
         row |= {"training_wall_ns": case.cost.wall_ns, "training_cpu_ns": case.cost.cpu_ns}
-    return row | {"problems": "; ".join(case.problems)}
+    return row | {"problems": "; ".join((*case.problems, *case.excluded))}
 
 
 def _threaded(case: CaseView, target: str, batch: CallSize | None, fewest: Mapping[Setting, Setting]) -> Row:

@@ -69,7 +69,9 @@ class ColumnSpec(Generic[V]):
     def _reason(self, case: CaseView) -> str:
         if callable(self.missing):
             return self.missing(case)
-        return reason(case.problems_on(self.targets[0]) if self.targets else case.problems, self.missing)
+        return reason(
+            case.problems_on(self.targets[0]) if self.targets else (*case.problems, *case.excluded), self.missing
+        )
 
 
 def filled(specs: Iterable[ColumnSpec[Any]], cases: Sequence[CaseView]) -> list[Column]:

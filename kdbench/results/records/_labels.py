@@ -60,6 +60,8 @@ class Failed(Labelled):
     """One sentence."""
     log_path: str | None = None
     """Within the results folder: the log and traceback of the stage that failed."""
+    by_design: bool | None = None
+    """True where nothing failed: the target cannot have what the case makes, which the plan knew."""
 
 
 def labelled(records: Iterable[Record]) -> list[Labelled]:
