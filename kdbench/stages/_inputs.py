@@ -11,7 +11,7 @@ from kdbench.ragged import Index
 from kdbench.tasks.arrays import ArrayData, shortest_first
 from kdbench.tasks.examples import examples
 
-PIECE_BYTES = 64 * 2**20
+PIECE_BYTES = 32 * 2**20
 """The most that one file of inputs holds where a split is shared out over several, unless a batch takes more."""
 
 

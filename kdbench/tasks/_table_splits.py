@@ -59,10 +59,10 @@ def _places(task: table.Table, tables: dict[str, Table], own: str, asked: Asked)
         fractions["test"] = task.test_fraction
     try:
         if task.group_by is not None:
-            groups = given.column(task.group_by, "group_by names").labels
+            groups = given.column(task.group_by, "group_by names").ordered()
             return by_group(groups, fractions, task.split_seed)
         classes = next((name for name, kind in target_kinds(given, asked).items() if kind == "classes"), None)
-        labels = None if classes is None else given.column(classes).labels
+        labels = None if classes is None else given.column(classes).ordered()
         return at_random(given.count, fractions, task.split_seed, labels)
     except DataError as error:
         raise error if str(error).startswith(given.place) else DataError(f"{given.place}: {error}") from None

@@ -90,7 +90,7 @@ def preprocess(tensor: Tensor, one: Input) -> Tensor:
     shape = (1, -1, *(1 for _ in tensor.shape[2:]))
     mean = torch.tensor(one.preprocessing.mean, dtype=torch.float32, device=tensor.device).reshape(shape)
     std = torch.tensor(one.preprocessing.std, dtype=torch.float32, device=tensor.device).reshape(shape)
-    return (tensor.float() * one.preprocessing.scale - mean) / std
+    return (tensor.float() * one.preprocessing.scale).sub_(mean).div_(std)
 
 
 def _made(one: Input, stored: tuple[Tensor, ...], description: TaskDescription, lengths: dict[str, Tensor]) -> Tensor:

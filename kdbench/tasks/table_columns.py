@@ -86,6 +86,10 @@ class Column:
         names = self.different()
         return np.array(names)[self.numbered({name: place for place, name in enumerate(names)}, 0)]
 
+    def ordered(self) -> Index:
+        """(N,): the place of each row's name among all names in their order; equal ones where values are equal."""
+        return self.numbered({name: place for place, name in enumerate(sorted(self.different()))}, 0)
+
     def odd(self) -> tuple[int, str]:
         """How many rows hold a text that is no number, and the first such text; of a column of texts."""
         assert self.codes is not None

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from kdbench.errors import DataError
 from kdbench.files import regular
+from kdbench.ragged import Array
 from kdbench.tasks.rows import portions
 from kdbench.tasks.spool import Spool
 from kdbench.tasks.table_columns import Column, Table, are_numbers, coded, given_text, numbers_of, text_of
@@ -19,11 +20,22 @@ from kdbench.tasks.table_columns import Column, Table, are_numbers, coded, given
 PARQUET = (".parquet", ".pq")
 FIRST_LINE = 2
 """The line of a CSV's first row, below its header."""
+ARROW_NUMBERS = {*(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)), "float", "double"}
+"""Arrow's names of the types whose columns are numbers as they are."""
 PART_FIELDS = 2**16
 """Fields that are read at once, unless a row has more."""
-Texts = tuple[list[str], bool]
-"""Some rows of one column, "" where a value is missing, and whether they may say numbers."""
-Parts = Callable[[], Iterator[dict[str, Texts]]]
+
+
+class Some(NamedTuple):
+    """Some rows of one column, to be read in one way or the other."""
+
+    texts: Callable[[], list[str]]
+    """"" where a value is missing."""
+    numbers: Callable[[], Array | None]
+    """float64 (n,), NaN where a value is missing; None where some are no numbers."""
+
+
+Parts = Callable[[], Iterator[dict[str, Some]]]
 """Goes through a file once more: some rows at a time, by column."""
 
 
@@ -51,14 +63,15 @@ def _numbers(parts: Parts, scratch: Path) -> dict[str, Column | None]:
     with ExitStack() as stack:
         spools: dict[str, Spool | None] = {}
         for part in parts():
-            for name, (texts, may_be_numbers) in part.items():
+            for name, some in part.items():
                 if name not in spools:
                     spools[name] = stack.enter_context(Spool(scratch, np.float64))
-                spool, found = spools[name], numbers_of(texts) if may_be_numbers else None
-                if spool is not None and found is not None:
-                    spool.add(found)
-                else:
+                spool = spools[name]
+                found = None if spool is None else some.numbers()
+                if spool is None or found is None:
                     spools[name] = None
+                else:
+                    spool.add(found)
         mapped = {name: None if spool is None else spool.mapped() for name, spool in spools.items()}
     return {name: None if array is None or np.isnan(array).all() else Column(array) for name, array in mapped.items()}
 
@@ -72,21 +85,21 @@ def _coded(parts: Parts, scratch: Path, names: Collection[str]) -> dict[str, Col
         spools = {name: stack.enter_context(Spool(scratch, np.int32)) for name in names}
         for part in parts():
             for name, spool in spools.items():
-                spool.add(coded(part[name][0], known[name]))
+                spool.add(coded(part[name].texts(), known[name]))
         return {name: Column(codes=spool.mapped(), texts=tuple(known[name])) for name, spool in spools.items()}
 
 
 def _csv(place: Path, separator: str, missing: Collection[str]) -> Parts:
-    def parts() -> Iterator[dict[str, Texts]]:
+    def parts() -> Iterator[dict[str, Some]]:
         try:
             with open(regular(place), encoding="utf-8-sig", newline="") as file:
                 reader = csv.reader(file, delimiter=separator, strict=True)
                 header = next(reader, [])
                 _check_header(place, header, separator)
                 rows = _full_rows(place, reader, len(header))
-                for some in portions(rows, len, PART_FIELDS):
-                    columns = zip(header, zip(*some, strict=True), strict=True)
-                    yield {name: ([given_text(value, missing) for value in values], True) for name, values in columns}
+                for portion in portions(rows, len, PART_FIELDS):
+                    columns = zip(header, zip(*portion, strict=True), strict=True)
+                    yield {name: _of_fields(values, missing) for name, values in columns}
         except OSError as error:
             raise DataError(f"cannot read '{place}' ({error.strerror}); name a CSV or Parquet file.") from None
         except UnicodeDecodeError:
@@ -126,13 +139,13 @@ def _parquet(place: Path, missing: Collection[str]) -> Parts:
             f"reading '{place}' needs pyarrow; type: pip install 'kdbench[parquet]', or save the table as CSV."
         ) from None
 
-    def parts() -> Iterator[dict[str, Texts]]:
+    def parts() -> Iterator[dict[str, Some]]:
         try:
             with parquet.ParquetFile(regular(place)) as file:
                 count = max(1, PART_FIELDS // max(1, file.metadata.num_columns))
                 for group in range(file.num_row_groups):  # of all groups at once, every one that was read stays
                     for batch in file.iter_batches(count, row_groups=[group]):
-                        yield {name: _said(values, missing) for name, values in batch.to_pydict().items()}
+                        yield {name: _of_arrow(batch.column(name), missing) for name in batch.schema.names}
         except (OSError, ArrowException) as error:
             raise DataError(
                 f"cannot read '{place}' ({str(error).splitlines()[0].rstrip('.')}); name a Parquet file."
@@ -141,6 +154,24 @@ def _parquet(place: Path, missing: Collection[str]) -> Parts:
     return parts
 
 
-def _said(values: list[Any], missing: Collection[str]) -> Texts:
-    given = [None if value in missing else value for value in values]
-    return [text_of(value) for value in given], are_numbers(given)
+def _of_fields(values: Sequence[str], missing: Collection[str]) -> Some:
+    def texts() -> list[str]:
+        return [given_text(value, missing) for value in values]
+
+    return Some(texts, lambda: numbers_of(texts()))
+
+
+def _of_arrow(column: Any, missing: Collection[str]) -> Some:
+    def given() -> list[Any]:
+        return [None if value in missing else value for value in column.to_pylist()]
+
+    def texts() -> list[str]:
+        return [text_of(value) for value in given()]
+
+    def numbers() -> Array | None:
+        if str(column.type) in ARROW_NUMBERS:
+            found: Array = column.to_numpy(zero_copy_only=False).astype(np.float64)
+            return found
+        return numbers_of(texts()) if are_numbers(given()) else None
+
+    return Some(texts, numbers)

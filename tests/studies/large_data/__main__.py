@@ -1,9 +1,9 @@
 """Data several times larger than memory, from its files to a judged model: `python tests/studies/large_data -o
 report/large-data`.
 
-Each kind of data has a process of its own. It decodes, trains, exports and judges a small set first, so that libraries
-are loaded and warm; then it sets itself a limit on what it may take beside that, and does the same with the large set.
-Linux alone has such a limit (RLIMIT_DATA: what is mapped from files does not count).
+Each stage of each kind of data has a process of its own. It decodes, trains, exports and judges a small set first, so
+that libraries are loaded and warm; then it sets itself a limit on what it may take beside that, and does its stage on
+the large set. Linux alone has such a limit (RLIMIT_DATA: what is mapped from files does not count).
 """
 
 import argparse
@@ -17,6 +17,8 @@ import limited
 import made
 from page import write
 
+from kdbench.stages import allocator
+
 MIB = 2**20
 
 
@@ -26,28 +28,38 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=128, help="MiB that a process may take beside what it began with")
     parser.add_argument("--kind", choices=[*made.KINDS], nargs="+", default=[*made.KINDS])
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--stage", choices=limited.STAGES, help=argparse.SUPPRESS)
     parser.add_argument("-o", "--out", type=Path, help="folder of README.md; left out: printed")
     given = parser.parse_args()
     if given.one is not None:
-        print(json.dumps(limited.costs(given.one, given.kind[0], given.limit * MIB)))
+        allocator.one_heap()  # as in a worker
+        print(json.dumps(limited.costs(given.one, given.kind[0], given.stage, given.limit * MIB)))
         return
-    found = [_in_a_process(kind, given.mebibytes, given.limit) for kind in given.kind]
+    found = [_costs(kind, given.mebibytes, given.limit) for kind in given.kind]
     write(found, given.limit, given.out)
 
 
-def _in_a_process(kind: str, mebibytes: int, limit: int) -> dict[str, object]:
+def _costs(kind: str, mebibytes: int, limit: int) -> dict[str, object]:
     """What one kind of data costs; the files are removed afterwards."""
     with tempfile.TemporaryDirectory() as folder:
         for size, byte_count in (("small", MIB // 8), ("large", mebibytes * MIB)):
             (Path(folder) / size).mkdir()
             made.KINDS[kind].make(Path(folder) / size, byte_count)
-        command = [sys.executable, __file__, "--one", folder, "--kind", kind, "--limit", str(limit)]
-        done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"{kind}: {done.stderr[-3000:]}")
-    found: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+        source = sum(path.stat().st_size for path in Path(folder, "large").rglob("*") if path.is_file())
+        stages = {stage: _in_a_process(folder, kind, stage, limit) for stage in limited.STAGES}
+        decoded = sum(path.stat().st_size for path in Path(folder, "large", "store").rglob("*_inputs?.npy"))
+    found = {"title": made.KINDS[kind].title, "source": source, "decoded": decoded, "stages": stages}
     print(found, file=sys.stderr, flush=True)
     return found
+
+
+def _in_a_process(folder: str, kind: str, stage: str, limit: int) -> list[float]:
+    command = [sys.executable, __file__, "--one", folder, "--kind", kind, "--stage", stage, "--limit", str(limit)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{kind}, {stage}: {done.stderr[-3000:]}")
+    costs: list[float] = json.loads(done.stdout.splitlines()[-1])
+    return costs
 
 
 if __name__ == "__main__":

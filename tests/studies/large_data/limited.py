@@ -1,4 +1,4 @@
-"""The stages of one suite in this process, within a limit of memory, and what they took."""
+"""A stage of a suite in this process, within a limit of memory, and what it took."""
 
 import resource
 import threading
@@ -54,36 +54,29 @@ class Watch:
         return self._most - self._begin
 
 
-def costs(folder: Path, kind: str, limit: int) -> dict[str, object]:
-    """Bytes and seconds of every stage on the large set, once the small one has warmed everything up."""
-    _walk(folder / "small", kind)
+def costs(folder: Path, kind: str, stage: str, limit: int) -> tuple[int, float]:
+    """Bytes and seconds of a stage on the large set, once all stages on the small one have warmed everything up."""
+    _walk(folder / "small", kind, STAGES, f"store-{stage}")
     resource.setrlimit(resource.RLIMIT_DATA, (_status("VmData") + limit,) * 2)
-    taken = _walk(folder / "large", kind)
-    source = sum(path.stat().st_size for path in _files(folder / "large") if "store" not in path.parts)
-    decoded = sum(path.stat().st_size for path in _files(folder / "large" / "store") if "inputs" in path.name)
-    return {"title": made.KINDS[kind].title, "source": source, "decoded": decoded, "stages": taken}
+    return _walk(folder / "large", kind, (stage,), "store")
 
 
-def _files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
-
-
-def _walk(folder: Path, kind: str) -> dict[str, tuple[int, float]]:
-    """Run the stages one after another: kind -> (bytes, seconds)."""
+def _walk(folder: Path, kind: str, stages: tuple[str, ...], kept: str) -> tuple[int, float]:
+    """Run stages of these kinds, those before them being in the store `kept`: bytes and seconds of the last."""
     chosen = made.KINDS[kind]
     path = folder / "suite.yaml"
     path.write_text(SUITE.format(task=chosen.task.replace("{folder}", str(folder)), model=chosen.model))
-    plan, store = _plan(path), Store(folder / "store")
-    found: dict[str, tuple[int, float]] = {}
+    plan, store = _plan(path), Store(folder / kept)
+    found = (0, 0.0)
     for spec in plan.needed([label for label in plan.labels if label.case == "from-scratch"], store.has):
-        if spec.kind not in STAGES:
+        if spec.kind not in stages:
             continue
         begin = time.perf_counter()
         with Watch() as watch:
             (outcome,) = run_stages([spec.to_json()], str(store.root))
         if outcome.status != "done":
             raise SystemExit(f"{spec.kind}: {outcome.reason}\n{outcome.log}")
-        found[spec.kind] = (watch.taken, time.perf_counter() - begin)
+        found = (watch.taken, time.perf_counter() - begin)
     return found
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-PICTURE, ARRAY, COLUMNS, WORDS = 48, (3, 64, 64), 20, 60
+PICTURE, ARRAY, COLUMNS, WORDS = 48, (3, 64, 64), 60, 60
 
 
 @dataclass(frozen=True)

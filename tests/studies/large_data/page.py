@@ -12,14 +12,15 @@ PAGE = """# Data larger than memory
 
 Written by `python tests/studies/large_data -o report/large-data` (kdbench {version}, Python {python}). Each set of
 files is decoded, learnt from for one epoch by a small network, and judged by the exported file, in a process that may
-take {limit} MiB beside what it had after the same on a set of 128 KiB (RLIMIT_DATA, which does not count what is mapped
-from files). Whatever held a whole split would end it. Numbers are MiB, the most of a stage.
+take {limit} MiB beside what it had after the same on a small set (RLIMIT_DATA, which does not count what is mapped from
+files). Whatever held a whole split would end it. Numbers are MiB, the most of a stage.
 
 {rows}
 
-In memory there are, by design: a table's columns one at a time and the different texts of each; labels and targets of a
-few numbers an example; the answers and targets of the split that is judged. Recordings and torchvision's own data sets
-are held whole while they are decoded.
+In memory there are, by design: some numbers an example (its place, its class, its targets where these are few; about
+60 bytes each while a table is shared out into splits), a table's columns one at a time and the different texts of each,
+and the answers and targets of the split that is judged. Recordings and torchvision's own data sets are held whole while
+they are decoded.
 """
 
 
