@@ -235,17 +235,6 @@ def npz_bytes(arrays: Mapping[str, Any]) -> bytes:
     return file.getvalue()
 
 
-def read_array(path: Path) -> Any:
-    """The array of an .npy, whoever wrote it. Raises Unreadable."""
-    import numpy
-
-    try:
-        with open(regular(path), "rb") as file:
-            return numpy.load(file, allow_pickle=False)
-    except READING as error:
-        raise Unreadable(reason(error)) from None
-
-
 def reason(error: BaseException) -> str:
     """What an exception says, in a few words without a full stop: the system's words for its errors."""
     text = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__

@@ -18,8 +18,6 @@ from kdbench.tasks.spool import Spool
 from kdbench.tasks.table_columns import Column, Table, are_numbers, coded, given_text, numbers_of, text_of
 
 PARQUET = (".parquet", ".pq")
-FIRST_LINE = 2
-"""The line of a CSV's first row, below its header."""
 ARROW_NUMBERS = {*(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)), "float", "double"}
 """Arrow's names of the types whose columns are numbers as they are."""
 PART_FIELDS = 2**16

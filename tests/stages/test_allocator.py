@@ -53,8 +53,10 @@ def test_steps_of_any_thread_fetch_no_memory_anew_and_none_is_held_after_the_sta
     assert before - after > 40 * 2**20
 
 
-def test_elsewhere_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(allocator, "_glibc", lambda: None)
+def test_elsewhere_nothing_is_done_and_a_stage_still_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(allocator, "_glibc", lambda: asked.append("library"))  # gives None
     allocator.one_heap()
     with allocator.handing_back():
-        pass
+        asked.append("stage")
+    assert asked == ["library", "stage", "library"]

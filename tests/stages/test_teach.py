@@ -218,7 +218,7 @@ def test_a_table_is_cut_at_its_bound_and_a_sentence_says_so(bench: Bench) -> Non
 
 
 def test_half_precision_and_the_largest_logit_are_what_a_whole_table_says(bench: Bench) -> None:
-    """Of two classes, the one that is not stored has exactly the other logit."""
+    """Where there are two classes, the logit of all others is exactly that of the one which is not stored."""
     whole, part_ = bench.storing(epochs=1), bench.storing(epochs=1, stored={"precision": "fp16", "top_k": 1})
     bench.run(whole, part_)
     task = read_description(bench.store.folder(bench.data))
